@@ -1,0 +1,3 @@
+"""Helpers for analysing a small dose-exploration trial."""
+
+__version__ = "0.1.0"

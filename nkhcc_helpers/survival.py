@@ -1,0 +1,440 @@
+"""Kaplan-Meier curves, medians, landmark rates, follow-up and at-risk counts.
+
+lifelines builds the event table; what it does not offer, or answers otherwise than R, is computed here:
+beta product limits, the midpoint median, NE past the last follow-up, and the conventional at-risk count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from lifelines.utils import survival_table_from_events
+from scipy import stats
+
+# Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
+TOLERANCE = 1e-9
+
+CONF_TYPES = ("bpcp", "log-log", "log", "plain")
+CONVENTIONS = ("midpoint", "first")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with its confidence interval.
+
+    Attributes
+    ----------
+    estimate : float
+        Point estimate; NaN where the data do not reach it.
+    ci_lower, ci_upper : float
+        Confidence limits; 0 or inf where no finite limit exists.
+    coverage : float
+        Attained coverage of the interval at this number of subjects when nobody is censored.
+    """
+
+    estimate: float
+    ci_lower: float
+    ci_upper: float
+    coverage: float = float("nan")
+
+
+def check_survival(time, event):
+    """Check one sample of censored times.
+
+    Parameters
+    ----------
+    time : array_like, shape (n_subjects,)
+        Times to event or censoring, at least 0, in any unit.
+    event : array_like of bool, shape (n_subjects,)
+        True where the event was seen; 0 and 1 are accepted.
+
+    Returns
+    -------
+    time : ndarray of float, shape (n_subjects,)
+    event : ndarray of bool, shape (n_subjects,)
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, nothing is there, a time is missing, infinite or negative, or an event is not
+        boolean; the message names the argument and the position (counted from 0).
+    """
+    time = _check_vector(time, "time")
+    event = _check_vector(event, "event")
+    if len(time) != len(event):
+        raise ValueError(
+            f"time has {len(time)} values and event has {len(event)}; they must match one to one"
+        )
+    if len(time) == 0:
+        raise ValueError("time is empty; at least one subject is needed")
+    _check_positions(~np.isfinite(time), "time", "must be a finite number", time)
+    _check_positions(time < 0, "time", "must not be negative", time)
+    _check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
+    return time, event.astype(bool)
+
+
+def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
+    """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    conf_level : float, default 0.95
+        Confidence level of the pointwise limits.
+    conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
+        Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
+        censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
+        and one for each distinct time. Limits hold from their time up to the next. Normal limits are
+        NaN where survival is 0.
+
+    Raises
+    ------
+    ValueError
+        Bad input (see `check_survival`), confidence level outside (0, 1), or unknown `conf_type`.
+
+    References
+    ----------
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+    """
+    time, event = check_survival(time, event)
+    _check_choice(conf_type, "conf_type", CONF_TYPES)
+    _check_conf_level(conf_level)
+    curve = _count_by_time(time, event)
+    curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
+    limits = _bpcp_limits if conf_type == "bpcp" else _normal_limits
+    curve["ci_lower"], curve["ci_upper"] = limits(curve, conf_level, conf_type)
+    return curve
+
+
+def estimate_km_by_group(frame, **options):
+    """Estimate one Kaplan-Meier curve for each group.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event group``; groups in the order of the categories.
+    **options
+        Passed to `estimate_km`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `estimate_km` behind a column ``group``.
+    """
+    return _stack_by_group(frame, lambda part: estimate_km(part["time"], part["event"], **options))
+
+
+def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
+    """Estimate the median time to event.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    conf_level, conf_type
+        As in `estimate_km`; the interval holds the times at which the limits of the curve do not exclude 0.5.
+    convention : {"midpoint", "first"}, default "midpoint"
+        Where the curve is flat at 0.5: the middle of the flat stretch, as R's ``survfit`` and SAS, or the
+        first time at which the curve is at or below 0.5.
+
+    Returns
+    -------
+    Estimate
+        In the unit of `time`; the estimate is NaN where the curve stays above 0.5, limits are 0 or inf
+        where no finite limit exists.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_km`, or unknown `convention`.
+
+    References
+    ----------
+    Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
+    """
+    _check_choice(convention, "convention", CONVENTIONS)
+    curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
+    estimate = _first_at_half(curve["time"], curve["survival"], midpoint=convention == "midpoint")
+    lower, upper = _median_limits(curve, conf_type)
+    coverage = _attained_coverage(curve["n_at_risk"].iloc[0], conf_level, conf_type)
+    return Estimate(estimate, lower, upper, coverage)
+
+
+def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
+    """Estimate survival at given times.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    at : sequence of float
+        Landmark times, at least 0, in the unit of `time`.
+    conf_level, conf_type
+        As in `estimate_km`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
+        follow-up survival is NaN, unless the curve has reached 0.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_km`, or a landmark that is negative or not a number.
+    """
+    at = _check_vector(at, "at")
+    _check_positions(~(at >= 0), "at", "must be at least 0", at)
+    curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
+    rows = curve["time"].searchsorted(at, side="right") - 1
+    shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
+    past = (at > curve["time"].iloc[-1]) & (shown["survival"] > TOLERANCE).to_numpy()
+    shown[past] = np.nan
+    shown.insert(0, "n_at_risk", count_at_risk(time, at=at))
+    shown.insert(0, "time", at)
+    return shown
+
+
+def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
+    """Estimate the median follow-up by reverse Kaplan-Meier.
+
+    Parameters
+    ----------
+    time, event, conf_level, conf_type
+        As in `estimate_median`; here the end of follow-up is the event and the event censors it.
+
+    Returns
+    -------
+    Estimate
+        In the unit of `time`; NaN where fewer than half would have been followed to a known end.
+
+    References
+    ----------
+    Schemper, Smith (1996) Control Clin Trials.
+    """
+    time, event = check_survival(time, event)
+    return estimate_median(time, ~event, conf_level=conf_level, conf_type=conf_type)
+
+
+def count_at_risk(time, *, at):
+    """Count the subjects at risk: those with ``time >= at``.
+
+    Parameters
+    ----------
+    time : array_like, shape (n_subjects,)
+    at : array_like, shape (n_times,)
+
+    Returns
+    -------
+    ndarray of int, shape (n_times,)
+    """
+    time = np.asarray(time, dtype=float)
+    return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)
+
+
+def count_at_risk_table(frame, *, at):
+    """Count, at each time and in each group, who is at risk and what has happened so far.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event group``.
+    at : sequence of float
+        Times, in the unit of ``time``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group time n_at_risk n_events n_censored``: at risk counts ``time >= at``; events and
+        censorings are those before `at`, so that the three add up to the size of the group.
+    """
+    at = np.asarray(at, dtype=float)
+
+    def count(part):
+        time, event = check_survival(part["time"], part["event"])
+        before = time[:, None] < at
+        return pd.DataFrame(
+            {
+                "time": at,
+                "n_at_risk": count_at_risk(time, at=at),
+                "n_events": (before & event[:, None]).sum(axis=0),
+                "n_censored": (before & ~event[:, None]).sum(axis=0),
+            }
+        )
+
+    return _stack_by_group(frame, count)
+
+
+def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
+    """Summarize a time-to-event endpoint for each group and for everyone.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event group``.
+    conf_level, conf_type, convention
+        As in `estimate_median`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group n n_events median ci_lower ci_upper coverage minimum minimum_censored maximum
+        maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
+        where no event was seen at that time.
+    """
+
+    def summarize(part):
+        median = estimate_median(
+            part["time"], part["event"], conf_level=conf_level, conf_type=conf_type, convention=convention
+        )
+        time, event = check_survival(part["time"], part["event"])
+        row = {
+            "n": len(time),
+            "n_events": int(event.sum()),
+            "median": median.estimate,
+            "ci_lower": median.ci_lower,
+            "ci_upper": median.ci_upper,
+            "coverage": median.coverage,
+        }
+        for name, value in (("minimum", time.min()), ("maximum", time.max())):
+            row |= {name: value, f"{name}_censored": not event[time == value].any()}
+        return pd.DataFrame([row])
+
+    return pd.concat(
+        [_stack_by_group(frame, summarize), summarize(frame).assign(group="All")], ignore_index=True
+    )
+
+
+def _stack_by_group(frame, compute):
+    groups = frame.groupby("group", observed=True, sort=True)
+    parts = [compute(part).assign(group=str(group)) for group, part in groups]
+    stacked = pd.concat(parts, ignore_index=True)
+    return stacked[["group", *stacked.columns.drop("group")]]
+
+
+def _count_by_time(time, event):
+    table = survival_table_from_events(time, event)
+    return pd.DataFrame(
+        {
+            "time": table.index.to_numpy(dtype=float),
+            "n_at_risk": table["at_risk"].to_numpy(dtype=int),
+            "n_events": table["observed"].to_numpy(dtype=int),
+            "n_censored": table["censored"].to_numpy(dtype=int),
+        }
+    )
+
+
+def _bpcp_limits(curve, conf_level, _conf_type):
+    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
+    tail = (1 - conf_level) / 2
+    # Each event time contributes an independent Beta(n - d + 1, d) to the survival after it.
+    mean, square = _product_moments(np.where(d > 0, n - d + 1, 1.0), d)
+    upper = _beta_quantile(1 - tail, mean, square, degenerate=1.0)
+    # The lower limit also allows for an event just after, among those still at risk: Beta(n_after, 1).
+    n_after = n - d - curve["n_censored"].to_numpy(float)
+    lower = _beta_quantile(
+        tail, mean * n_after / (n_after + 1), square * n_after / (n_after + 2), degenerate=0.0
+    )
+    return lower, upper
+
+
+def _product_moments(a, b):
+    mean = np.cumprod(a / (a + b))
+    square = np.cumprod(a * (a + 1) / ((a + b) * (a + b + 1)))
+    return mean, square
+
+
+def _beta_quantile(probability, mean, square, *, degenerate):
+    """Quantile of the beta distribution with this mean and mean square."""
+    variance = square - mean**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = (mean - square) / variance
+        quantile = stats.beta.ppf(probability, mean * scale, (1 - mean) * scale)
+    return np.where((variance > 0) & (mean > 0), quantile, degenerate)
+
+
+def _normal_limits(curve, conf_level, conf_type):
+    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
+    survival = curve["survival"].to_numpy(float)
+    z = stats.norm.ppf((1 + conf_level) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = z * np.sqrt(np.cumsum(d / (n * (n - d))))
+        if conf_type == "plain":
+            lower, upper = survival * (1 - half), survival * (1 + half)
+        elif conf_type == "log":
+            lower, upper = survival * np.exp(-half), survival * np.exp(half)
+        else:
+            spread = half / np.log(survival)
+            lower, upper = survival ** np.exp(-spread), survival ** np.exp(spread)
+    certain = half == 0
+    lower, upper = np.where(certain, survival, lower), np.where(certain, survival, upper)
+    reached_zero = survival <= TOLERANCE
+    return (
+        np.where(reached_zero, np.nan, np.maximum(lower, 0)),
+        np.where(reached_zero, np.nan, np.minimum(upper, 1)),
+    )
+
+
+def _first_at_half(time, survival, *, midpoint):
+    time, survival = np.asarray(time, float), np.asarray(survival, float)
+    reached = np.flatnonzero(survival <= 0.5 + TOLERANCE)
+    if len(reached) == 0:
+        return float("nan")
+    first = reached[0]
+    below = np.flatnonzero(survival < survival[first] - TOLERANCE)
+    if midpoint and abs(survival[first] - 0.5) <= TOLERANCE and len(below):
+        return float((time[first] + time[below[0]]) / 2)
+    return float(time[first])
+
+
+def _median_limits(curve, conf_type):
+    # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
+    midpoint = conf_type != "bpcp"
+    lower = _first_at_half(curve["time"], curve["ci_lower"], midpoint=midpoint)
+    upper = _first_at_half(curve["time"], curve["ci_upper"], midpoint=midpoint)
+    return (0.0 if np.isnan(lower) else lower), (float("inf") if np.isnan(upper) else upper)
+
+
+def _attained_coverage(n, conf_level, conf_type):
+    """Coverage of the interval's order statistics for the median of `n` uncensored continuous times."""
+    ranks = np.arange(1.0, n + 1)
+    curve = estimate_km(ranks, np.ones(n, dtype=bool), conf_level=conf_level, conf_type=conf_type)
+    lower, upper = (np.floor(limit) for limit in _median_limits(curve, conf_type))
+    # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
+    return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
+
+
+def _check_vector(values, name):
+    try:
+        vector = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers; got {values!r:.80}") from None
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional; it has {vector.ndim} dimensions")
+    return vector
+
+
+def _check_positions(bad, name, rule, values):
+    positions = np.flatnonzero(bad)
+    if len(positions):
+        first = positions[0]
+        more = f" (and {len(positions) - 1} more)" if len(positions) > 1 else ""
+        raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
+
+
+def _check_choice(value, name, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _check_conf_level(conf_level):
+    if not 0 < conf_level < 1:
+        raise ValueError(f"conf_level must lie between 0 and 1, such as 0.95; got {conf_level!r}")

@@ -1,0 +1,233 @@
+"""Kaplan-Meier, medians, landmark rates and follow-up against R and against hand-made answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from nkhcc_helpers import survival
+
+REFERENCE = Path(__file__).parent / "reference"
+DATA_SETS = ("small18", "larynx", "lung")
+CONF_TYPES = ("plain", "log", "log-log")
+
+
+def read_data(name):
+    return pd.read_csv(REFERENCE / f"{name}.csv")
+
+
+def read_reference(name, *what):
+    rows = pd.read_csv(REFERENCE / f"{name}_ref.csv", dtype={"at": str}, keep_default_na=False)
+    rows = rows[rows["what"].isin(what)].copy()
+    rows["value"] = rows["value"].map(lambda text: np.nan if text == "NA" else float(text))
+    assert len(rows)
+    return rows
+
+
+def select_group(data, group):
+    return data if group == "all" else data[data["group"] == group]
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("conf_type", CONF_TYPES)
+def test_median_agrees_with_r(name, conf_type):
+    data, rows = read_data(name), read_reference(name, "median", "median_lower", "median_upper")
+    rows = rows[rows["at"] == conf_type].pivot_table(
+        index="group", columns="what", values="value", dropna=False
+    )
+    for group, expected in rows.iterrows():
+        part = select_group(data, group)
+        got = survival.estimate_median(part["time"], part["event"], conf_type=conf_type)
+        assert got.estimate == pytest.approx(expected["median"], abs=1e-6, nan_ok=True)
+        assert got.ci_lower == pytest.approx(expected["median_lower"], abs=1e-6)
+        # R prints NA where no finite upper limit exists.
+        assert got.ci_upper == pytest.approx(np.nan_to_num(expected["median_upper"], nan=np.inf), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+@pytest.mark.parametrize("conf_type", CONF_TYPES)
+def test_survival_at_agrees_with_r(name, conf_type):
+    data = read_data(name)
+    columns = {f"surv_{conf_type}": "survival"}
+    columns |= {f"surv_{side}_{conf_type}": f"ci_{side}" for side in ("lower", "upper")}
+    for row in read_reference(name, *columns).itertuples():
+        part = select_group(data, row.group)
+        got = survival.estimate_survival_at(
+            part["time"], part["event"], at=[float(row.at)], conf_type=conf_type
+        )
+        value = got[columns[row.what]].iloc[0]
+        past = float(row.at) > part["time"].max() and part.loc[part["time"].idxmax(), "event"] == 0
+        expected = np.nan if past else row.value
+        assert value == pytest.approx(expected, abs=1e-6, nan_ok=True), (row, past)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_bpcp_agrees_with_r(name):
+    data = read_data(name)
+    for row in read_reference(name, "bpcp_lower", "bpcp_upper").itertuples():
+        part = select_group(data, row.group)
+        curve = survival.estimate_km(part["time"], part["event"])
+        at = curve["time"].searchsorted(float(row.at), side="right") - 1
+        assert curve[row.what.replace("bpcp", "ci")].iloc[at] == pytest.approx(row.value, abs=1e-4), row
+    for row in read_reference(name, "bpcp_median_lower", "bpcp_median_upper").itertuples():
+        part = select_group(data, row.group)
+        got = survival.estimate_median(part["time"], part["event"])
+        value = got.ci_lower if row.what.endswith("lower") else got.ci_upper
+        assert value == pytest.approx(row.value, abs=1e-6), row
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_follow_up_and_risk_counts_agree_with_r(name):
+    data = read_data(name)
+    for row in read_reference(name, "followup_median_reverse_km").itertuples():
+        part = select_group(data, row.group)
+        got = survival.estimate_follow_up(part["time"], part["event"])
+        assert got.estimate == pytest.approx(row.value, abs=1e-6, nan_ok=True)
+    for row in read_reference(name, "n_at_risk").itertuples():
+        assert (
+            survival.count_at_risk(select_group(data, row.group)["time"], at=[float(row.at)])[0] == row.value
+        )
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 18])
+def test_bpcp_without_censoring_is_clopper_pearson(n):
+    curve = survival.estimate_km(np.arange(1, n + 1), np.ones(n, bool))
+    for row in curve.itertuples():
+        expected = stats.binomtest(round(row.survival * n), n).proportion_ci(0.95, "exact")
+        assert (row.ci_lower, row.ci_upper) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_curve_by_hand():
+    curve = survival.estimate_km([2, 3, 3, 5, 8], [1, 1, 0, 0, 1], conf_type="log-log")
+    assert curve["time"].tolist() == [0, 2, 3, 5, 8]
+    assert curve["n_at_risk"].tolist() == [5, 5, 4, 2, 1]
+    assert curve["n_events"].tolist() == [0, 1, 1, 0, 1]
+    assert curve["n_censored"].tolist() == [0, 0, 1, 1, 0]
+    assert curve["survival"].tolist() == pytest.approx([1, 0.8, 0.6, 0.6, 0])
+
+
+@pytest.mark.parametrize(
+    ("time", "midpoint", "first"),
+    [([1, 2, 3, 4], 2.5, 2), ([1, 2, 3, 4, 5, 6], 3.5, 3), ([1, 2, 3], 2, 2), ([4, 4, 6, 9], 5, 4)],
+)
+def test_median_conventions(time, midpoint, first):
+    event = np.ones(len(time), bool)
+    assert survival.estimate_median(time, event).estimate == midpoint
+    assert survival.estimate_median(time, event, convention="first").estimate == first
+
+
+def test_median_flat_at_half_to_the_end_is_the_time_it_was_reached():
+    assert survival.estimate_median([1, 2, 3, 4], [1, 1, 0, 0]).estimate == 2
+
+
+def test_median_survives_floating_point():
+    # 1 - 1/6 ... multiply to 0.5 only on paper; lifelines answers 4 here, R and SAS 3.5.
+    for n in range(2, 200, 2):
+        got = survival.estimate_median(np.arange(1, n + 1), np.ones(n, bool))
+        assert got.estimate == n / 2 + 0.5
+
+
+def test_median_without_events_is_not_estimable():
+    got = survival.estimate_median([3, 4, 5], [0, 0, 0])
+    assert np.isnan(got.estimate)
+    assert got.ci_upper == np.inf
+
+
+def test_attained_coverage_by_hand():
+    # Three patients: bpcp gives (0, inf); log-log gives (first, no limit) = 1 - 1/8.
+    times, event = [1, 2, 3], [1, 1, 1]
+    assert survival.estimate_median(times, event).coverage == pytest.approx(1)
+    log_log = survival.estimate_median(times, event, conf_type="log-log")
+    assert (log_log.ci_lower, log_log.ci_upper) == (1, np.inf)
+    assert log_log.coverage == pytest.approx(0.875)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 18])
+@pytest.mark.parametrize("conf_type", survival.CONF_TYPES)
+def test_attained_coverage_agrees_with_simulation(n, conf_type):
+    rng = np.random.default_rng(n)
+    draws = np.sort(rng.exponential(size=(20_000, n)), axis=1)
+    ranks = survival.estimate_median(np.arange(1, n + 1), np.ones(n, bool), conf_type=conf_type)
+
+    def pick(limit, missing):
+        if limit in (0, np.inf):
+            return np.full(len(draws), missing)
+        low, high = int(np.floor(limit)) - 1, int(np.ceil(limit)) - 1
+        return (draws[:, low] + draws[:, high]) / 2
+
+    covered = (pick(ranks.ci_lower, 0) <= np.log(2)) & (np.log(2) < pick(ranks.ci_upper, np.inf))
+    assert covered.mean() == pytest.approx(ranks.coverage, abs=0.015)
+
+
+def test_survival_past_last_follow_up():
+    censored = survival.estimate_survival_at([1, 2, 3], [1, 1, 0], at=[0, 2, 3, 3.5])
+    assert censored["survival"].tolist() == pytest.approx([1, 1 / 3, 1 / 3, np.nan], nan_ok=True)
+    assert censored["n_at_risk"].tolist() == [3, 2, 1, 0]
+    dead = survival.estimate_survival_at([1, 2, 3], [1, 1, 1], at=[3.5])
+    assert dead["survival"].tolist() == [0]
+
+
+def test_at_risk_counts_are_the_conventional_ones():
+    assert survival.count_at_risk([2, 5, 5, 7, 9, 12], at=[0, 3, 5, 6, 9]).tolist() == [6, 5, 5, 3, 2]
+
+
+def test_at_risk_table_adds_up():
+    frame = pd.DataFrame({"time": [1, 2, 2, 4.0], "event": [1, 0, 1, 1], "group": list("abab")})
+    table = survival.count_at_risk_table(frame, at=[0, 2, 3])
+    assert table["group"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert table["n_at_risk"].tolist() == [2, 1, 0, 2, 2, 1]
+    assert table["n_events"].tolist() == [0, 1, 2, 0, 0, 0]
+    assert table["n_censored"].tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_summary_marks_censored_extremes():
+    frame = pd.DataFrame(
+        {
+            "time": [1, 5, 2, 2, 9.0],
+            "event": [False, True, True, False, False],
+            "group": pd.Categorical(["y", "y", "x", "x", "x"], ["y", "x"], ordered=True),
+        }
+    )
+    summary = survival.summarize_survival(frame).set_index("group")
+    assert summary.index.tolist() == ["y", "x", "All"]
+    assert summary["n_events"].tolist() == [1, 1, 2]
+    assert summary["minimum_censored"].tolist() == [True, False, True]
+    assert summary["maximum_censored"].tolist() == [False, True, True]
+
+
+def test_curves_by_group_keep_the_order_of_groups():
+    frame = pd.DataFrame({"time": [1, 2.0], "event": [1, 1], "group": pd.Categorical(["b", "a"], ["b", "a"])})
+    assert survival.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("time", "event", "message"),
+    [
+        ([1, 2], [1], "time has 2 values and event has 1"),
+        ([], [], "time is empty"),
+        ([1, np.nan], [1, 1], "time must be a finite number; position 1 is nan"),
+        ([1, -2, -3], [1, 1, 1], r"time must not be negative; position 1 is -2 \(and 1 more\)"),
+        ([1, 2], [1, 2], "event must be True or False .*; position 1 is 2"),
+        ([1, 2], [1, np.nan], "event must be True or False .*; position 1 is nan"),
+        (["x", 2], [1, 1], "time must hold numbers"),
+        ([[1, 2]], [1, 1], "time must be one-dimensional"),
+    ],
+)
+def test_bad_input_names_argument_and_position(time, event, message):
+    with pytest.raises(ValueError, match=message):
+        survival.estimate_km(time, event)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"conf_type": "wald"}, "conf_type must be one of bpcp"), ({"conf_level": 95}, "conf_level must lie")],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        survival.estimate_median([1, 2], [1, 1], **options)
+    with pytest.raises(ValueError, match="convention must be one of"):
+        survival.estimate_median([1, 2], [1, 1], convention="last")
+    with pytest.raises(ValueError, match="at must be at least 0; position 1"):
+        survival.estimate_survival_at([1, 2], [1, 1], at=[1, -1])
