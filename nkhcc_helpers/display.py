@@ -1,8 +1,8 @@
 """One house style for every table shown: a frame of strings in, a great_tables table out.
 
-All text is escaped here, once, and reaches great_tables as finished HTML. Its own handling of plain strings reads
-``{{...}}`` in column labels as units (and lets markup inside a label with braces through), and a notebook front end
-would typeset ``$...$``; neither may happen to text that comes from data.
+All text is escaped here, once, and reaches great_tables as finished HTML. Its own handling of plain strings
+reads ``{{...}}`` in column labels as units (and lets markup beside the braces through), and a notebook front
+end would typeset ``$...$``; neither may happen to text that comes from data.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ILLUSTRATIVE_NOTE = "Illustrative data drawn to match published summaries: not p
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
+MEAN_CHARACTER_WIDTH = 0.9  # of text such as " (60 %)", in digit widths
 STYLE = """
 #{id} {{max-width: 100%;}}
 #{id} table {{font-variant-numeric: tabular-nums; margin-left: 0;}}
@@ -32,7 +33,7 @@ STYLE = """
 #{id} .gt_sourcenote {{text-align: left;}}
 #{id} .note {{display: block; width: 0; min-width: 100%;}}
 #{id} .number {{white-space: nowrap;}}
-@media print {{#{id} {{overflow: visible !important; break-inside: avoid;}} #{id} .gt_title {{font-weight: bold;}}
+@media print {{#{id} {{overflow: visible !important; break-inside: avoid;}}
 #{id} .gt_stub {{position: static;}}}}
 """
 
@@ -52,8 +53,8 @@ def display_table(
 ) -> GT:
     """A table to look at, in the house style.
 
-    The first column (other than `row_group`) heads the rows. Whole numbers are printed whole, other numbers with
-    `decimals`; missing numbers print ``NE``, missing text ``-``.
+    The first column (other than `row_group`) heads the rows. Whole numbers are printed whole, other numbers
+    with `decimals`; missing numbers print ``NE``, missing text ``-``.
 
     Parameters
     ----------
@@ -189,12 +190,14 @@ def _decimal_aligned(cells: list[str]) -> list[str]:
     head = max((len(part[1]) for part in parts if part), default=0)
     tail = max((len(part[2]) for part in parts if part), default=0)
     return [
-        f'<span class="number" style="padding:0 {0.9 * (tail - len(part[2])):.1f}ch 0 {head - len(part[1])}ch">'
-        f"{as_html(part[0])}</span>"
-        if part
-        else as_html(cell)
-        for part, cell in zip(parts, cells, strict=True)
+        _padded(part, head, tail) if part else as_html(cell) for part, cell in zip(parts, cells, strict=True)
     ]
+
+
+def _padded(part: re.Match[str], head: int, tail: int) -> str:
+    left = head - len(part[1])
+    right = MEAN_CHARACTER_WIDTH * (tail - len(part[2]))
+    return f'<span class="number" style="padding:0 {right:.1f}ch 0 {left}ch">{as_html(part[0])}</span>'
 
 
 def _aligned(table: GT, text: pd.DataFrame, shown: list, names: dict, groups: set) -> GT:

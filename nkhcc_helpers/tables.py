@@ -1,7 +1,7 @@
 """One door to everything that turns computed frames into text: numbers, display tables, CSV.
 
-The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one module per
-part of the report: `tables_cohort`, `tables_survival`, `tables_safety`.
+The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one module
+per part of the report: `tables_cohort`, `tables_survival`, `tables_safety`.
 """
 
 from nkhcc_helpers.display import as_html, display_table
