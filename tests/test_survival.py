@@ -1,29 +1,14 @@
 """Kaplan-Meier, medians, landmark rates and follow-up against R and against hand-made answers."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from r_values import DATA_SETS, read_data, read_reference
 from scipy import stats
 
 from nkhcc_helpers import survival
 
-REFERENCE = Path(__file__).parent / "reference"
-DATA_SETS = ("small18", "larynx", "lung")
 CONF_TYPES = ("plain", "log", "log-log")
-
-
-def read_data(name):
-    return pd.read_csv(REFERENCE / f"{name}.csv")
-
-
-def read_reference(name, *what):
-    rows = pd.read_csv(REFERENCE / f"{name}_ref.csv", dtype={"at": str}, keep_default_na=False)
-    rows = rows[rows["what"].isin(what)].copy()
-    rows["value"] = rows["value"].map(lambda text: np.nan if text == "NA" else float(text))
-    assert len(rows)
-    return rows
 
 
 def select_group(data, group):
