@@ -1,0 +1,114 @@
+"""What a paper reported, beside what a trial's data give."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nkhcc_helpers.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.permutation import compare_survival
+from nkhcc_helpers.survival import estimate_median
+
+COLUMNS = ["claim", "published", "reproduced", "agrees"]
+NOT_ESTIMABLE = "NE"
+
+
+def compare_published(trial, *, convention="midpoint"):
+    """Compare a trial with the claims of its `published.yaml`.
+
+    Parameters
+    ----------
+    trial : Trial
+    convention : {"midpoint", "first"}, default "midpoint"
+        How a median is read off a curve that is flat at 0.5; see `survival.estimate_median`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``claim published reproduced agrees``: both numbers as text with the decimals the paper
+        printed, ``NE`` where the data give none; ``agrees`` is boolean. No rows when nothing was published.
+    """
+    if trial.published is None:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = [_REPRODUCE[claim.kind](trial, claim, convention) for claim in trial.published.claims]
+    table = pd.DataFrame(rows, columns=COLUMNS[:3])
+    return table.assign(agrees=table["published"] == table["reproduced"])
+
+
+def _group_size(trial, claim, _):
+    label = trial.group_labels[claim.group]
+    return f"Patients in {label}", str(claim.value), str(int((trial.subjects["group"] == claim.group).sum()))
+
+
+def _total_size(trial, claim, _):
+    return "Patients enrolled", str(claim.value), str(len(trial.subjects))
+
+
+def _first_enrolment(trial, claim, _):
+    return "First enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].min())
+
+
+def _last_enrolment(trial, claim, _):
+    return "Last enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].max())
+
+
+def _median(trial, claim, convention):
+    frame = trial.survival(claim.endpoint)
+    of = "all patients"
+    if claim.group is not None:
+        frame, of = frame[frame["group"] == claim.group], trial.group_labels[claim.group]
+    median = estimate_median(frame["time"], frame["event"], convention=convention).estimate
+    name = f"Median {claim.endpoint}, {of} ({trial.unit})"
+    return name, _print_number(claim.value, claim), _print_number(median, claim)
+
+
+def _logrank_p(trial, claim, _):
+    frame = trial.survival(claim.endpoint)
+    p_value = compare_survival(frame["time"], frame["event"], frame["group"]).p_asymptotic
+    name = f"Log-rank P across groups, {claim.endpoint}"
+    return name, _print_number(claim.value, claim), _print_number(p_value, claim)
+
+
+def _longest_follow_up(trial, claim, _):
+    longest = trial.times["time"].max() * DAYS_PER_UNIT[trial.unit] / DAYS_PER_UNIT[claim.unit]
+    name = f"Longest follow-up ({claim.unit})"
+    return name, _print_number(claim.value, claim), _print_number(longest, claim)
+
+
+def _most_common_related_event(trial, claim, _):
+    events = trial.adverse_events
+    related = events[events["related"].fillna(False).astype(bool) & events["grade"].notna()]
+    patients = related.groupby(["term", "grade"], observed=True)["USUBJID"].nunique()
+    commonest = patients.index[patients == patients.max()] if len(patients) else []
+    reproduced = " and ".join(f"Grade {grade} {term}" for term, grade in commonest) or NOT_ESTIMABLE
+    return "Most common treatment-related event", f"Grade {claim.grade} {claim.value}", reproduced
+
+
+def _typical_resolution(trial, claim, _):
+    events = trial.adverse_events
+    days = (events["resolved"] - events["onset"]).dt.days[events["term"] == claim.term]
+    # Typically: in more than half of the events; one that never resolved counts as slower.
+    typical = (days <= claim.value).mean() > 0.5
+    within = f"within {claim.value:g} day{'s' if claim.value != 1 else ''}"
+    reproduced = NOT_ESTIMABLE if days.empty else within if typical else f"not {within}"
+    return f"{claim.term} typically resolved", within, reproduced
+
+
+def _print_date(date):
+    return NOT_ESTIMABLE if pd.isna(date) else date.date().isoformat()
+
+
+def _print_number(value, claim):
+    return NOT_ESTIMABLE if pd.isna(value) else f"{value:.{claim.decimals}f}"
+
+
+_REPRODUCE = {
+    "group_size": _group_size,
+    "total_size": _total_size,
+    "first_enrolment": _first_enrolment,
+    "last_enrolment": _last_enrolment,
+    "median": _median,
+    "logrank_p": _logrank_p,
+    "longest_follow_up": _longest_follow_up,
+    "most_common_related_event": _most_common_related_event,
+    "typical_resolution": _typical_resolution,
+}
