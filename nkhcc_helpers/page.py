@@ -1,8 +1,8 @@
 """What a notebook shows and what it leaves behind.
 
-A notebook opens one page, shows its sentences, tables and figures through it, and finishes it. Text that comes
-from data is escaped wherever it is shown; with an output folder, what is shown is also written: figures as SVG and
-PNG, tables as CSV, values as JSON.
+A notebook opens one page, shows its sentences, tables and figures through it, and finishes it. Text that
+comes from data is escaped wherever it is shown; with an output folder, what is shown is also written: figures
+as SVG and PNG, tables as CSV, values as JSON.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class Page:
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
         **values : object
-            Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A list
-            is formatted item by item and joined by commas and "and"; an empty one prints "none".
+            Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
+            list is formatted item by item and joined by commas and "and"; an empty one prints "none".
 
         Raises
         ------
