@@ -16,8 +16,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write `frame` as UTF-8 CSV: numbers at full precision, no text that a spreadsheet takes for a formula.
 
     Text, in cells and in column names, that begins with ``= + - @``, a tab or a line end gets a leading
-    apostrophe. Numbers (written as text too) and a lone ``-`` stay as they are. What is missing or unbounded is
-    an empty cell, so that a column of numbers is read back as one.
+    apostrophe. Numbers (written as text too) and a lone ``-`` stay as they are. What is missing or unbounded
+    is an empty cell, so that a column of numbers is read back as one.
 
     Parameters
     ----------

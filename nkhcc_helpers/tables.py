@@ -1,11 +1,12 @@
 """One door to everything that turns computed frames into text: numbers, display tables, CSV.
 
-The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one module
-per part of the report: `tables_cohort`, `tables_survival`, `tables_safety`.
+The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one
+module per part of the report: `tables_cohort`, `tables_survival`, `tables_cox`, `tables_safety`.
 """
 
 from nkhcc_helpers.display import as_html, display_table
 from nkhcc_helpers.exports import write_csv
+from nkhcc_helpers.labels import show_covariate, show_endpoint, show_group, show_interval
 from nkhcc_helpers.numbers import (
     format_count,
     format_estimate,
@@ -15,16 +16,57 @@ from nkhcc_helpers.numbers import (
     format_percent,
     format_share,
 )
+from nkhcc_helpers.tables_cohort import (
+    format_baseline,
+    format_disposition,
+    format_exposure,
+    format_follow_up,
+    format_published,
+)
+from nkhcc_helpers.tables_cox import (
+    format_design,
+    format_hazard_ratios,
+    format_model_comparison,
+    format_proportional_hazards,
+)
+from nkhcc_helpers.tables_safety import format_adverse_events, format_listing, format_onset, format_terms
+from nkhcc_helpers.tables_survival import (
+    format_comparison,
+    format_curve,
+    format_landmarks,
+    format_survival_summary,
+)
 
 __all__ = [
     "as_html",
     "display_table",
+    "format_adverse_events",
+    "format_baseline",
+    "format_comparison",
     "format_count",
+    "format_curve",
+    "format_design",
+    "format_disposition",
     "format_estimate",
+    "format_exposure",
+    "format_follow_up",
+    "format_hazard_ratios",
     "format_interval",
+    "format_landmarks",
+    "format_listing",
+    "format_model_comparison",
     "format_number",
+    "format_onset",
     "format_p",
     "format_percent",
+    "format_proportional_hazards",
+    "format_published",
     "format_share",
+    "format_survival_summary",
+    "format_terms",
+    "show_covariate",
+    "show_endpoint",
+    "show_group",
+    "show_interval",
     "write_csv",
 ]

@@ -1,0 +1,140 @@
+"""What groups, endpoints and covariates are called in tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.numbers import format_number
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial import Trial
+
+ROW = ""  # heads the rows of a table by group; no group can have this code
+COVARIATES = {
+    "dose": "Dose per infusion",
+    "infusions": "Planned infusions",
+    "total_dose": "Total planned dose",
+    "group_order": "Group, per step in order",
+}
+
+
+def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> dict[str, str]:
+    """Heading of each group's column: its label and its size.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns `group` and `size`; the groups keep the order they have here.
+    trial : Trial
+        Knows the labels; a group it does not know ("All") is its own label.
+    size : str
+        Column with the number of people; where it differs within a group, the largest.
+
+    Returns
+    -------
+    dict of str to str
+        Group code to heading, such as ``A: low dose x 4 (n = 3)``.
+    """
+    sizes = frame.assign(group=frame["group"].astype("str")).groupby("group", sort=False)[size].max()
+    return {code: f"{show_group(code, trial)} (n = {format_number(n, 0)})" for code, n in sizes.items()}
+
+
+def show_group(code: object, trial: Trial) -> str:
+    """Label of a group, or the code itself ("All") where the trial has no label for it.
+
+    Parameters
+    ----------
+    code : str
+        Value of a `group` column.
+    trial : Trial
+        Knows the labels.
+
+    Returns
+    -------
+    str
+    """
+    return trial.group_labels.get(str(code), str(code))
+
+
+def show_endpoint(endpoint: str, trial: Trial, *, within: bool = False) -> str:
+    """Label of an endpoint, or its code where the trial has no label for it.
+
+    Parameters
+    ----------
+    endpoint : str
+        Code of the endpoint.
+    trial : Trial
+        Knows the labels.
+    within : bool
+        Whether it stands within a sentence, and so begins with a small letter (abbreviations keep theirs).
+
+    Returns
+    -------
+    str
+    """
+    label = trial.endpoint_labels.get(endpoint, endpoint)
+    return label if not within or label[:2].isupper() else label[:1].lower() + label[1:]
+
+
+def show_interval(conf_level: float) -> str:
+    """What an interval of this level is called.
+
+    Parameters
+    ----------
+    conf_level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    str
+    """
+    return f"{100 * conf_level:g} % CI"
+
+
+def show_covariate(covariate: str, trial: Trial, labels: Mapping[str, str] | None = None) -> str:
+    """What a model's covariate is called.
+
+    Parameters
+    ----------
+    covariate : str
+        Name in the model; a group's own covariate ends in its code, alone or in square brackets.
+    trial : Trial
+        Knows the group labels.
+    labels : mapping of str to str, optional
+        Names that go before any other.
+
+    Returns
+    -------
+    str
+        From `labels`, else the name of a covariate the models make themselves, else `covariate` in words.
+    """
+    if labels and covariate in labels:
+        return labels[covariate]
+    code = covariate.removeprefix("group").strip("[]_=: ")
+    if code in trial.group_labels:
+        return trial.group_labels[code]
+    return COVARIATES.get(covariate, covariate.replace("_", " ").capitalize())
+
+
+def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
+    """Turn a frame with one row per group into one with a column per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per group, named in column `group`.
+    rows : mapping of str to callable
+        Heading of each row shown to the function that makes its cell from a group's row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        First column :data:`ROW` with the headings, then one column per group code.
+    """
+    columns = {
+        str(record["group"]): [show(record) for show in rows.values()] for _, record in frame.iterrows()
+    }
+    return pd.DataFrame({ROW: list(rows), **columns}, dtype="object")
