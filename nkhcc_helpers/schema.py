@@ -1,0 +1,257 @@
+"""Columns of the four tables: what each cell may hold, and how it is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+import pandera.pandas as pa
+
+from nkhcc_helpers.metadata import TrialMetadata
+from nkhcc_helpers.problems import Problem
+from nkhcc_helpers.reading import RawTable
+from nkhcc_helpers.validation import list_table_problems, report_absent_column
+
+TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
+
+SEVERITY_GRADES = {
+    "MILD": 1,
+    "MODERATE": 2,
+    "SEVERE": 3,
+    "LIFE THREATENING": 4,
+    "LIFE-THREATENING": 4,
+    "FATAL": 5,
+    "DEATH": 5,
+}
+"""Grades that the words of AESEV stand for."""
+
+RELATED_WORDS = {
+    "Y": True,
+    "YES": True,
+    "RELATED": True,
+    "POSSIBLE": True,
+    "POSSIBLY RELATED": True,
+    "PROBABLE": True,
+    "PROBABLY RELATED": True,
+    "DEFINITE": True,
+    "DEFINITELY RELATED": True,
+    "N": False,
+    "NO": False,
+    "NOT RELATED": False,
+    "UNRELATED": False,
+    "UNLIKELY": False,
+    "UNLIKELY RELATED": False,
+}
+"""Words of AEREL; an event unlikely to be related counts as not related."""
+
+YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
+
+UNIT_SPELLINGS = {
+    "days": ("DAYS", "DAY", "D"),
+    "weeks": ("WEEKS", "WEEK", "WK", "WKS"),
+    "months": ("MONTHS", "MONTH", "MO", "MOS", "MTH", "MTHS"),
+    "years": ("YEARS", "YEAR", "YR", "YRS", "Y"),
+}
+"""Spellings of each time unit in AVALU."""
+
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
+
+# R writes NA and SAS a full stop; as text they may be meant, as numbers and dates they cannot be.
+_BLANK = ("", "NA", ".")
+
+
+def parse_numbers(cells: pd.Series) -> pd.Series:
+    """Return cells as floats; NaN where missing, not a number, or not finite."""
+    numbers = pd.to_numeric(cells.where(cells.str.fullmatch(_NUMBER)), errors="coerce").astype(float)
+    return numbers.where(numbers.abs() < float("inf"))
+
+
+def parse_dates(cells: pd.Series) -> pd.Series:
+    """Return cells as dates; NaT where missing or not a date YYYY-MM-DD."""
+    written = cells.where(cells.str.fullmatch(_DATE))
+    return pd.to_datetime(written, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
+
+
+def parse_text(cells: pd.Series) -> pd.Series:
+    """Return cells as text, missing where empty."""
+    return cells.where(cells != "")
+
+
+_PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "number": parse_numbers,
+    "date": parse_dates,
+    "text": parse_text,
+}
+
+
+def _is_given(cells: pd.Series) -> pd.Series:
+    return ~cells.isin(_BLANK)
+
+
+def _column(kind: str, checks: list[pa.Check], *, required: bool, needed: bool) -> pa.Column:
+    given = [pa.Check(_is_given, error="must not be empty")] if needed else []
+    return pa.Column(checks=given + checks, required=required, metadata={"kind": kind})
+
+
+def _number(
+    *, minimum: float | None = None, whole: bool = False, required: bool = False, needed: bool = False
+) -> pa.Column:
+    def is_right(cells: pd.Series) -> pd.Series:
+        numbers = parse_numbers(cells)
+        right = numbers.notna() if minimum is None else numbers >= minimum
+        return ~_is_given(cells) | (right & (numbers % 1 == 0) if whole else right)
+
+    rule = f"must be a {'whole' if whole else 'finite'} number"
+    rule += "" if minimum is None else f" >= {minimum:g}"
+    return _column("number", [pa.Check(is_right, error=rule)], required=required, needed=needed)
+
+
+def _date(*, required: bool = False, needed: bool = False) -> pa.Column:
+    def is_right(cells: pd.Series) -> pd.Series:
+        return ~_is_given(cells) | parse_dates(cells).notna()
+
+    check = pa.Check(is_right, error="must be a date, YYYY-MM-DD")
+    return _column("date", [check], required=required, needed=needed)
+
+
+def _text(*, required: bool = False, needed: bool = False) -> pa.Column:
+    present = [pa.Check(lambda cells: cells != "", error="must not be empty")] if needed else []
+    return pa.Column(checks=present, required=required, metadata={"kind": "text"})
+
+
+def _word(known: Iterable[str], rule: str, *, required: bool = False, fold: bool = True) -> pa.Column:
+    known = tuple(known)
+
+    def is_known(cells: pd.Series) -> pd.Series:
+        return (cells == "") | (cells.str.upper() if fold else cells).isin(known)
+
+    return pa.Column(checks=[pa.Check(is_known, error=rule)], required=required, metadata={"kind": "text"})
+
+
+def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
+    columns = {
+        "STUDYID": _text(required=True, needed=True),
+        "USUBJID": _text(required=True, needed=True),
+        "TRT01P": _text(required=True, needed=True),
+        "TRT01A": _text(),
+        "AGE": _number(minimum=0),
+        "SEX": _text(),
+        "SAFFL": _word(YES_NO, "must be Y or N"),
+        "ENRLDT": _date(),
+        "TRTSDT": _date(),
+        "TRTEDT": _date(),
+        "DTHDT": _date(),
+        "EOSSTT": _text(),
+    }
+    if metadata is None:
+        return columns
+    for name, value, called in [
+        ("STUDYID", [metadata.study_id], f"is not the study of trial.yaml ({metadata.study_id})"),
+        ("TRT01P", [arm.code for arm in metadata.arms], "is not an arm of trial.yaml"),
+    ]:
+        rule = called if name == "STUDYID" else f"{called} ({', '.join(value)})"
+        columns[name].checks += _word(value, rule, fold=False).checks
+    for baseline in metadata.baseline:
+        if baseline.column in ("STUDYID", "USUBJID", "TRT01P"):
+            continue
+        if baseline.levels is not None:
+            rule = f"is not a level of {baseline.column} in trial.yaml ({', '.join(baseline.levels)})"
+            columns[baseline.column] = _word(baseline.levels, rule, required=True, fold=False)
+        elif baseline.kind == "categorical":
+            columns[baseline.column] = _text(required=True)
+        else:
+            columns[baseline.column] = _number(required=True)
+    return columns
+
+
+def _adtte(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
+    columns = {
+        "USUBJID": _text(required=True, needed=True),
+        "PARAMCD": _text(required=True, needed=True),
+        "PARAM": _text(),
+        "AVAL": _number(minimum=0, required=True, needed=True),
+        "AVALU": _text(),
+        "CNSR": _number(minimum=0, whole=True, required=True, needed=True),
+        "STARTDT": _date(),
+        "ADT": _date(),
+        "EVNTDESC": _text(),
+        "CNSDTDSC": _text(),
+    }
+    if metadata is not None:
+        unit = metadata.time_unit
+        columns["AVALU"] = _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})")
+    return columns
+
+
+def _adex(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
+    return {
+        "USUBJID": _text(required=True, needed=True),
+        "ASTDT": _date(required=True, needed=True),
+        "AENDT": _date(),
+        "EXDOSE": _number(minimum=0, required=True, needed=True),
+        "EXDOSU": _text(),
+        "EXSEQ": _number(),
+    }
+
+
+def _adae(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
+    grade = _word(
+        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *_BLANK], "must be a grade, a whole number from 1 to 5"
+    )
+    return {
+        "USUBJID": _text(required=True, needed=True),
+        "AEDECOD": _text(required=True, needed=True),
+        "AEBODSYS": _text(),
+        "AETOXGR": grade,
+        "AESEV": _word(
+            SEVERITY_GRADES,
+            "must be one of MILD, MODERATE, SEVERE, LIFE THREATENING, FATAL (AETOXGR for grades)",
+        ),
+        "AEREL": _word(
+            RELATED_WORDS, "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)"
+        ),
+        "AESER": _word(YES_NO, "must be Y or N"),
+        "ASTDT": _date(),
+        "AENDT": _date(),
+        "AEOUT": _text(),
+        "AEACN": _text(),
+        "TRTEMFL": _word(YES_NO, "must be Y or N"),
+    }
+
+
+_SCHEMAS = {"ADSL": _adsl, "ADTTE": _adtte, "ADEX": _adex, "ADAE": _adae}
+
+
+def check_table(
+    raw: RawTable, table: str, metadata: TrialMetadata | None, problems: list[Problem]
+) -> pd.DataFrame:
+    """Check a table's cells and return them parsed.
+
+    Parameters
+    ----------
+    raw : RawTable
+        The table as text.
+    table : {"ADSL", "ADTTE", "ADEX", "ADAE"}
+        Which one.
+    metadata : TrialMetadata or None
+        Arms, units and baseline columns; None when `trial.yaml` could not be read, and then nothing is
+        compared with it.
+    problems : list of Problem
+        Problems found are appended.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as received; known columns as text, float or datetime64, missing where a cell is empty or
+        faulty; index the line number in the file.
+    """
+    schema = pa.DataFrameSchema(_SCHEMAS[table](metadata))
+    problems += list_table_problems(raw, schema, table)
+    if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
+        absent = report_absent_column("AETOXGR", raw, schema, table)
+        rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
+        problems.append(Problem(table, 1, "AETOXGR", "", rule))
+    kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
+    parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in raw.frame.items()}
+    return pd.DataFrame(parsed, index=raw.frame.index)

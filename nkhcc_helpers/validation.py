@@ -1,0 +1,137 @@
+"""Failures of pydantic and pandera, turned into problems in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import ValidationError
+
+from nkhcc_helpers.problems import Problem, suggest_name
+from nkhcc_helpers.reading import RawTable, YamlBlock, format_path
+
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text; put it in quotes",
+    "invalid_key": "key must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "date": "must be a date, YYYY-MM-DD",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be a number >= {ge}",
+    "greater_than": "must be a number > {gt}",
+    "less_than_equal": "must be a number <= {le}",
+    "literal_error": "must be one of {expected}",
+    "list_type": "must be a list, each entry on a line that begins with '-'",
+    "too_short": "must have at least {min_length} entry",
+    "dict_type": "must hold 'key: value' lines",
+    "model": "must hold 'key: value' lines",
+    "value_error": "{error}",
+    "union_tag_not_found": "kind is missing",
+    "union_tag_invalid": "{tag!r} is not a known kind; use one of {expected_tags}",
+}
+
+
+def list_block_problems(
+    error: ValidationError, block: YamlBlock, table: str, known_keys: Mapping[str, list[str]]
+) -> list[Problem]:
+    """Say in plain words what pydantic found wrong with a YAML file.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+        All failures.
+    block : YamlBlock
+        The file, for line numbers and values.
+    table : str
+        Name of the file in problems.
+    known_keys : mapping of str to list of str
+        Keys allowed in the block of each name, for suggestions; `""` is the file itself.
+    """
+    problems = []
+    for failure in error.errors(include_url=False):
+        path, above = _locate(failure["loc"], block)
+        row = next((block.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in block.lines), None)
+        if failure["type"] == "extra_forbidden":
+            hint = suggest_name(str(path[-1]), known_keys.get(above, []))
+            problems.append(Problem(table, row, format_path(path), "", f"is not a known key{hint}"))
+        else:
+            value = block.texts.get(path, "")
+            problems.append(Problem(table, row, format_path(path), value, _say(failure)))
+    return problems
+
+
+def _locate(loc: tuple[Any, ...], block: YamlBlock) -> tuple[tuple[Any, ...], str]:
+    """Return a failure's path in the file and the name of the block it is in.
+
+    pydantic puts the kind of a claim in the path (`claims, 0, median, value`) and marks faulty keys.
+    """
+    path: tuple[Any, ...] = ()
+    above = ""
+    for at, part in enumerate(loc):
+        last = at == len(loc) - 1
+        if part == "[key]":
+            continue
+        if not last and not isinstance(part, int) and block.texts.get((*path, "kind")) == part:
+            above = part
+            continue
+        path = (*path, part)
+        if not last and not isinstance(part, int):
+            above = part
+    return path, above
+
+
+def _say(failure: Mapping[str, Any]) -> str:
+    kind = failure["type"]
+    words = _WORDS.get(kind) or _WORDS.get(kind.split("_")[0]) or failure["msg"]
+    return words.format(**failure.get("ctx", {})) if kind in _WORDS else words
+
+
+def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
+    """Check a table's text against a schema and say in plain words what is wrong.
+
+    Parameters
+    ----------
+    raw : RawTable
+        The table.
+    schema : pandera.pandas.DataFrameSchema
+        Columns and checks; the `error` of each check is the rule to print.
+    table : str
+        Name of the table in problems.
+    """
+    try:
+        schema.validate(raw.frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return []
+    problems = []
+    for case in cases.itertuples(index=False):
+        if case.check == "column_in_dataframe":
+            problems.append(report_absent_column(str(case.failure_case), raw, schema, table))
+        else:
+            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
+            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
+    return problems
+
+
+def report_absent_column(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
+    """Return the problem of a column that is not there, suggesting the unknown one most like it.
+
+    Parameters
+    ----------
+    name : str
+        The column looked for.
+    raw : RawTable
+        The table.
+    schema : pandera.pandas.DataFrameSchema
+        Its schema; columns it knows are never suggested.
+    table : str
+        Name of the table in problems.
+    """
+    unknown = [found for found in raw.frame.columns if found not in schema.columns]
+    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")

@@ -1,0 +1,43 @@
+"""Trials for all tests, written once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from trials import VARIANTS, write_trial
+
+from nkhcc_helpers.trial import Trial, load_trial
+
+
+@pytest.fixture(scope="session")
+def trial_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folder of every variant; read only."""
+    root = tmp_path_factory.mktemp("trials")
+    return {variant: write_trial(root / variant, variant=variant) for variant in VARIANTS}
+
+
+@pytest.fixture(scope="session")
+def load_variant(trial_folders: dict[str, Path]) -> Callable[[str], Trial]:
+    """Function from the name of a variant to the trial, loaded once; read only."""
+    return cache(lambda variant: load_trial(trial_folders[variant]))
+
+
+@pytest.fixture(scope="session", params=list(VARIANTS))
+def any_trial(request: pytest.FixtureRequest, load_variant: Callable[[str], Trial]) -> Trial:
+    """Every variant in turn."""
+    return load_variant(request.param)
+
+
+@pytest.fixture(scope="session")
+def plain_trial(load_variant: Callable[[str], Trial]) -> Trial:
+    """Four arms, months, grades as numbers."""
+    return load_variant("plain")
+
+
+@pytest.fixture(scope="session")
+def small_trial(load_variant: Callable[[str], Trial]) -> Trial:
+    """Three other arms, days shown in months, severity as words, one patient untreated."""
+    return load_variant("small")
