@@ -1,0 +1,267 @@
+"""Cox regression on dose and infusion frequency: the fit, model comparison, proportional hazards."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from lifelines import CoxPHFitter
+from scipy import optimize, stats
+
+from nkhcc_helpers.design import find_unusable
+from nkhcc_helpers.partial_likelihood import PartialLikelihood, find_separation
+from nkhcc_helpers.survival import check_survival
+
+SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model.
+
+    Attributes
+    ----------
+    summary : DataFrame
+        Columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
+        likelihood-ratio p for each coefficient; NaN where not estimable.
+    log_likelihood : float
+        At the maximum, or its least upper bound where no maximum exists.
+    lr_statistic, df, p_lr : float
+        Likelihood-ratio test against no covariates; `df` counts the coefficients that can be told apart.
+    n, n_events : int
+    separated : Series or None
+        Direction in which the likelihood has no maximum.
+    method, ties : str
+    """
+
+    summary: pd.DataFrame
+    log_likelihood: float
+    lr_statistic: float
+    df: int
+    p_lr: float
+    n: int
+    n_events: int
+    separated: pd.Series | None
+    method: str = "partial"
+    ties: str = "efron"
+
+
+def fit_cox(frame, covariates, *, conf_level=0.95):
+    """Fit a Cox model by partial likelihood (Efron's ties), through lifelines.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject.
+    covariates : sequence of str
+    conf_level : float, default 0.95
+
+    Returns
+    -------
+    CoxFit
+        Limits by inverting the profile likelihood-ratio test, 0 or inf where one side has none. The summary
+        is NaN under separation, where the likelihood is its least upper bound, and where the subjects at
+        risk at the events do not differ enough to tell the coefficients apart.
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, no covariate, or a covariate that is constant or a combination of others.
+
+    References
+    ----------
+    Cox (1972) J R Stat Soc B; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar (1988) Appl Stat.
+    """
+    covariates = list(covariates)
+    time, event = check_survival(frame["time"], frame["event"])
+    x = frame[covariates].astype(float)
+    unusable = find_unusable(x)
+    if unusable or not covariates:
+        reasons = "; ".join(f"{name} {why}" for name, why in unusable.items()) or "no covariate given"
+        raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable) or 'nothing'}")
+    likelihood = PartialLikelihood.of(x.to_numpy(), time, event)
+    null, _, variances = likelihood.evaluate(np.zeros(len(covariates)))
+    df = int(np.linalg.matrix_rank(variances.sum(axis=0), hermitian=True))
+    direction = find_separation(x.to_numpy(), time, event)
+    bound = likelihood.maximize()[1]
+    if direction is None and df == len(covariates):
+        summary = _summarize(likelihood, _fit_lifelines(x, time, event), covariates, bound, conf_level)
+    else:
+        summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
+    lr_statistic = 2 * (bound - null) if df else float("nan")
+    return CoxFit(
+        summary=summary,
+        log_likelihood=bound,
+        lr_statistic=lr_statistic,
+        df=df,
+        p_lr=float(stats.chi2.sf(lr_statistic, df)) if df else float("nan"),
+        n=len(time),
+        n_events=int(event.sum()),
+        separated=None if direction is None else pd.Series(direction, covariates),
+    )
+
+
+def compare_models(frame, models):
+    """Compare Cox models by likelihood ratio, each with no covariates and the smaller with the larger.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and every covariate as numbers.
+    models : dict of str to list of str
+        Name and covariates of each model, smallest first; the last should hold the span of the others.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``model df log_likelihood lr_statistic p_value lack_df lack_statistic lack_p_value``: the
+        test against no covariates, then the test of lack of fit against the last model. Models whose
+        covariates cannot all be estimated have NaN.
+    """
+    rows = []
+    for name, covariates in models.items():
+        try:
+            fit = fit_cox(frame, covariates)
+        except ValueError:
+            rows.append({"model": name, "df": len(covariates)})
+            continue
+        rows.append(
+            {
+                "model": name,
+                "df": fit.df,
+                "log_likelihood": fit.log_likelihood,
+                "lr_statistic": fit.lr_statistic,
+                "p_value": fit.p_lr,
+            }
+        )
+    columns = ["model", "df", "log_likelihood", "lr_statistic", "p_value"]
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
+    table["lack_df"] = table["df"].iloc[-1] - table["df"]
+    difference = 2 * (table["log_likelihood"].iloc[-1] - table["log_likelihood"])
+    testable = table["lack_df"] > 0
+    table["lack_statistic"] = difference.clip(lower=0).where(testable)
+    table["lack_p_value"] = stats.chi2.sf(table["lack_statistic"], table["lack_df"].where(testable))
+    return table
+
+
+def estimate_schoenfeld_residuals(frame, covariates):
+    """Estimate how the coefficients move over time.
+
+    Parameters
+    ----------
+    frame, covariates
+        As in `fit_cox`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate time rank residual``: one row for each event and covariate; ``residual`` is the
+        Schoenfeld residual (covariate of the subject with the event less its mean at risk), ``rank`` that
+        of the time among all subjects, tied ones sharing their mean.
+
+    Raises
+    ------
+    ValueError
+        As `fit_cox`.
+
+    References
+    ----------
+    Schoenfeld (1982) Biometrika.
+    """
+    covariates = list(covariates)
+    likelihood, residuals, _ = _evaluate_at_maximum(frame, covariates)
+    ranks = stats.rankdata(frame["time"])[likelihood.subjects]
+    parts = [
+        pd.DataFrame(
+            {"covariate": name, "time": likelihood.times, "rank": ranks, "residual": residuals[:, j]}
+        )
+        for j, name in enumerate(covariates)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_proportional_hazards(frame, covariates):
+    """Test whether coefficients change with the rank of time.
+
+    Parameters
+    ----------
+    frame, covariates
+        As in `fit_cox`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate statistic df p_value``: one row for each covariate, then ``All`` together.
+
+    Raises
+    ------
+    ValueError
+        As `fit_cox`.
+
+    References
+    ----------
+    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
+    """
+    covariates = list(covariates)
+    likelihood, residuals, variances = _evaluate_at_maximum(frame, covariates)
+    trend = stats.rankdata(frame["time"])[likelihood.subjects]
+    trend = trend - trend.mean() if len(trend) else trend
+    score = np.concatenate([np.zeros(len(covariates)), trend @ residuals])
+    blocks = [np.einsum("e,epq->pq", trend**power, variances) for power in (0, 1, 2)]
+    information = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
+    p = len(covariates)
+    sets = {name: [p + j] for j, name in enumerate(covariates)} | {"All": list(range(p, 2 * p))}
+    rows = []
+    for name, added in sets.items():
+        keep = [*range(p), *added]
+        part = information[np.ix_(keep, keep)]
+        estimable = len(trend) and np.linalg.matrix_rank(part) == len(keep)
+        statistic = score[keep] @ np.linalg.solve(part, score[keep]) if estimable else np.nan
+        rows.append((name, float(statistic), len(added), float(stats.chi2.sf(statistic, len(added)))))
+    return pd.DataFrame(rows, columns=["covariate", "statistic", "df", "p_value"])
+
+
+def _fit_lifelines(x, time, event):
+    logging.getLogger("lifelines").setLevel(logging.ERROR)
+    frame = x.assign(time=time, event=event)
+    fitter = CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-12})
+    return fitter.params_.to_numpy()
+
+
+def _summarize(likelihood, coef, covariates, bound, conf_level):
+    rows = []
+    cut = stats.chi2.ppf(conf_level, 1) / 2
+    for j, name in enumerate(covariates):
+        lower, upper = (_profile_limit(likelihood, j, coef[j], side, bound - cut) for side in (-1, 1))
+        without = likelihood.maximize({j: 0.0})[1]
+        p_value = stats.chi2.sf(max(2 * (bound - without), 0), 1)
+        rows.append((name, coef[j], np.exp(coef[j]), np.exp(lower), np.exp(upper), p_value))
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def _profile_limit(likelihood, column, estimate, side, target):
+    """Where the profile log-likelihood falls to `target` on one side; infinite where it never does."""
+
+    def excess(value):
+        return likelihood.maximize({column: value})[1] - target
+
+    step = 1 / max(np.ptp(likelihood.covariates[:, column]), 1e-12)
+    near = estimate
+    for _ in range(40):
+        far = near + side * step
+        if excess(far) < 0:
+            return optimize.brentq(excess, *sorted((near, far)), xtol=1e-10)
+        near, step = far, 1.5 * step
+    return side * np.inf
+
+
+def _evaluate_at_maximum(frame, covariates):
+    summary = fit_cox(frame, covariates).summary
+    time, event = check_survival(frame["time"], frame["event"])
+    if summary["coef"].isna().any():
+        # Without a finite maximum there are no residuals to judge.
+        event = np.zeros_like(event)
+    likelihood = PartialLikelihood.of(frame[covariates].to_numpy(float), time, event)
+    return likelihood, *likelihood.evaluate(summary["coef"].fillna(0.0).to_numpy(float))[1:]
