@@ -22,14 +22,15 @@ ILLUSTRATIVE_NOTE = "Illustrative data drawn to match published summaries: not p
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
-MEAN_CHARACTER_WIDTH = 0.9  # of text such as " (60 %)", in digit widths
+DIGIT_WIDTHS = dict.fromkeys("0123456789<>+", 1.0) | dict.fromkeys(" .,:", 0.5) | {"%": 1.6, "-": 0.6}
+DIGIT_WIDTHS |= dict.fromkeys("()[]", 0.6)
 STYLE = """
 #{id} {{max-width: 100%;}}
-#{id} table {{font-variant-numeric: tabular-nums; margin-left: 0;}}
+#{id} table {{font-variant-numeric: tabular-nums;}}
 #{id} .gt_col_heading {{max-width: 13em; white-space: normal; vertical-align: bottom;}}
 #{id} .gt_row {{vertical-align: top; max-width: 26em; overflow-wrap: break-word;}}
 #{id} .gt_title {{font-weight: bold;}}
-#{id} .gt_stub {{position: sticky; left: 0; background-color: #ffffff; border-right: 0; min-width: 6em;}}
+#{id} .gt_stub {{position: sticky; left: 0; background-color: #ffffff; border-right: 0; min-width: 9em;}}
 #{id} .gt_sourcenote {{text-align: left;}}
 #{id} .note {{display: block; width: 0; min-width: 100%;}}
 #{id} .number {{white-space: nowrap;}}
@@ -94,7 +95,7 @@ def display_table(
     _check_headings(shown, headings)
     text = _cells_as_text(frame, decimals) if len(frame) else _nothing_to_show(frame, shown[0])
     names = {column: f"c{i}" for i, column in enumerate(frame.columns)}
-    cells = _cells_as_html(text, shown, row_group, set(groups or {})).rename(columns=names)
+    cells = _cells_as_html(text, row_group, set(groups or {})).rename(columns=names)
     notes = [*notes, *([ILLUSTRATIVE_NOTE] if illustrative else [])]
     identity = _identity(text, title, subtitle, headings, notes)
 
@@ -173,11 +174,10 @@ def _is_numeric_text(cells: pd.Series) -> bool:
     return bool(filled) and all(NUMERIC_HEAD.fullmatch(cell) for cell in filled)
 
 
-def _cells_as_html(text: pd.DataFrame, shown: list, row_group: str | None, groups: set) -> pd.DataFrame:
+def _cells_as_html(text: pd.DataFrame, row_group: str | None, groups: set) -> pd.DataFrame:
     cells = {}
     for column in text.columns:
-        aligned = column != shown[0] and column != row_group
-        if aligned and (column in groups or _is_numeric_text(text[column])):
+        if column != row_group and (column in groups or _is_numeric_text(text[column])):
             cells[column] = _decimal_aligned(list(text[column]))
         else:
             cells[column] = [as_html(cell) for cell in text[column]]
@@ -188,15 +188,20 @@ def _decimal_aligned(cells: list[str]) -> list[str]:
     """Cells of one width whose first numbers line up at the point; padded, so that their text stays whole."""
     parts = [NUMERIC_HEAD.fullmatch(cell) for cell in cells]
     head = max((len(part[1]) for part in parts if part), default=0)
-    tail = max((len(part[2]) for part in parts if part), default=0)
+    tail = max((_width(part[2]) for part in parts if part), default=0)
     return [
         _padded(part, head, tail) if part else as_html(cell) for part, cell in zip(parts, cells, strict=True)
     ]
 
 
-def _padded(part: re.Match[str], head: int, tail: int) -> str:
+def _width(text: str) -> float:
+    """About how wide text is, in digits."""
+    return sum(DIGIT_WIDTHS.get(character, 0.85) for character in text)
+
+
+def _padded(part: re.Match[str], head: int, tail: float) -> str:
     left = head - len(part[1])
-    right = MEAN_CHARACTER_WIDTH * (tail - len(part[2]))
+    right = tail - _width(part[2])
     return f'<span class="number" style="padding:0 {right:.1f}ch 0 {left}ch">{as_html(part[0])}</span>'
 
 
@@ -217,6 +222,8 @@ def _styled(table: GT, identity: str) -> GT:
     return table.tab_options(
         table_font_size="13px",
         table_additional_css=STYLE.format(id=identity),
+        table_margin_left="0px",
+        table_margin_right="auto",
         heading_align="left",
         heading_title_font_size="15px",
         heading_title_font_weight="bold",
