@@ -1,23 +1,25 @@
-"""What `trial.yaml` and `published.yaml` may hold."""
+"""What `trial.yaml` may hold."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.problems import Problem, TrialDataError
 from nkhcc_helpers.reading import YamlBlock, format_path, read_yaml
-from nkhcc_helpers.validation import list_block_problems
+from nkhcc_helpers.validation import list_entries, validate_block
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
 
 ALL_GROUPS = "All"
 """Name of the row that takes every group together; no arm may bear it."""
+
+_NOT_BASELINE = ("STUDYID", "USUBJID", "TRT01P", "TRT01A", "ENRLDT", "TRTSDT", "TRTEDT", "DTHDT")
 
 TimeUnit = Literal["days", "weeks", "months", "years"]
 Text = Annotated[str, Field(min_length=1)]
@@ -97,7 +99,9 @@ class BaselineColumn(Model):
         return data
 
     @model_validator(mode="after")
-    def _check_levels(self) -> BaselineColumn:
+    def _check_kind(self) -> BaselineColumn:
+        if self.column in _NOT_BASELINE:
+            raise ValueError(f"{self.column} is an identifier or a date, not a baseline column")
         if self.levels is not None and self.kind == "continuous":
             raise ValueError("levels are for columns of kind categorical")
         return self
@@ -142,98 +146,24 @@ class TrialMetadata(Model):
         return self
 
 
-class GroupSize(Model):
-    """Subjects in one group."""
+_KNOWN_KEYS = {
+    "": list(TrialMetadata.model_fields),
+    "arms": list(Arm.model_fields),
+    "endpoints": list(Endpoint.model_fields),
+    "baseline": list(BaselineColumn.model_fields),
+    "adverse_events": list(AdverseEventSource.model_fields),
+    "assumptions": list(Assumption.model_fields),
+}
 
-    kind: Literal["group_size"]
-    group: Text
-    value: Annotated[int, Field(ge=0)]
-
-
-class TotalSize(Model):
-    """Subjects in the trial."""
-
-    kind: Literal["total_size"]
-    value: Annotated[int, Field(ge=0)]
-
-
-class FirstEnrolment(Model):
-    """Date of the first enrolment."""
-
-    kind: Literal["first_enrolment"]
-    value: Date
-
-
-class LastEnrolment(Model):
-    """Date of the last enrolment."""
-
-    kind: Literal["last_enrolment"]
-    value: Date
-
-
-class Median(Model):
-    """Median time of one group, or of everyone when `group` is absent; display unit."""
-
-    kind: Literal["median"]
-    endpoint: Text
-    group: Text | None = None
-    value: Annotated[Number, Field(ge=0)]
-    decimals: Decimals
-
-
-class LogrankP(Model):
-    """P value of the log-rank test across groups."""
-
-    kind: Literal["logrank_p"]
-    endpoint: Text
-    value: Annotated[Number, Field(ge=0, le=1)]
-    decimals: Decimals
-
-
-class LongestFollowUp(Model):
-    """Longest follow-up, in `unit`."""
-
-    kind: Literal["longest_follow_up"]
-    value: Annotated[Number, Field(ge=0)]
-    decimals: Decimals
-    unit: TimeUnit
-
-
-class MostCommonRelatedEvent(Model):
-    """The most common treatment-related adverse event and its grade."""
-
-    kind: Literal["most_common_related_event"]
-    value: Text
-    grade: Annotated[int, Field(ge=1, le=5)]
-
-
-class TypicalResolution(Model):
-    """Days within which an adverse event typically resolved."""
-
-    kind: Literal["typical_resolution"]
-    term: Text
-    value: Annotated[Number, Field(ge=0)]
-
-
-Claim = Annotated[
-    GroupSize
-    | TotalSize
-    | FirstEnrolment
-    | LastEnrolment
-    | Median
-    | LogrankP
-    | LongestFollowUp
-    | MostCommonRelatedEvent
-    | TypicalResolution,
-    Field(discriminator="kind"),
+_DIFFERENT = [
+    ("arms", "code"),
+    ("arms", "label"),
+    ("arms", "order"),
+    ("endpoints", "code"),
+    ("endpoints", "label"),
+    ("endpoints", "role"),
+    ("baseline", "column"),
 ]
-
-
-class Published(Model):
-    """The contents of `published.yaml`: what a paper reported, claim by claim."""
-
-    citation: Text
-    claims: list[Claim]
 
 
 def read_metadata(path: Path) -> TrialMetadata:
@@ -242,7 +172,7 @@ def read_metadata(path: Path) -> TrialMetadata:
     Parameters
     ----------
     path : Path
-        The file.
+        The file, or the folder it is in.
 
     Returns
     -------
@@ -255,113 +185,26 @@ def read_metadata(path: Path) -> TrialMetadata:
         Listing every problem of the file.
     """
     problems: list[Problem] = []
-    table = "trial.yaml"
-    block = read_yaml(path, table, problems)
+    block = read_yaml(path / "trial.yaml" if path.is_dir() else path, "trial.yaml", problems)
     metadata = None
     if block is not None:
-        metadata = _validate(TrialMetadata, block, table, problems)
-        for name, key in [("arms", "code"), ("arms", "label"), ("arms", "order"), ("endpoints", "code")]:
-            problems += _list_repeated(block, table, name, key)
-        problems += _list_repeated(block, table, "endpoints", "label")
-        problems += _list_repeated(block, table, "endpoints", "role", free=("other",))
-        problems += _list_repeated(block, table, "baseline", "column")
+        metadata = validate_block(TrialMetadata, block, "trial.yaml", _KNOWN_KEYS, problems)
+        for name, key in _DIFFERENT:
+            problems += _list_repeated(block, name, key)
     if problems or metadata is None:
         raise TrialDataError(problems)
     return metadata
 
 
-def read_published(path: Path, metadata: TrialMetadata | None = None) -> Published:
-    """Read `published.yaml`.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    metadata : TrialMetadata, optional
-        When given, claims must name its groups and endpoints.
-
-    Returns
-    -------
-    Published
-        Its contents.
-
-    Raises
-    ------
-    TrialDataError
-        Listing every problem of the file.
-    """
-    problems: list[Problem] = []
-    table = "published.yaml"
-    block = read_yaml(path, table, problems)
-    published = None
-    if block is not None:
-        published = _validate(Published, block, table, problems)
-        if metadata is not None:
-            groups = [arm.code for arm in metadata.arms]
-            problems += _list_unknown(block, "group", groups, "is not an arm of trial.yaml")
-            endpoints = [endpoint.code for endpoint in metadata.endpoints]
-            problems += _list_unknown(block, "endpoint", endpoints, "is not an endpoint of trial.yaml")
-    if problems or published is None:
-        raise TrialDataError(problems)
-    return published
-
-
-_Read = TypeVar("_Read", bound=Model)
-
-_KNOWN_KEYS = {
-    "": list(TrialMetadata.model_fields),
-    "arms": list(Arm.model_fields),
-    "endpoints": list(Endpoint.model_fields),
-    "baseline": list(BaselineColumn.model_fields),
-    "adverse_events": list(AdverseEventSource.model_fields),
-    "assumptions": list(Assumption.model_fields),
-}
-
-_CLAIM_KEYS = {"": list(Published.model_fields)} | {
-    get_args(claim.model_fields["kind"].annotation)[0]: list(claim.model_fields)
-    for claim in get_args(get_args(Claim)[0])
-}
-
-
-def _validate(model: type[_Read], block: YamlBlock, table: str, problems: list[Problem]) -> _Read | None:
-    try:
-        return model.model_validate(block.data)
-    except ValidationError as error:
-        known_keys = _KNOWN_KEYS if model is TrialMetadata else _CLAIM_KEYS
-        problems += list_block_problems(error, block, table, known_keys)
-        return None
-
-
-def _list_entries(block: YamlBlock, name: str) -> list[dict[Any, Any]]:
-    """Return a list of blocks as far as it is one, so that other faults do not hide repeated names."""
-    entries = block.data.get(name)
-    if not isinstance(entries, list):
-        return []
-    return [entry if isinstance(entry, dict) else {} for entry in entries]
-
-
-def _list_repeated(
-    block: YamlBlock, table: str, name: str, key: str, *, free: tuple[str, ...] = ()
-) -> list[Problem]:
+def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
     seen: dict[str, int | None] = {}
     problems = []
-    for at, entry in enumerate(_list_entries(block, name)):
+    for at, entry in enumerate(list_entries(block, name)):
         path = (name, at, key)
         value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
         if value in seen:
             rule = f"is there already in row {seen[value]}; each must be different"
-            problems.append(Problem(table, row, format_path(path), value, rule))
-        elif key in entry and value not in free:
+            problems.append(Problem("trial.yaml", row, format_path(path), value, rule))
+        elif key in entry and (key, value) != ("role", "other"):
             seen[value] = row
-    return problems
-
-
-def _list_unknown(block: YamlBlock, key: str, known: list[str], rule: str) -> list[Problem]:
-    problems = []
-    for at, entry in enumerate(_list_entries(block, "claims")):
-        value = entry.get(key)
-        if isinstance(value, str) and value.strip() not in known:
-            path = ("claims", at, key)
-            said = f"{rule} ({', '.join(known)})"
-            problems.append(Problem("published.yaml", block.lines.get(path), format_path(path), value, said))
     return problems

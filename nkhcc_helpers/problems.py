@@ -45,7 +45,7 @@ class Problem:
         row = "" if self.row is None else f" row {self.row}"
         column = f" {self.column}" if self.column else ""
         value = f" {_shown(self.value)}" if self.value else ""
-        return f"{self.table}{row}{column}{value}: {self.rule}"
+        return format_printable(f"{self.table}{row}{column}{value}: {self.rule}")
 
 
 class TrialDataError(ValueError):
@@ -87,8 +87,12 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
+def format_printable(text: str) -> str:
+    """Return text with control characters written out, so that data cannot steer a terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def _shown(value: str) -> str:
-    """Quote a value; `repr` keeps control characters away from the terminal."""
     cut = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
     return repr(cut)
 

@@ -133,6 +133,8 @@ def read_csv(path: Path, table: str, problems: list[Problem]) -> RawTable | None
         return None
     rows = _split_rows(text, table, problems)
     if not rows:
+        if rows is not None:
+            problems.append(Problem(table, None, "", path.name, "is empty"))
         return None
     header_row, header = rows[0]
     names = [name.upper() for name in header]

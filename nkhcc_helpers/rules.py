@@ -36,9 +36,9 @@ def list_death_dates(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata
     dates = _column(adsl, "DTHDT")
     adtte = tables.get("ADTTE")
     code = _code_of(metadata, "overall_survival")
-    if code is None or adtte is None or not {"USUBJID", "PARAMCD", "CNSR"} <= set(adtte.columns):
+    if code is None or adtte is None or not {"USUBJID", "PARAMCD", "event"} <= set(adtte.columns):
         return dates
-    died = adtte[(adtte["PARAMCD"] == code) & (adtte["CNSR"] == 0)]
+    died = adtte[(adtte["PARAMCD"] == code) & adtte["event"]]
     return dates.fillna(_earliest(died, "ADT").reindex(dates.index))
 
 
@@ -84,14 +84,13 @@ def list_inversions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata)
     said = []
     for endpoint in metadata.endpoints:
         rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == endpoint.code]
-        event = rows["CNSR"] == 0
         told = _told_events(rows)
         if endpoint.role == "overall_survival":
             deaths = rows["USUBJID"].map(_column(tables["ADSL"].set_index("USUBJID"), "DTHDT"))
             died = deaths.notna() & ~(deaths > _column(rows, "ADT"))
             told = told.mask(died, True)
         known = told.notna()
-        if known.any() and (told[known].astype(bool) != event[known]).all():
+        if known.any() and (told[known].astype(bool) != rows["event"][known]).all():
             said.append(
                 f"ADTTE: CNSR of {endpoint.code} looks inverted: all {known.sum()} rows that say whether the "
                 "event happened (DTHDT, EVNTDESC, CNSDTDSC) contradict it; 0 must mean event"
@@ -200,7 +199,7 @@ def _check_bound(
     frame = tables.get(table, pd.DataFrame())
     if not {"USUBJID", column} <= set(frame.columns):
         return []
-    bound = frame["USUBJID"].map(bounds)
+    bound = pd.to_datetime(frame["USUBJID"].map(bounds))
     dates = frame[column]
     beyond = dates < bound if said.startswith("before") else dates > bound
     rules = bound.dt.strftime("%Y-%m-%d").map(lambda date: f"must not be {said}, {date}")

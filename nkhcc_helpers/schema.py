@@ -153,8 +153,6 @@ def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
         rule = called if name == "STUDYID" else f"{called} ({', '.join(value)})"
         columns[name].checks += _word(value, rule, fold=False).checks
     for baseline in metadata.baseline:
-        if baseline.column in ("STUDYID", "USUBJID", "TRT01P"):
-            continue
         if baseline.levels is not None:
             rule = f"is not a level of {baseline.column} in trial.yaml ({', '.join(baseline.levels)})"
             columns[baseline.column] = _word(baseline.levels, rule, required=True, fold=False)
@@ -244,7 +242,7 @@ def check_table(
     -------
     pandas.DataFrame
         Columns as received; known columns as text, float or datetime64, missing where a cell is empty or
-        faulty; index the line number in the file.
+        faulty; index the line number in the file. ADTTE also has `event`, true where CNSR is 0.
     """
     schema = pa.DataFrameSchema(_SCHEMAS[table](metadata))
     problems += list_table_problems(raw, schema, table)
@@ -254,4 +252,7 @@ def check_table(
         problems.append(Problem(table, 1, "AETOXGR", "", rule))
     kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
     parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in raw.frame.items()}
+    if "CNSR" in parsed and table == "ADTTE":
+        # ADaM codes censoring, survival analysis wants events: turned round here and nowhere else.
+        parsed["event"] = parsed["CNSR"] == 0
     return pd.DataFrame(parsed, index=raw.frame.index)

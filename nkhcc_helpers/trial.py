@@ -1,4 +1,4 @@
-"""A trial, read and checked: the only place where `event = CNSR == 0`."""
+"""A trial, read and checked."""
 
 from __future__ import annotations
 
@@ -8,24 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from nkhcc_helpers.metadata import (
-    DAYS_PER_UNIT,
-    Published,
-    TrialMetadata,
-    read_metadata,
-    read_published,
-)
-from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning
+from nkhcc_helpers.claims import Published, read_published
+from nkhcc_helpers.frames import list_events, list_infusions, list_subjects, list_times
+from nkhcc_helpers.metadata import TrialMetadata, read_metadata
+from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning, format_printable
 from nkhcc_helpers.reading import RawTable, find_file, list_folder, read_csv
-from nkhcc_helpers.rules import check_rules, list_enrolment_dates, list_inversions
-from nkhcc_helpers.schema import (
-    RELATED_WORDS,
-    SEVERITY_GRADES,
-    TABLES,
-    YES_NO,
-    check_table,
-    parse_numbers,
-)
+from nkhcc_helpers.rules import check_rules, list_inversions
+from nkhcc_helpers.schema import TABLES, check_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +166,17 @@ def load_trial(source: str | Path = "") -> Trial:
     said += list_inversions(tables, metadata)
     for line in said:
         warnings.warn(line, TrialDataWarning, stacklevel=2)
-    return _build_trial(tables, metadata, published, folder, tuple(said))
+    subjects = list_subjects(tables, metadata)
+    return Trial(
+        metadata=metadata,
+        published=published,
+        source=folder,
+        warnings=tuple(said),
+        subjects=subjects,
+        times=list_times(tables["ADTTE"], subjects, metadata),
+        infusions=list_infusions(tables["ADEX"], subjects),
+        adverse_events=list_events(tables.get("ADAE"), subjects),
+    )
 
 
 def locate_checkout() -> Path | None:
@@ -262,97 +261,32 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda each: (places.index(each.table), each.row or 0))
 
 
-def _build_trial(
-    tables: dict[str, pd.DataFrame],
-    metadata: TrialMetadata,
-    published: Published | None,
-    folder: Path,
-    said: tuple[str, ...],
-) -> Trial:
-    enrolled = list_enrolment_dates(tables)
-    tables = {table: frame.reset_index(drop=True) for table, frame in tables.items()}
-    arms = {arm.code: arm for arm in metadata.arms}
-    adsl = tables["ADSL"]
-    groups = pd.Categorical(adsl["TRT01P"], categories=list(arms), ordered=True)
-    group_of = pd.Series(groups, index=adsl["USUBJID"])
-    subjects = adsl.assign(
-        group=groups,
-        dose=adsl["TRT01P"].map(lambda code: arms[code].dose).astype(float),
-        planned_infusions=adsl["TRT01P"].map(lambda code: arms[code].infusions).astype(float),
-        enrolled=adsl["USUBJID"].map(enrolled),
-        first_infusion=adsl["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()),
-    )
-    return Trial(
-        metadata=metadata,
-        published=published,
-        source=folder,
-        warnings=said,
-        subjects=subjects,
-        times=_build_times(tables["ADTTE"], group_of, metadata),
-        infusions=_build_infusions(tables["ADEX"], group_of),
-        adverse_events=_build_adverse_events(tables.get("ADAE"), group_of),
-    )
+def summarize_trial(trial: Trial) -> str:
+    """Return what a trial holds, as lines for a terminal.
 
-
-def _groups(frame: pd.DataFrame, group_of: pd.Series) -> pd.Categorical:
-    codes = group_of.astype(str).reindex(frame["USUBJID"])
-    return pd.Categorical(codes.to_numpy(), dtype=group_of.dtype)
-
-
-def _build_times(adtte: pd.DataFrame, group_of: pd.Series, metadata: TrialMetadata) -> pd.DataFrame:
-    received, shown = metadata.time_unit, metadata.display_time_unit
-    time = adtte["AVAL"]
-    if received != shown:
-        time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
-    return adtte.assign(
-        group=_groups(adtte, group_of), endpoint=adtte["PARAMCD"], time=time, event=adtte["CNSR"] == 0
-    )
-
-
-def _build_infusions(adex: pd.DataFrame, group_of: pd.Series) -> pd.DataFrame:
-    by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
-    adex = adex.sort_values(by, kind="stable", ignore_index=True)
-    return adex.assign(
-        group=_groups(adex, group_of),
-        infusion=adex.groupby("USUBJID").cumcount() + 1,
-        date=adex["ASTDT"],
-        dose=adex["EXDOSE"],
-    )
-
-
-def _build_adverse_events(adae: pd.DataFrame | None, group_of: pd.Series) -> pd.DataFrame:
-    if adae is None:
-        adae = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
-    return adae.assign(
-        group=_groups(adae, group_of),
-        term=adae["AEDECOD"].astype(str),
-        organ_class=_text(adae, "AEBODSYS").where(lambda text: text != "", "Not coded"),
-        grade=_grades(adae),
-        related=_booleans(adae, "AEREL", RELATED_WORDS),
-        serious=_booleans(adae, "AESER", YES_NO),
-        onset=_dates(adae, "ASTDT"),
-        resolved=_dates(adae, "AENDT"),
-        outcome=_text(adae, "AEOUT"),
-        action=_text(adae, "AEACN"),
-    )
-
-
-def _text(frame: pd.DataFrame, name: str) -> pd.Series:
-    return (
-        frame[name].fillna("").astype(str) if name in frame else pd.Series("", index=frame.index, dtype=str)
-    )
-
-
-def _dates(frame: pd.DataFrame, name: str) -> pd.Series:
-    return frame[name] if name in frame else pd.Series(pd.NaT, index=frame.index, dtype="datetime64[ns]")
-
-
-def _booleans(frame: pd.DataFrame, name: str, words: dict[str, bool]) -> pd.Series:
-    return _text(frame, name).str.upper().map(words).astype("boolean")
-
-
-def _grades(adae: pd.DataFrame) -> pd.Series:
-    """Return grades; AETOXGR, and where it is missing the grade AESEV's word stands for."""
-    graded = parse_numbers(_text(adae, "AETOXGR"))
-    worded = _text(adae, "AESEV").str.upper().map(SEVERITY_GRADES)
-    return graded.fillna(worded.astype(float)).astype("Int64")
+    Parameters
+    ----------
+    trial : Trial
+        The trial.
+    """
+    metadata, events = trial.metadata, trial.adverse_events
+    kind = "illustrative, not patient data" if trial.is_illustrative else "real"
+    lines = [f"{metadata.study_id}: {metadata.title}"]
+    lines += [f"  {name:<15}{text}" for name, text in [("folder", trial.source), ("provenance", kind)]]
+    for arm in trial.arm_table().itertuples():
+        lines.append(f"  {'arm':<15}{arm.group}  {arm.label}: n = {arm.n}")
+    for endpoint in metadata.endpoints:
+        n_events = int(trial.survival(endpoint.code)["event"].sum())
+        lines.append(f"  {'endpoint':<15}{endpoint.code}  {endpoint.label}: {n_events} events, {trial.unit}")
+    treated = trial.infusions["USUBJID"].nunique()
+    lines.append(f"  {'infusions':<15}{len(trial.infusions)} in {treated} of {len(trial.subjects)} subjects")
+    if metadata.adverse_events.collected:
+        said = f"{len(events)} in {events['USUBJID'].nunique()} subjects {metadata.adverse_events.dictionary}"
+    else:
+        said = "not collected"
+    lines.append(f"  {'adverse events':<15}{said.rstrip()}")
+    claims = "none" if trial.published is None else f"{len(trial.published.claims)} claims"
+    lines.append(f"  {'published':<15}{claims}")
+    lines.append(f"  {'assumptions':<15}{len(metadata.assumptions)}")
+    lines += [f"  {'warning':<15}{text}" for text in trial.warnings]
+    return "\n".join(format_printable(line) for line in lines)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pandera.pandas as pa
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nkhcc_helpers.problems import Problem, suggest_name
 from nkhcc_helpers.reading import RawTable, YamlBlock, format_path
@@ -31,30 +31,57 @@ _WORDS = {
     "dict_type": "must hold 'key: value' lines",
     "model": "must hold 'key: value' lines",
     "value_error": "{error}",
-    "union_tag_not_found": "kind is missing",
-    "union_tag_invalid": "{tag!r} is not a known kind; use one of {expected_tags}",
+    "union_tag_not_found": "is missing",
+    "union_tag_invalid": "is not a known kind; use one of {expected_tags}",
 }
 
+_Read = TypeVar("_Read", bound=BaseModel)
 
-def list_block_problems(
-    error: ValidationError, block: YamlBlock, table: str, known_keys: Mapping[str, list[str]]
-) -> list[Problem]:
-    """Say in plain words what pydantic found wrong with a YAML file.
+
+def validate_block(
+    model: type[_Read],
+    block: YamlBlock,
+    table: str,
+    known_keys: Mapping[str, list[str]],
+    problems: list[Problem],
+) -> _Read | None:
+    """Return a YAML file's contents as a model, or None with the problems that keep it from being one.
 
     Parameters
     ----------
-    error : pydantic.ValidationError
-        All failures.
+    model : type
+        The pydantic model.
     block : YamlBlock
-        The file, for line numbers and values.
+        The file.
     table : str
         Name of the file in problems.
     known_keys : mapping of str to list of str
         Keys allowed in the block of each name, for suggestions; `""` is the file itself.
+    problems : list of Problem
+        Problems found are appended.
     """
+    try:
+        return model.model_validate(block.data)
+    except ValidationError as error:
+        problems += _list_block_problems(error, block, table, known_keys)
+        return None
+
+
+def list_entries(block: YamlBlock, name: str) -> list[dict[Any, Any]]:
+    """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
+    entries = block.data.get(name)
+    if not isinstance(entries, list):
+        return []
+    return [entry if isinstance(entry, dict) else {} for entry in entries]
+
+
+def _list_block_problems(
+    error: ValidationError, block: YamlBlock, table: str, known_keys: Mapping[str, list[str]]
+) -> list[Problem]:
     problems = []
     for failure in error.errors(include_url=False):
-        path, above = _locate(failure["loc"], block)
+        loc = failure["loc"] + (("kind",) if failure["type"].startswith("union_tag") else ())
+        path, above = _locate(loc, block)
         row = next((block.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in block.lines), None)
         if failure["type"] == "extra_forbidden":
             hint = suggest_name(str(path[-1]), known_keys.get(above, []))
