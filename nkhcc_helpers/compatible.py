@@ -7,19 +7,20 @@ not say (doses, schedule, censoring, baseline, adverse events) is assumed here a
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.metadata import DAYS_PER_UNIT, read_metadata, read_published
 from nkhcc_helpers.permutation import calculate_logrank, standardize_logrank
-from nkhcc_helpers.trial import locate_bundled, read_metadata, read_published
+from nkhcc_helpers.trial import locate_bundled
 
 DEFAULT_SEED = 20260124
 N_COHORTS_A_DRAW = 20_000
-MAX_DRAWS = 500
+MAX_DRAWS = 500  # of N_COHORTS_A_DRAW each
 
 SURVIVOR_FOLLOW_UP = (3270, 3305)  # days: 9 years, to a tenth of a year
 LOSS_TO_FOLLOW_UP = (1000, 2100)  # days: after every median, so that medians stay order statistics
@@ -27,7 +28,7 @@ SHORTEST_PFS = 21  # days: before a first response assessment progression is not
 SHORTEST_FROM_PFS_TO_OS = 14  # days
 
 RELATED_EVENTS = (
-    # term, organ class, probability per infusion, probability of grade 2 rather than 1, longest duration in days
+    # term, organ class, probability per infusion, share of grade 2 (else 1), longest duration in days
     ("Pyrexia", "General disorders and administration site conditions", 0.34, 0.10, 1),
     ("Chills", "General disorders and administration site conditions", 0.09, 0.00, 1),
     ("Fatigue", "General disorders and administration site conditions", 0.07, 0.15, 6),
@@ -70,7 +71,9 @@ def write_reconstruction(out_dir, *, seed=DEFAULT_SEED, source=""):
         No cohort was found that gives the published numbers.
     """
     folder = Path(source) if source else locate_bundled()
-    tables = draw_trial(read_metadata(folder), read_published(folder), seed=seed)
+    metadata = read_metadata(folder / "trial.yaml")
+    published = read_published(folder / "published.yaml", metadata)
+    tables = draw_trial(metadata, published, seed=seed)
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -80,7 +83,7 @@ def write_reconstruction(out_dir, *, seed=DEFAULT_SEED, source=""):
     return paths
 
 
-def draw_trial(metadata, published, *, seed=DEFAULT_SEED):
+def draw_trial(metadata, published, *, seed=DEFAULT_SEED, max_draws=MAX_DRAWS):
     """Draw a trial that gives every published number.
 
     Parameters
@@ -91,6 +94,8 @@ def draw_trial(metadata, published, *, seed=DEFAULT_SEED):
         Claims: group sizes, enrolment dates, medians and log-rank P-values of PFS and OS. The longest
         follow-up and the safety claims are met by construction and checked by `compare_published`.
     seed : int
+    max_draws : int
+        Batches of cohorts drawn for each endpoint before giving up.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def draw_trial(metadata, published, *, seed=DEFAULT_SEED):
     rng = np.random.default_rng(seed)
     claims = _collect_claims(metadata, published)
     cohort = _draw_enrolment(rng, claims, metadata.data_cut_off)
-    cohort = _draw_times(rng, claims, cohort)
+    cohort = _draw_times(rng, claims, cohort, max_draws)
     infusions = _draw_infusions(rng, metadata, cohort)
     return {
         "adsl": _make_adsl(rng, metadata, cohort, infusions),
@@ -164,14 +169,15 @@ def _draw_enrolment(rng, claims, cut_off):
     )
 
 
-def _draw_times(rng, claims, cohort):
+def _draw_times(rng, claims, cohort, max_draws):
     """PFS and OS in days, matched within groups so that OS follows PFS."""
     survivor = cohort["survivor"].to_numpy()
     group = cohort["group"].to_numpy()
     lost = int(np.flatnonzero(group == group[-1] - 1)[-1])
     fixed = int(cohort.loc[survivor, "follow_up"].iloc[0])
-    pfs = _search_times(rng, claims, "PFS", survivor, np.array([], dtype=int), fixed)
-    os = _search_times(rng, claims, "OS", survivor, np.array([lost]), fixed)
+    search = partial(_search_times, rng, claims, survivor=survivor, follow_up=fixed, max_draws=max_draws)
+    pfs = search("PFS", lost=np.array([], dtype=int))
+    os = search("OS", lost=np.array([lost]))
     pfs = _match_times(rng, group, survivor, pfs, os)
     return cohort.assign(
         pfs=pfs,
@@ -181,7 +187,7 @@ def _draw_times(rng, claims, cohort):
     )
 
 
-def _search_times(rng, claims, endpoint, survivor, lost, follow_up):
+def _search_times(rng, claims, endpoint, *, survivor, lost, follow_up, max_draws):
     """Draw cohorts until one gives the medians and the log-rank P of this endpoint."""
     group = claims["group"]
     membership = np.eye(group[-1] + 1)[group]
@@ -189,7 +195,7 @@ def _search_times(rng, claims, endpoint, survivor, lost, follow_up):
     events[survivor] = False
     events[lost] = False
     value, decimals = claims["logrank"][endpoint]
-    for _ in range(MAX_DRAWS):
+    for _ in range(max_draws):
         times = _propose_times(rng, claims, endpoint, survivor, follow_up)
         times[:, lost] = rng.integers(*LOSS_TO_FOLLOW_UP, (len(times), len(lost)))
         times = times[_meet_medians(times, claims, endpoint)]
@@ -407,7 +413,7 @@ def _draw_other_events(rng, cohort, infusions):
 
 
 def _identify(metadata, cohort):
-    patient = cohort["patient"] if "patient" in cohort else cohort.index
+    patient = cohort.get("patient", cohort.index)
     return {
         "STUDYID": metadata.study_id,
         "USUBJID": [f"ILL-{number + 1:03d}" for number in patient],

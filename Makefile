@@ -1,0 +1,47 @@
+# Everything a reader needs: make run, make test, make lab, make bench.
+PYTHON ?= python3
+LOCKED_PYTHON := 3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test lint lab bench lock clean
+
+run: $(READY)
+	$(BIN)/nkhcc run
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)
+	for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done
+
+# The lock holds for the Python it was made for; other versions take the ranges of pyproject.toml.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	@if $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCKED_PYTHON)")'; then \
+	  echo "installing the locked packages"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	else \
+	  echo "this Python is not $(LOCKED_PYTHON): installing by the ranges in pyproject.toml"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lab,test]'; \
+	fi
+	touch $@
+
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile pyproject.toml --upgrade --extra lab --extra test --extra build --universal \
+	  --python-version $(LOCKED_PYTHON) --generate-hashes --quiet --custom-compile-command 'make lock' -o requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-lock reports .pytest_cache .ruff_cache .hypothesis .coverage*

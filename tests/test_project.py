@@ -1,0 +1,112 @@
+"""The project's own files agree with each other."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def split_requirement(text):
+    name, versions = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*(.*)", text).groups()
+    return name.lower().replace("_", "-"), versions.replace(" ", "")
+
+
+def test_conda_environment_and_pyproject_name_the_same_packages_and_ranges():
+    extras = PROJECT["optional-dependencies"]
+    wanted = dict(map(split_requirement, [*PROJECT["dependencies"], *extras["lab"], *extras["test"]]))
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (from_pip,) = (entry["pip"] for entry in environment if isinstance(entry, dict))
+    assert from_pip[-1] == "-e ."
+    given = dict(map(split_requirement, [e for e in environment if isinstance(e, str)] + from_pip[:-1]))
+    assert given.pop("python") == PROJECT["requires-python"]
+    assert given.pop("pip") == ""
+    assert given == wanted
+
+
+def test_every_dependency_says_what_it_is_for():
+    text = (ROOT / "pyproject.toml").read_text()
+    block = text[text.index("dependencies = [") : text.index("[project.scripts]")]
+    lines = [line for line in block.splitlines() if line.strip().startswith('"')]
+    assert len(lines) >= len(PROJECT["dependencies"])
+    assert all("# " in line for line in lines), lines
+
+
+def test_every_dependency_is_locked_with_hashes():
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^([a-z0-9.-]+)==\S+.*\\\n    --hash=sha256:", lock, flags=re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[a-z0-9.-]+==", lock, flags=re.MULTILINE))
+    extras = PROJECT["optional-dependencies"]
+    for requirement in [*PROJECT["dependencies"], *extras["lab"], *extras["test"], *extras["build"]]:
+        assert split_requirement(re.split(r"[<>=]", requirement)[0])[0] in pins
+
+
+def list_project_files():
+    folders = ("nkhcc_helpers", "notebooks", "data", "tests", "benchmarks", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files += [path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".coverage")]
+    return [path for path in files if path.suffix not in (".pyc", ".png", ".parquet")]
+
+
+def test_no_address_of_a_package_index_and_no_path_of_a_machine():
+    forbidden = re.compile(
+        r"py"
+        + r"pi\.org|python"
+        + r"hosted|--(extra-)?index"
+        + r"-url|find"
+        + r"-links|/ro"
+        + r"ot/|/wo"
+        + r"rk/"
+    )
+    found = {
+        str(path.relative_to(ROOT)): match.group()
+        for path in list_project_files()
+        if (match := forbidden.search(path.read_text(encoding="utf-8", errors="replace")))
+    }
+    assert found == {}
+
+
+LIGHT = """
+import sys, time
+start = time.perf_counter()
+import nkhcc_helpers
+seconds = time.perf_counter() - start
+loaded = {name.split(".")[0] for name in sys.modules} & {"matplotlib", "seaborn", "plotly", "pandas"}
+assert not loaded, loaded
+assert seconds < 2, seconds
+"""
+
+
+def test_importing_the_package_is_light():
+    subprocess.run([sys.executable, "-c", LIGHT], check=True)
+
+
+@pytest.mark.parametrize(
+    "module", ["trial", "cohort", "survival", "permutation", "cox", "safety", "published"]
+)
+def test_statistics_do_not_draw(module):
+    source = (ROOT / "nkhcc_helpers" / f"{module}.py").read_text()
+    assert not re.search(r"import (matplotlib|seaborn)|from (matplotlib|seaborn)|great_tables", source)
+
+
+FLOORS = {
+    1: "problems metadata reading validation schema rules trial",
+    2: "survival permutation partial_likelihood design cox populations cohort safety published compatible",
+}
+
+
+@pytest.mark.parametrize("floor", sorted(FLOORS))
+def test_modules_import_from_floors_below_or_before_them(floor):
+    order = [name for names in FLOORS.values() for name in names.split()]
+    allowed = [name for below in range(1, floor + 1) for name in FLOORS[below].split()]
+    for name in FLOORS[floor].split():
+        source = (ROOT / "nkhcc_helpers" / f"{name}.py").read_text()
+        for imported in re.findall(r"from nkhcc_helpers\.(\w+) import", source):
+            assert imported in allowed, (name, imported)
+            assert order.index(imported) < order.index(name), (name, imported)
