@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 ROW = ""  # heads the rows of a table by group; no group can have this code
-COVARIATES = {
-    "dose": "Dose per infusion",
-    "infusions": "Planned infusions",
-    "total_dose": "Total planned dose",
-    "group_order": "Group, per step in order",
+DOSE_NAMES = {
+    "relative": "Dose per infusion",
+    "cumulative": "Planned cumulative dose",
+    "log2": "Dose per infusion, doublings",
+    "order": "Rank of dose",
 }
 
 
@@ -94,29 +94,49 @@ def show_interval(conf_level: float) -> str:
     return f"{100 * conf_level:g} % CI"
 
 
-def show_covariate(covariate: str, trial: Trial, labels: Mapping[str, str] | None = None) -> str:
-    """What a model's covariate is called.
+def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dict[str, str]:
+    """What the covariates of the models are called.
 
     Parameters
     ----------
-    covariate : str
-        Name in the model; a group's own covariate ends in its code, alone or in square brackets.
     trial : Trial
         Knows the group labels.
-    labels : mapping of str to str, optional
-        Names that go before any other.
+    dose_coding : str
+        As in `design.code_covariates`.
+
+    Returns
+    -------
+    dict of str to str
+        Covariate, as `design.code_covariates` names it, to what a reader sees.
+    """
+    first = show_group(trial.groups[0], trial)
+    against = {f"group {code}": f"{show_group(code, trial)}, against {first}" for code in trial.groups}
+    return {
+        "dose": DOSE_NAMES.get(dose_coding, DOSE_NAMES["relative"]),
+        "infusions": "Planned infusions",
+        "order": "Order of groups",
+        "All": "All together",
+        **against,
+    }
+
+
+def show_groups(codes: object, trial: Trial) -> str:
+    """Labels of several groups.
+
+    Parameters
+    ----------
+    codes : str
+        Group codes separated by ", ", as `design.describe_design` names those that share a design point.
+    trial : Trial
+        Knows the labels.
 
     Returns
     -------
     str
-        From `labels`, else the name of a covariate the models make themselves, else `covariate` in words.
     """
-    if labels and covariate in labels:
-        return labels[covariate]
-    code = covariate.removeprefix("group").strip("[]_=: ")
-    if code in trial.group_labels:
-        return trial.group_labels[code]
-    return COVARIATES.get(covariate, covariate.replace("_", " ").capitalize())
+    if str(codes) in trial.group_labels:
+        return show_group(codes, trial)
+    return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
 
 
 def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:

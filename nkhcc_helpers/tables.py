@@ -6,7 +6,7 @@ module per part of the report: `tables_cohort`, `tables_survival`, `tables_cox`,
 
 from nkhcc_helpers.display import as_html, display_table
 from nkhcc_helpers.exports import write_csv
-from nkhcc_helpers.labels import show_covariate, show_endpoint, show_group, show_interval
+from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_groups, show_interval
 from nkhcc_helpers.numbers import (
     format_count,
     format_estimate,
@@ -64,9 +64,10 @@ __all__ = [
     "format_share",
     "format_survival_summary",
     "format_terms",
-    "show_covariate",
+    "list_covariate_labels",
     "show_endpoint",
     "show_group",
+    "show_groups",
     "show_interval",
     "write_csv",
 ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
-from nkhcc_helpers.labels import show_covariate, show_endpoint, show_group, show_interval
-from nkhcc_helpers.numbers import format_interval, format_number, format_p
+from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_groups, show_interval
+from nkhcc_helpers.numbers import NOT_APPLICABLE, format_interval, format_number, format_p
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -36,7 +36,7 @@ def format_hazard_ratios(
     trial, endpoint, conf_level
         As in :func:`tables_survival.format_survival_summary`.
     labels : mapping of str to str, optional
-        Covariate to what it is called; otherwise :func:`labels.show_covariate` finds a name.
+        Covariate to what it is called; by default :func:`labels.list_covariate_labels`.
     notes : iterable of str
         Lines under the table: name the likelihood, the handling of ties and the interval.
 
@@ -44,10 +44,11 @@ def format_hazard_ratios(
     -------
     great_tables.GT
     """
+    names = {**list_covariate_labels(trial), **(labels or {})}
     records = frame.to_dict("records")
     shown = pd.DataFrame(
         {
-            "covariate": [show_covariate(row["covariate"], trial, labels) for row in records],
+            "covariate": [names.get(row["covariate"], row["covariate"]) for row in records],
             "hr": [format_number(row["hr"], 2) for row in records],
             "interval": [format_interval(row["ci_lower"], row["ci_upper"], 2) for row in records],
             "p_value": [format_p(row["p_value"]) for row in records],
@@ -65,7 +66,11 @@ def format_hazard_ratios(
             "p_value": "P",
         },
         row_group="model" if "model" in frame else None,
-        notes=["A ratio below 1 means fewer events per unit of time. NE: not estimable.", *notes],
+        notes=[
+            "Hazard of one unit more, or of one group against the first; below 1: events come later.",
+            "NE: not estimable.",
+            *notes,
+        ],
         illustrative=trial.is_illustrative,
     )
 
@@ -78,8 +83,8 @@ def format_model_comparison(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``model`` (text), any of ``n n_events log_likelihood lr_statistic df aic``, and ``p_lr`` or
-        ``p_value``.
+        As `cox.compare_models` returns it: ``model df log_likelihood lr_statistic p_value``, and
+        ``lack_df lack_statistic lack_p_value`` when models are compared with the last one.
     trial, endpoint, notes
         As in :func:`tables_survival.format_survival_summary`.
 
@@ -87,27 +92,28 @@ def format_model_comparison(
     -------
     great_tables.GT
     """
-    labels = {
-        "model": "Model",
-        "n": "Patients",
-        "n_events": "Events",
-        "log_likelihood": "Log likelihood",
-        "lr_statistic": "Likelihood ratio",
-        "df": "Degrees of freedom",
-        "aic": "AIC",
-        "p_lr": "P",
-        "p_value": "P",
-    }
-    columns = [column for column in labels if column in frame]
-    shown = frame[columns].copy()
-    for column in {"p_lr", "p_value"} & set(columns):
-        shown[column] = [format_p(value) for value in frame[column]]
+    tests = [("Against no covariates", ["lr_statistic", "df", "p_value"])]
+    if "lack_df" in frame:
+        tests.append(("Against the last model", ["lack_statistic", "lack_df", "lack_p_value"]))
+    labels = {"model": "Model", "log_likelihood": "Log likelihood"}
+    shown = frame[["model"]].assign(log_likelihood=[format_number(v, 2) for v in frame["log_likelihood"]])
+    for _, (statistic, df, p_value) in tests:
+        labels |= {statistic: "Chi-square", df: "df", p_value: "P"}
+        untested = list(frame[df] == 0)
+        columns = {
+            statistic: lambda v: format_number(v, 2),
+            df: lambda v: format_number(v, 0),
+            p_value: format_p,
+        }
+        for column, show in columns.items():
+            cells = zip(frame[column], untested, strict=True)
+            shown[column] = [NOT_APPLICABLE if none else show(value) for value, none in cells]
     return display_table(
         shown,
         title=f"{show_endpoint(endpoint, trial)}: likelihood-ratio tests",
         labels=labels,
-        decimals=2,
-        notes=notes,
+        spanners=tests,
+        notes=["df: degrees of freedom. NE: not estimable.", *notes],
         illustrative=trial.is_illustrative,
     )
 
@@ -132,9 +138,10 @@ def format_proportional_hazards(
     -------
     great_tables.GT
     """
+    names = {**list_covariate_labels(trial), **(labels or {})}
     shown = pd.DataFrame(
         {
-            "covariate": [show_covariate(value, trial, labels) for value in frame["covariate"]],
+            "covariate": [names.get(value, value) for value in frame["covariate"]],
             "statistic": [format_number(value, 2) for value in frame["statistic"]],
             "df": list(frame["df"]),
             "p_value": [format_p(value) for value in frame["p_value"]],
@@ -150,15 +157,23 @@ def format_proportional_hazards(
     )
 
 
-def format_design(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """The points of dose and infusions that the groups occupy.
+def format_design(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    labels: Mapping[str, str] | None = None,
+    notes: Iterable[str] = (),
+) -> GT:
+    """The points in the space of the covariates that the groups occupy.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``dose infusions group n n_events``: the points of `cox.describe_design`.
+        The points of `design.describe_design`: the covariates, ``groups n n_events``.
     trial : Trial
         Knows the group labels and the unit of dose.
+    labels : mapping of str to str, optional
+        As in :func:`format_hazard_ratios`.
     notes : iterable of str
         Further lines under the table.
 
@@ -166,23 +181,20 @@ def format_design(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = (
     -------
     great_tables.GT
     """
-    shown = pd.DataFrame(
-        {
-            "group": [show_group(code, trial) for code in frame["group"]],
-            "dose": [f"{value:g}" for value in frame["dose"]],
-            "infusions": [f"{value:g}" for value in frame["infusions"]],
-            "n": list(frame["n"]),
-            "n_events": list(frame["n_events"]),
-        }
-    )
+    covariates = [column for column in frame if column not in ("groups", "n", "n_events")]
+    shown = pd.DataFrame({"groups": [show_groups(codes, trial) for codes in frame["groups"]]})
+    for column in covariates:
+        shown[column] = [f"{value:.4g}" for value in frame[column]]
+    shown = shown.assign(n=list(frame["n"]), n_events=list(frame["n_events"]))
     unit = getattr(trial.metadata, "dose_unit", "")
+    names = {**list_covariate_labels(trial), **(labels or {})}
     return display_table(
         shown,
-        title="Dose and infusions by group",
+        title="Design points",
+        subtitle="Each a combination of covariates that some group has",
         labels={
-            "group": "Group",
-            "dose": "Dose per infusion",
-            "infusions": "Planned infusions",
+            "groups": "Group",
+            **{column: names.get(column, column) for column in covariates},
             "n": "Patients",
             "n_events": "Events",
         },

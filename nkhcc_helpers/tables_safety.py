@@ -241,6 +241,9 @@ def format_listing(
         title=title,
         subtitle=f"{len(frame)} event{'' if len(frame) == 1 else 's'}",
         labels=labels,
-        notes=["Day: days since enrolment. Latest infusion: its number, and days since it.", *notes],
+        notes=[
+            "Day 1 is the day of the first infusion. Latest infusion: its number, and days since it.",
+            *notes,
+        ],
         illustrative=trial.is_illustrative,
     )
