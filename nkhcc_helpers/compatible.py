@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.metadata import DAYS_PER_UNIT, read_metadata, read_published
+from nkhcc_helpers.claims import read_published
+from nkhcc_helpers.metadata import DAYS_PER_UNIT, read_metadata
 from nkhcc_helpers.permutation import calculate_logrank, standardize_logrank
 from nkhcc_helpers.trial import locate_bundled
 

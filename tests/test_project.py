@@ -96,7 +96,7 @@ def test_statistics_do_not_draw(module):
 
 
 FLOORS = {
-    1: "problems metadata reading validation schema rules trial",
+    1: "problems metadata claims reading validation schema rules frames trial",
     2: "survival permutation partial_likelihood design cox populations cohort safety published compatible",
 }
 
