@@ -202,9 +202,10 @@ def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
     for at, entry in enumerate(list_entries(block, name)):
         path = (name, at, key)
         value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
-        if value in seen:
-            rule = f"is there already in row {seen[value]}; each must be different"
+        folded = value.upper() if key == "column" else value
+        if folded in seen:
+            rule = f"is there already in row {seen[folded]}; each must be different"
             problems.append(Problem("trial.yaml", row, format_path(path), value, rule))
         elif key in entry and (key, value) != ("role", "other"):
-            seen[value] = row
+            seen[folded] = row
     return problems

@@ -159,7 +159,7 @@ def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
         elif baseline.kind == "categorical":
             columns[baseline.column] = _text(required=True)
         else:
-            columns[baseline.column] = _number(required=True)
+            columns[baseline.column] = _number(minimum=0 if baseline.column == "AGE" else None, required=True)
     return columns
 
 

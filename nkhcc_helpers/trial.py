@@ -243,17 +243,17 @@ def _keep_endpoints(
 ) -> RawTable:
     """Leave out rows of endpoints that `trial.yaml` does not list, saying so."""
     listed = [endpoint.code for endpoint in metadata.endpoints]
-    codes = raw.frame["PARAMCD"]
-    other = (codes != "") & ~codes.isin(listed)
     folded = {code.casefold(): code for code in listed}
-    for row, code in codes[other].items():
-        if code.casefold() in folded:
-            rule = f"is written {folded[code.casefold()]!r} in trial.yaml"
-            problems.append(Problem("ADTTE", int(row), "PARAMCD", code, rule))
-    names = sorted(set(codes[other]) - {code for code in codes[other] if code.casefold() in folded})
-    if names:
-        said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {', '.join(names)}")
-    return RawTable(raw.frame[~other], raw.set_aside)
+    written = raw.frame["PARAMCD"]
+    codes = written.map(lambda code: folded.get(code.casefold(), code))
+    for row, code in written[codes != written].items():
+        rule = f"is written {folded[code.casefold()]!r} in trial.yaml"
+        problems.append(Problem("ADTTE", int(row), "PARAMCD", code, rule))
+    other = (codes != "") & ~codes.isin(listed)
+    if other.any():
+        names = ", ".join(sorted(set(codes[other])))
+        said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {names}")
+    return RawTable(raw.frame.assign(PARAMCD=codes)[~other], raw.set_aside)
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

@@ -22,9 +22,9 @@ _WORDS = {
     "bool": "must be true or false",
     "date": "must be a date, YYYY-MM-DD",
     "finite_number": "must be a finite number",
-    "greater_than_equal": "must be a number >= {ge}",
-    "greater_than": "must be a number > {gt}",
-    "less_than_equal": "must be a number <= {le}",
+    "greater_than_equal": "must be a number >= {ge:g}",
+    "greater_than": "must be a number > {gt:g}",
+    "less_than_equal": "must be a number <= {le:g}",
     "literal_error": "must be one of {expected}",
     "list_type": "must be a list, each entry on a line that begins with '-'",
     "too_short": "must have at least {min_length} entry",
@@ -106,7 +106,8 @@ def _locate(loc: tuple[Any, ...], block: YamlBlock) -> tuple[tuple[Any, ...], st
         if not last and not isinstance(part, int) and block.texts.get((*path, "kind")) == part:
             above = part
             continue
-        path = (*path, part)
+        named = (*path, str(part))
+        path = named if named in block.lines else (*path, part)
         if not last and not isinstance(part, int):
             above = part
     return path, above

@@ -417,3 +417,18 @@ def write_trial(folder: Path, *, variant: str = "plain", **changes: Any) -> Path
         elif content is not None:
             path.write_text(content, "utf-8")
     return folder
+
+
+def edit_cell(folder: Path, table: str, row: int, column: str, value: str) -> None:
+    """Change one cell of a written trial; `row` is the line number, the header being 1."""
+    path = folder / f"{table.lower()}.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.loc[row - 2, column] = value
+    frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def edit_text(path: Path, old: str, new: str) -> None:
+    """Replace the first occurrence of a text that must be there."""
+    text = path.read_text("utf-8")
+    assert old in text, f"{old!r} is not in {path.name}"
+    path.write_text(text.replace(old, new, 1), "utf-8")
