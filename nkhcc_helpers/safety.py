@@ -142,9 +142,9 @@ def count_adverse_events(trial):
     -------
     DataFrame
         Columns ``category label group n_patients n_evaluable percent n_events``, one row for each of
-        `CATEGORIES` and group. Patients and events are NA where there are events but none of them records
-        what the category needs (no AESER on any event, say); percent is of ``n_evaluable``, NaN where
-        that is 0.
+        `CATEGORIES` and group. Patients and events are NA where adverse events were not collected, and
+        where there are events but none records what the category needs (no AESER on any event, say);
+        percent is of ``n_evaluable``, NaN where that is 0.
     """
     events = list_treatment_emergent(trial)
     flags = list_categories(events)
@@ -153,7 +153,7 @@ def count_adverse_events(trial):
         inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
         grouped = inside.groupby("group", observed=False)["USUBJID"]
         counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not _is_recorded(events, category):
+        if not _is_recorded(trial, events, category):
             counts[:] = pd.NA
         parts.append(counts.reset_index().assign(category=category, label=label))
     counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
@@ -176,17 +176,18 @@ def count_by_term(trial, *, related_only=False):
         (the patient's worst known grade of the term), "3+", and "missing" (no event of the term has a known
         grade), so that "any" is the sum of "1" to "5" and "missing". A patient counts once a row. The first
         block, `ANY_TERM` with an empty organ class, takes all terms together; terms follow by number of
-        patients, then of events, then by name. With `related_only` and no relation recorded on any event,
-        that first block is the only one and its patients are NA.
+        patients, then of events, then by name. Where adverse events were not collected, or with
+        `related_only` no event records its relation, that first block is the only one and its patients
+        are NA.
     """
     events = list_treatment_emergent(trial)
-    unknown = related_only and not _is_recorded(events, "related")
+    recorded = _is_recorded(trial, events, "related" if related_only else "any")
     if related_only:
         events = events[list_categories(events)["related"]]
     blocks = pd.concat([pd.DataFrame([_ALL_TERMS]), _order_terms(events)], ignore_index=True)
     worst = pd.concat([_list_worst(events.assign(**_ALL_TERMS)), _list_worst(events)], ignore_index=True)
     counts = _count_worst(worst, blocks, trial.groups)
-    if unknown:
+    if not recorded:
         counts["n_patients"] = pd.NA
     counts = _add_percent(counts.astype({"n_patients": "Int64"}), trial)
     return counts[["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]]
@@ -266,9 +267,10 @@ def _says(events, column, pattern, unless=None):
     return said.astype(bool)
 
 
-def _is_recorded(events, category):
+def _is_recorded(trial, events, category):
+    """Whether a count of 0 would say that nobody had such an event."""
     if events.empty:
-        return True
+        return trial.metadata.adverse_events.collected
     return all(
         any((list_text(events, column) != "").any() for column in alternatives)
         for alternatives in _NEEDS[category]
@@ -317,8 +319,7 @@ def _count_worst(worst, blocks, groups):
 def _add_latest_infusion(events, trial):
     """Add the number of the latest infusion on or before onset, and the days since."""
     given = trial.infusions[["USUBJID", "date", "infusion"]].sort_values(["date", "infusion"])
-    dated = events["onset"].dropna().sort_values().rename_axis("event").reset_index()
-    dated["USUBJID"] = dated["event"].map(events["USUBJID"])
+    dated = events[["USUBJID", "onset"]].dropna().sort_values("onset").rename_axis("event").reset_index()
     latest = pd.merge_asof(dated, given, left_on="onset", right_on="date", by="USUBJID").set_index("event")
     days = (latest["onset"] - latest["date"]).dt.days
     return events.assign(

@@ -1,0 +1,439 @@
+"""Safety: answers worked out by hand from the events of `hand_made`, and brute force on random tables."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hand_made import ADAE, ADSL, METADATA, load_hand_made
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nkhcc_helpers import safety
+
+ROWS = ["L", "H", "All"]
+HEADER = ADAE.splitlines()[0]
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    return load_hand_made(tmp_path_factory.mktemp("hand"))
+
+
+def load_events(folder, lines, *, header=HEADER, **changes):
+    return load_hand_made(folder, adae="\n".join([header, *lines]) + "\n", **changes)
+
+
+def patients_of(counts, **where):
+    """Patients in L, H and All of one row."""
+    for column, value in where.items():
+        counts = counts[counts[column] == value]
+    assert list(counts["group"]) == ROWS
+    return list(counts["n_patients"])
+
+
+def test_only_treated_patients_are_evaluable(trial):
+    # s4 was never infused.
+    assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
+
+
+def test_events_before_the_first_infusion_and_of_the_untreated_are_left_out(trial):
+    emergent = safety.list_treatment_emergent(trial)
+    # Left out: s1's cough of 5 January, infused from 8 January; s4's fever. Kept: s2's undated fever.
+    assert list(emergent["USUBJID"] + " " + emergent["term"]) == [
+        "s1 Fever", "s1 Fever", "s1 Rash", "s2 Fever", "s2 Sepsis", "s5 Fever"
+    ]  # fmt: skip
+
+
+def add_flags(flags):
+    lines = ADAE.splitlines()
+    return f"{lines[0]},TRTEMFL\n" + "".join(f"{a},{b}\n" for a, b in zip(lines[1:], flags, strict=True))
+
+
+def test_trtemfl_decides_where_it_holds_a_flag(tmp_path):
+    trial = load_hand_made(tmp_path, adae=add_flags(["Y", "N", "", "y", "", "", "Y", "Y"]))
+    emergent = safety.list_treatment_emergent(trial)
+    assert list(emergent["USUBJID"] + " " + emergent["term"]) == ["s1 Fever", "s1 Cough", "s5 Fever"]
+
+
+def test_trtemfl_empty_throughout_is_as_good_as_none(tmp_path, trial):
+    flagless = load_hand_made(tmp_path, adae=add_flags([""] * 8))
+    pd.testing.assert_frame_equal(safety.count_by_term(flagless), safety.count_by_term(trial))
+
+
+def test_safety_flag_without_infusion_takes_every_event(tmp_path):
+    adsl = "".join(
+        f"{line},{flag}\n"
+        for line, flag in zip(ADSL.splitlines(), ["SAFFL", "", "", "", "Y", "N"], strict=True)
+    )
+    trial = load_hand_made(tmp_path, adsl=adsl)
+    assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
+    emergent = safety.list_treatment_emergent(trial)
+    assert set(emergent["USUBJID"]) == {"s1", "s2", "s4"}
+    listed = safety.list_adverse_events(trial, which="all").set_index("USUBJID")
+    assert listed.loc["s4", ["day", "latest_infusion", "days_since_infusion"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("category", "patients", "events"),
+    [
+        ("any", [2, 1, 3], [5, 1, 6]),
+        ("related", [2, 0, 2], [3, 0, 3]),  # s1 twice, s2; s5's relation is missing
+        ("serious", [2, 0, 2], [2, 0, 2]),  # s1's second fever, s2's sepsis
+        ("grade3", [2, 0, 2], [2, 0, 2]),
+        ("related_grade3", [1, 0, 1], [1, 0, 1]),  # the sepsis was not related
+        ("fatal", [1, 0, 1], [1, 0, 1]),
+        ("discontinued", [1, 0, 1], [1, 0, 1]),  # interrupted is not discontinued
+    ],
+)
+def test_overview(trial, category, patients, events):
+    counts = safety.count_adverse_events(trial)
+    row = counts[counts["category"] == category]
+    assert set(row["label"]) == {safety.CATEGORIES[category]}
+    assert list(row["group"]) == ROWS
+    assert list(row["n_patients"]) == patients
+    assert list(row["n_events"]) == events
+    assert list(row["n_evaluable"]) == [2, 2, 4]
+    assert list(row["percent"]) == [50 * patients[0], 50 * patients[1], 25 * patients[2]]
+
+
+def test_overview_has_every_category_in_order(trial):
+    counts = safety.count_adverse_events(trial)
+    assert list(counts) == ["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]
+    assert list(counts["category"]) == [name for name in safety.CATEGORIES for _ in ROWS]
+
+
+def test_what_no_event_records_is_not_counted_as_none(tmp_path):
+    trial = load_events(tmp_path, ["s1,Fever,3"], header="USUBJID,AEDECOD,AETOXGR")
+    counts = safety.count_adverse_events(trial).set_index(["category", "group"])
+    for category in ("related", "serious", "related_grade3", "discontinued"):
+        assert counts.loc[category, ["n_patients", "percent", "n_events"]].isna().all(axis=None)
+    for category in ("any", "grade3"):
+        assert list(counts.loc[category, "n_patients"]) == [1, 0, 1]
+    assert list(counts.loc["fatal", "n_patients"]) == [0, 0, 0]
+    related = safety.count_by_term(trial, related_only=True)
+    assert set(related["term"]) == {safety.ANY_TERM}
+    assert related[["n_patients", "percent"]].isna().all(axis=None)
+
+
+def test_one_missing_seriousness_and_relation_count_as_neither(tmp_path):
+    lines = ["s1,Fever,2,Y,Y", "s2,Fever,2,,"]
+    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,AEREL,AESER")
+    counts = safety.count_adverse_events(trial)
+    assert patients_of(counts, category="related") == [1, 0, 1]
+    assert patients_of(counts, category="serious") == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("action", "discontinued"),
+    [
+        ("DRUG WITHDRAWN", True),
+        ("Drug withdrawn", True),
+        ("DISCONTINUED", True),
+        ("Study drug permanently discontinued", True),
+        ("treatment discontinuation", True),
+        ("Drug stopped", True),
+        ("DOSE NOT CHANGED", False),
+        ("DRUG INTERRUPTED", False),
+        ("Temporarily discontinued", False),
+        ("NOT WITHDRAWN", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_action_taken_that_means_discontinuation(trial, action, discontinued):
+    events = trial.adverse_events.iloc[:1].assign(action=[action])
+    assert safety.list_categories(events)["discontinued"].tolist() == [discontinued]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "grade", "fatal"),
+    [
+        ("FATAL", 3, True),
+        ("Fatal", None, True),
+        ("DEATH", None, True),
+        ("NOT FATAL", 4, False),
+        ("RECOVERED/RESOLVED", 4, False),
+        ("", 5, True),
+        ("", None, False),
+    ],
+)
+def test_fatal_by_grade_or_outcome(trial, outcome, grade, fatal):
+    events = trial.adverse_events.iloc[:1].assign(outcome=[outcome], grade=pd.array([grade], dtype="Int64"))
+    assert safety.list_categories(events)["fatal"].tolist() == [fatal]
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        # s1: grades 1 and 3; s2: missing; s5: grade 2.
+        ("Fever", {"any": [2, 1, 3], "2": [0, 1, 1], "3": [1, 0, 1], "3+": [1, 0, 1], "missing": [1, 0, 1]}),
+        ("Rash", {"any": [1, 0, 1], "missing": [1, 0, 1]}),
+        ("Sepsis", {"any": [1, 0, 1], "5": [1, 0, 1], "3+": [1, 0, 1]}),
+        # Worst of all terms: s1 grade 3, s2 grade 5, s5 grade 2.
+        (
+            safety.ANY_TERM,
+            {"any": [2, 1, 3], "2": [0, 1, 1], "3": [1, 0, 1], "5": [1, 0, 1], "3+": [2, 0, 2]},
+        ),
+    ],
+)
+def test_worst_grade_per_patient(trial, term, expected):
+    counts = safety.count_by_term(trial)
+    for grade in safety.GRADES:
+        assert patients_of(counts, term=term, grade=grade) == expected.get(grade, [0, 0, 0]), grade
+
+
+def test_terms_by_frequency_then_name_with_all_rows_of_each(trial):
+    counts = safety.count_by_term(trial)
+    columns = ["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]
+    assert list(counts) == columns
+    terms = [safety.ANY_TERM, "Fever", "Rash", "Sepsis"]
+    assert list(counts["term"]) == [term for term in terms for _ in range(8 * 3)]
+    assert list(counts["organ_class"].unique()) == ["", "General", "Skin", "Infections"]
+    assert list(counts["grade"]) == [grade for grade in safety.GRADES for _ in ROWS] * 4
+    assert list(counts["n_evaluable"]) == [2, 2, 4] * 8 * 4
+    np.testing.assert_allclose(counts["percent"], 100 * counts["n_patients"] / counts["n_evaluable"])
+
+
+def test_related_only(trial):
+    counts = safety.count_by_term(trial, related_only=True)
+    assert list(counts["term"].unique()) == [safety.ANY_TERM, "Fever"]
+    assert patients_of(counts, term="Fever", grade="any") == [2, 0, 2]
+    assert patients_of(counts, term="Fever", grade="3") == [1, 0, 1]
+    assert patients_of(counts, term=safety.ANY_TERM, grade="missing") == [1, 0, 1]
+
+
+def test_one_term_in_two_organ_classes_makes_two_blocks(tmp_path):
+    lines = ["s1,Bleeding,Skin,1", "s1,Bleeding,Eye,2", "s5,Bleeding,Eye,2", "s1,Bleeding,,1"]
+    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AEBODSYS,AETOXGR")
+    counts = safety.count_by_term(trial).query("grade == 'any' and group == 'All'")
+    assert list(counts["organ_class"]) == ["", "Eye", "Not coded", "Skin"]
+    assert list(counts["n_patients"]) == [2, 2, 1, 1]
+
+
+def test_a_term_called_as_the_first_block_stays_apart(tmp_path):
+    trial = load_events(tmp_path, [f"s1,{safety.ANY_TERM},1", "s5,Fever,2"], header="USUBJID,AEDECOD,AETOXGR")
+    counts = safety.count_by_term(trial).query("grade == 'any' and group == 'All'")
+    assert list(counts["organ_class"]) == ["", "Not coded", "Not coded"]
+    assert list(counts["n_patients"]) == [2, 1, 1]
+
+
+def test_severity_words_are_graded(tmp_path):
+    lines = ["s1,Fever,MILD", "s1,Fever,SEVERE", "s5,Fever,"]
+    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AESEV")
+    counts = safety.count_by_term(trial)
+    assert patients_of(counts, term="Fever", grade="3") == [1, 0, 1]
+    assert patients_of(counts, term="Fever", grade="missing") == [0, 1, 1]
+
+
+def test_no_events_leave_the_zeros(tmp_path):
+    trial = load_events(tmp_path, [])
+    overview = safety.count_adverse_events(trial)
+    assert len(overview) == len(safety.CATEGORIES) * len(ROWS)
+    assert (overview["n_patients"] == 0).all()
+    assert (overview["percent"] == 0).all()
+    for related_only in (False, True):
+        counts = safety.count_by_term(trial, related_only=related_only)
+        assert list(counts["grade"]) == [grade for grade in safety.GRADES for _ in ROWS]
+        assert (counts["n_patients"] == 0).all()
+    assert safety.summarize_onset(trial).empty
+    assert safety.list_adverse_events(trial).empty
+
+
+def test_events_not_collected_are_unknown_rather_than_none(tmp_path):
+    metadata = METADATA | {"adverse_events": {"collected": False}}
+    trial = load_hand_made(tmp_path, metadata=metadata, adae=None)
+    overview = safety.count_adverse_events(trial)
+    assert overview[["n_patients", "n_events", "percent"]].isna().all(axis=None)
+    assert list(overview["n_evaluable"]) == [2, 2, 4] * len(safety.CATEGORIES)
+    assert safety.count_by_term(trial)["n_patients"].isna().all()
+    assert safety.summarize_onset(trial).empty
+
+
+def test_percent_without_anyone_treated_is_nan(trial):
+    nobody = dataclasses.replace(trial, infusions=trial.infusions.iloc[:0])
+    overview = safety.count_adverse_events(nobody)
+    assert (overview["n_evaluable"] == 0).all()
+    assert (overview["n_patients"] == 0).all()
+    assert overview["percent"].isna().all()
+    assert safety.summarize_onset(nobody).empty
+
+
+def test_onset_and_duration(trial):
+    onset = safety.summarize_onset(trial).set_index("term")
+    assert list(onset.index) == ["Fever", "Rash", "Sepsis"]
+    # Fevers begin 0, 1 and 8 days after an infusion and last 0, 2 and 1 days; one is undated.
+    fever = onset.loc["Fever"]
+    assert fever[["n_patients", "n_events", "n_ongoing"]].tolist() == [3, 4, 1]
+    assert fever[["onset_median", "onset_minimum", "onset_maximum"]].tolist() == [1, 0, 8]
+    assert fever[["duration_median", "duration_minimum", "duration_maximum"]].tolist() == [1, 0, 2]
+    assert fever["percent_within_one_day"] == pytest.approx(200 / 3)
+    # Rash: 22 January to 1 February, not over.
+    rash = onset.loc["Rash"]
+    assert rash[["onset_median", "n_ongoing", "percent_within_one_day"]].tolist() == [10, 1, 0]
+    assert rash[["duration_median", "duration_minimum", "duration_maximum"]].isna().all()
+    # Sepsis: 2 February to 7 March of a leap year.
+    assert onset.loc["Sepsis", ["onset_median", "duration_median", "n_ongoing"]].tolist() == [34, 0, 0]
+    assert onset.loc["Sepsis", "percent_within_one_day"] == 100
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ongoing"),
+    [
+        ("RECOVERED/RESOLVED", 0),
+        ("Resolved with sequelae", 0),
+        ("FATAL", 0),
+        ("NOT RECOVERED/NOT RESOLVED", 1),
+        ("RECOVERING/RESOLVING", 1),
+        ("UNKNOWN", 1),
+        ("", 1),
+    ],
+)
+def test_an_event_without_end_date_is_ongoing_unless_the_outcome_says_otherwise(tmp_path, outcome, ongoing):
+    lines = [f"s1,Fever,1,2020-01-09,,{outcome}"]
+    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,ASTDT,AENDT,AEOUT")
+    onset = safety.summarize_onset(trial)
+    assert list(onset["n_ongoing"]) == [ongoing]
+    # Without an end date nothing shows that it was over within a day.
+    assert list(onset["percent_within_one_day"]) == [0]
+
+
+def test_onset_without_any_date_is_nan(tmp_path):
+    onset = safety.summarize_onset(load_events(tmp_path, ["s1,Fever,1"], header="USUBJID,AEDECOD,AETOXGR"))
+    assert list(onset["n_events"]) == [1]
+    assert onset[["onset_median", "duration_median", "percent_within_one_day"]].isna().all(axis=None)
+
+
+def test_listing(trial):
+    listed = safety.list_adverse_events(trial)
+    assert list(listed) == [
+        "USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion", "related",
+        "serious", "outcome",
+    ]  # fmt: skip
+    # The first infusion, 8 January, is day 1, so 23 January is day 16.
+    assert listed.to_numpy().tolist() == [
+        ["s1", "L", "Fever", 3, 16, 2, 1, True, True, "RECOVERED/RESOLVED"],
+        ["s2", "L", "Sepsis", 5, 35, 1, 34, False, True, "FATAL"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("which", "terms"),
+    [
+        ("all", ["Fever", "Fever", "Rash", "Sepsis", "Fever", "Fever"]),
+        ("related", ["Fever", "Fever", "Fever"]),
+        ("serious", ["Fever", "Sepsis"]),
+        ("grade 3", ["Fever", "Sepsis"]),
+        ("fatal", ["Sepsis"]),
+        ("discontinued", ["Sepsis"]),
+    ],
+)
+def test_listings_hold_what_their_name_says(trial, which, terms):
+    assert list(safety.list_adverse_events(trial, which=which)["term"]) == terms
+
+
+def test_listing_of_an_unknown_kind_names_the_known(trial):
+    with pytest.raises(ValueError, match="'serious or grade 3'"):
+        safety.list_adverse_events(trial, which="severe")
+
+
+def test_the_day_before_the_first_infusion_is_day_minus_one(tmp_path):
+    lines = ["s1,Fever,1,2020-01-07,Y", "s1,Fever,1,2020-01-08,Y"]
+    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,ASTDT,TRTEMFL")
+    listed = safety.list_adverse_events(trial, which="all")
+    assert list(listed["day"]) == [-1, 1]
+    assert listed["latest_infusion"].isna().tolist() == [True, False]
+    assert list(listed["days_since_infusion"].dropna()) == [0]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["s1", "s2", "s3", "s4", "s5"]),
+        st.sampled_from(["Fever", "Rash", "Cough"]),
+        st.sampled_from(["1", "2", "3", "4", "5", ""]),
+        st.sampled_from(["Y", "N", ""]),
+        st.one_of(st.none(), st.dates(pd.Timestamp("2020-01-01").date(), pd.Timestamp("2020-06-30").date())),
+    ),
+    max_size=25,
+)
+
+
+def make_events(trial, rows):
+    """The trial with these events; `load_trial` would take milliseconds and files for each."""
+    ids, terms, grades, related, onsets = map(list, zip(*rows, strict=True)) if rows else ([],) * 5
+    group_of = trial.subjects.set_index("USUBJID")["group"].astype("str")
+    events = pd.DataFrame({"USUBJID": pd.Series(ids, dtype="str"), "term": pd.Series(terms, dtype="str")})
+    events["group"] = pd.Categorical(events["USUBJID"].map(group_of), trial.groups, ordered=True)
+    events["organ_class"] = events["outcome"] = events["action"] = ""
+    events["grade"] = pd.array([int(grade) if grade else None for grade in grades], dtype="Int64")
+    events["related"] = pd.array([{"Y": True, "N": False}.get(word) for word in related], dtype="boolean")
+    events["serious"] = pd.array([None] * len(ids), dtype="boolean")
+    events["onset"] = pd.Series(pd.to_datetime(onsets), dtype="datetime64[ns]")
+    events["resolved"] = pd.Series(pd.NaT, index=events.index, dtype="datetime64[ns]")
+    return dataclasses.replace(trial, adverse_events=events)
+
+
+def check_worst_grades(counts):
+    """Worst grades, missing included, add up to any; 3 to 5 add up to 3+."""
+    for total, grades in {"any": ["1", "2", "3", "4", "5", "missing"], "3+": ["3", "4", "5"]}.items():
+        keys = ["organ_class", "term", "group"]
+        parts = counts[counts["grade"].isin(grades)].groupby(keys, observed=True)["n_patients"]
+        whole = counts[counts["grade"] == total].set_index(keys)["n_patients"].sort_index()
+        pd.testing.assert_series_equal(parts.sum(min_count=len(grades)).sort_index(), whole)
+
+
+FIRST = {"s1": "2020-01-08", "s2": "2020-02-02", "s3": "2020-03-02", "s5": "2020-04-02"}
+GROUP = {"s1": "L", "s2": "L", "s3": "H", "s5": "H"}
+
+
+def count_by_hand(rows, term, grade, group):
+    """Patients of one cell, counted patient by patient."""
+    n = 0
+    for patient, first in FIRST.items():
+        if group not in ("All", GROUP[patient]):
+            continue
+        day = pd.Timestamp(first).date()
+        mine = [row for row in rows if row[0] == patient and (row[4] is None or row[4] >= day)]
+        grades = [row[2] for row in mine if term in (safety.ANY_TERM, row[1])]
+        worst = max(grades, default=None) or ("missing" if grades else None)
+        severe = worst in ("3", "4", "5")
+        n += {"any": bool(grades), "3+": severe}.get(grade, worst == grade)
+    return n
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=EVENTS)
+def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
+    counts = safety.count_by_term(make_events(trial, rows))
+    for row in counts.itertuples():
+        assert row.n_patients == count_by_hand(rows, row.term, row.grade, row.group), row
+    check_worst_grades(counts)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=EVENTS)
+def test_random_tables_agree_between_overview_terms_and_listing(trial, rows):
+    random = make_events(trial, rows)
+    overview = safety.count_adverse_events(random)
+    first = safety.count_by_term(random).query("term == @safety.ANY_TERM")
+    assert patients_of(overview, category="any") == patients_of(first, grade="any")
+    assert (
+        patients_of(overview, category="any")[2]
+        == safety.list_adverse_events(random, which="all")["USUBJID"].nunique()
+    )
+    events = overview[overview["category"] == "any"].set_index("group")["n_events"]
+    assert events["All"] == events["L"] + events["H"] == len(safety.list_treatment_emergent(random))
+    onset = safety.summarize_onset(random)
+    assert onset["n_events"].sum() == events["All"]
+
+
+def test_every_trial_keeps_every_group_and_adds_up(any_trial):
+    order = [*any_trial.groups, "All"]
+    overview = safety.count_adverse_events(any_trial)
+    assert list(overview["group"]) == order * len(safety.CATEGORIES)
+    for related_only in (False, True):
+        counts = safety.count_by_term(any_trial, related_only=related_only)
+        check_worst_grades(counts)
+        patients = counts.set_index(["group", "organ_class", "term", "grade"])["n_patients"]
+        parts = sum(patients[group] for group in any_trial.groups)
+        pd.testing.assert_series_equal(parts, patients["All"])
