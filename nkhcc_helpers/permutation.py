@@ -34,6 +34,12 @@ class Comparison:
     observed: pd.Series
     expected: pd.Series
 
+    @property
+    def by_group(self):
+        """DataFrame with columns ``group observed expected``."""
+        counts = {"observed": self.observed, "expected": self.expected}
+        return pd.DataFrame(counts).rename_axis("group").reset_index().astype({"group": str})
+
 
 def compare_survival(time, event, group):
     """Compare survival across groups by the log-rank test.

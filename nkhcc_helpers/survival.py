@@ -308,9 +308,36 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
 
-    return pd.concat(
-        [_stack_by_group(frame, summarize), summarize(frame).assign(group="All")], ignore_index=True
-    )
+    return _stack_with_all(frame, summarize)
+
+
+def summarize_survival_at(frame, *, at, conf_level=0.95, conf_type="bpcp"):
+    """Estimate survival at given times for each group and for everyone.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event group``.
+    at, conf_level, conf_type
+        As in `estimate_survival_at`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
+    """
+
+    def estimate(part):
+        return estimate_survival_at(
+            part["time"], part["event"], at=at, conf_level=conf_level, conf_type=conf_type
+        )
+
+    return _stack_with_all(frame, estimate)
+
+
+def _stack_with_all(frame, compute):
+    everyone = compute(frame).assign(group="All")
+    return pd.concat([_stack_by_group(frame, compute), everyone], ignore_index=True)
 
 
 def _stack_by_group(frame, compute):

@@ -63,6 +63,8 @@ def test_by_hand():
     got = compare_survival([1, 2, 3, 4], [1, 1, 1, 1], list("abab"))
     assert got.observed.to_dict() == {"a": 2, "b": 2}
     assert got.expected["a"] == pytest.approx(4 / 3)
+    assert got.by_group["group"].tolist() == ["a", "b"]
+    assert got.by_group["expected"].tolist() == pytest.approx([4 / 3, 8 / 3])
     variance = 1 / 4 + 2 / 9 + 1 / 4
     assert got.statistic == pytest.approx((2 - 4 / 3) ** 2 / variance)
 

@@ -182,6 +182,14 @@ def test_summary_marks_censored_extremes():
     assert summary["maximum_censored"].tolist() == [False, True, True]
 
 
+def test_rates_by_group_and_for_everyone():
+    frame = pd.DataFrame({"time": [1, 5, 2, 3.0], "event": [1, 1, 1, 1], "group": list("aabb")})
+    rates = survival.summarize_survival_at(frame, at=[2, 4])
+    assert rates["group"].tolist() == ["a", "a", "b", "b", "All", "All"]
+    assert rates["survival"].tolist() == pytest.approx([0.5, 0.5, 0.5, 0, 0.5, 0.25])
+    assert rates["n_at_risk"].tolist() == [1, 1, 2, 0, 3, 1]
+
+
 def test_curves_by_group_keep_the_order_of_groups():
     frame = pd.DataFrame({"time": [1, 2.0], "event": [1, 1], "group": pd.Categorical(["b", "a"], ["b", "a"])})
     assert survival.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
