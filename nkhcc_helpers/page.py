@@ -22,11 +22,15 @@ from IPython.display import display
 
 from nkhcc_helpers.exports import write_csv
 from nkhcc_helpers.numbers import NOT_ESTIMABLE
-from nkhcc_helpers.results import format_json_value, is_missing, is_sequence, list_versions, write_json
-
-ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
-NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
-"""Environment variable by which `nkhcc run` gives a copied notebook results of its own."""
+from nkhcc_helpers.results import (
+    ILLUSTRATIVE,
+    NOTEBOOK_VARIABLE,
+    format_json_value,
+    is_missing,
+    is_sequence,
+    list_versions,
+    write_json,
+)
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"

@@ -17,6 +17,11 @@ import pandas as pd
 
 from nkhcc_helpers.numbers import NOT_ESTIMABLE
 
+ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
+
+NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
+"""Environment variable by which `nkhcc run` gives a copied notebook results of its own."""
+
 PACKAGES = (
     "nkhcc_helpers",
     "numpy",

@@ -1,0 +1,262 @@
+"""The `nkhcc` command."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkhcc_helpers import __version__
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="nkhcc")
+def main() -> None:
+    """Analyse a small dose-exploration trial: cohort, survival by group, Cox regression, safety.
+
+    \b
+    nkhcc run                     every notebook on the bundled trial, into reports/nkhcc
+    nkhcc run --data my_trial     the same on a trial of yours
+    nkhcc check my_trial          is it a trial that the notebooks can read?
+    """
+
+
+@main.command(short_help="Execute notebooks on a trial and write the report.")
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@click.option(
+    "--data", "data_dir", default="", metavar="DIR", help="The trial's folder; the bundled trial by default."
+)
+@click.option(
+    "-p",
+    "--parameter",
+    "given",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Value of a notebook parameter; may be repeated. It goes to the notebooks that have the parameter.",
+)
+@click.option(
+    "--out",
+    "out_dir",
+    default="",
+    metavar="DIR",
+    help="The report's folder; reports/<data folder> by default.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Notebooks executed at a time; the cores by default.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Take over notebooks whose inputs have not changed since an earlier run."
+)
+@click.option(
+    "--parameters", "describe", is_flag=True, help="List the parameters of the notebooks, and run nothing."
+)
+def run(
+    notebooks: tuple[str, ...],
+    data_dir: str,
+    given: tuple[tuple[str, str], ...],
+    out_dir: str,
+    jobs: int | None,
+    resume: bool,
+    describe: bool,
+) -> None:
+    """Execute notebooks on a trial and write the report.
+
+    NOTEBOOK is a name (02_survival_by_group), the start of one (02), or the path of any .ipynb file; every
+    notebook of the project by default.
+
+    \b
+    nkhcc run 02 -p endpoint OS
+    nkhcc run 02 -p landmarks '[6, 12]' --out reports/landmarks
+    nkhcc run --data my_trial --jobs 4
+
+    The report replaces an earlier one in the same folder, whole or not at all. When a notebook fails the
+    others finish, the earlier report stays as it is, and what did run is kept in <folder>-failed; run again
+    with --resume to execute only what is missing.
+
+    Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter or a folder is not
+    as it must be (nothing is run then).
+    """
+    from nkhcc_helpers.parameters import ParameterError, format_parameters
+    from nkhcc_helpers.planning import NotebookError, plan_run
+    from nkhcc_helpers.problems import TrialDataError
+    from nkhcc_helpers.publishing import PublishError
+
+    try:
+        if describe:
+            click.echo(format_parameters({plan.name: plan.known for plan in plan_run(notebooks)}))
+            return
+        _run(notebooks, data_dir=data_dir, given=given, out_dir=out_dir, jobs=jobs, resume=resume)
+    except (NotebookError, ParameterError, PublishError, TrialDataError) as error:
+        _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        _fail(f"the report cannot be written: {error}", 1)
+
+
+def _run(notebooks: tuple[str, ...], **options: Any) -> None:
+    from nkhcc_helpers.runs import run_notebooks
+
+    progress = _Progress()
+    try:
+        with _interruptible():
+            result = run_notebooks(notebooks, on_start=progress.start, on_outcome=progress.advance, **options)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing was published", INTERRUPTED)
+    finally:
+        progress.close()
+    for outcome in result.failed:
+        click.echo(f"{outcome.name}: {outcome.error}", err=True)
+    if result.failed:
+        _fail(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", 1)
+    click.echo(f"Report: {_near(result.folder / 'index.html')}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make whatever ends a run end it once and in order: workers stopped, half-made folder removed."""
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    earlier = {number: signal.getsignal(number) for number in signals}
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number, handler in earlier.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """A bar on a terminal, a line for each notebook elsewhere."""
+
+    def __init__(self) -> None:
+        self._total = self._done = 0
+        self._bar = None
+
+    def start(self, total: int) -> None:
+        self._total = total
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            layout = "{desc}{bar:30} {n_fmt}/{total_fmt} [{elapsed}]"
+            self._bar = tqdm(total=total, bar_format=layout, file=sys.stderr, leave=False)
+
+    def advance(self, outcome: Any) -> None:
+        self._done += 1
+        how = "failed" if outcome.error else "unchanged" if outcome.reused else f"{outcome.seconds:.1f} s"
+        line = f"[{self._done}/{self._total}] {outcome.name}  {how}"
+        if self._bar is None:
+            click.echo(line)
+        else:
+            self._bar.write(line, file=sys.stderr)
+            self._bar.update()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+@main.command(short_help="Check a trial's folder and say what it holds.")
+@click.argument("folder", default="", metavar="[DIR]")
+def check(folder: str) -> None:
+    """Check a trial's folder and say what it holds, or list every problem found.
+
+    DIR holds trial.yaml, adsl.csv, adtte.csv, adex.csv and adae.csv, and published.yaml if there is one; the
+    bundled trial by default.
+
+    Exit code: 0 for a trial that the notebooks can read, 2 for any other.
+    """
+    from nkhcc_helpers.problems import TrialDataError, TrialDataWarning
+    from nkhcc_helpers.trial import load_trial
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrialDataWarning)
+            trial = load_trial(folder)
+    except TrialDataError as error:
+        _fail(str(error), BAD_INPUT)
+    click.echo(_summarize(trial))
+
+
+def _summarize(trial: Any) -> str:
+    metadata = trial.metadata
+    lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
+    lines.append(f"{len(trial.subjects)} subjects in {len(trial.groups)} groups:")
+    for arm in trial.arm_table().itertuples():
+        lines.append(
+            f"  {arm.group}  {arm.n} subjects, {arm.infusions} infusions of {arm.dose:g}  {arm.label}"
+        )
+    for code, label in trial.endpoint_labels.items():
+        rows = trial.survival(code)
+        longest = f"longest {rows['time'].max():.1f} {trial.unit}"
+        lines.append(f"{code} ({label}): {int(rows['event'].sum())} events, {longest}")
+    lines.append(f"{len(trial.infusions)} infusions, {len(trial.adverse_events)} adverse events")
+    claims = len(trial.published.claims) if trial.published else 0
+    lines.append(f"{claims} published claims to compare with, {len(metadata.assumptions)} assumptions")
+    lines += [f"Warning: {warning}" for warning in trial.warnings]
+    return "\n".join(lines)
+
+
+@main.command(short_help="Draw the illustrative trial's tables again.")
+@click.option("--seed", type=int, required=True, help="Seed of the draw; 20260124 gives the bundled trial.")
+@click.option("--out", "out_dir", required=True, metavar="DIR", help="Folder to write the four tables into.")
+@click.option("--force", is_flag=True, help="Replace tables that are there and differ.")
+def reconstruct(seed: int, out_dir: str, force: bool) -> None:
+    """Draw a trial that reproduces every published number, and write its four tables.
+
+    The same seed gives the same bytes. Tables in DIR that differ are left alone unless --force is given.
+
+    \b
+    nkhcc reconstruct --seed 20260124 --out again
+    """
+    from nkhcc_helpers.compatible import write_reconstruction
+
+    target = Path(out_dir)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            write_reconstruction(folder, seed=seed)
+            drawn = sorted(Path(folder).iterdir())
+            differing = [path.name for path in drawn if _differs(path, target / path.name)]
+            if differing and not force:
+                _fail(f"{target} holds other {', '.join(differing)}; give --force to replace them", BAD_INPUT)
+            target.mkdir(parents=True, exist_ok=True)
+            for path in drawn:
+                shutil.copyfile(path, target / path.name)
+    except (OSError, ValueError) as error:
+        _fail(str(error), BAD_INPUT)
+    click.echo(f"Wrote {', '.join(path.name for path in drawn)} to {target}")
+
+
+def _differs(drawn: Path, there: Path) -> bool:
+    return there.exists() and not (there.is_file() and filecmp.cmp(drawn, there, shallow=False))
+
+
+def _near(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    raise SystemExit(code)
