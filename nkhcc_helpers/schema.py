@@ -221,6 +221,15 @@ def _adae(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
 _SCHEMAS = {"ADSL": _adsl, "ADTTE": _adtte, "ADEX": _adex, "ADAE": _adae}
 
 
+def _blank(raw: RawTable, faulty: list[Problem]) -> pd.DataFrame:
+    """Empty the faulty cells, so that rules between tables do not report them again."""
+    frame = raw.frame.copy()
+    for name in frame.columns:
+        rows = [each.row for each in faulty if each.column == name and each.row in frame.index]
+        frame.loc[rows, name] = ""
+    return frame
+
+
 def check_table(
     raw: RawTable, table: str, metadata: TrialMetadata | None, problems: list[Problem]
 ) -> pd.DataFrame:
@@ -245,13 +254,14 @@ def check_table(
         faulty; index the line number in the file. ADTTE also has `event`, true where CNSR is 0.
     """
     schema = pa.DataFrameSchema(_SCHEMAS[table](metadata))
-    problems += list_table_problems(raw, schema, table)
+    faulty = list_table_problems(raw, schema, table)
+    problems += faulty
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
         absent = report_absent_column("AETOXGR", raw, schema, table)
         rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
         problems.append(Problem(table, 1, "AETOXGR", "", rule))
     kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
-    parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in raw.frame.items()}
+    parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in _blank(raw, faulty).items()}
     if "CNSR" in parsed and table == "ADTTE":
         # ADaM codes censoring, survival analysis wants events: turned round here and nowhere else.
         parsed["event"] = parsed["CNSR"] == 0

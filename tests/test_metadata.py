@@ -210,6 +210,15 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "",
             "levels are for columns of kind categorical",
         ),
+        ("title: A title", "baseline: [AGE]", 2, "baseline[0]", "AGE", "must hold 'key: value' lines"),
+        (
+            "title: A title",
+            "baseline: [{column: SEX, label: Sex, kind: categorical, levels: [F, M]}]",
+            2,
+            "baseline[0].levels",
+            "",
+            "must hold 'key: value' lines",
+        ),
         (
             "title: A title",
             "baseline: [{column: dthdt, label: Died}]",
@@ -254,7 +263,7 @@ def test_each_fault_is_named(
         ("- 1\n- 2\n", 1, "must hold 'key: value' lines"),
         ("just text\n", 1, "must hold 'key: value' lines"),
         ("", None, "is empty"),
-        ("[" * 3000, None, "is nested too deeply"),
+        ("[" * 1200, None, "is nested too deeply"),
         (
             "a: \x01",
             None,
