@@ -122,7 +122,7 @@ def check_parameters_cell(path: str | Path) -> list[str]:
         found = seen.get(name)
         if found is None or found["inferred_type_name"] != item.kind:
             problems.append(f"{name}: papermill does not see it as {item.kind}")
-        elif ast.literal_eval(found["default"]) != item.default or found["help"] != item.help:
+        elif not _is_literal(found["default"], item.default) or found["help"] != item.help:
             problems.append(f"{name}: papermill cuts its value or its help short; avoid = and # in both")
     return problems
 
@@ -199,6 +199,13 @@ def _describe_unknown(name: str, notebooks: Mapping[str, Mapping[str, Parameter]
     known = sorted({known for parameters in notebooks.values() for known in parameters} - set(RESERVED))
     listed = f"known are {', '.join(known)}" if known else "the notebooks to run have none"
     return f"{name}: no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
+
+
+def _is_literal(text: str, value: Any) -> bool:
+    try:
+        return ast.literal_eval(text) == value
+    except (SyntaxError, ValueError):
+        return False
 
 
 def _tagged_cells(path: str | Path) -> list[tuple[int, str]]:

@@ -18,6 +18,7 @@ from nkhcc_helpers.results import ILLUSTRATIVE
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+_ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
 
 
 def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False) -> Path:
@@ -139,10 +140,8 @@ def load_exporter() -> Any:
     """Load what turns the cells of a notebook into HTML; slow the first time."""
     from nbconvert import HTMLExporter
 
-    return HTMLExporter(
-        extra_template_basedirs=[str(_TEMPLATES)], template_name="cells", exclude_anchor_links=True
-    )
+    return HTMLExporter(extra_template_basedirs=[str(_TEMPLATES)], template_name="cells")
 
 
 def _plain_text(markup: str) -> str:
-    return Markup(markup).striptags()
+    return Markup(_ANCHOR.sub("", markup)).striptags()

@@ -1,0 +1,267 @@
+import json
+import subprocess
+import sys
+from datetime import date
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import seaborn as sns
+from great_tables import GT
+
+import nkhcc_helpers.page as page_module
+from nkhcc_helpers.page import open_page
+
+IMAGE = "<img src=x onerror=alert(1)>"
+ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the page showed, each as (HTML, text)."""
+    kept = []
+    monkeypatch.setattr(page_module, "display", lambda item: kept.append((item._repr_html_(), repr(item))))
+    return kept
+
+
+@pytest.fixture
+def page(plain_trial, tmp_path):
+    return open_page(plain_trial, "sample", tmp_path / "report")
+
+
+def read_results(page):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (page.out_dir / "results" / "sample.json").read_text(encoding="utf-8")
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_sentence_is_formatted_and_its_values_kept(page, shown):
+    page.say(
+        "Group {group}: median {median:.1f} on {day:%d %B %Y}.",
+        group="A",
+        median=4.8125,
+        day=date(2015, 2, 3),
+    )
+    markup, text = shown[0]
+    assert text == "Group A: median 4.8 on 03 February 2015."
+    assert markup.startswith("<p ")
+    assert text in markup
+    assert page.results["values"] == {"group": "A", "median": 4.8125, "day": "2015-02-03"}
+
+
+@pytest.mark.parametrize(
+    "value", [np.nan, np.inf, -np.inf, None, pd.NA, pd.NaT, np.datetime64("NaT"), np.float32("nan")]
+)
+@pytest.mark.parametrize("spec", ["", ":.1f", ":d", ":>9.3e"])
+def test_what_is_not_estimable_prints_ne(page, shown, value, spec):
+    page.say("It is {value" + spec + "}.", value=value)
+    assert shown[0][1] == "It is NE."
+
+
+def test_sentence_escapes_values_and_trusts_its_template(page, shown):
+    page.say("<b>{n:d}</b> had {term}.", n=np.int64(3), term=f"{IMAGE} $x$ & co")
+    markup, text = shown[0]
+    assert "<b>3</b>" in markup
+    assert f"{ESCAPED_IMAGE} $x$ &amp; co" in markup
+    assert "<img" not in markup
+    assert "mathjax_ignore" in markup
+    assert text == f"3 had {IMAGE} $x$ & co."
+
+
+def test_sentence_joins_lists(page, shown):
+    page.say("{a} / {b:.1f} / {c} / {d}", a=["x", "<y>", "z"], b=[1, np.nan], c=["one"], d=[])
+    assert shown[0][1] == "x, <y> and z / 1.0 and NE / one / none"
+    assert "&lt;y&gt;" in shown[0][0]
+
+
+def test_sentence_without_a_value_says_which(page):
+    with pytest.raises(ValueError, match="uses {median}"):
+        page.say("It is {median:.1f}.", mean=3)
+    with pytest.raises(ValueError, match="uses {0}"):
+        page.say("It is {}.", mean=3)
+
+
+def test_name_used_again_keeps_both_values(page):
+    page.record(n=3, p=0.5)
+    page.record(n=3, p=0.25)
+    page.record(n=4, p=0.125)
+    page.record(p=0.25)
+    assert page.results["values"] == {"n": 3, "p": 0.5, "p_2": 0.25, "n_2": 4, "p_3": 0.125}
+
+
+def test_values_may_be_called_what_arguments_are(page, shown):
+    page.say("{template}", template="t", self="s")
+    assert page.results["values"] == {"template": "t", "self": "s"}
+
+
+def test_banner_names_provenance_warnings_and_assumptions(shown, plain_trial):
+    open_page(plain_trial, "sample").show_banner()
+    markup, text = shown[0]
+    assert "Illustrative reconstruction, not patient data" in markup
+    assert text.splitlines()[0].startswith("Illustrative reconstruction")
+    assert "Everything: invented (the tests need a trial)" in markup
+    assert "Warning" not in markup
+
+
+def test_banner_of_a_real_trial_says_nothing_of_reconstruction(shown):
+    metadata = SimpleNamespace(title="T", study_id="S", source="", registration="", assumptions=[])
+    trial = SimpleNamespace(metadata=metadata, is_illustrative=False, warnings=("look <here>",))
+    open_page(trial, "sample").show_banner()
+    markup, text = shown[0]
+    assert "llustrative" not in markup
+    assert "<b>Warning:</b> look &lt;here&gt;" in markup
+    assert "Assumptions" not in markup
+    assert text == "T (S)\nWarning: look <here>"
+
+
+def test_banner_escapes_everything(shown, load_variant):
+    open_page(load_variant("hostile"), "sample").show_banner()
+    markup = shown[0][0]
+    assert "<img" not in markup
+    assert "<script" not in markup
+    assert "<i>" not in markup
+    assert f"<li>{ESCAPED_IMAGE}: =1+1 ($x$ **b** &lt;i&gt;)</li>" in markup
+
+
+def test_table_is_shown_and_its_numbers_kept(page, shown):
+    frame = pd.DataFrame(
+        {"term": ["=1+1", "x"], "n": [np.inf, 2.5], "day": pd.to_datetime(["2015-02-03", None])}
+    )
+    page.show_table(GT(frame), "terms", data=frame)
+    assert "<table" in shown[0][0]
+    assert "mathjax_ignore" in shown[0][0]
+    assert shown[0][1].startswith("Table terms\n")
+    written = (page.out_dir / "tables" / "sample" / "terms.csv").read_text()
+    assert written == "term,n,day\n'=1+1,,2015-02-03\nx,2.5,\n"
+    assert page.results["tables"]["terms"] == {
+        "files": ["tables/sample/terms.csv"],
+        "rows": [{"term": "=1+1", "n": "NE", "day": "2015-02-03"}, {"term": "x", "n": 2.5, "day": None}],
+    }
+
+
+def test_table_without_numbers_writes_nothing(page, shown):
+    page.show_table(GT(pd.DataFrame({"a": [1]})), "only_shown")
+    assert page.results["tables"]["only_shown"] == {"files": [], "rows": []}
+    assert not page.out_dir.exists()
+
+
+def test_figure_is_shown_written_and_closed(page, shown):
+    before = plt.get_fignums()
+    page.show_figure(plt.subplots(figsize=(4, 3))[1], "curve", caption=f'{IMAGE} "q"', main=True)
+    assert plt.get_fignums() == before
+    markup, text = shown[0]
+    assert f'alt="{ESCAPED_IMAGE} &quot;q&quot;"' in markup
+    assert f"<figcaption>{ESCAPED_IMAGE} &quot;q&quot;</figcaption>" in markup
+    assert "<img src=x" not in markup
+    assert text == f'Figure curve: {IMAGE} "q"'
+    folder = page.out_dir / "figures" / "sample"
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    svg = (folder / "curve.svg").read_text()
+    assert svg.rstrip().endswith("</svg>")
+    assert "<dc:date>" not in svg
+    assert page.results["figures"]["curve"] == {
+        "caption": f'{IMAGE} "q"',
+        "main": True,
+        "files": ["figures/sample/curve.svg", "figures/sample/curve.png"],
+    }
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: plt.subplots()[0], lambda: plt.subplots()[1], lambda: sns.FacetGrid(pd.DataFrame({"a": [1]}))],
+)
+def test_figure_axes_and_grids_can_be_shown(page, shown, make):
+    page.show_figure(make(), "any", caption="any")
+    assert "data:image/png;base64," in shown[0][0]
+
+
+def read_rows(path):
+    return plt.imread(path)[:, :, :3].min(axis=(1, 2))
+
+
+@pytest.mark.usefixtures("shown")
+def test_illustrative_figures_say_so_below_everything_else(plain_trial, tmp_path):
+    real = SimpleNamespace(is_illustrative=False, metadata=plain_trial.metadata)
+    for trial, name in [(plain_trial, "illustrative"), (real, "real")]:
+        figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+        ax.set_xlabel("three\nlines of\nlabel")
+        open_page(trial, name, tmp_path).show_figure(figure, "it", caption="c")
+    with_footer = read_rows(tmp_path / "figures" / "illustrative" / "it.png")
+    without = read_rows(tmp_path / "figures" / "real" / "it.png")
+    assert len(with_footer) > len(without)
+    drawn = np.flatnonzero(with_footer < 0.9)
+    last_of_figure = np.flatnonzero(without < 0.9)[-1]
+    gap = np.diff(drawn)[drawn[:-1] == last_of_figure]
+    assert gap.size == 1
+    assert gap[0] > 5  # blank rows between the axis label and the footer
+
+
+@pytest.mark.usefixtures("shown")
+def test_the_same_figure_is_the_same_file(page):
+    written = []
+    for _ in range(2):
+        figure, ax = plt.subplots()
+        ax.plot([1, 2], label="x")
+        page.show_figure(figure, "again", caption="c")
+        written.append((page.out_dir / "figures" / "sample" / "again.svg").read_bytes())
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "with space", "../up", "a/b", "_first", "dot.csv"])
+def test_names_that_cannot_be_files_are_refused(page, name):
+    with pytest.raises(ValueError, match="cannot name"):
+        page.show_table(None, name)
+    with pytest.raises(ValueError, match="cannot name"):
+        page.show_figure(None, name, caption="")
+
+
+def test_finish_writes_strict_json(page, shown):
+    page.record(
+        p=np.nan, n=np.int64(3), yes=np.bool_(True), share=np.float64(0.5), when=np.datetime64("2015-02-03")
+    )
+    page.record(nested={"a": [1, np.inf]}, series=pd.Series([1, 2]))
+    page.finish()
+    results = read_results(page)
+    assert results["values"] == {
+        "p": "NE",
+        "n": 3,
+        "yes": True,
+        "share": 0.5,
+        "when": "2015-02-03",
+        "nested": {"a": [1, "NE"]},
+        "series": [1, 2],
+    }
+    assert results["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert results["versions"]["pandas"] == pd.__version__
+    assert f"pandas {pd.__version__}" in shown[0][0]
+
+
+def test_without_a_folder_nothing_is_written(plain_trial, tmp_path, monkeypatch, shown):
+    monkeypatch.chdir(tmp_path)
+    page = open_page(plain_trial, "sample")
+    page.show_table(GT(pd.DataFrame({"a": [1]})), "t", data=pd.DataFrame({"a": [1]}))
+    page.show_figure(plt.subplots()[0], "f", caption="c")
+    page.finish()
+    assert len(shown) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_names_the_page_after_the_file(plain_trial, monkeypatch):
+    monkeypatch.setenv("NKHCC_NOTEBOOK", "a_copy")
+    assert open_page(plain_trial, "sample").notebook == "a_copy"
+
+
+def test_page_prints_text_outside_of_a_notebook():
+    script = (
+        "from types import SimpleNamespace as N\n"
+        "from nkhcc_helpers.page import open_page\n"
+        "open_page(N(is_illustrative=True), 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "A & B is 1.00\n"

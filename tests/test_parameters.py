@@ -1,0 +1,232 @@
+import pytest
+from small_notebooks import PARAMETERS, code, write_notebook
+
+from nkhcc_helpers.parameters import (
+    Parameter,
+    ParameterError,
+    check_parameters_cell,
+    format_parameters,
+    read_parameters,
+    read_values,
+)
+
+
+@pytest.fixture
+def known(tmp_path):
+    return read_parameters(write_notebook(tmp_path / "sample.ipynb"))
+
+
+def read_cell(tmp_path, source):
+    return read_parameters(write_notebook(tmp_path / "sample.ipynb", parameters=source))
+
+
+def test_parameters_are_read_with_type_default_and_help(known):
+    assert list(known) == [
+        "endpoint",
+        "landmarks",
+        "n_draws",
+        "conf_level",
+        "show_all",
+        "data_dir",
+        "out_dir",
+    ]
+    assert known["endpoint"] == Parameter("endpoint", "str", "PFS", "endpoint to analyse (PARAMCD)")
+    assert known["landmarks"] == Parameter("landmarks", "list", [6, 12], "times, in display units")
+    assert known["show_all"].default is False
+
+
+def test_a_notebook_without_the_cell_has_no_parameters(tmp_path):
+    path = write_notebook(tmp_path / "plain.ipynb", code("1 + 1"), parameters="")
+    assert read_parameters(path) == {}
+    assert check_parameters_cell(path) == ["no cell is tagged 'parameters'"]
+
+
+def test_a_float_may_be_written_whole_and_text_may_hold_a_hash(tmp_path):
+    known = read_cell(tmp_path, 'level: float = 1  # a level\nmark: str = "#=1"')
+    assert known["level"].default == 1
+    assert known["mark"] == Parameter("mark", "str", "#=1", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1  # no annotation", "line 1 .* must be like"),
+        ("import os", "must be like"),
+        ("x: int = 1; y = x", "must be like"),
+        ("a.b: int = 1", "must be like"),
+        ("x: int = 1 + 1", "x must have a literal"),
+        ("x: int", "x must have a literal"),
+        ("x: int | None = None", "x must be one of str, int, float, bool, list, not int | None"),
+        ("x: dict = {}", "not dict"),
+        ("x: int = 1.0", "x is said to be int but is float"),
+        ("x: int = True", "x is said to be int but is bool"),
+        ("x: float = True", "x is said to be float but is bool"),
+        ("x: list = [[1]]", "text, numbers and true or false only"),
+        ("x: list = [\n1]", "one line"),
+        ("x: int = 1\nx: int = 2", "x is set twice"),
+        ("x: int = ", "not Python: line 1"),
+    ],
+)
+def test_a_cell_with_anything_but_annotated_literals_is_refused(tmp_path, source, message):
+    with pytest.raises(ParameterError, match=f"sample.ipynb: .*{message}"):
+        read_cell(tmp_path, source)
+
+
+def test_every_problem_of_a_cell_is_listed(tmp_path):
+    with pytest.raises(ParameterError) as caught:
+        read_cell(tmp_path, "x = 1\ny: int = 'a'")
+    assert len(caught.value.problems) == 2
+
+
+def test_two_tagged_cells_are_refused(tmp_path):
+    path = write_notebook(tmp_path / "two.ipynb", code("x: int = 1", "parameters"))
+    with pytest.raises(ParameterError, match="2 cells are tagged"):
+        read_parameters(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"cells": 3}', b'{"cells": [1]}', b"\xff\xfe"])
+def test_what_is_no_notebook_is_refused(tmp_path, content):
+    path = tmp_path / "no.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(ParameterError, match="not a Jupyter notebook"):
+        read_parameters(path)
+
+
+def test_a_notebook_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="cannot be read: Is a directory"):
+        read_parameters(tmp_path)
+
+
+def test_a_good_cell_passes_the_house_rules(tmp_path):
+    assert check_parameters_cell(write_notebook(tmp_path / "with {braces}.ipynb")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x: int = 1", "x: no comment says what it is for"),
+        ('x: str = "a#b"  # help', "x: papermill cuts"),
+        ('x: "int" = 1  # help', "x: papermill does not see it as 'int'"),
+    ],
+)
+def test_house_rules_name_what_papermill_reads_otherwise(tmp_path, source, message):
+    path = write_notebook(tmp_path / "sample.ipynb", parameters=source)
+    if "'int'" in message:
+        with pytest.raises(ParameterError, match="must be one of"):
+            check_parameters_cell(path)
+    else:
+        assert any(problem.startswith(message) for problem in check_parameters_cell(path))
+
+
+def test_house_rules_want_the_cell_first(tmp_path):
+    path = write_notebook(
+        tmp_path / "late.ipynb", code("import os"), code(PARAMETERS, "parameters"), parameters=""
+    )
+    assert check_parameters_cell(path) == ["the cell tagged 'parameters' must be the first code cell"]
+
+
+def test_values_are_read_by_the_type_of_the_parameter(known):
+    given = [
+        ("endpoint", "OS"),
+        ("landmarks", "[3, 6.5, 1e2]"),
+        ("n_draws", " +50 "),
+        ("conf_level", ".9"),
+        ("show_all", "True"),
+    ]
+    expected = {
+        "endpoint": "OS",
+        "landmarks": [3, 6.5, "1e2"],
+        "n_draws": 50,
+        "conf_level": 0.9,
+        "show_all": True,
+    }
+    with pytest.raises(ParameterError, match="numbers only"):  # YAML reads 1e2 as text
+        read_values({"sample": known}, given)
+    given[1] = ("landmarks", "[3, 6.5]")
+    expected["landmarks"] = [3, 6.5]
+    values = read_values({"sample": known}, given)["sample"]
+    assert values == expected
+    assert [type(value) for value in values.values()] == [str, list, int, float, bool]
+
+
+def test_text_is_taken_as_it_is(known):
+    assert read_values({"sample": known}, [("endpoint", " 1 ")]) == {"sample": {"endpoint": " 1 "}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("n_draws", "1.0", "n_draws: must be a whole number, not '1.0'"),
+        ("n_draws", "1_000", "whole number"),
+        ("n_draws", "", "whole number"),
+        ("conf_level", "notanumber", "conf_level: must be a number, not 'notanumber'"),
+        ("conf_level", "nan", "must be a number"),
+        ("conf_level", "1e999", "must be a number"),
+        ("conf_level", "0,95", "must be a number"),
+        ("show_all", "yes", "show_all: must be true or false"),
+        ("landmarks", "6", r"landmarks: must be a list in brackets, such as '\[6, 12\]'"),
+        ("landmarks", "[6, 12", "list in brackets"),
+        ("landmarks", "[[6]]", "list in brackets"),
+        ("landmarks", "[.nan]", "list in brackets"),
+        ("landmarks", "[2015-02-03]", "list in brackets"),
+        ("landmarks", "[six]", "list of numbers only"),
+        ("landmarks", "[true]", "list of numbers only"),
+    ],
+)
+def test_a_text_of_another_type_is_refused(known, name, text, message):
+    with pytest.raises(ParameterError, match=message):
+        read_values({"sample": known}, [(name, text)])
+
+
+def test_lists_of_text_and_empty_lists(tmp_path):
+    known = read_cell(tmp_path, 'names: list = ["dose"]\nany: list = []\nflags: list = [True]')
+    given = [("names", "[dose, infusions]"), ("any", "[1, a, true]"), ("flags", "[false]")]
+    assert read_values({"sample": known}, given)["sample"] == {
+        "names": ["dose", "infusions"],
+        "any": [1, "a", True],
+        "flags": [False],
+    }
+    assert read_values({"sample": known}, [("names", "[]")])["sample"] == {"names": []}
+    with pytest.raises(ParameterError, match=r"text only, such as '\[dose\]'"):
+        read_values({"sample": known}, [("names", "[1]")])
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest(known):
+    with pytest.raises(ParameterError) as caught:
+        read_values({"sample": known}, [("endpont", "OS")])
+    assert str(caught.value) == (
+        "endpont: no such parameter; did you mean 'endpoint'? "
+        "known are conf_level, endpoint, landmarks, n_draws, show_all"
+    )
+
+
+def test_a_name_goes_to_the_notebooks_that_have_it(known):
+    other = {"seed": Parameter("seed", "int", 1, "seed"), "endpoint": Parameter("endpoint", "str", "", "")}
+    values = read_values({"one": known, "two": other, "none": {}}, [("seed", "7"), ("endpoint", "OS")])
+    assert values == {"one": {"endpoint": "OS"}, "two": {"seed": 7, "endpoint": "OS"}, "none": {}}
+
+
+def test_every_problem_is_listed_once(known):
+    given = [("data_dir", "x"), ("endpoint", "OS"), ("endpoint", "PFS"), ("zzz", "1"), ("n_draws", "x")]
+    with pytest.raises(ParameterError) as caught:
+        read_values({"one": known, "two": {}}, given)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "endpoint",
+        "data_dir",
+        "zzz",
+        "n_draws",
+    ]
+    assert "set it with --data" in str(caught.value)
+    assert "given 2 times" in str(caught.value)
+
+
+def test_without_any_parameter_the_error_says_so():
+    with pytest.raises(ParameterError, match="the notebooks to run have none"):
+        read_values({"one": {}}, [("x", "1")])
+
+
+def test_parameters_are_described_for_a_terminal(known):
+    described = format_parameters({"sample": known, "bare": {}}).splitlines()
+    assert described[:2] == ["sample", "  endpoint (str, default 'PFS'): endpoint to analyse (PARAMCD)"]
+    assert described[-2:] == ["bare", "  no parameters"]
+    assert not any("data_dir" in line for line in described)
