@@ -148,7 +148,8 @@ def _check_repeated(table: str, frame: pd.DataFrame, raw: RawTable) -> list[Prob
         return []
     given = frame[by].notna().all(axis=1) | (table == "ADEX")
     repeated = raw.frame.duplicated(by) & given
-    first = raw.frame.groupby(by, sort=False)["USUBJID"].transform(lambda cells: cells.index[0])
+    lines = pd.Series(raw.frame.index, index=raw.frame.index)
+    first = lines.groupby([raw.frame[name] for name in by], sort=False).transform("min")
     column = "PARAMCD" if table == "ADTTE" else "USUBJID"
     return _report(table, raw, column, repeated, first.map(lambda row: f"{rule} {row}"))
 

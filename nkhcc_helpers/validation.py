@@ -83,7 +83,10 @@ def _list_block_problems(
         loc = failure["loc"] + (("kind",) if failure["type"].startswith("union_tag") else ())
         path, above = _locate(loc, block)
         row = next((block.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in block.lines), None)
-        if failure["type"] == "extra_forbidden":
+        if failure["loc"][-1:] == ("[key]",):
+            rule = _WORDS["invalid_key"]
+            problems.append(Problem(table, row, format_path(path), str(failure["input"]), rule))
+        elif failure["type"] == "extra_forbidden":
             hint = suggest_name(str(path[-1]), known_keys.get(above, []))
             problems.append(Problem(table, row, format_path(path), "", f"is not a known key{hint}"))
         else:
@@ -95,14 +98,15 @@ def _list_block_problems(
 def _locate(loc: tuple[Any, ...], block: YamlBlock) -> tuple[tuple[Any, ...], str]:
     """Return a failure's path in the file and the name of the block it is in.
 
-    pydantic puts the kind of a claim in the path (`claims, 0, median, value`) and marks faulty keys.
+    pydantic puts the kind of a claim in the path (`claims, 0, median, value`), and follows a key that is
+    not text with a mark.
     """
     path: tuple[Any, ...] = ()
     above = ""
     for at, part in enumerate(loc):
         last = at == len(loc) - 1
         if part == "[key]":
-            continue
+            return path[:-1], above
         if not last and not isinstance(part, int) and block.texts.get((*path, "kind")) == part:
             above = part
             continue

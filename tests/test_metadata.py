@@ -210,6 +210,14 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "",
             "levels are for columns of kind categorical",
         ),
+        (
+            "title: A title",
+            "baseline: [{column: EVER, label: Ever, kind: categorical, levels: {yes: Ja, 'N': Nein}}]",
+            2,
+            "baseline[0].levels",
+            "True",
+            "key must be text; put it in quotes",
+        ),
         ("title: A title", "baseline: [AGE]", 2, "baseline[0]", "AGE", "must hold 'key: value' lines"),
         (
             "title: A title",
