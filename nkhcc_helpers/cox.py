@@ -90,6 +90,7 @@ def fit_cox(frame, covariates, *, conf_level=0.95):
         summary = _summarize(likelihood, _fit_lifelines(x, time, event), covariates, bound, conf_level)
     else:
         summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
+        summary = summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
     lr_statistic = 2 * (bound - null) if df else float("nan")
     return CoxFit(
         summary=summary,
@@ -101,6 +102,35 @@ def fit_cox(frame, covariates, *, conf_level=0.95):
         n_events=int(event.sum()),
         separated=None if direction is None else pd.Series(direction, covariates),
     )
+
+
+def summarize_models(frame, models, *, conf_level=0.95):
+    """Fit several Cox models and stack their summaries.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and every covariate as numbers.
+    models : dict of str to list of str
+        Name and covariates of each model.
+    conf_level : float, default 0.95
+
+    Returns
+    -------
+    DataFrame
+        Column ``model`` before the columns of `CoxFit.summary`.
+
+    Raises
+    ------
+    ValueError
+        As `fit_cox`.
+    """
+    parts = [
+        fit_cox(frame, covariates, conf_level=conf_level).summary.assign(model=name)
+        for name, covariates in models.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["model", *SUMMARY_COLUMNS]]
 
 
 def compare_models(frame, models):
@@ -117,16 +147,16 @@ def compare_models(frame, models):
     -------
     DataFrame
         Columns ``model df log_likelihood lr_statistic p_value lack_df lack_statistic lack_p_value``: the
-        test against no covariates, then the test of lack of fit against the last model. Models whose
-        covariates cannot all be estimated have NaN.
+        test against no covariates, then the test of lack of fit against the last model.
+
+    Raises
+    ------
+    ValueError
+        As `fit_cox`.
     """
     rows = []
     for name, covariates in models.items():
-        try:
-            fit = fit_cox(frame, covariates)
-        except ValueError:
-            rows.append({"model": name, "df": len(covariates)})
-            continue
+        fit = fit_cox(frame, covariates)
         rows.append(
             {
                 "model": name,

@@ -198,6 +198,14 @@ def test_models_are_compared_with_the_last():
     assert np.isnan(group["lack_p_value"])
 
 
+def test_summaries_are_stacked_by_model():
+    data, models = read_models("small18")
+    table = cox.summarize_models(data, models)
+    assert table["model"].tolist() == ["group"] * 3 + ["score"] + ["dose+infusions"] * 2
+    assert table["coef"].iloc[3] == cox.fit_cox(data, ["order"]).summary["coef"].iloc[0]
+    assert cox.summarize_models(separated_frame(), {"dose": ["dose"]})["hr"].isna().all()
+
+
 def test_dose_codings():
     group = pd.Categorical(list("abc"), ordered=True)
     frame = pd.DataFrame({"group": group, "dose": [0.5, 1, 2], "infusions": [4, 4, 8]})
