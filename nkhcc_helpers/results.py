@@ -71,7 +71,9 @@ def format_json_value(value: Any) -> Any:
         JSON has no place for the value.
     """
     if isinstance(value, pd.DataFrame):
-        return [format_json_value(row) for row in value.to_dict("records")]
+        columns = [format_json_value(value.iloc[:, i]) for i in range(value.shape[1])]
+        names = [str(name) for name in value.columns]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(value, Mapping):
         return {str(key): format_json_value(item) for key, item in value.items()}
     if is_sequence(value):

@@ -21,15 +21,8 @@ def read_cell(tmp_path, source):
 
 
 def test_parameters_are_read_with_type_default_and_help(known):
-    assert list(known) == [
-        "endpoint",
-        "landmarks",
-        "n_draws",
-        "conf_level",
-        "show_all",
-        "data_dir",
-        "out_dir",
-    ]
+    names = ["endpoint", "landmarks", "n_draws", "conf_level", "show_all", "data_dir", "out_dir"]
+    assert list(known) == names
     assert known["endpoint"] == Parameter("endpoint", "str", "PFS", "endpoint to analyse (PARAMCD)")
     assert known["landmarks"] == Parameter("landmarks", "list", [6, 12], "times, in display units")
     assert known["show_all"].default is False
@@ -106,46 +99,31 @@ def test_a_good_cell_passes_the_house_rules(tmp_path):
     [
         ("x: int = 1", "x: no comment says what it is for"),
         ('x: str = "a#b"  # help', "x: papermill cuts"),
-        ('x: "int" = 1  # help', "x: papermill does not see it as 'int'"),
+        ("x: int = 1  # half = 2 # help", "x: papermill cuts"),
     ],
 )
 def test_house_rules_name_what_papermill_reads_otherwise(tmp_path, source, message):
     path = write_notebook(tmp_path / "sample.ipynb", parameters=source)
-    if "'int'" in message:
-        with pytest.raises(ParameterError, match="must be one of"):
-            check_parameters_cell(path)
-    else:
-        assert any(problem.startswith(message) for problem in check_parameters_cell(path))
+    (problem,) = check_parameters_cell(path)
+    assert problem.startswith(message)
 
 
 def test_house_rules_want_the_cell_first(tmp_path):
-    path = write_notebook(
-        tmp_path / "late.ipynb", code("import os"), code(PARAMETERS, "parameters"), parameters=""
-    )
+    cells = [code("import os"), code(PARAMETERS, "parameters")]
+    path = write_notebook(tmp_path / "late.ipynb", *cells, parameters="")
     assert check_parameters_cell(path) == ["the cell tagged 'parameters' must be the first code cell"]
 
 
 def test_values_are_read_by_the_type_of_the_parameter(known):
     given = [
         ("endpoint", "OS"),
-        ("landmarks", "[3, 6.5, 1e2]"),
+        ("landmarks", "[3, 6.5]"),
         ("n_draws", " +50 "),
         ("conf_level", ".9"),
         ("show_all", "True"),
     ]
-    expected = {
-        "endpoint": "OS",
-        "landmarks": [3, 6.5, "1e2"],
-        "n_draws": 50,
-        "conf_level": 0.9,
-        "show_all": True,
-    }
-    with pytest.raises(ParameterError, match="numbers only"):  # YAML reads 1e2 as text
-        read_values({"sample": known}, given)
-    given[1] = ("landmarks", "[3, 6.5]")
-    expected["landmarks"] = [3, 6.5]
     values = read_values({"sample": known}, given)["sample"]
-    assert values == expected
+    assert list(values.values()) == ["OS", [3, 6.5], 50, 0.9, True]
     assert [type(value) for value in values.values()] == [str, list, int, float, bool]
 
 
@@ -171,6 +149,7 @@ def test_text_is_taken_as_it_is(known):
         ("landmarks", "[2015-02-03]", "list in brackets"),
         ("landmarks", "[six]", "list of numbers only"),
         ("landmarks", "[true]", "list of numbers only"),
+        ("landmarks", "[1e2]", "list of numbers only"),  # text to YAML, which wants 1.0e+2
     ],
 )
 def test_a_text_of_another_type_is_refused(known, name, text, message):
@@ -210,12 +189,8 @@ def test_every_problem_is_listed_once(known):
     given = [("data_dir", "x"), ("endpoint", "OS"), ("endpoint", "PFS"), ("zzz", "1"), ("n_draws", "x")]
     with pytest.raises(ParameterError) as caught:
         read_values({"one": known, "two": {}}, given)
-    assert [problem.split(":")[0] for problem in caught.value.problems] == [
-        "endpoint",
-        "data_dir",
-        "zzz",
-        "n_draws",
-    ]
+    names = [problem.split(":")[0] for problem in caught.value.problems]
+    assert names == ["endpoint", "data_dir", "zzz", "n_draws"]
     assert "set it with --data" in str(caught.value)
     assert "given 2 times" in str(caught.value)
 
