@@ -14,6 +14,7 @@ from nkhcc_helpers.labels import (
     list_group_headings,
     show_endpoint,
     show_group,
+    show_interval,
 )
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
@@ -215,7 +216,9 @@ def _trimmed(value: float, decimals: int) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
-def format_follow_up(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()) -> GT:
+def format_follow_up(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
+) -> GT:
     """How long patients were followed, a row per group.
 
     Parameters
@@ -226,6 +229,8 @@ def format_follow_up(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes:
         Knows the group and endpoint labels and the time unit.
     endpoint : str
         Code of the endpoint whose follow-up it is.
+    conf_level : float
+        Of the intervals in `frame`.
     notes : iterable of str
         Further lines under the table.
 
@@ -253,7 +258,7 @@ def format_follow_up(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes:
             "group": "Group",
             "n": "Patients",
             "n_events": "Events",
-            "median": "Median follow-up (95 % CI)",
+            "median": f"Median follow-up ({show_interval(conf_level)})",
             "longest": "Longest",
         },
         notes=["Median by reverse Kaplan-Meier: an event ends follow-up as censoring does.", *notes],

@@ -1,0 +1,163 @@
+"""Figures of safety: who had which adverse event, and when it began and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from nkhcc_helpers.numbers import format_number, is_estimable
+from nkhcc_helpers.style import (
+    FAINT,
+    INK,
+    SMALL,
+    WIDTH,
+    choose_axes,
+    group_palette,
+    in_house_style,
+    known_groups,
+    plain,
+    say_nothing_to_show,
+)
+
+NAME_COLUMN = 2.2  # inches, for the terms
+
+
+@in_house_style
+def plot_terms(
+    counts_by_term: pd.DataFrame, labels: Mapping[str, str], *, most: int = 15, ax: Axes | None = None
+) -> Axes:
+    """Patients with each adverse event, a row per term and a column per group; the shade is their percentage.
+
+    Parameters
+    ----------
+    counts_by_term : pandas.DataFrame
+        As `safety.count_by_term` returns it.
+    labels : mapping of str to str
+        Group code to label, all groups of the trial in order.
+    most : int
+        Terms shown, the most frequent.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+        Each cell holds patients with any grade and, in brackets where there are any, with grade 3 or more.
+    """
+    frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
+    groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
+    terms = list(dict.fromkeys(frame["term"]))
+    shown = terms[:most]
+    if not shown or not groups:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    names = [_column_name(frame, group, labels, len(groups)) for group in groups]
+    width = max(WIDTH, NAME_COLUMN + 0.8 * len(groups))
+    height = 0.9 + 0.34 * len(shown) + 0.16 * max(name.count("\n") + 1 for name in names)
+    ax = choose_axes(ax, height, width)
+    _draw_cells(ax, frame, shown, groups)
+    ax.set_xticks(np.arange(len(groups)) + 0.5, names, fontsize=SMALL)
+    ax.xaxis.tick_top()
+    ax.set_yticks(np.arange(len(shown)) + 0.5, [plain(term, 30, lines=2) for term in shown], fontsize=SMALL)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    left_out = len(terms) - len(shown)
+    more = f"; {left_out} less frequent term{'' if left_out == 1 else 's'} not shown" if left_out else ""
+    ax.set_xlabel(
+        f"Patients (of them with grade 3 or more); darker: larger share of the group{more}", fontsize=SMALL
+    )
+    return ax
+
+
+def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_groups: int) -> str:
+    size = frame.loc[frame["group"] == group, "n_evaluable"].max()
+    width = max(10, int((WIDTH - NAME_COLUMN) / n_groups * 13))
+    return f"{plain(labels.get(group, group), width, lines=4)}\nn = {format_number(size, 0)}"
+
+
+def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[str], groups: list[str]) -> None:
+    cells = {(row["term"], row["group"], str(row["grade"])): row for row in frame.to_dict("records")}
+    share = np.array([[_number(cells.get((t, g, "any")), "percent") for g in groups] for t in terms])
+    shades = sns.light_palette(group_palette(["A"])["A"], as_cmap=True)
+    ax.pcolormesh(np.nan_to_num(share), cmap=shades, vmin=0, vmax=110, edgecolor="white", linewidth=2)
+    ax.set_ylim(len(terms), 0)
+    for i, term in enumerate(terms):
+        for j, group in enumerate(groups):
+            text = _cell_text(cells.get((term, group, "any")), cells.get((term, group, "3+")))
+            colour = "white" if share[i, j] > 75 else INK
+            ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=SMALL, color=colour)
+
+
+def _number(row: dict | None, column: str) -> float:
+    return float(row[column]) if row is not None and is_estimable(row[column]) else np.nan
+
+
+def _cell_text(any_grade: dict | None, severe: dict | None) -> str:
+    n_any = 0 if any_grade is None else any_grade["n_patients"]
+    n_severe = _number(severe, "n_patients")
+    return f"{format_number(n_any, 0)} ({n_severe:.0f})" if n_severe > 0 else format_number(n_any, 0)
+
+
+@in_house_style
+def plot_onset(onset: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+    """Days from infusion to onset, and days until resolved, by term: median (point) and range (line).
+
+    Parameters
+    ----------
+    onset : pandas.DataFrame
+        As `safety.summarize_onset` returns it.
+    most : int
+        Terms shown, the first of the frame.
+    ax : matplotlib Axes, optional
+        Axes to draw the onset into, without the duration.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes of the onset.
+    """
+    shown = onset.head(most)
+    if shown.empty:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    panels = {"onset": ax}
+    if ax is None:
+        figure = plt.figure(figsize=(WIDTH, 1.1 + 0.36 * len(shown)))
+        panels = dict(zip(("onset", "duration"), figure.subplots(1, 2, sharey=True), strict=True))
+    looks = {"onset": ("o", 0, "Onset: days since infusion"), "duration": ("s", 1, "Duration: days")}
+    colours = list(group_palette("AB").values())
+    for name, panel in panels.items():
+        marker, colour, title = looks[name]
+        _draw_ranges(panel, shown, name, marker, colours[colour])
+        panel.set_xlabel(title)
+    first = panels["onset"]
+    first.set_yticks(
+        range(len(shown)), [_term_and_events(row) for row in shown.to_dict("records")], fontsize=SMALL
+    )
+    first.set_ylim(len(shown) - 0.4, -0.6)
+    return first
+
+
+def _term_and_events(row: dict) -> str:
+    n_events = int(row["n_events"])
+    return f"{plain(row['term'], 28, lines=2)} ({n_events} event{'' if n_events == 1 else 's'})"
+
+
+def _draw_ranges(ax: Axes, shown: pd.DataFrame, name: str, marker: str, colour: object) -> None:
+    for y, row in enumerate(shown.to_dict("records")):
+        if not is_estimable(row[f"{name}_median"]):
+            ax.text(0, y, "not known", va="center", fontsize=SMALL)
+            continue
+        ax.plot([row[f"{name}_minimum"], row[f"{name}_maximum"]], [y, y], color=INK, linewidth=1.6)
+        ax.plot(row[f"{name}_median"], y, marker=marker, markersize=8, color=colour, markeredgecolor=INK)
+    largest = np.nanmax(np.append(shown[f"{name}_maximum"].to_numpy(dtype=float), 1.0))
+    ax.set_xlim(-0.05 * largest, 1.08 * largest)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
