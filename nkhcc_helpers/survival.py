@@ -13,6 +13,8 @@ import pandas as pd
 from lifelines.utils import survival_table_from_events
 from scipy import stats
 
+from nkhcc_helpers.limits import calculate_bpcp_limits, calculate_normal_limits
+
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
 
@@ -109,8 +111,11 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     _check_conf_level(conf_level)
     curve = _count_by_time(time, event)
     curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
-    limits = _bpcp_limits if conf_type == "bpcp" else _normal_limits
-    curve["ci_lower"], curve["ci_upper"] = limits(curve, conf_level, conf_type)
+    if conf_type == "bpcp":
+        limits = calculate_bpcp_limits(curve, conf_level)
+    else:
+        limits = calculate_normal_limits(curve, conf_level, conf_type)
+    curve["ci_lower"], curve["ci_upper"] = limits
     return curve
 
 
@@ -356,57 +361,6 @@ def _count_by_time(time, event):
             "n_events": table["observed"].to_numpy(dtype=int),
             "n_censored": table["censored"].to_numpy(dtype=int),
         }
-    )
-
-
-def _bpcp_limits(curve, conf_level, _conf_type):
-    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
-    tail = (1 - conf_level) / 2
-    # Each event time contributes an independent Beta(n - d + 1, d) to the survival after it.
-    mean, square = _product_moments(np.where(d > 0, n - d + 1, 1.0), d)
-    upper = _beta_quantile(1 - tail, mean, square, degenerate=1.0)
-    # The lower limit also allows for an event just after, among those still at risk: Beta(n_after, 1).
-    n_after = n - d - curve["n_censored"].to_numpy(float)
-    lower = _beta_quantile(
-        tail, mean * n_after / (n_after + 1), square * n_after / (n_after + 2), degenerate=0.0
-    )
-    return lower, upper
-
-
-def _product_moments(a, b):
-    mean = np.cumprod(a / (a + b))
-    square = np.cumprod(a * (a + 1) / ((a + b) * (a + b + 1)))
-    return mean, square
-
-
-def _beta_quantile(probability, mean, square, *, degenerate):
-    """Quantile of the beta distribution with this mean and mean square."""
-    variance = square - mean**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = (mean - square) / variance
-        quantile = stats.beta.ppf(probability, mean * scale, (1 - mean) * scale)
-    return np.where((variance > 0) & (mean > 0), quantile, degenerate)
-
-
-def _normal_limits(curve, conf_level, conf_type):
-    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
-    survival = curve["survival"].to_numpy(float)
-    z = stats.norm.ppf((1 + conf_level) / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = z * np.sqrt(np.cumsum(d / (n * (n - d))))
-        if conf_type == "plain":
-            lower, upper = survival * (1 - half), survival * (1 + half)
-        elif conf_type == "log":
-            lower, upper = survival * np.exp(-half), survival * np.exp(half)
-        else:
-            spread = half / np.log(survival)
-            lower, upper = survival ** np.exp(-spread), survival ** np.exp(spread)
-    certain = half == 0
-    lower, upper = np.where(certain, survival, lower), np.where(certain, survival, upper)
-    reached_zero = survival <= TOLERANCE
-    return (
-        np.where(reached_zero, np.nan, np.maximum(lower, 0)),
-        np.where(reached_zero, np.nan, np.minimum(upper, 1)),
     )
 
 
