@@ -99,7 +99,7 @@ def test_a_good_cell_passes_the_house_rules(tmp_path):
     [
         ("x: int = 1", "x: no comment says what it is for"),
         ('x: str = "a#b"  # help', "x: papermill cuts"),
-        ("x: int = 1  # half = 2 # help", "x: papermill cuts"),
+        ("x: int = 1  # half = 2 # help", "x: papermill does not see it as int"),
     ],
 )
 def test_house_rules_name_what_papermill_reads_otherwise(tmp_path, source, message):
