@@ -57,12 +57,14 @@ def count_disposition(trial, *, grace_days=7):
     return counts.reset_index()
 
 
-def summarize_baseline(trial):
+def summarize_baseline(trial, *, columns=()):
     """Summarize the baseline columns named in the trial's metadata, by group and overall.
 
     Parameters
     ----------
     trial : Trial
+    columns : sequence of str
+        Columns to summarize, in this order; all of the metadata's when empty.
 
     Returns
     -------
@@ -73,7 +75,17 @@ def summarize_baseline(trial):
         in the order of the metadata, or sorted where it gives none; a level nobody has keeps its row with
         count 0; ``percent`` is of ``n``. A categorical variable without any value or level has one row
         with level "".
+
+    Raises
+    ------
+    ValueError
+        The metadata lists no such baseline column.
     """
+    listed = {column.column: column for column in trial.metadata.baseline}
+    unknown = [name for name in columns if name not in listed]
+    if unknown:
+        known = ", ".join(listed) or "none"
+        raise ValueError(f"trial.yaml lists no baseline column {', '.join(unknown)}; it lists {known}")
     summaries = {"continuous": _summarize_continuous, "categorical": _summarize_levels}
     parts = [
         summaries[column.kind](
@@ -82,7 +94,7 @@ def summarize_baseline(trial):
             ),
             column,
         ).assign(variable=column.column, label=column.label, unit=column.unit, kind=column.kind)
-        for column in trial.metadata.baseline
+        for column in [listed[name] for name in columns or listed]
     ]
     names = ["variable", "label", "unit", "kind", "level", "level_label", "group", "n", "n_missing"]
     names += ["mean", "sd", *SPREAD, "count", "percent"]
@@ -143,7 +155,7 @@ def count_enrolment(trial):
     return dated.rename(columns={"enrolled": "date"})
 
 
-def summarize_follow_up(trial, endpoint):
+def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     """Summarize how long each group was followed for an endpoint.
 
     Parameters
@@ -151,6 +163,8 @@ def summarize_follow_up(trial, endpoint):
     trial : Trial
     endpoint : str
         PARAMCD of the endpoint.
+    conf_level, conf_type
+        As in `survival.estimate_median`.
 
     Returns
     -------
@@ -173,7 +187,8 @@ def summarize_follow_up(trial, endpoint):
     for group, part in followed.groupby("group", observed=False):
         row = {"group": group, "n": len(part), "n_events": int(part["event"].sum())}
         if len(part):
-            median = estimate_follow_up(part["time"], part["event"])
+            options = {"conf_level": conf_level, "conf_type": conf_type}
+            median = estimate_follow_up(part["time"], part["event"], **options)
             row |= {"median": median.estimate, "ci_lower": median.ci_lower, "ci_upper": median.ci_upper}
         rows.append(row | {"longest": part["time"].max()})
     summary = pd.DataFrame(rows)

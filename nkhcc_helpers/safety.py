@@ -1,27 +1,25 @@
 """Adverse events: patients per category, per term and worst grade, onset and duration, listing.
 
 Every count is of patients unless a name says events. The patients are those treated
-(`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones
-(`list_treatment_emergent`). Groups stand in the trial's order, then "All"; a group without events keeps
-its row with 0.
+(`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones, or all of them with
+``emergent_only=False`` (`nkhcc_helpers.events.list_events`). Groups stand in the trial's order, then "All"; a
+group without events keeps its row with 0.
 """
 
 from __future__ import annotations
 
 import pandas as pd
+from scipy import stats
 
-from nkhcc_helpers.populations import list_text, list_treated, list_with_all
-
-CATEGORIES = {
-    "any": "Any adverse event",
-    "related": "Related to treatment",
-    "serious": "Serious",
-    "grade3": "Grade 3 or more",
-    "related_grade3": "Related, grade 3 or more",
-    "fatal": "Fatal",
-    "discontinued": "Leading to discontinuation",
-}
-"""Rows of the overview, in order: name and label."""
+from nkhcc_helpers.events import (
+    CATEGORIES,
+    check_recorded,
+    list_categories,
+    list_events,
+    list_matches,
+    list_with_latest_infusion,
+)
+from nkhcc_helpers.populations import list_treated, list_with_all
 
 ANY_TERM = "Any adverse event"
 """Term of the block that takes all terms together; its organ class is empty."""
@@ -42,77 +40,6 @@ LISTINGS = {
 }
 """What `list_adverse_events` can list, and the categories each takes."""
 
-# What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
-_NEEDS = {
-    "any": [],
-    "related": [["related"]],
-    "serious": [["serious"]],
-    "grade3": [["grade"]],
-    "related_grade3": [["related"], ["grade"]],
-    "fatal": [["grade", "outcome"]],
-    "discontinued": [["action"]],
-}
-
-
-def list_treatment_emergent(trial):
-    """List the treatment-emergent adverse events of treated patients.
-
-    Where TRTEMFL holds any flag, events flagged Y are treatment-emergent and all others are not. Where it
-    is not there or empty throughout, an event is treatment-emergent if its onset is on or after the day
-    of the patient's first infusion; an event whose onset, or whose patient's first infusion, is not known
-    is taken for treatment-emergent, the choice that hides nothing.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    DataFrame
-        Rows of ``trial.adverse_events`` with the patient's ``first_infusion``.
-    """
-    treated = trial.subjects.loc[list_treated(trial), ["USUBJID", "first_infusion"]]
-    events = trial.adverse_events.drop(columns="first_infusion", errors="ignore")
-    events = events.merge(treated, on="USUBJID", how="inner")
-    flag = list_text(events, "TRTEMFL")
-    emergent = (
-        flag.isin(["Y", "YES"]) if (flag != "").any() else ~(events["onset"] < events["first_infusion"])
-    )
-    return events[emergent.astype(bool)].reset_index(drop=True)
-
-
-def list_categories(events):
-    """List which categories of the overview each event falls in.
-
-    Parameters
-    ----------
-    events : DataFrame
-        Columns ``grade related serious outcome action``.
-
-    Returns
-    -------
-    DataFrame of bool
-        One column for each of `CATEGORIES`, indexed as `events`. A missing grade, relation or seriousness
-        does not count as grade 3 or more, related or serious. Fatal: grade 5, or AEOUT says fatal or
-        death. Discontinued: AEACN says withdrawn, discontinued or stopped, without not or temporarily.
-    """
-    related = events["related"].fillna(False).astype(bool)
-    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
-    died = _says(events, "outcome", r"\b(?:FATAL|DEATH|DIED)\b", r"\b(?:NOT|NON)\b")
-    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
-    return pd.DataFrame(
-        {
-            "any": True,
-            "related": related,
-            "serious": events["serious"].fillna(False).astype(bool),
-            "grade3": grade3,
-            "related_grade3": related & grade3,
-            "fatal": died | (events["grade"] == 5).fillna(False).astype(bool),
-            "discontinued": _says(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
-        },
-        index=events.index,
-    )
-
 
 def count_evaluable(trial):
     """Count the patients treated, by group and overall.
@@ -131,12 +58,14 @@ def count_evaluable(trial):
     return counts.rename("n_evaluable")
 
 
-def count_adverse_events(trial):
+def count_adverse_events(trial, *, emergent_only=True):
     """Count patients with an adverse event of each category, by group and overall.
 
     Parameters
     ----------
     trial : Trial
+    emergent_only : bool, default True
+        Count treatment-emergent events only.
 
     Returns
     -------
@@ -146,21 +75,60 @@ def count_adverse_events(trial):
         where there are events but none records what the category needs (no AESER on any event, say);
         percent is of ``n_evaluable``, NaN where that is 0.
     """
-    events = list_treatment_emergent(trial)
+    events = list_events(trial, emergent_only=emergent_only)
     flags = list_categories(events)
     parts = []
     for category, label in CATEGORIES.items():
         inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
         grouped = inside.groupby("group", observed=False)["USUBJID"]
         counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not _is_recorded(trial, events, category):
+        if not check_recorded(trial, events, category):
             counts[:] = pd.NA
         parts.append(counts.reset_index().assign(category=category, label=label))
     counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
     return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
 
 
-def count_by_term(trial, *, related_only=False):
+def estimate_shares(counts, *, conf_level=0.95):
+    """Estimate the share of patients behind each count, with exact limits.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns ``n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them.
+    conf_level : float, default 0.95
+        Confidence level, two-sided, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        `counts` with ``percent ci_lower ci_upper`` in percent, NaN where the count is NA or nobody is
+        evaluable.
+
+    Raises
+    ------
+    ValueError
+        `conf_level` is not between 0 and 1.
+
+    References
+    ----------
+    Clopper, Pearson (1934) Biometrika 26:404.
+    """
+    if not 0 < conf_level < 1:
+        raise ValueError(f"conf_level must lie between 0 and 1; got {conf_level!r}")
+    shares = []
+    for n_patients, n_evaluable in zip(counts["n_patients"], counts["n_evaluable"], strict=True):
+        if pd.isna(n_patients) or n_evaluable == 0:
+            shares.append((float("nan"),) * 3)
+            continue
+        limits = stats.binomtest(int(n_patients), int(n_evaluable)).proportion_ci(conf_level, "exact")
+        shares.append((n_patients / n_evaluable, limits.low, limits.high))
+    columns = ["percent", "ci_lower", "ci_upper"]
+    estimates = 100 * pd.DataFrame(shares, columns=columns, index=counts.index, dtype=float)
+    return counts.drop(columns="percent", errors="ignore").join(estimates)
+
+
+def count_by_term(trial, *, related_only=False, emergent_only=True):
     """Count patients by term and worst grade, by group and overall.
 
     Parameters
@@ -168,6 +136,8 @@ def count_by_term(trial, *, related_only=False):
     trial : Trial
     related_only : bool, default False
         Count only events related to treatment.
+    emergent_only : bool, default True
+        Count treatment-emergent events only.
 
     Returns
     -------
@@ -180,8 +150,8 @@ def count_by_term(trial, *, related_only=False):
         `related_only` no event records its relation, that first block is the only one and its patients
         are NA.
     """
-    events = list_treatment_emergent(trial)
-    recorded = _is_recorded(trial, events, "related" if related_only else "any")
+    events = list_events(trial, emergent_only=emergent_only)
+    recorded = check_recorded(trial, events, "related" if related_only else "any")
     if related_only:
         events = events[list_categories(events)["related"]]
     blocks = pd.concat([pd.DataFrame([_ALL_TERMS]), _order_terms(events)], ignore_index=True)
@@ -193,12 +163,16 @@ def count_by_term(trial, *, related_only=False):
     return counts[["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]]
 
 
-def summarize_onset(trial):
+def summarize_onset(trial, *, related_only=False, emergent_only=True):
     """Summarize, term by term, how soon after an infusion events begin and how long they last.
 
     Parameters
     ----------
     trial : Trial
+    related_only : bool, default False
+        Take only events related to treatment.
+    emergent_only : bool, default True
+        Take treatment-emergent events only.
 
     Returns
     -------
@@ -210,9 +184,11 @@ def summarize_onset(trial):
         Ongoing: no end date, and AEOUT does not say recovered, resolved or fatal. Within one day: events
         lasting at most 1 day, of all events with a known onset; one without an end date is not.
     """
-    events = _add_latest_infusion(list_treatment_emergent(trial), trial)
+    events = list_with_latest_infusion(
+        list_events(trial, emergent_only=emergent_only, related_only=related_only), trial
+    )
     events["duration"] = (events["resolved"] - events["onset"]).dt.days
-    over = _says(events, "outcome", r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)")
+    over = list_matches(events, "outcome", r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)")
     events["ongoing"] = events["resolved"].isna() & ~over
     events["within"] = (events["duration"] <= 1).astype(float).mask(events["onset"].isna())
     grouped = events.groupby("term")
@@ -226,7 +202,7 @@ def summarize_onset(trial):
     return summary.reset_index().sort_values(order, ascending=[False, False, True], ignore_index=True)
 
 
-def list_adverse_events(trial, *, which="serious or grade 3"):
+def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
     """List adverse events one by one.
 
     Parameters
@@ -234,6 +210,8 @@ def list_adverse_events(trial, *, which="serious or grade 3"):
     trial : Trial
     which : str, default "serious or grade 3"
         One of `LISTINGS`; grade 3 stands for grade 3 or more.
+    emergent_only : bool, default True
+        List treatment-emergent events only.
 
     Returns
     -------
@@ -249,32 +227,14 @@ def list_adverse_events(trial, *, which="serious or grade 3"):
     """
     if which not in LISTINGS:
         raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
-    events = list_treatment_emergent(trial)
+    events = list_events(trial, emergent_only=emergent_only)
     events = events[list_categories(events)[LISTINGS[which]].any(axis="columns")]
-    events = _add_latest_infusion(events.reset_index(drop=True), trial)
+    events = list_with_latest_infusion(events.reset_index(drop=True), trial)
     days = (events["onset"] - events["first_infusion"]).dt.days.astype("Int64")
     events["day"] = days.where(days < 0, days + 1)
     columns = ["USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion"]
     ordered = events.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
     return ordered[[*columns, "related", "serious", "outcome"]]
-
-
-def _says(events, column, pattern, unless=None):
-    text = list_text(events, column)
-    said = text.str.contains(pattern)
-    if unless is not None:
-        said &= ~text.str.contains(unless)
-    return said.astype(bool)
-
-
-def _is_recorded(trial, events, category):
-    """Whether a count of 0 would say that nobody had such an event."""
-    if events.empty:
-        return trial.metadata.adverse_events.collected
-    return all(
-        any((list_text(events, column) != "").any() for column in alternatives)
-        for alternatives in _NEEDS[category]
-    )
 
 
 def _add_percent(counts, trial):
@@ -314,14 +274,3 @@ def _count_worst(worst, blocks, groups):
         rows.groupby(["block", "grade", "group"], observed=False).size().rename("n_patients").reset_index()
     )
     return counts.astype({"block": int, "grade": "str"}).join(blocks, on="block")
-
-
-def _add_latest_infusion(events, trial):
-    """Add the number of the latest infusion on or before onset, and the days since."""
-    given = trial.infusions[["USUBJID", "date", "infusion"]].sort_values(["date", "infusion"])
-    dated = events[["USUBJID", "onset"]].dropna().sort_values("onset").rename_axis("event").reset_index()
-    latest = pd.merge_asof(dated, given, left_on="onset", right_on="date", by="USUBJID").set_index("event")
-    days = (latest["onset"] - latest["date"]).dt.days
-    return events.assign(
-        latest_infusion=latest["infusion"].astype("Int64"), days_since_infusion=days.astype("Int64")
-    )

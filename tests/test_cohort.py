@@ -295,6 +295,24 @@ def test_follow_up_by_reverse_kaplan_meier(trial):
     assert (follow_up["ci_lower"] <= follow_up["longest"]).all()
 
 
+def test_baseline_of_chosen_columns_in_their_order(trial):
+    assert list(cohort.summarize_baseline(trial, columns=["STAGE", "AGE"])["variable"].unique()) == [
+        "STAGE",
+        "AGE",
+    ]
+    with pytest.raises(ValueError, match="no baseline column HEIGHT; it lists AGE, STAGE"):
+        cohort.summarize_baseline(trial, columns=["AGE", "HEIGHT"])
+
+
+@pytest.mark.parametrize("conf_type", ["bpcp", "log-log"])
+def test_follow_up_limits_follow_their_level(plain_trial, conf_type):
+    wide = cohort.summarize_follow_up(plain_trial, "OS", conf_level=0.99, conf_type=conf_type)
+    narrow = cohort.summarize_follow_up(plain_trial, "OS", conf_level=0.5, conf_type=conf_type)
+    assert (wide["ci_lower"] <= narrow["ci_lower"]).all()
+    assert wide["ci_lower"].iloc[-1] < narrow["ci_lower"].iloc[-1]
+    assert (wide["ci_upper"] >= narrow["ci_upper"]).all()
+
+
 def test_follow_up_of_an_unknown_endpoint_names_the_known(trial):
     with pytest.raises(ValueError, match="PFS, OS"):
         cohort.summarize_follow_up(trial, "TTP")

@@ -38,11 +38,58 @@ def test_only_treated_patients_are_evaluable(trial):
 
 
 def test_events_before_the_first_infusion_and_of_the_untreated_are_left_out(trial):
-    emergent = safety.list_treatment_emergent(trial)
+    emergent = safety.list_events(trial)
     # Left out: s1's cough of 5 January, infused from 8 January; s4's fever. Kept: s2's undated fever.
     assert list(emergent["USUBJID"] + " " + emergent["term"]) == [
         "s1 Fever", "s1 Fever", "s1 Rash", "s2 Fever", "s2 Sepsis", "s5 Fever"
     ]  # fmt: skip
+
+
+def test_all_events_of_the_treated_are_taken_when_asked_for(trial):
+    everything = {"emergent_only": False}
+    # s1's cough of 5 January, infused from 8 January, comes in; s4's fever does not, s4 being untreated.
+    assert set(safety.list_events(trial, **everything)["term"]) == {"Fever", "Rash", "Cough", "Sepsis"}
+    overview = safety.count_adverse_events(trial, **everything).set_index(["category", "group"])
+    assert overview.loc[("any", "L"), ["n_patients", "n_events"]].tolist() == [2, 6]
+    counts = safety.count_by_term(trial, **everything)
+    assert patients_of(counts, term="Cough", grade="2") == [1, 0, 1]
+    cough = safety.summarize_onset(trial, **everything).set_index("term").loc["Cough"]
+    assert cough["n_events"] == 1
+    assert np.isnan(cough["onset_median"])
+    listed = safety.list_adverse_events(trial, which="all", **everything).set_index("term")
+    assert listed.loc["Cough", "day"] == -3
+
+
+def test_onset_of_related_events_alone(trial):
+    onset = safety.summarize_onset(trial, related_only=True)
+    # s1's two fevers and s2's; whether s5's was related is not known.
+    assert onset[["term", "n_patients", "n_events"]].to_dict("records") == [
+        {"term": "Fever", "n_patients": 2, "n_events": 3}
+    ]
+
+
+def test_share_of_nobody_and_of_everybody_in_closed_form():
+    counts = pd.DataFrame({"n_patients": [0, 3, 0], "n_evaluable": [3, 3, 18], "percent": 0.0})
+    shares = safety.estimate_shares(counts, conf_level=0.95)
+    # Nobody of n: (1 - upper)^n is half of what the level leaves, 0.025.
+    nobody = 100 * (1 - 0.025 ** (1 / 3))
+    assert shares["percent"].tolist() == pytest.approx([0, 100, 0])
+    assert shares["ci_lower"].tolist() == pytest.approx([0, 100 - nobody, 0])
+    assert shares["ci_upper"].tolist() == pytest.approx([nobody, 100, 100 * (1 - 0.025 ** (1 / 18))])
+
+
+def test_share_in_between_against_the_printed_table():
+    # Clopper-Pearson limits of 1 in 10 at 95 %: 0.25 % to 44.5 %.
+    shares = safety.estimate_shares(pd.DataFrame({"n_patients": [1], "n_evaluable": [10]}))
+    assert shares.loc[0, ["ci_lower", "ci_upper"]].tolist() == pytest.approx([0.2529, 44.5016], abs=1e-4)
+
+
+def test_share_of_an_unknown_count_or_of_nobody_evaluable_is_not_estimable():
+    counts = pd.DataFrame({"n_patients": pd.array([None, 0], dtype="Int64"), "n_evaluable": [3, 0]})
+    shares = safety.estimate_shares(counts)
+    assert shares[["percent", "ci_lower", "ci_upper"]].isna().all(axis=None)
+    with pytest.raises(ValueError, match="conf_level"):
+        safety.estimate_shares(counts, conf_level=95)
 
 
 def add_flags(flags):
@@ -52,7 +99,7 @@ def add_flags(flags):
 
 def test_trtemfl_decides_where_it_holds_a_flag(tmp_path):
     trial = load_hand_made(tmp_path, adae=add_flags(["Y", "N", "", "y", "", "", "Y", "Y"]))
-    emergent = safety.list_treatment_emergent(trial)
+    emergent = safety.list_events(trial)
     assert list(emergent["USUBJID"] + " " + emergent["term"]) == ["s1 Fever", "s1 Cough", "s5 Fever"]
 
 
@@ -68,7 +115,7 @@ def test_safety_flag_without_infusion_takes_every_event(tmp_path):
     )
     trial = load_hand_made(tmp_path, adsl=adsl)
     assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
-    emergent = safety.list_treatment_emergent(trial)
+    emergent = safety.list_events(trial)
     assert set(emergent["USUBJID"]) == {"s1", "s2", "s4"}
     listed = safety.list_adverse_events(trial, which="all").set_index("USUBJID")
     assert listed.loc["s4", ["day", "latest_infusion", "days_since_infusion"]].isna().all()
@@ -422,7 +469,7 @@ def test_random_tables_agree_between_overview_terms_and_listing(trial, rows):
         == safety.list_adverse_events(random, which="all")["USUBJID"].nunique()
     )
     events = overview[overview["category"] == "any"].set_index("group")["n_events"]
-    assert events["All"] == events["L"] + events["H"] == len(safety.list_treatment_emergent(random))
+    assert events["All"] == events["L"] + events["H"] == len(safety.list_events(random))
     onset = safety.summarize_onset(random)
     assert onset["n_events"].sum() == events["All"]
 

@@ -1,0 +1,126 @@
+"""Which adverse events are analysed, and what each of them counts as."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from nkhcc_helpers.populations import list_text, list_treated
+
+CATEGORIES = {
+    "any": "Any adverse event",
+    "related": "Related to treatment",
+    "serious": "Serious",
+    "grade3": "Grade 3 or more",
+    "related_grade3": "Related, grade 3 or more",
+    "fatal": "Fatal",
+    "discontinued": "Leading to discontinuation",
+}
+"""Rows of the overview, in order: name and label."""
+
+# What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
+_NEEDS = {
+    "any": [],
+    "related": [["related"]],
+    "serious": [["serious"]],
+    "grade3": [["grade"]],
+    "related_grade3": [["related"], ["grade"]],
+    "fatal": [["grade", "outcome"]],
+    "discontinued": [["action"]],
+}
+
+
+def list_events(trial, *, emergent_only=True, related_only=False):
+    """List the adverse events of treated patients.
+
+    Where TRTEMFL holds any flag, events flagged Y are treatment-emergent and all others are not. Where it
+    is not there or empty throughout, an event is treatment-emergent if its onset is on or after the day
+    of the patient's first infusion; an event whose onset, or whose patient's first infusion, is not known
+    is taken for treatment-emergent, the choice that hides nothing.
+
+    Parameters
+    ----------
+    trial : Trial
+    emergent_only : bool, default True
+        Leave out events that are not treatment-emergent.
+    related_only : bool, default False
+        Leave out events not related to treatment, or without an entry saying so.
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``trial.adverse_events`` with the patient's ``first_infusion``.
+    """
+    treated = trial.subjects.loc[list_treated(trial), ["USUBJID", "first_infusion"]]
+    events = trial.adverse_events.drop(columns="first_infusion", errors="ignore")
+    events = events.merge(treated, on="USUBJID", how="inner")
+    if emergent_only:
+        flag = list_text(events, "TRTEMFL")
+        before = events["onset"] < events["first_infusion"]
+        emergent = flag.isin(["Y", "YES"]) if (flag != "").any() else ~before
+        events = events[emergent.astype(bool)]
+    if related_only:
+        events = events[events["related"].fillna(False).astype(bool)]
+    return events.reset_index(drop=True)
+
+
+def list_categories(events):
+    """List which categories of the overview each event falls in.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Columns ``grade related serious outcome action``.
+
+    Returns
+    -------
+    DataFrame of bool
+        One column for each of `CATEGORIES`, indexed as `events`. A missing grade, relation or seriousness
+        does not count as grade 3 or more, related or serious. Fatal: grade 5, or AEOUT says fatal or
+        death. Discontinued: AEACN says withdrawn, discontinued or stopped, without not or temporarily.
+    """
+    related = events["related"].fillna(False).astype(bool)
+    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
+    died = list_matches(events, "outcome", r"\b(?:FATAL|DEATH|DIED)\b", r"\b(?:NOT|NON)\b")
+    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
+    return pd.DataFrame(
+        {
+            "any": True,
+            "related": related,
+            "serious": events["serious"].fillna(False).astype(bool),
+            "grade3": grade3,
+            "related_grade3": related & grade3,
+            "fatal": died | (events["grade"] == 5).fillna(False).astype(bool),
+            "discontinued": list_matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
+        },
+        index=events.index,
+    )
+
+
+def list_matches(events, column, pattern, unless=None):
+    """List where a text column holds `pattern` and not `unless`, regular expressions in upper case."""
+    text = list_text(events, column)
+    said = text.str.contains(pattern)
+    if unless is not None:
+        said &= ~text.str.contains(unless)
+    return said.astype(bool)
+
+
+def check_recorded(trial, events, category):
+    """Whether a count of 0 would say that nobody had such an event."""
+    if events.empty:
+        return trial.metadata.adverse_events.collected
+    return all(
+        any((list_text(events, column) != "").any() for column in alternatives)
+        for alternatives in _NEEDS[category]
+    )
+
+
+def list_with_latest_infusion(events, trial):
+    """Add the number of the latest infusion on or before onset, and the days since."""
+    given = trial.infusions[["USUBJID", "date", "infusion"]].sort_values(["date", "infusion"])
+    dated = events[["USUBJID", "onset"]].dropna().sort_values("onset").rename_axis("event").reset_index()
+    latest = pd.merge_asof(dated, given, left_on="onset", right_on="date", by="USUBJID").set_index("event")
+    days = (latest["onset"] - latest["date"]).dt.days
+    return events.assign(
+        latest_infusion=latest["infusion"].astype("Int64"), days_since_infusion=days.astype("Int64")
+    )
