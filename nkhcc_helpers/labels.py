@@ -27,7 +27,7 @@ def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> d
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns `group` and `size`; the groups keep the order they have here.
+        Columns `group` and `size`.
     trial : Trial
         Knows the labels; a group it does not know ("All") is its own label.
     size : str
@@ -36,10 +36,14 @@ def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> d
     Returns
     -------
     dict of str to str
-        Group code to heading, such as ``A: low dose x 4 (n = 3)``.
+        Group code to heading, such as ``A: low dose x 4 (n = 3)``: groups in the trial's order, then others.
     """
     sizes = frame.assign(group=frame["group"].astype("str")).groupby("group", sort=False)[size].max()
-    return {code: f"{show_group(code, trial)} (n = {format_number(n, 0)})" for code, n in sizes.items()}
+    ordered = [
+        *(code for code in trial.groups if code in sizes),
+        *sizes.index.difference(trial.groups, sort=False),
+    ]
+    return {code: f"{show_group(code, trial)} (n = {format_number(sizes[code], 0)})" for code in ordered}
 
 
 def show_group(code: object, trial: Trial) -> str:

@@ -1,0 +1,578 @@
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import shown_frames as frames
+
+from nkhcc_helpers import tables
+from nkhcc_helpers.numbers import is_estimable
+from nkhcc_helpers.trial import Trial
+
+OURS = {"div", "style", "table", "thead", "tbody", "tfoot", "tr", "td", "th", "span", "br"}
+LEVEL = "A: low dose x 4 (n = 3)"
+
+
+class TableReader(HTMLParser):
+    """Rows of cell texts, as a reader sees them, and every tag met."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.tags, self._inside = [], set(), False
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "br":
+            self.rows[-1][-1] += " "
+        self._inside = tag != "style"
+
+    def handle_endtag(self, tag):
+        self._inside = self._inside or tag == "style"
+
+    def handle_data(self, data):
+        if self._inside and self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def read(table):
+    reader = TableReader()
+    reader.feed(table.as_raw_html())
+    assert reader.tags <= OURS
+    return [[cell.strip() for cell in row] for row in reader.rows]
+
+
+def row(table, heading):
+    return next(cells for cells in read(table) if cells[0] == heading)
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "shown"),
+    [
+        (4.84, 1, "4.8"),
+        (12, 0, "12"),
+        (-0.04, 1, "0.0"),
+        (-1.25, 2, "-1.25"),
+        (np.nan, 1, "NE"),
+        (np.inf, 1, "NE"),
+        (-np.inf, 1, "NE"),
+        (None, 1, "NE"),
+        (pd.NA, 1, "NE"),
+        (pd.NaT, 1, "NE"),
+    ],
+)
+def test_number(value, decimals, shown):
+    assert tables.format_number(value, decimals) == shown
+
+
+def test_interval_and_estimate():
+    assert tables.format_interval(1.23, 9.87, 1) == "1.2 to 9.9"
+    assert tables.format_interval(1.23, np.inf, 1) == "1.2 to NE"
+    assert tables.format_interval(np.nan, np.nan) == "NE"
+    assert tables.format_estimate(4.8, 1, np.inf) == "4.8 (1.0 to NE)"
+    assert tables.format_estimate(np.nan, 1, np.inf) == "NE (1.0 to NE)"
+    assert tables.format_estimate(np.nan, np.nan, np.inf) == "NE"
+
+
+@pytest.mark.parametrize(
+    ("p_value", "shown"),
+    [
+        (0.0403, "0.0403"),
+        (0.0001, "0.0001"),
+        (0.00009, "<0.0001"),
+        (0.0, "<0.0001"),
+        (1.0, "1.0000"),
+        (0.99995, ">0.9999"),
+        (np.nan, "NE"),
+    ],
+)
+def test_p(p_value, shown):
+    assert tables.format_p(p_value) == shown
+
+
+@pytest.mark.parametrize(
+    ("n", "total", "decimals", "shown"),
+    [
+        (3, 5, 0, "3 (60 %)"),
+        (1, 3, 1, "1 (33.3 %)"),
+        (0, 5, 0, "0"),
+        (0, 0, 0, "0"),
+        (5, 5, 0, "5 (100 %)"),
+        (1, 1000, 0, "1 (<1 %)"),
+        (999, 1000, 0, "999 (>99 %)"),
+        (1, 10000, 1, "1 (<0.1 %)"),
+        (pd.NA, 5, 0, "NE"),
+        (2, 0, 0, "2"),
+    ],
+)
+def test_count(n, total, decimals, shown):
+    assert tables.format_count(n, total, decimals) == shown
+
+
+def test_percent_not_estimable():
+    assert tables.format_percent(np.nan) == "NE"
+
+
+def test_display_table_shows_every_kind_of_cell():
+    frame = pd.DataFrame(
+        {
+            "name": ["one", None],
+            "whole": [3, 12],
+            "part": [0.123, np.inf],
+            "flag": [True, False],
+            "when": pd.to_datetime(["2014-12-31", None]),
+            "count": pd.array([1, pd.NA], dtype="Int64"),
+            "other": [("a",), 2.5],
+        }
+    )
+    table = tables.display_table(
+        frame, title="T", subtitle="S", labels={name: name.upper() for name in frame}, decimals={"part": 2}
+    )
+    rows = read(table)
+    assert rows[0] == ["T"]
+    assert rows[1] == ["S"]
+    assert rows[2] == ["NAME", "WHOLE", "PART", "FLAG", "WHEN", "COUNT", "OTHER"]
+    assert rows[3] == ["one", "3", "0.12", "Yes", "2014-12-31", "1", "('a',)"]
+    assert rows[4] == ["-", "12", "NE", "No", "-", "NE", "2.5"]
+
+
+def test_display_table_wants_a_heading_for_every_column():
+    with pytest.raises(ValueError, match="No heading for column n_events: name it in `labels`"):
+        tables.display_table(pd.DataFrame({"n_events": [1]}), title="T", labels={})
+    with pytest.raises(ValueError, match="no columns"):
+        tables.display_table(pd.DataFrame({"block": [1]}), title="T", row_group="block")
+
+
+def test_display_table_without_rows_says_none():
+    frame = pd.DataFrame({"block": [], "a": [], "b": []})
+    table = tables.display_table(frame, title="T", labels={"a": "A", "b": "B"}, row_group="block")
+    assert read(table)[1:] == [["A", "B"], ["None", ""]]
+
+
+HOSTILE_TEXTS = [
+    frames.HOSTILE,
+    "{{<img src=x onerror=alert(1)>}}",
+    "**bold** [a](javascript:alert(1)) {{m^2}}",
+    "$x$ and \\(y\\) \\begin{math}z\\end{math}",
+    "</style><script>alert(1)</script>",
+    "\"' onmouseover='alert(1)",
+    "=1+1",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_hostile_text_is_shown_as_text_wherever_it_stands(text):
+    frame = pd.DataFrame({"block": [text], "row": [text], "cell": [text], "A": [text]})
+    table = tables.display_table(
+        frame,
+        title=text,
+        subtitle=text,
+        labels={"row": text, "cell": text},
+        groups={"A": text},
+        row_group="block",
+        spanners=[(text, ["cell", "A"])],
+        notes=[text],
+    )
+    found = [cell for cells in read(table) for cell in cells]
+    assert found == [text] * 11
+    markup = table.as_raw_html()
+    body = markup[markup.index("<table") :]
+    assert "onerror" not in re.sub(r">[^<]*<", "><", body).replace("src-x-onerror", "")
+    assert "$x$" not in body
+    assert "\\(" not in body
+
+
+def test_display_table_is_the_same_on_every_run():
+    frame = pd.DataFrame({"a": ["x"], "b": [1.5]})
+    first, second = (tables.display_table(frame, title="T", labels={"a": "", "b": "B"}) for _ in range(2))
+    assert first.as_raw_html() == second.as_raw_html()
+    other = tables.display_table(frame, title="U", labels={"a": "", "b": "B"})
+    assert re.search(r'id="(table-\w+)"', first.as_raw_html())[1] not in other.as_raw_html()
+
+
+def test_numbers_line_up_at_the_point():
+    frame = pd.DataFrame({"row": ["a", "b", "c"], "x": ["4.8 (1.2 to 9.0)", "12.61", "NE"]})
+    markup = tables.display_table(frame, title="T", labels={"row": "", "x": "X"}).as_raw_html()
+    styles = re.findall(r'padding:0 ([\d.]+)ch 0 (\d)ch">([^<]*)<', markup)
+    # " (1.2 to 9.0)" is longer than "1": only the second cell is padded right; "4" is a digit short of "12".
+    assert [(left, text) for _, left, text in styles] == [("1", "4.8 (1.2 to 9.0)"), ("0", "12.61")]
+    assert float(styles[0][0]) == 0
+    assert float(styles[1][0]) > 5
+
+
+def test_table_scrolls_in_its_own_box_and_prints_whole():
+    markup = tables.display_table(pd.DataFrame({"a": ["x"]}), title="T", labels={"a": ""}).as_raw_html()
+    assert "overflow-x:auto" in markup
+    assert "@media print" in markup
+
+
+def test_illustrative_is_said_under_the_table():
+    frame = frames.make_disposition()
+    shown = read(tables.format_disposition(frame, frames.make_trial()))
+    assert shown[-1] == ["Illustrative data drawn to match published summaries: not patient data."]
+    real = frames.make_trial(illustrative=False)
+    assert "Illustrative" not in tables.format_disposition(frame, real).as_raw_html()
+
+
+def test_disposition():
+    table = tables.format_disposition(frames.make_disposition(), frames.make_trial(), notes=["A note."])
+    assert read(table)[2][:2] == ["", LEVEL]
+    assert read(table)[2][-1] == "All (n = 18)"
+    assert row(table, "Enrolled")[1:] == ["3", "5", "6", "4", "18"]
+    assert row(table, "Completed planned infusions")[1:3] == ["2 (67 %)", "4 (80 %)"]
+    assert row(table, "Progressed")[1:] == ["NE"] * 5
+    assert row(table, "Alive at data cut-off")[-1] == "1 (6 %)"
+    assert row(table, "Lost to follow-up")[1:] == ["0"] * 5
+    assert ["A note."] in read(table)
+
+
+def test_baseline():
+    table = tables.format_baseline(frames.make_baseline(), frames.make_trial())
+    shown = read(table)
+    assert ["Age (years)"] in shown
+    assert ["Sex, n (%)"] in shown
+    assert [frames.HOSTILE] in shown
+    assert row(table, "Median (range)")[1:3] == ["-", "-"]  # nobody has a value of the first variable
+    ages = shown[shown.index(["Age (years)"]) + 1 :]
+    assert [cells[:2] for cells in ages[:4]] == [
+        ["n", "3"],
+        ["Median (range)", "52.5 (41 to 67)"],
+        ["Mean (SD)", "52.0 (8.2)"],
+        ["Missing", "0"],
+    ]
+    assert row(table, "Female")[1:] == ["0"] * 5
+    assert row(table, "Male")[1:3] == ["3 (100 %)", "5 (100 %)"]
+
+
+def test_baseline_has_no_sd_of_one_value():
+    table = tables.format_baseline(frames.make_baseline("hostile"), frames.make_trial("hostile"))
+    shown = read(table)
+    assert shown[shown.index(["Age (years)"]) + 3] == ["Mean (SD)", "52.0 (8.2)", "52.0 (-)", "52.0 (8.2)"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(1.5, 2.0, "2.00 (1.5 to 2.0)"), (0.123, 2, "2.000 (0.12 to 2.00)"), (4.25, 6711.0, "2.0 (4 to 6711)")],
+)
+def test_baseline_range_keeps_the_decimals_measured(low, high, shown):
+    frame = frames.make_baseline().query("variable == 'AGE'").assign(median=2.0, minimum=low, maximum=high)
+    table = tables.format_baseline(frame, frames.make_trial())
+    assert row(table, "Median (range)")[1] == shown
+
+
+def test_baseline_without_variables_or_labels():
+    empty = frames.make_baseline().iloc[:0]
+    assert ["None"] in read(tables.format_baseline(empty, frames.make_trial()))
+    bare = frames.make_baseline().query("variable == 'SEX'").assign(level_label="", unit=np.nan)
+    assert row(tables.format_baseline(bare, frames.make_trial()), "F")[1] == "0"
+    bare = bare.assign(level="")
+    assert row(tables.format_baseline(bare, frames.make_trial()), "No value")
+
+
+def test_exposure():
+    table = tables.format_exposure(frames.make_exposure(), frames.make_trial())
+    assert row(table, "Planned")[1:] == ["4", "4", "4", "4", "-"]
+    assert row(table, "Received, median (range)")[1] == "3.5 (1 to 4)"
+    assert row(table, "All planned received, n (%)")[1] == "2 (67 %)"
+    assert row(table, "Received dose, median (range)")[1] == "2.25 (0.5 to 10)"
+    assert ["Dose: relative to the normal dose."] in read(table)
+    unknown = frames.make_exposure().assign(received_dose_median=np.nan)
+    table = tables.format_exposure(unknown, frames.make_trial())
+    assert row(table, "Received dose, median (range)")[1] == "-"
+
+
+def test_follow_up():
+    table = tables.format_follow_up(frames.make_summary(), frames.make_trial(), endpoint="OS")
+    assert read(table)[0] == ["Follow-up for overall survival"]
+    assert row(table, "A: low dose x 4")[1:] == ["3", "2", "NE (0.9 to NE)", "108.0"]
+    assert row(table, "All")[1:] == ["18", "17", "12.6 (0.9 to NE)", "108.0"]
+
+
+def test_endpoint_keeps_its_capitals_within_a_sentence():
+    trial = SimpleNamespace(endpoint_labels={"EFS": "EFS by review"})
+    assert tables.show_endpoint("EFS", trial, within=True) == "EFS by review"
+    assert tables.show_endpoint("XYZ", trial) == "XYZ"
+
+
+def test_published():
+    frame = pd.DataFrame(
+        {
+            "claim": [frames.HOSTILE, "P"],
+            "published": ["4.8", "0.0008"],
+            "reproduced": ["4.8", "NE"],
+            "agrees": [True, False],
+        }
+    )
+    table = tables.format_published(frame, frames.make_trial())
+    assert row(table, frames.HOSTILE) == [frames.HOSTILE, "4.8", "4.8", "Yes"]
+    assert row(table, "P") == ["P", "0.0008", "NE", "No"]
+
+
+def test_survival_summary():
+    frame, trial = frames.make_summary(), frames.make_trial()
+    table = tables.format_survival_summary(frame, trial, endpoint="OS", conf_level=0.9, notes=["Method."])
+    assert read(table)[2] == ["Group", "Patients", "Events", "Median (90 % CI)", "Range", "Coverage"]
+    assert row(table, "B: normal dose x 4")[1:] == ["5", "4", "12.6 (0.9 to NE)", "1.2 to 108.0+", "75 %"]
+    assert ["Method."] in read(table)
+    table = tables.format_survival_summary(frame.drop(columns="coverage"), trial, endpoint="OS")
+    assert "Coverage" not in table.as_raw_html()
+
+
+def test_landmarks():
+    frame = pd.DataFrame(
+        {
+            "group": ["A", "A", "All", "All"],
+            "time": [12.0, 24.5, 12.0, 24.5],
+            "n_at_risk": [3, 0, 9, 1],
+            "survival": [2 / 3, np.nan, 0.5, 0.004],
+            "ci_lower": [0.1, np.nan, 0.25, 0],
+            "ci_upper": [0.95, np.nan, 0.75, 0.2],
+        }
+    )
+    shown = read(tables.format_landmarks(frame, frames.make_trial(), endpoint="PFS"))
+    assert shown[0] == ["Progression-free survival at fixed times"]
+    assert shown[2:8] == [
+        ["At 12 months"],
+        ["A: low dose x 4", "3", "67 %", "10 to 95"],
+        ["All", "9", "50 %", "25 to 75"],
+        ["At 24.5 months"],
+        ["A: low dose x 4", "0", "NE", "NE"],
+        ["All", "1", "<1 %", "0 to 20"],
+    ]
+
+
+def test_curve():
+    curve = frames.make_curves().query("group == 'A'")
+    table = tables.format_curve(curve, frames.make_trial(), endpoint="OS", group="A")
+    assert read(table)[1] == ["A: low dose x 4"]
+    assert row(table, "5.00") == ["5.00", "3", "1", "0", "0.6667", "0.1000", "0.9000"]
+    assert row(table, "108.00")[-1] == "NE"
+
+
+def test_comparison():
+    comparison = SimpleNamespace(
+        statistic=8.293,
+        df=3,
+        p_asymptotic=0.0403,
+        observed=pd.Series([3, 5], ["A", "B"]),
+        expected=pd.Series([1.234, 6.766], ["A", "B"]),
+    )
+    table = tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
+    assert read(table)[1] == ["Chi-square 8.29 on 3 degrees of freedom, P = 0.0403"]
+    assert row(table, "A: low dose x 4") == ["A: low dose x 4", "3", "1.23"]
+    comparison.df, comparison.p_asymptotic = 1, 1e-9
+    table = tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
+    assert read(table)[1] == ["Chi-square 8.29 on 1 degree of freedom, P < 0.0001"]
+
+
+def test_hazard_ratios():
+    table = tables.format_hazard_ratios(frames.make_ratios(), frames.make_trial(), endpoint="OS")
+    shown = read(table)
+    assert shown[2:7] == [
+        ["Dose and infusions"],
+        ["Dose per infusion", "0.37", "0.10 to 1.30", "0.1200"],
+        ["Planned infusions", "0.00", "0.00 to NE", "<0.0001"],
+        ["Group"],
+        ["B: normal dose x 4, against A: low dose x 4", "NE", "NE", "NE"],
+    ]
+    one = frames.make_ratios().drop(columns="model")
+    labels = {"dose": frames.HOSTILE}
+    table = tables.format_hazard_ratios(one, frames.make_trial(), endpoint="OS", labels=labels)
+    assert row(table, frames.HOSTILE)[1] == "0.37"
+
+
+def test_covariate_labels_follow_the_coding_of_dose():
+    labels = tables.list_covariate_labels(frames.make_trial(), dose_coding="log2")
+    assert labels["dose"] == "Dose per infusion, doublings"
+    assert labels["All"] == "All together"
+
+
+def test_model_comparison():
+    frame = pd.DataFrame(
+        {
+            "model": ["Dose", "Order", "Group"],
+            "df": [1, 1, 3],
+            "log_likelihood": [-31.234, np.nan, -28.0],
+            "lr_statistic": [4.25, np.nan, 10.718],
+            "p_value": [0.0393, np.nan, 0.0133],
+            "lack_df": [2, 2, 0],
+            "lack_statistic": [6.468, np.nan, np.nan],
+            "lack_p_value": [0.0394, np.nan, np.nan],
+        }
+    )
+    table = tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
+    assert row(table, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393", "6.47", "2", "0.0394"]
+    assert row(table, "Order") == ["Order", "NE", "NE", "1", "NE", "NE", "2", "NE"]
+    assert row(table, "Group")[-3:] == ["-", "-", "-"]
+    short = tables.format_model_comparison(frame.iloc[:, :5], frames.make_trial(), endpoint="OS")
+    assert row(short, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393"]
+
+
+def test_proportional_hazards():
+    frame = pd.DataFrame(
+        {
+            "covariate": ["dose", "All"],
+            "statistic": [1.234, np.nan],
+            "df": [1, 2],
+            "p_value": [0.2666, np.nan],
+        }
+    )
+    table = tables.format_proportional_hazards(frame, frames.make_trial())
+    assert row(table, "Dose per infusion")[1:] == ["1.23", "1", "0.2666"]
+    assert row(table, "All together")[1:] == ["NE", "2", "NE"]
+
+
+def test_design():
+    points = frames.make_design()
+    points.loc[0, "groups"] = "A, B"
+    table = tables.format_design(points, frames.make_trial())
+    assert read(table)[2] == ["Group", "Dose per infusion", "Planned infusions", "Patients", "Events"]
+    assert row(table, "A: low dose x 4; B: normal dose x 4")[1:] == ["0.5", "4", "3", "2"]
+    assert row(table, "D: incremental dose x 8")[1:] == ["1.25", "8", "4", "3"]
+
+
+def test_overview_of_adverse_events():
+    table = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
+    assert row(table, "Any adverse event")[1:3] == ["1 (33 %) [2]", "1 (20 %) [2]"]
+    assert row(table, "Fatal")[1:] == ["0"] * 5
+    assert row(table, "Serious")[1:] == ["NE"] * 5
+    empty = tables.format_adverse_events(frames.make_overview().iloc[:0], frames.make_trial())
+    assert ["None"] in read(empty)
+
+
+def test_terms_in_short():
+    table = tables.format_terms(frames.make_terms(), frames.make_trial())
+    shown = read(table)
+    assert shown[1][1:3] == [LEVEL, "B: normal dose x 4 (n = 5)"]
+    assert shown[2] == ["Any", "Grade 3+"] * 5
+    everyone = ["3 (100 %)", "1 (33 %)", "5 (100 %)", "1 (20 %)", "6 (100 %)", "1 (17 %)"]
+    everyone += ["4 (100 %)", "1 (25 %)", "18 (100 %)", "1 (6 %)"]
+    assert shown[3:6] == [
+        ["All events"],
+        ["Any adverse event", *everyone],
+        ["General disorders"],
+    ]
+    assert row(table, frames.HOSTILE)[1:5] == ["0", "0", "1 (20 %)", "0"]
+
+
+def test_terms_by_worst_grade():
+    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial(), layout="grades"))
+    start = next(i for i, cells in enumerate(shown) if cells[0] == "Pyrexia")
+    assert [cells[:2] for cells in shown[start : start + 4]] == [
+        ["Pyrexia", "3 (100 %)"],
+        ["Grade 1", "2 (67 %)"],
+        ["Grade 3", "1 (33 %)"],
+        ["Not coded"],
+    ]
+    assert shown[start + 5][:3] == ["Grade 1", "0", "1 (20 %)"]
+
+
+def test_terms_that_a_group_lacks_are_zero():
+    frame = frames.make_terms()
+    frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
+    table = tables.format_terms(frame, frames.make_trial())
+    assert row(table, "Pyrexia")[1:3] == ["0", "0"]
+
+
+def test_terms_want_a_known_layout():
+    with pytest.raises(ValueError, match="Unknown layout 'long'"):
+        tables.format_terms(frames.make_terms(), frames.make_trial(), layout="long")
+
+
+@pytest.mark.parametrize("layout", ["short", "grades"])
+def test_no_terms(layout):
+    table = tables.format_terms(frames.make_terms().iloc[:0], frames.make_trial(), layout=layout)
+    assert ["None"] in read(table)
+
+
+def test_onset():
+    table = tables.format_onset(frames.make_onset(), frames.make_trial())
+    assert row(table, "Pyrexia")[1:] == ["12", "30", "0.5 (0 to 4)", "1.0 (0 to 3)", "87 %", "0"]
+    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "NE", "1"]
+
+
+def test_listing():
+    table = tables.format_listing(frames.make_listing(), frames.make_trial(), title="Serious")
+    assert read(table)[:2] == [["Serious"], ["2 events"]]
+    label = "A: low dose x 4"
+    assert row(table, "NK-01")[1:] == [label, "Pyrexia", "3", "15", "2", "0", "Yes", "No", "RECOVERED"]
+    assert row(table, "=1+1")[1:] == [label, frames.HOSTILE, "-", "-", "-", "-", "-", "Yes", "-"]
+    none = tables.format_listing(frames.make_listing().iloc[:0], frames.make_trial())
+    assert read(none)[1] == ["0 events"]
+
+
+@pytest.mark.parametrize("kind", list(frames.ARMS))
+def test_every_group_has_its_column_in_every_trial(kind):
+    trial = frames.make_trial(kind)
+    headings = [f"{label} (n = {n})" for label, n in frames.ARMS[kind].values()]
+    for table in (
+        tables.format_disposition(frames.make_disposition(kind), trial),
+        tables.format_baseline(frames.make_baseline(kind), trial),
+        tables.format_exposure(frames.make_exposure(kind), trial),
+        tables.format_adverse_events(frames.make_overview(kind), trial),
+        tables.format_terms(frames.make_terms(kind), trial, layout="grades"),
+    ):
+        cells = [cell for cells in read(table) for cell in cells]
+        assert set(headings) <= set(cells)
+        assert not {"nan", "inf", "<NA>", "None", "n_events"} & set(cells)
+
+
+def test_trial_has_what_tables_ask_for():
+    for name in vars(frames.make_trial()):
+        assert name in Trial.__annotations__ or hasattr(Trial, name)
+
+
+def test_is_estimable():
+    assert is_estimable(np.float64(0))
+    assert not is_estimable(float("-inf"))
+
+
+def test_csv_keeps_numbers_and_disarms_text(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "text": ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\tx", "\rx", "-", "-1.5", "plain"],
+            "number": [0.1 + 0.2, -1 / 3, np.nan, np.inf, -np.inf, 1e-300, 1e22, -5.0, 0.0],
+            "count": pd.array([1, pd.NA, -3, 4, 5, 6, 7, 8, 9], dtype="Int64"),
+            "mixed": pd.Series([-1, "=a", np.inf, None, 1.5, "b", True, pd.NaT, "c"], dtype="object"),
+            "=head": pd.Categorical(["=c"] * 9),
+            "when": pd.to_datetime(["2014-12-31"] * 9),
+        }
+    )
+    path = tables.write_csv(frame, tmp_path / "table.csv")
+    found = pd.read_csv(path, dtype="str", keep_default_na=False, lineterminator="\n")
+    assert list(found["text"]) == [
+        "'=1+1",
+        "'+cmd",
+        "'-2+3",
+        "'@SUM(A1)",
+        "'\tx",
+        "'\rx",
+        "-",
+        "-1.5",
+        "plain",
+    ]
+    assert list(found["number"][2:5]) == ["", "", ""]
+    assert [float(found["number"][i]) for i in (0, 1, 5, 6)] == [0.1 + 0.2, -1 / 3, 1e-300, 1e22]
+    assert list(found["count"]) == ["1", "", "-3", "4", "5", "6", "7", "8", "9"]
+    assert list(found["mixed"][:3]) == ["-1", "'=a", ""]
+    assert set(found["'=head"]) == {"'=c"}
+    assert found["when"][0] == "2014-12-31"
+
+
+def test_csv_keeps_columns_of_one_name_and_any_index(tmp_path):
+    frame = pd.DataFrame([["=a", "b"]], columns=["x", "x"], index=[7])
+    assert tables.write_csv(frame, tmp_path / "t.csv").read_text(encoding="utf-8") == "x,x\n'=a,b\n"
+
+
+def test_csv_without_rows_keeps_its_header(tmp_path):
+    path = tables.write_csv(pd.DataFrame({"a": [], "b": []}), str(tmp_path / "t.csv"))
+    assert path.read_text(encoding="utf-8") == "a,b\n"
+
+
+def test_every_door_leads_somewhere():
+    assert all(callable(getattr(tables, name)) for name in tables.__all__)
