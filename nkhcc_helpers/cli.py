@@ -260,3 +260,7 @@ def _near(path: Path) -> Path:
 def _fail(message: str, code: int) -> None:
     click.echo(message, err=True)
     raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

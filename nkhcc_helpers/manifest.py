@@ -25,7 +25,9 @@ def hash_file(path: Path) -> str:
 
 
 def hash_data(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each table and YAML file of a trial's folder, by name."""
+    """Return the SHA-256 of each table and YAML file of a trial's folder, by name; none without a folder."""
+    if not folder.is_dir():
+        return {}
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _DATA_SUFFIXES]
     return {path.name: hash_file(path) for path in files if path.is_file()}
 

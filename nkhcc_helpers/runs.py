@@ -96,15 +96,19 @@ def run_notebooks(
     failed = target.with_name(f"{target.name}-failed")
     _check_targets(target, failed, source)
     with open_building(target) as building:
+        run = Run(plans, building, hash_data(source), _name_source(data_dir, source, building), started)
+        if resume:
+            _take_over(run, [failed, target])
+        waiting = len(plans) - len(run.outcomes)
         work = building / _WORK
         work.mkdir()
         # The workers import what they need while the trial is being checked.
-        with WorkerPool(max(1, min(jobs or os.cpu_count() or 1, len(plans))), work) as pool:
-            trial = _load_quietly(source)
-            place = _name_source(data_dir, source, building)
-            run = Run(plans, building, trial, hash_data(source), place, started)
+        with WorkerPool(min(jobs or os.cpu_count() or 1, waiting), work) as pool:
+            run.trial = _load_quietly(source)
             on_start(len(plans))
-            _execute(run, pool, [failed, target] if resume else [], _earlier_seconds(target), on_outcome)
+            for outcome in run.outcomes.values():
+                on_outcome(outcome)
+            _execute(run, pool, _earlier_seconds(target), on_outcome)
         shutil.rmtree(work)
         outcomes = [run.outcomes[plan.name] for plan in plans]
         result = RunResult(failed if any(outcome.error for outcome in outcomes) else target, outcomes)
@@ -154,26 +158,26 @@ def _earlier_seconds(target: Path) -> dict[str, float]:
     return {name: float(entry.get("seconds", 0)) for name, entry in entries.items()}
 
 
-def _execute(
-    run: Run,
-    pool: WorkerPool,
-    earlier: list[Path],
-    seconds: dict[str, float],
-    on_outcome: Callable[[Outcome], None],
-) -> None:
-    from nkhcc_helpers.published import compare_published
-
-    heading = {"trial_title": run.trial.metadata.title, "is_illustrative": run.trial.is_illustrative}
-    jobs = []
+def _take_over(run: Run, earlier: list[Path]) -> None:
     for plan in run.plans:
         found = find_earlier(earlier, plan.name, run.fingerprint(plan))
         if found:
             report, entry = found
             run.results[plan.name] = copy_earlier(report, run.building, plan.name, entry["files"])
             run.outcomes[plan.name] = Outcome(plan.name, entry["seconds"], reused=True)
-            on_outcome(run.outcomes[plan.name])
-        else:
-            jobs.append(Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading))
+
+
+def _execute(
+    run: Run, pool: WorkerPool, seconds: dict[str, float], on_outcome: Callable[[Outcome], None]
+) -> None:
+    from nkhcc_helpers.published import compare_published
+
+    heading = {"trial_title": run.trial.metadata.title, "is_illustrative": run.trial.is_illustrative}
+    jobs = [
+        Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading)
+        for plan in run.plans
+        if plan.name not in run.outcomes
+    ]
     # The longest first, so that no worker is left alone with it at the end.
     jobs.sort(key=lambda job: -seconds.get(job.name, 0))
     outcomes = pool.execute(jobs)

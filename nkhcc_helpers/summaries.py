@@ -28,14 +28,14 @@ class Run:
         Its notebooks.
     building : pathlib.Path
         Folder that becomes the report.
-    trial : Trial
-        The trial analysed.
     data : dict of str to str
         Checksums of the trial's files.
     data_dir : str
         The trial's folder as notebooks see it.
     started : datetime.datetime
         When it began, UTC.
+    trial : Trial or None
+        The trial analysed; None until it is checked.
     published : list of dict
         Published claims against reproduced ones.
     outcomes : dict of str to Outcome
@@ -46,10 +46,10 @@ class Run:
 
     plans: list[Plan]
     building: Path
-    trial: Any
     data: dict[str, str]
     data_dir: str
     started: dt.datetime
+    trial: Any = None
     published: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)

@@ -244,6 +244,7 @@ def _execute_notebook(job: Job, executed: Path) -> str:
             parameters=job.parameters,
             kernel_name="python3",
             progress_bar=False,
+            shutdown_kernel="immediate",
             cwd=str(executed.parent),
         )
     except papermill.PapermillExecutionError as failure:

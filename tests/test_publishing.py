@@ -47,9 +47,14 @@ def test_report_may_go_into_an_empty_folder(tmp_path):
 
 def test_what_is_built_is_gone_when_building_fails(tmp_path):
     target = write_report(tmp_path / "one", "first")
-    with pytest.raises(KeyboardInterrupt), open_building(target) as building:
-        write_report(building / "half", "second")
-        raise KeyboardInterrupt
+
+    def build_half():
+        with open_building(target) as building:
+            write_report(building / "half", "second")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_half()
     assert list_names(tmp_path) == ["one"]
     assert read_index(target) == "first"
 

@@ -1,0 +1,241 @@
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from small_notebooks import code, write_notebook
+from trials import write_trial
+
+from nkhcc_helpers import __version__, cli, compatible, runs
+from nkhcc_helpers.cli import main
+from nkhcc_helpers.runs import RunResult
+from nkhcc_helpers.workers import Outcome
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """The command, in an empty folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return lambda *arguments: CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture
+def quick(tmp_path):
+    return write_notebook(tmp_path / "nb" / "quick.ipynb", code("1"))
+
+
+@pytest.fixture
+def fake_run(monkeypatch):
+    """Stand-in for a run: calls as a run does, and keeps what it was given."""
+    calls = []
+
+    def run_notebooks(names, *, on_start, on_outcome, **options):
+        calls.append((names, options))
+        on_start(len(fake_run.outcomes))
+        for outcome in fake_run.outcomes:
+            on_outcome(outcome)
+        failed = any(outcome.error for outcome in fake_run.outcomes)
+        folder = "nkhcc-failed" if failed else "nkhcc"
+        return RunResult(Path.cwd() / "reports" / folder, fake_run.outcomes)
+
+    monkeypatch.setattr(runs, "run_notebooks", run_notebooks)
+    fake_run.calls = calls
+    fake_run.outcomes = [Outcome("01_cohort", 7.123), Outcome("02_survival", 3.0, reused=True)]
+    return fake_run
+
+
+def test_help_and_version(invoke):
+    for arguments in ([], ["run"], ["check"], ["reconstruct"]):
+        done = invoke(*arguments, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.output
+        assert max(map(len, done.output.splitlines())) <= 100
+    assert "nkhcc run 02 -p endpoint OS" in invoke("run", "--help").output
+    assert invoke("--version").output == f"nkhcc, version {__version__}\n"
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom nkhcc_helpers.cli import main\n"
+        "main(['run', '--help'], standalone_mode=False)\n"
+        "print(sorted({'pandas', 'numpy', 'matplotlib', 'papermill', 'nbconvert'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_run_says_what_it_does_and_where_the_report_is(invoke, fake_run):
+    options = ["--jobs", "2", "--resume", "--out", "x"]
+    done = invoke("run", "02", "-p", "endpoint", "OS", "-p", "n", "3", *options)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "[1/2] 01_cohort  7.1 s",
+        "[2/2] 02_survival  unchanged",
+        f"Report: {Path('reports', 'nkhcc', 'index.html')}",
+    ]
+    assert done.stderr == ""
+    ((names, options),) = fake_run.calls
+    assert names == ("02",)
+    assert options == {
+        "data_dir": "",
+        "given": (("endpoint", "OS"), ("n", "3")),
+        "out_dir": "x",
+        "jobs": 2,
+        "resume": True,
+    }
+
+
+def test_run_names_failures_and_exits_1(invoke, fake_run):
+    error = "cell 4 (In [3]): ValueError: no"
+    fake_run.outcomes = [Outcome("01_cohort", 7, error), Outcome("02_survival", 3)]
+    done = invoke("run")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == ["[1/2] 01_cohort  failed", "[2/2] 02_survival  3.0 s"]
+    assert done.stderr.splitlines() == [
+        f"01_cohort: {error}",
+        f"What did run is in {Path('reports', 'nkhcc-failed')}; an earlier report was not touched.",
+    ]
+
+
+def test_run_shows_a_bar_on_a_terminal(tmp_path):
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.workers import Outcome\n"
+        "progress = _Progress()\nprogress.start(2)\nprogress.advance(Outcome('one', 1.5))\n"
+        "progress.advance(Outcome('two', 1, 'no'))\nprogress.close()\n"
+    )
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    command = [sys.executable, script]
+    done = subprocess.run(command, stderr=slave, stdout=subprocess.PIPE, text=True, check=True)
+    os.close(slave)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    assert done.stdout == ""
+    assert "[1/2] one  1.5 s" in shown
+    assert "[2/2] two  failed" in shown
+    assert re.search(r"1/2 \[", shown)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "endpont", "OS"], "endpont: no such parameter; did you mean 'endpoint'? known are"),
+        (["-p", "n_draws", "many"], "n_draws: must be a whole number, not 'many' (quick)"),
+        (["-p", "out_dir", "x"], "out_dir: set it with --out"),
+        (["nothing.ipynb"], "nothing.ipynb: no such notebook"),
+        (["--data", "nowhere"], "1 problem in the trial's files"),
+        (["--out", "../nb"], "is not empty and holds no earlier report"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_without_a_traceback(invoke, quick, arguments, message):
+    done = invoke("run", quick, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+    assert not Path("reports").exists() or list(Path("reports").iterdir()) == []
+
+
+def test_report_that_cannot_be_written_exits_1(invoke, quick):
+    Path("file").write_text("")
+    done = invoke("run", quick, "--out", "file/report")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("the report cannot be written: ")
+
+
+def test_parameters_are_listed_without_running(invoke, quick):
+    done = invoke("run", quick, "--parameters")
+    assert done.exit_code == 0
+    assert done.output.splitlines()[0] == "quick"
+    assert "  endpoint (str, default 'PFS'): endpoint to analyse (PARAMCD)" in done.output.splitlines()
+    assert not Path("reports").exists()
+
+
+def test_check_summarizes_a_good_trial(invoke, tmp_path):
+    done = invoke("check", write_trial(tmp_path / "trial", variant="small"))
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[:4] == [
+        "SMALL: An invented trial",
+        "Provenance: illustrative",
+        "12 subjects in 3 groups:",
+        "  LOW  3 subjects, 2 infusions of 0.25  Low dose",
+    ]
+    assert re.search(r"\nOS \(Overall survival\): \d+ events, longest \d+\.\d months\n", done.stdout)
+    assert lines[-1] == "0 published claims to compare with, 1 assumptions"
+
+
+def test_check_lists_every_problem_and_exits_2(invoke, tmp_path):
+    folder = write_trial(tmp_path / "trial")
+    (folder / "adex.csv").unlink()
+    (folder / "adtte.csv").write_text((folder / "adtte.csv").read_text().replace("AVAL", "AVALL"))
+    done = invoke("check", folder)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "ADEX" in done.stderr
+    assert "AVAL" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_check_shows_warnings(invoke, tmp_path):
+    folder = write_trial(tmp_path / "trial")
+    rows = (folder / "adtte.csv").read_text().splitlines()
+    extra = rows[1].replace(",PFS,", ",TTP,")
+    (folder / "adtte.csv").write_text("\n".join([*rows, extra]) + "\n")
+    done = invoke("check", folder)
+    assert done.exit_code == 0
+    assert "Warning: ADTTE: endpoints that trial.yaml does not list are left out: TTP" in done.stdout
+
+
+def test_check_of_the_bundled_trial_is_quick():
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "nkhcc_helpers.cli", "check"], check=True, capture_output=True)
+    assert time.perf_counter() - started < 10  # the benchmark holds it to 3 s on an idle machine
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Stand-in for the draw."""
+
+    def write_reconstruction(folder, *, seed):
+        for name in ("adsl", "adtte"):
+            Path(folder, f"{name}.csv").write_text(f"{name} {seed}\n")
+
+    monkeypatch.setattr(compatible, "write_reconstruction", write_reconstruction)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_reconstruct_writes_tables_and_replaces_only_by_force(invoke):
+    done = invoke("reconstruct", "--seed", 1, "--out", "a/b")
+    assert (done.exit_code, done.stdout) == (0, f"Wrote adsl.csv, adtte.csv to {Path('a', 'b')}\n")
+    Path("a/b/trial.yaml").write_text("kept")
+    assert invoke("reconstruct", "--seed", 1, "--out", "a/b").exit_code == 0
+    Path("a/b/adsl.csv").write_text("mine\n")
+    refused = invoke("reconstruct", "--seed", 1, "--out", "a/b")
+    assert refused.exit_code == 2
+    assert refused.stderr == f"{Path('a', 'b')} holds other adsl.csv; give --force to replace them\n"
+    assert Path("a/b/adsl.csv").read_text() == "mine\n"
+    assert invoke("reconstruct", "--seed", 2, "--out", "a/b", "--force").exit_code == 0
+    assert Path("a/b/adsl.csv").read_text() == "adsl 2\n"
+    assert Path("a/b/trial.yaml").read_text() == "kept"
+
+
+@pytest.mark.usefixtures("drawn")
+def test_reconstruct_that_cannot_write_says_so(invoke):
+    Path("file").write_text("")
+    done = invoke("reconstruct", "--seed", 1, "--out", "file/x")
+    assert done.exit_code == 2
+    assert "file" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_path_outside_the_current_folder_is_shown_whole(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli._near(tmp_path / "there") == tmp_path / "there"

@@ -1,0 +1,347 @@
+"""Runs in full, with kernels: few, and each looked at from many sides."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_notebooks import PAGED, code, prose, write_notebook
+from trials import write_trial
+
+from nkhcc_helpers.parameters import ParameterError
+from nkhcc_helpers.problems import TrialDataError
+from nkhcc_helpers.publishing import PublishError
+from nkhcc_helpers.runs import run_notebooks
+
+IMAGE = "<img src=x onerror=alert(1)>"
+
+
+def read_files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_executed(report, name):
+    cells = read_json(report / "notebooks" / f"{name}.ipynb")["cells"]
+    return "".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", []))
+
+
+def list_hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture(scope="module")
+def hostile_run(tmp_path_factory):
+    """A run of two notebooks on the trial that holds markup and formulas."""
+    folder = tmp_path_factory.mktemp("hostile")
+    data = write_trial(folder / "trial {x}", variant="hostile")
+    bare = code("print(endpoint, landmarks, data_dir, out_dir)")
+    notebooks = [
+        write_notebook(folder / "nb" / "paged.ipynb", prose("## Everything"), code(PAGED)),
+        write_notebook(folder / "nb" / "bare {x}.ipynb", bare),
+    ]
+    seen = []
+    result = run_notebooks(
+        list(map(str, notebooks)),
+        data_dir=data,
+        given=[("endpoint", "OS"), ("landmarks", "[3]")],
+        out_dir=folder / "reports" / "out",
+        jobs=2,
+        on_start=lambda total: seen.append(total),
+        on_outcome=lambda outcome: seen.append(outcome.name),
+    )
+    return folder, result, seen
+
+
+def test_report_stands_where_it_was_asked_for(hostile_run):
+    folder, result, seen = hostile_run
+    assert result.folder == folder / "reports" / "out"
+    assert result.failed == []
+    assert seen[0] == 2
+    assert sorted(seen[1:]) == ["bare {x}", "paged"]
+    assert [path.name for path in (folder / "reports").iterdir()] == ["out"]
+
+
+def test_report_holds_what_it_should_and_nothing_else(hostile_run):
+    _, result, _ = hostile_run
+    assert sorted(read_files(result.folder)) == [
+        "bare {x}.html",
+        "figures/paged/first.png",
+        "figures/paged/first.svg",
+        "figures/paged/second.png",
+        "figures/paged/second.svg",
+        "index.html",
+        "manifest.json",
+        "notebooks/bare {x}.ipynb",
+        "notebooks/paged.ipynb",
+        "paged.html",
+        "results.json",
+        "tables/paged/texts.csv",
+    ]
+    assert list_hidden(result.folder) == []
+
+
+def test_notebooks_get_their_parameters_and_paths_that_stay_true(hostile_run):
+    folder, result, _ = hostile_run
+    assert read_executed(result.folder, "bare {x}") == "OS [3] ../../../trial {x} ..\n"
+    assert (result.folder / "notebooks" / "../../../trial {x}").resolve() == folder / "trial {x}"
+
+
+def test_nothing_in_the_report_names_the_folder_it_was_built_in(hostile_run):
+    _, result, _ = hostile_run
+    for name, content in read_files(result.folder).items():
+        assert b".nkhcc.building" not in content, name
+        assert str(result.folder.parent).encode() not in content, name
+
+
+def test_manifest_says_what_went_in(hostile_run):
+    folder, result, _ = hostile_run
+    manifest = read_json(result.folder / "manifest.json")
+    assert manifest["data"]["folder"] == "../../../trial {x}"
+    names = sorted(path.name for path in (folder / "trial {x}").iterdir())
+    assert sorted(manifest["data"]["files"]) == names
+    entry = manifest["notebooks"]["paged"]
+    assert entry["parameters"]["endpoint"] == "OS"
+    assert entry["parameters"]["landmarks"] == [3]
+    assert entry["parameters"]["n_draws"] == 1000
+    assert entry["status"] == "ok"
+    assert 0 < entry["seconds"] < manifest["seconds"]
+    assert manifest["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest["started"])
+
+
+def test_results_hold_every_value_by_name(hostile_run):
+    _, result, _ = hostile_run
+    results = read_json(result.folder / "results.json")
+    assert results["provenance"]["provenance"] == "illustrative"
+    assert results["notebooks"]["bare {x}"] == {}
+    paged = results["notebooks"]["paged"]
+    assert paged["values"]["n"] == 12
+    assert paged["values"]["median"] == "NE"
+    assert IMAGE in paged["values"]["label"]
+    assert paged["tables"]["texts"]["rows"][1] == {"text": IMAGE, "number": "NE"}
+
+
+def test_hostile_text_is_shown_as_text_in_every_page(hostile_run):
+    _, result, _ = hostile_run
+    for page in result.folder.glob("*.html"):
+        markup = page.read_text(encoding="utf-8")
+        assert "<img src=x" not in markup, page.name
+        assert "<script" not in markup, page.name
+    assert "&lt;img src=x onerror=alert(1)&gt;" in (result.folder / "paged.html").read_text(encoding="utf-8")
+
+
+def test_formulas_are_text_in_every_export(hostile_run):
+    _, result, _ = hostile_run
+    table = (result.folder / "tables" / "paged" / "texts.csv").read_text(encoding="utf-8")
+    assert table == f"text,number\n'=1+1,1.5\n{IMAGE},\n"
+
+
+def test_index_shows_the_main_figure(hostile_run):
+    _, result, _ = hostile_run
+    index = (result.folder / "index.html").read_text(encoding="utf-8")
+    assert 'src="figures/paged/second.png"' in index
+    assert "first.png" not in index
+    assert "About paged" in index
+    assert "<dt>endpoint</dt><dd>OS</dd>" in index
+
+
+DEATHS = {
+    "raises": "x = 1\nraise ValueError('no <b> good\\n\\nsecond \\x1b[31m\\nthird\\nfourth')",
+    "dies": "import os\nos._exit(3)",
+    "kills": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
+}
+
+
+@pytest.fixture(scope="module")
+def failed_run(tmp_path_factory):
+    """An earlier report, then a run of three notebooks that end badly and one that does not."""
+    folder = tmp_path_factory.mktemp("failed")
+    target = folder / "out"
+    target.mkdir()
+    (target / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"quick": {"seconds": 1.5}}}')
+    (target / "index.html").write_text("earlier")
+    notebooks = []
+    for name, text in DEATHS.items():
+        notebooks.append(write_notebook(folder / f"{name}.ipynb", prose("two"), code(text)))
+    notebooks.append(write_notebook(folder / "quick.ipynb", code("print(endpoint)")))
+    return folder, notebooks, run_notebooks(list(map(str, notebooks)), out_dir=target, jobs=2)
+
+
+def test_every_failure_is_named_and_the_others_finish(failed_run):
+    _, _, result = failed_run
+    raised, died, killed, quick = result.outcomes
+    assert raised.error == "cell 4 (In [3]): ValueError: no <b> good\nsecond ?[31m\nthird"
+    assert died.error.startswith("DeadKernelError: Kernel died")
+    assert killed.error == "the process that executed it ended (exit code -9)"
+    assert quick.error == ""
+    assert result.failed == [raised, died, killed]
+
+
+def test_earlier_report_is_untouched_by_failures(failed_run):
+    folder, _, _ = failed_run
+    assert sorted(read_files(folder / "out")) == ["index.html", "manifest.json"]
+    assert (folder / "out" / "index.html").read_text() == "earlier"
+    assert list_hidden(folder) == []
+
+
+def test_what_did_run_is_kept_beside_it(failed_run):
+    folder, _, result = failed_run
+    assert result.folder == folder / "out-failed"
+    assert read_executed(result.folder, "quick") == "PFS\n"
+    manifest = read_json(result.folder / "manifest.json")
+    statuses = [entry["status"] for entry in manifest["notebooks"].values()]
+    assert statuses == ["failed", "failed", "failed", "ok"]
+    assert manifest["notebooks"]["raises"]["error"].startswith("cell 4")
+    page = (result.folder / "raises.html").read_text(encoding="utf-8")
+    assert "no &lt;b&gt; good" in page
+    index = (result.folder / "index.html").read_text(encoding="utf-8")
+    assert "Failed: cell 4 (In [3]): ValueError: no &lt;b&gt; good" in index
+
+
+def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(failed_run[0], folder)
+    notebooks = [str(folder / "raises.ipynb"), str(folder / "quick.ipynb")]
+    write_notebook(folder / "raises.ipynb", code("print('mended')"))
+    result = run_notebooks(notebooks, out_dir=folder / "out", resume=True)
+    assert [outcome.reused for outcome in result.outcomes] == [False, True]
+    assert result.folder == folder / "out"
+    assert read_executed(folder / "out", "raises") == "mended\n"
+    assert read_executed(folder / "out", "quick") == "PFS\n"
+    assert (folder / "out-failed").is_dir()  # it holds notebooks that this run did not
+    manifest = read_json(folder / "out" / "manifest.json")
+    assert manifest["notebooks"]["quick"]["reused"] is True
+    assert "taken over from an earlier run" in (folder / "out" / "index.html").read_text(encoding="utf-8")
+
+    again = run_notebooks(notebooks, out_dir=folder / "out", resume=True)
+    assert [outcome.reused for outcome in again.outcomes] == [True, True]
+
+    other = [("endpoint", "OS")]
+    before = read_files(folder / "out")
+    last = run_notebooks([notebooks[1]], out_dir=folder / "other", given=other, resume=True)
+    assert [outcome.reused for outcome in last.outcomes] == [False]
+    assert read_files(folder / "out") == before
+
+
+def test_a_good_run_removes_what_a_failed_one_kept(tmp_path):
+    notebook = str(write_notebook(tmp_path / "one.ipynb", code("1 / 0")))
+    failed = tmp_path / "out-failed"
+    failed.mkdir()
+    (failed / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"one": {}}}')
+    write_notebook(tmp_path / "one.ipynb", code("1 / 1"))
+    assert run_notebooks([notebook], out_dir=tmp_path / "out").folder == tmp_path / "out"
+    assert not failed.exists()
+
+
+@pytest.fixture
+def quick(tmp_path):
+    return str(write_notebook(tmp_path / "nb" / "quick.ipynb", code("1")))
+
+
+def test_bad_trial_stops_the_run_before_anything(tmp_path, quick):
+    data = write_trial(tmp_path / "trial")
+    (data / "adsl.csv").write_text("USUBJID\n")
+    with pytest.raises(TrialDataError):
+        run_notebooks([quick], data_dir=data, out_dir=tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nb", "trial"]
+
+
+def test_wrong_parameter_stops_the_run_before_anything(tmp_path, quick):
+    with pytest.raises(ParameterError):
+        run_notebooks([quick], given=[("endpont", "OS")], out_dir=tmp_path / "reports" / "out")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_report_never_replaces_the_data_it_is_made_from(tmp_path, quick):
+    data = write_trial(tmp_path / "trial" / "data")
+    (tmp_path / "trial" / "manifest.json").write_text('{"nkhcc": "0"}')
+    with pytest.raises(PublishError, match="holds the trial's data"):
+        run_notebooks([quick], data_dir=data, out_dir=tmp_path / "trial")
+    with pytest.raises(PublishError, match="holds the trial's data"):
+        run_notebooks([quick], data_dir=data, out_dir=data)
+
+
+def test_folder_for_failures_is_checked_too(tmp_path, quick):
+    (tmp_path / "out-failed").mkdir()
+    (tmp_path / "out-failed" / "notes.txt").write_text("mine")
+    with pytest.raises(PublishError, match="out-failed is not empty"):
+        run_notebooks([quick], out_dir=tmp_path / "out")
+
+
+START = """from pathlib import Path
+import os, time
+Path(r"{marker}").write_text(f"{{os.getpid()}} {{os.getppid()}}")
+time.sleep(60)"""
+
+
+@pytest.fixture
+def sleeping(tmp_path):
+    """The command, running a notebook that sleeps, over an earlier report."""
+    marker = tmp_path / "started"
+    notebook = write_notebook(tmp_path / "sleeps.ipynb", code(START.format(marker=marker)))
+    target = tmp_path / "reports" / "out"
+    target.mkdir(parents=True)
+    (target / "manifest.json").write_text('{"nkhcc": "0"}')
+    (target / "index.html").write_text("earlier")
+    command = [sys.executable, "-m", "nkhcc_helpers.cli", "run", str(notebook), "--out", str(target)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: marker.exists() and len(marker.read_text().split()) == 2, process)
+    yield process, target, [int(number) for number in marker.read_text().split()]
+    process.kill()
+    process.communicate()
+
+
+def wait_until(is_so, process=None, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def is_running(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{number}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
+    process, target, helpers = sleeping
+    process.kill()
+    process.wait()
+    assert sorted(read_files(target)) == ["index.html", "manifest.json"]
+    assert (target / "index.html").read_text() == "earlier"
+    wait_until(lambda: not any(map(is_running, helpers)), seconds=20)
+    assert list_hidden(target.parent) == [f".nkhcc.building-{process.pid}"]
+
+    quick = write_notebook(tmp_path / "quick.ipynb", code("print('next')"))
+    assert run_notebooks([str(quick)], out_dir=target).folder == target
+    assert read_executed(target, "quick") == "next\n"
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_run_leaves_nothing_behind(sleeping, number):
+    process, target, helpers = sleeping
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err) == ("", "interrupted; nothing was published\n")
+    assert not any(map(is_running, helpers))
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    assert (target / "index.html").read_text() == "earlier"
