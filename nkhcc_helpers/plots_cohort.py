@@ -169,7 +169,9 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
     gap = top * 0.052 * (1 + max(name.count("\n") for name in names))
     for group, name, y in zip(groups, names, spread_apart(ends, gap), strict=True):
         colour = darken(colours.get(group, INK))
-        ax.text(last + 1.5 * edge, y, name, color=colour, va="center", fontsize=SMALL, linespacing=1.05)
+        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+        style = {"color": colour, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
+        ax.annotate(name, (1, y), xytext=(5, 0), **at, **style)
     ax.set_xlim(first - edge, last + edge)
     ax.set_ylim(0, top * 1.05)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))

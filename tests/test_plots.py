@@ -1,0 +1,514 @@
+import time
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import shown_frames as frames
+from matplotlib.axis import Tick
+from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
+
+from nkhcc_helpers import plots, style
+
+NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    with mpl.rc_context():
+        mpl.use("Agg")
+        yield
+    plt.close("all")
+
+
+def draw_km(kind):
+    labels = frames.make_trial(kind).group_labels
+    curves, counts, summary = frames.make_curves(kind), frames.make_counts(kind), frames.make_summary(kind)
+    return plots.plot_km(curves, counts, summary, labels, "months", "Overall survival", show_ci=True)
+
+
+def draw_swimmer(kind):
+    courses = frames.make_courses(kind)
+    given = frames.make_infusion_times(courses)
+    return plots.plot_swimmer(courses, given, frames.make_trial(kind).group_labels, "months")
+
+
+def draw_design(kind):
+    points = frames.make_design(kind)
+    labels = frames.make_trial(kind).group_labels
+    return plots.plot_design(points, labels, contrasts=frames.make_contrasts(points), names=NAMES)
+
+
+def draw_forest(kind):
+    labels = frames.make_trial(kind).group_labels
+    names = {**NAMES, **{f"group {code}": label for code, label in labels.items()}}
+    return plots.plot_forest(frames.make_ratios(kind), names)
+
+
+FIGURES = {
+    "flow": lambda kind: plots.plot_flow(frames.make_disposition(kind), frames.make_trial(kind).group_labels),
+    "enrolment": lambda kind: plots.plot_enrolment(
+        frames.make_enrolment(kind), frames.make_trial(kind).group_labels
+    ),
+    "swimmer": draw_swimmer,
+    "km": draw_km,
+    "forest": draw_forest,
+    "design": draw_design,
+    "schoenfeld": lambda kind: plots.plot_schoenfeld(
+        frames.make_residuals(), {**NAMES, "group B": frames.HOSTILE}
+    ),
+    "terms": lambda kind: plots.plot_terms(frames.make_terms(kind), frames.make_trial(kind).group_labels),
+    "onset": lambda kind: plots.plot_onset(frames.make_onset()),
+}
+
+
+def list_texts(figure):
+    """Texts drawn, with the boxes they take; tick labels outside the axis limits are not drawn."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+                assert isinstance(tick, Tick)
+                margin = 1e-9 * (high - low)
+                if not low - margin <= tick.get_loc() <= high + margin:
+                    hidden |= {tick.label1, tick.label2}
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text, text.get_window_extent(renderer)) for text in texts if text not in hidden]
+
+
+def texts_outside(figure):
+    """Texts that the edge of the figure cuts."""
+    box = figure.bbox
+    return [
+        text.get_text()
+        for text, extent in list_texts(figure)
+        if extent.x0 < -0.5 or extent.y0 < -0.5 or extent.x1 > box.x1 + 0.5 or extent.y1 > box.y1 + 0.5
+    ]
+
+
+def texts_overlapping(figure):
+    """Pairs of texts that stand on one another by more than a sliver."""
+    drawn = list_texts(figure)
+    return [
+        (first.get_text(), second.get_text())
+        for i, (first, one) in enumerate(drawn)
+        for second, two in drawn[i + 1 :]
+        if min(one.x1, two.x1) - max(one.x0, two.x0) > 2 and min(one.y1, two.y1) - max(one.y0, two.y0) > 3
+    ]
+
+
+def shown(ax):
+    return [text.get_text() for text, _ in list_texts(ax.figure)]
+
+
+@pytest.mark.parametrize("kind", list(frames.ARMS))
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_every_text_is_inside_the_figure_and_stands_alone(name, kind):
+    ax = FIGURES[name](kind)
+    assert texts_outside(ax.figure) == []
+    assert texts_overlapping(ax.figure) == []
+    words = " ".join(shown(ax)).split()
+    assert not {"nan", "inf", "<NA>", "NaT", "n_events"} & {word.strip("(),") for word in words}
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_text_from_data_is_never_mathematics(name):
+    ax = FIGURES[name]("hostile")
+    assert not any("$" in text.replace("\\$", "") for text in shown(ax))
+
+
+def test_texts_outside_finds_a_cut_text():
+    figure = plt.figure()
+    figure.text(0.99, 0.5, "cut off at the edge")
+    assert texts_outside(figure) == ["cut off at the edge"]
+
+
+def test_texts_overlapping_finds_an_overlap():
+    figure = plt.figure()
+    figure.text(0.5, 0.5, "one")
+    figure.text(0.5, 0.5, "two")
+    assert texts_overlapping(figure) == [("one", "two")]
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_settings_of_the_reader_stay_as_they_were(name):
+    before = dict(mpl.rcParams)
+    FIGURES[name]("four")
+    assert dict(mpl.rcParams) == before
+
+
+DRAWN_INTO = {
+    "flow": lambda ax: plots.plot_flow(frames.make_disposition(), {}, ax=ax),
+    "enrolment": lambda ax: plots.plot_enrolment(frames.make_enrolment(), {}, ax=ax),
+    "swimmer": lambda ax: plots.plot_swimmer(
+        frames.make_courses(), frames.make_infusion_times(frames.make_courses()), {}, "months", ax=ax
+    ),
+    "km": lambda ax: plots.plot_km(frames.make_curves(), None, None, {}, "months", "OS", ax=ax),
+    "forest": lambda ax: plots.plot_forest(frames.make_ratios(), {}, ax=ax),
+    "design": lambda ax: plots.plot_design(frames.make_design(), {}, ax=ax),
+    "schoenfeld": lambda ax: plots.plot_schoenfeld(frames.make_residuals(), ax=ax),
+    "terms": lambda ax: plots.plot_terms(frames.make_terms(), {}, ax=ax),
+    "onset": lambda ax: plots.plot_onset(frames.make_onset(), ax=ax),
+}
+
+
+@pytest.mark.parametrize("name", list(DRAWN_INTO))
+def test_axes_given_are_drawn_into(name):
+    ax = plt.figure(figsize=(8, 6), layout="constrained").subplots()
+    assert DRAWN_INTO[name](ax) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+    ax.figure.draw_without_rendering()
+
+
+EMPTY = {
+    "flow": lambda: plots.plot_flow(frames.make_disposition().iloc[:0], {}),
+    "enrolment": lambda: plots.plot_enrolment(frames.make_enrolment().iloc[:0], {}),
+    "swimmer": lambda: plots.plot_swimmer(
+        frames.make_courses().iloc[:0], frames.make_infusion_times(frames.make_courses()).iloc[:0], {}, "days"
+    ),
+    "km": lambda: plots.plot_km(frames.make_curves().iloc[:0], None, None, {}, "days", "OS"),
+    "forest": lambda: plots.plot_forest(frames.make_ratios().iloc[:0], {}),
+    "design": lambda: plots.plot_design(frames.make_design().iloc[:0], {}),
+    "schoenfeld": lambda: plots.plot_schoenfeld(frames.make_residuals().iloc[:0]),
+    "terms": lambda: plots.plot_terms(frames.make_terms().iloc[:0], {}),
+    "onset": lambda: plots.plot_onset(frames.make_onset().iloc[:0]),
+}
+
+
+@pytest.mark.parametrize("name", list(EMPTY))
+def test_nothing_to_show_says_so(name):
+    assert shown(EMPTY[name]()) == ["Nothing to show"]
+
+
+def test_palette_is_one_and_readable():
+    groups = [str(i) for i in range(8)]
+    palette = plots.group_palette(groups)
+    assert list(palette) == groups
+    assert len(set(palette.values())) == 8
+    assert plots.group_palette(groups[:3]) == {group: palette[group] for group in groups[:3]}
+    for colour in palette.values():
+        red, green, blue = style.darken(colour)
+        assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.55  # dark enough for text on white
+
+
+def test_groups_differ_without_colour():
+    assert len(set(plots.group_lines("ABCDEF").values())) == 6
+    assert len(set(plots.group_markers("ABCDEFG").values())) == 7
+
+
+def test_shades():
+    assert style.darken("white", 0.25) == (0.75, 0.75, 0.75)
+    assert style.lighten("black", 0.25) == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown_text"),
+    [
+        ("a $x$ b", 0, "a \\$x\\$ b"),
+        ("line\none\ttwo", 0, "line one two"),
+        ("one two three four five", 10, "one two\nthree four\nfive"),
+        ("one two three four five six", 10, "one two\nthree four\nfive six"),
+        ("one two three four five six seven", 10, "one two\nthree four\nfive six …"),
+        ("dose 中", 0, "dose ?"),
+        ("", 10, ""),
+    ],
+)
+def test_plain_text(text, width, shown_text):
+    assert style.plain(text, width) == shown_text
+
+
+@pytest.mark.parametrize(
+    ("last", "unit", "ticks"),
+    [
+        (108.02, "months", [0, 12, 24, 36, 48, 60, 72, 84, 96, 108]),
+        (9.5, "months", list(range(10))),
+        (20, "months", [0, 3, 6, 9, 12, 15, 18]),
+        (3287, "days", [0, 365, 730, 1095, 1460, 1825, 2190, 2555, 2920, 3285]),
+        (60, "days", [0, 7, 14, 21, 28, 35, 42, 49, 56]),
+        (9.0, "years", list(range(10))),
+        (470, "weeks", [0, 52, 104, 156, 208, 260, 312, 364, 416, 468]),
+        (2400, "months", [0, 360, 720, 1080, 1440, 1800, 2160]),
+        (0.08, "years", [0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08]),
+        (0.0, "months", [0]),
+        (np.nan, "months", [0]),
+        (np.inf, "months", [0]),
+        (45, "cycles", [0, 5, 10, 15, 20, 25, 30, 35, 40, 45]),
+    ],
+)
+def test_time_ticks(last, unit, ticks):
+    assert plots.list_time_ticks(last, unit) == pytest.approx(ticks)
+
+
+def test_labels_that_would_overlap_are_spread_apart():
+    assert style.spread_apart([3, 3, 10], 2) == [2, 4, 10]
+    assert style.spread_apart([10, 3, 3], 2) == [10, 2, 4]
+    assert style.spread_apart([1, 2, 3], 1) == [1, 2, 3]
+    assert style.spread_apart([], 1) == []
+
+
+def test_known_groups_follow_the_trial():
+    frame = pd.DataFrame({"group": ["Z", "B", "All", "A"]})
+    assert style.known_groups(frame, {"A": "a", "B": "b", "C": "c"}) == ["A", "B", "Z"]
+
+
+def test_km_steps_end_at_the_last_follow_up():
+    ax = draw_km("four")
+    steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
+    assert len(steps) == 4
+    assert list(steps[0].get_xdata()) == [0, 5, 108]
+    assert list(steps[0].get_ydata()) == pytest.approx([1, 2 / 3, 2 / 3])
+
+
+def test_km_marks_censoring_and_medians():
+    ax = draw_km("four")
+    ticks = [line for line in ax.lines if line.get_marker() == "|"]
+    assert [list(line.get_xdata()) for line in ticks] == [[108]] * 4
+    # The first group has no median: three vertical lines, at 12.6, and one horizontal.
+    segments = [
+        segment
+        for lines in ax.collections
+        if hasattr(lines, "get_segments")
+        for segment in lines.get_segments()
+    ]
+    vertical = [s for s in segments if s[0][0] == s[1][0]]
+    assert [s[0][0] for s in vertical] == [12.6] * 3
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names[:2] == ["A: low dose x 4\nmedian NE months", "B: normal dose x 4\nmedian 12.6 months"]
+
+
+def test_km_without_any_median_draws_no_median_line():
+    summary = frames.make_summary().assign(median=np.nan)
+    labels = frames.make_trial().group_labels
+    ax = plots.plot_km(frames.make_curves(), None, summary, labels, "months", "OS")
+    assert not ax.collections
+
+
+def test_km_counts_stand_under_their_ticks():
+    ax = draw_km("four")
+    below = ax.figure.axes[1]
+    assert [tick.get_text() for tick in below.get_yticklabels()][:6] == [
+        "At risk",
+        "A: low dose x 4",
+        "B: normal dose x 4",
+        "C: normal dose x 8",
+        "D: incremental dose x 8",
+        "Events so far",
+    ]
+    first = sorted((text.get_position(), text.get_text()) for text in below.texts)
+    assert [text for (x, _), text in first if x == 0][:4] == ["3", "5", "6", "4"]
+    assert list(ax.get_xticks()) == [0, 12, 24, 36, 48, 60, 72, 84, 96, 108]
+
+
+def test_km_draws_bands_when_asked():
+    ax = draw_km("four")
+    bands = [band for band in ax.collections if not hasattr(band, "get_segments")]
+    assert len(bands) == 4
+    assert bands[0].get_paths()[0].get_extents().ymin == pytest.approx(0.1)
+
+
+def test_km_is_quick():
+    draw_km("four")
+    start = time.perf_counter()
+    draw_km("four")
+    assert time.perf_counter() - start < 0.5
+
+
+def test_flow_boxes_hold_their_text():
+    for kind in frames.ARMS:
+        ax = FIGURES["flow"](kind)
+        ax.figure.draw_without_rendering()
+        renderer = ax.figure.canvas.get_renderer()
+        boxes = [
+            patch.get_window_extent(renderer) for patch in ax.patches if isinstance(patch, FancyBboxPatch)
+        ]
+        assert len(boxes) == 1 + 5 * len(frames.ARMS[kind])
+        for text, extent in list_texts(ax.figure):
+            x, y = (extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2
+            for box in boxes:
+                if box.contains(x, y):
+                    assert box.x0 <= extent.x0 <= extent.x1 <= box.x1, text.get_text()
+                    assert box.y0 <= extent.y0 <= extent.y1 <= box.y1, text.get_text()
+
+
+def test_flow_shows_what_is_not_known_as_such():
+    texts = shown(FIGURES["flow"]("four"))
+    assert "Enrolled\nn = 18" in texts
+    assert "A: low dose x 4\nn = 3" in texts
+    assert texts.count("NE") == 4  # nobody's progression is known
+    assert "Died 2\nAlive 1\nLost 0" in texts
+
+
+def test_flow_adds_up_groups_where_there_is_no_total():
+    frame = frames.make_disposition()
+    ax = plots.plot_flow(frame[frame["group"] != "All"], frames.make_trial().group_labels)
+    assert "Enrolled\nn = 18" in shown(ax)
+
+
+def test_enrolment_counts_step_by_step():
+    ax = FIGURES["enrolment"]("four")
+    assert [max(line.get_ydata()) for line in ax.lines] == [3, 5, 6, 4]
+    assert list(ax.lines[0].get_ydata()) == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("days", [0, 30, 4000])
+def test_enrolment_over_any_span(days):
+    frame = frames.make_enrolment("hostile").iloc[:2]
+    frame = frame.assign(
+        date=[pd.Timestamp("2015-01-01"), pd.Timestamp("2015-01-01") + pd.Timedelta(days=days)]
+    )
+    ax = plots.plot_enrolment(frame, frames.make_trial("hostile").group_labels)
+    assert texts_outside(ax.figure) == []
+    assert any("20" in text for text in shown(ax))
+
+
+def test_swimmer_has_a_panel_for_the_infusions_when_follow_up_is_long():
+    ax = draw_swimmer("four")
+    early, whole = ax.figure.axes
+    assert whole is ax
+    assert early.get_xlim()[1] < 1.5
+    assert whole.get_xlim()[1] > 108
+    assert [tick.get_text() for tick in early.get_yticklabels()][:4] == ["A00", "A01", "A02", "B00"]
+    assert sum(len(marks.get_segments()) for marks in early.collections) == 3 * 18
+    assert not whole.collections
+
+
+def test_swimmer_has_one_panel_when_follow_up_is_short():
+    courses = frames.make_courses().query("last_contact < 100")
+    given = frames.make_infusion_times(courses, every=2.0)
+    ax = plots.plot_swimmer(courses, given, frames.make_trial().group_labels, "months")
+    assert ax.figure.axes == [ax]
+    assert not any(line.get_marker() == ">" for line in ax.lines)
+
+
+def test_swimmer_with_many_patients_drops_their_names():
+    courses = pd.concat([frames.make_courses("seven")] * 3, ignore_index=True)
+    courses["USUBJID"] = [f"P{i}" for i in range(len(courses))]
+    ax = plots.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
+    assert not any(text.startswith("P8") for text in shown(ax))
+
+
+def test_swimmer_without_last_contact_or_infusions():
+    courses = frames.make_courses("hostile").assign(last_contact=np.nan)
+    given = frames.make_infusion_times(courses).iloc[:0]
+    assert shown(plots.plot_swimmer(courses, given, {}, "months")) == ["Nothing to show"]
+    courses.loc[0, "last_contact"] = 5.0
+    ax = plots.plot_swimmer(courses, given, {}, "months")
+    assert len(ax.figure.axes) == 1
+
+
+def test_forest_prints_numbers_and_ne():
+    texts = shown(draw_forest("four"))
+    assert "0.37 (0.10 to 1.30)" in texts
+    assert "0.00 (0.00 to NE)" in texts
+    assert texts.count("NE") == 3  # on the axis, as ratio and as P
+    assert texts.count("Dose and infusions") == 1
+
+
+def test_forest_limits_without_end_become_arrows():
+    ax = draw_forest("four")
+    markers = [line.get_marker() for line in ax.lines]
+    assert markers.count("<") == 1
+    assert markers.count(">") == 1
+    low, high = ax.get_xlim()
+    assert low >= 0.001
+    assert high <= 1000
+    assert ax.get_xscale() == "log"
+
+
+def test_forest_with_nothing_estimable_still_has_its_line_at_one():
+    ax = plots.plot_forest(frames.make_ratios().iloc[2:], {})
+    assert list(ax.lines[0].get_xdata()) == [1, 1]
+
+
+def test_design_draws_pure_contrasts_between_neighbours():
+    points = frames.make_design("seven")
+    ax = draw_design("seven")
+    arrows = [text for text in ax.texts if text.arrow_patch is not None]
+    # 1-2 and 3-4-5-6 stand above one another, 2-3 side by side; longer pairs say nothing more.
+    assert len(frames.make_contrasts(points)) == 8
+    assert len(arrows) == 5
+    assert "Differ only in: Planned infusions" in shown(ax)
+
+
+def test_design_leaves_out_contrasts_of_unknown_points():
+    contrasts = pd.DataFrame({"covariate": ["dose"], "first": ["A"], "second": ["Z"]})
+    ax = plots.plot_design(frames.make_design(), {}, contrasts=contrasts)
+    assert not [text for text in ax.texts if text.arrow_patch is not None]
+
+
+def test_design_with_one_covariate_and_shared_points():
+    points = pd.DataFrame({"order": [0.0, 1.0], "groups": ["A, B", "C"], "n": [8, 1], "n_events": [7, 1]})
+    ax = plots.plot_design(points, frames.make_trial().group_labels, names={"order": "Order"})
+    texts = shown(ax)
+    assert "A: low dose x 4; B: normal\ndose x 4\n7 events, n = 8" in texts
+    assert "C: normal dose x 8\n1 event, n = 1" in texts
+    assert texts_outside(ax.figure) == []
+    assert plots.plot_design(points[["groups", "n", "n_events"]], {}).texts[0].get_text() == "Nothing to show"
+
+
+def test_schoenfeld_has_a_panel_and_a_line_per_covariate():
+    ax = FIGURES["schoenfeld"]("four")
+    assert [panel.get_visible() for panel in ax.figure.axes] == [True, True, True, False]
+    trend = ax.lines[-1]
+    slope = np.polyfit([1, 2, 3.5, 3.5], [0.5, -0.5, 1, -1], 1)
+    assert list(trend.get_ydata()) == pytest.approx(list(np.polyval(slope, [1, 3.5])))
+
+
+def test_schoenfeld_of_one_event_has_no_line():
+    ax = plots.plot_schoenfeld(frames.make_residuals().iloc[:1])
+    assert len(ax.lines) == 2
+
+
+def test_terms_print_people_and_severe_ones():
+    ax = FIGURES["terms"]("four")
+    cells = [text.get_text() for text in ax.texts]
+    assert cells[:5] == ["3 (1)", "5 (1)", "6 (1)", "4 (1)", "18 (1)"]
+    assert cells[10:15] == ["0", "1", "1", "1", "1"]
+    assert "All\nn = 18" in shown(ax)
+
+
+def test_terms_left_out_are_counted():
+    labels = frames.make_trial().group_labels
+    two, one = (plots.plot_terms(frames.make_terms(), labels, most=most) for most in (2, 3))
+    assert "; 2 less frequent terms not shown" in two.get_xlabel()
+    assert "; 1 less frequent term not shown" in one.get_xlabel()
+
+
+def test_terms_that_nobody_recorded_print_ne():
+    frame = frames.make_terms().assign(n_patients=pd.NA, percent=np.nan)
+    ax = plots.plot_terms(frame, frames.make_trial().group_labels)
+    assert {text.get_text() for text in ax.texts} == {"NE"}
+
+
+def test_terms_are_light_under_dark_text():
+    ax = FIGURES["terms"]("four")
+    dark = [text for text in ax.texts if text.get_text() == "3 (1)"]
+    assert to_rgb(dark[0].get_color()) == (1, 1, 1)
+
+
+def test_onset_shows_median_and_range():
+    ax = FIGURES["onset"]("four")
+    onset, duration = ax.figure.axes
+    assert list(onset.lines[0].get_xdata()) == [0, 4]
+    assert list(onset.lines[1].get_xdata()) == [0.5]
+    assert list(duration.lines[1].get_xdata()) == [1]
+    texts = shown(ax)
+    assert "Pyrexia (30 events)" in texts
+    assert texts.count("not known") == 2
+
+
+def test_nothing_warns_when_saved(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, draw in FIGURES.items():
+            figure = draw("hostile").figure
+            figure.savefig(tmp_path / f"{name}.svg")
+            figure.savefig(tmp_path / f"{name}.png", dpi=50)
+    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
