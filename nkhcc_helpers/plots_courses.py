@@ -36,7 +36,7 @@ def plot_swimmer(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Each patient's course: infusions, progression, death, still followed.
+    """Each patient's course: infusions, progression, death, still followed or lost.
 
     Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
     of the infusions, and the whole follow-up.
@@ -106,7 +106,9 @@ def _draw_courses(ax: Axes, rows: pd.DataFrame, colours: dict, right: float) -> 
         seen = part[part[column].notna() & (part[column] <= right)]
         _draw_marks(ax, seen[column], seen["y"], marker, size, face)
     alive = alive[alive["last_contact"] <= right]
-    _draw_marks(ax, alive["last_contact"] + 0.012 * right, alive["y"], ">", 6.5, INK)
+    lost = alive["lost"].astype(bool) if "lost" in alive else pd.Series(False, index=alive.index)
+    for part, face in ((alive[~lost], INK), (alive[lost], "white")):
+        _draw_marks(ax, part["last_contact"] + 0.012 * right, part["y"], ">", 6.5, face)
 
 
 def _draw_infusions(ax: Axes, rows: pd.DataFrame, infusion_times: pd.DataFrame) -> None:
@@ -155,7 +157,7 @@ def _shared_start(names: list[str]) -> str:
 
 def _explain_marks(ax: Axes) -> None:
     marks = {"Infusion": ("|", 9, INK), "Progression": ("D", 5.5, "white"), "Death": ("X", 7, INK)}
-    marks["Still followed"] = (">", 6.5, INK)
+    marks |= {"Still followed": (">", 6.5, INK), "Lost to follow-up": (">", 6.5, "white")}
     handles = []
     for name, (marker, size, face) in marks.items():
         look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}

@@ -28,7 +28,8 @@ from nkhcc_helpers.style import (
     spread_apart,
 )
 
-RATIO_TICKS = (0.001, 0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000)
+RATIO_TICKS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000)
+DECADES = (0.001, 0.01, 0.1, 1, 10, 100, 1000)
 WIDEST = (0.001, 1000.0)
 CONTRAST_LINES = ("-", (0, (4, 2)))
 POINTS_PER_CHARACTER = 5.6  # of 9-point digits
@@ -36,7 +37,9 @@ NOT_COVARIATES = ("groups", "group", "n", "n_events")
 
 
 @in_house_style
-def plot_forest(summary: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
+def plot_forest(
+    summary: pd.DataFrame, labels: Mapping[str, str], *, conf_level: float = 0.95, ax: Axes | None = None
+) -> Axes:
     """Hazard ratios with their intervals on a logarithmic axis, the numbers beside them.
 
     Parameters
@@ -47,6 +50,8 @@ def plot_forest(summary: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | 
         without end, or beyond the axis, ends in an arrow.
     labels : mapping of str to str
         Covariate to what it is called (`labels.list_covariate_labels`).
+    conf_level : float
+        Level of the intervals, for their heading.
     ax : matplotlib Axes, optional
         Axes to draw into.
 
@@ -66,12 +71,13 @@ def plot_forest(summary: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | 
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
             _draw_ratio(ax, y, row, low, high)
-    _write_ratios(ax, rows)
+    _write_ratios(ax, rows, f"HR ({100 * conf_level:g} % CI)")
     ax.set_ylim(len(rows) - 0.4, -1.5)
     ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
     for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
         tick.set_fontweight("bold" if heading else "normal")
-    ticks = [tick for tick in RATIO_TICKS if low <= tick <= high]
+    choice = RATIO_TICKS if high / low < 300 else DECADES
+    ticks = [tick for tick in choice if low <= tick <= high]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set_xticks([], minor=True)
     ax.tick_params(axis="y", length=0)
@@ -116,10 +122,10 @@ def _draw_ratio(ax: Axes, y: float, row: dict, low: float, high: float) -> None:
         ax.plot(row["hr"], y, marker="s", markersize=7, color=group_palette(["hr"])["hr"], zorder=4)
 
 
-def _write_ratios(ax: Axes, rows: pd.DataFrame) -> None:
+def _write_ratios(ax: Axes, rows: pd.DataFrame, heading: str) -> None:
     """Two columns of numbers right of the axis, under their headings."""
     shown = rows[~rows["is_heading"].astype(bool)]
-    ratios = {-1: "HR (95 % CI)"} | {y: _ratio_text(row) for y, row in shown.to_dict("index").items()}
+    ratios = {-1: heading} | {y: _ratio_text(row) for y, row in shown.to_dict("index").items()}
     p_values = {-1: "P"} | {y: format_p(p_value) for y, p_value in shown["p_value"].items()}
     second = 14 + POINTS_PER_CHARACTER * max(len(text) for text in ratios.values())
     for texts, shift in ((ratios, 10), (p_values, second)):

@@ -66,12 +66,16 @@ def plot_terms(
     ax.set_yticks(np.arange(len(shown)) + 0.5, [plain(term, 30, lines=2) for term in shown], fontsize=SMALL)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    left_out = len(terms) - len(shown)
-    more = f"; {left_out} less frequent term{'' if left_out == 1 else 's'} not shown" if left_out else ""
+    more = _say_left_out(len(terms) - len(shown))
+    more = f"; {more}" if more else ""
     ax.set_xlabel(
         f"Patients (of them with grade 3 or more); darker: larger share of the group{more}", fontsize=SMALL
     )
     return ax
+
+
+def _say_left_out(n_terms: int) -> str:
+    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'} not shown" if n_terms else ""
 
 
 def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_groups: int) -> str:
@@ -104,7 +108,7 @@ def _cell_text(any_grade: dict | None, severe: dict | None) -> str:
 
 
 @in_house_style
-def plot_onset(onset: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+def plot_onset(onset: pd.DataFrame, *, most: int = 15, ax: Axes | None = None) -> Axes:
     """Days from infusion to onset, and days until resolved, by term: median (point) and range (line).
 
     Parameters
@@ -139,6 +143,7 @@ def plot_onset(onset: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -
         range(len(shown)), [_term_and_events(row) for row in shown.to_dict("records")], fontsize=SMALL
     )
     first.set_ylim(len(shown) - 0.4, -0.6)
+    first.set_title(_say_left_out(len(onset) - len(shown)), fontsize=SMALL)
     return first
 
 

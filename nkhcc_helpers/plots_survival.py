@@ -154,7 +154,8 @@ def _add_legend(ax: Axes, medians: pd.DataFrame | None, groups: list, labels: Ma
     for group in groups:
         name = plain(labels.get(group, group), 34, lines=2)
         if medians is not None:
-            name += f"\nmedian {format_number(_find_median(medians, group))} {plain(unit)}"
+            median = _find_median(medians, group)
+            name += f"\nmedian {format_number(median)}" + (f" {plain(unit)}" if np.isfinite(median) else "")
         names.append(name)
         look = {"color": colours.get(group, INK), "linestyle": lines.get(group, "-")}
         handles.append(Line2D([], [], linewidth=1.9, **look))

@@ -29,7 +29,13 @@ from nkhcc_helpers.tables_cox import (
     format_model_comparison,
     format_proportional_hazards,
 )
-from nkhcc_helpers.tables_safety import format_adverse_events, format_listing, format_onset, format_terms
+from nkhcc_helpers.tables_safety import (
+    format_adverse_events,
+    format_listing,
+    format_onset,
+    format_shares,
+    format_terms,
+)
 from nkhcc_helpers.tables_survival import (
     format_comparison,
     format_curve,
@@ -62,6 +68,7 @@ __all__ = [
     "format_proportional_hazards",
     "format_published",
     "format_share",
+    "format_shares",
     "format_survival_summary",
     "format_terms",
     "list_covariate_labels",

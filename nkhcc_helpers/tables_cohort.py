@@ -230,7 +230,7 @@ def format_follow_up(
     endpoint : str
         Code of the endpoint whose follow-up it is.
     conf_level : float
-        Of the intervals in `frame`.
+        Level of the interval, for its heading.
     notes : iterable of str
         Further lines under the table.
 
@@ -261,7 +261,7 @@ def format_follow_up(
             "median": f"Median follow-up ({show_interval(conf_level)})",
             "longest": "Longest",
         },
-        notes=["Median by reverse Kaplan-Meier: an event ends follow-up as censoring does.", *notes],
+        notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *notes],
         illustrative=trial.is_illustrative,
     )
 

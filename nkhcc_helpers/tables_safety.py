@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
-from nkhcc_helpers.labels import ROW, arrange_by_group, list_group_headings, show_group
+from nkhcc_helpers.labels import ROW, arrange_by_group, list_group_headings, show_group, show_interval
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
+    NOT_ESTIMABLE,
     format_interval,
     format_number,
     format_percent,
@@ -43,24 +44,68 @@ def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[
     -------
     great_tables.GT
     """
-    cell = {"": lambda row: _people_and_events(row)}
-    parts = frame.groupby("category", sort=False, observed=True)
-    rows = [arrange_by_group(part, cell).assign(**{ROW: part["label"].iloc[0]}) for _, part in parts]
-    groups = list_group_headings(frame, trial, "n_evaluable")
-    return display_table(
-        pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[ROW, *groups]),
+    return _table_by_category(
+        frame,
+        trial,
+        {"": _people_and_events},
         title="Adverse events",
         subtitle="Patients with at least one (%) [events]",
-        labels={ROW: ""},
-        groups=groups,
         notes=["Percent of patients treated.", *notes],
-        illustrative=trial.is_illustrative,
     )
 
 
 def _people_and_events(row: pd.Series) -> str:
     share = format_share(row["n_patients"], row["percent"])
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
+
+
+def format_shares(
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
+) -> GT:
+    """Share of patients with an adverse event of each category, with its interval, a column per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `safety.estimate_shares` returns it from the counts by category.
+    trial : Trial
+        Knows the group labels.
+    conf_level : float
+        Level of the intervals, for the subtitle.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    return _table_by_category(
+        frame,
+        trial,
+        {"": _share_and_limits},
+        title="Patients with an adverse event",
+        subtitle=f"Percent of patients treated ({show_interval(conf_level)})",
+        notes=["Clopper-Pearson limits: never narrower than they should be.", *notes],
+    )
+
+
+def _share_and_limits(row: pd.Series) -> str:
+    if not is_estimable(row["percent"]):
+        return NOT_ESTIMABLE
+    return f"{format_number(row['percent'], 0)} ({format_interval(row['ci_lower'], row['ci_upper'], 0)})"
+
+
+def _table_by_category(frame: pd.DataFrame, trial: Trial, cell: dict, **options) -> GT:
+    parts = frame.groupby("category", sort=False, observed=True)
+    rows = [arrange_by_group(part, cell).assign(**{ROW: part["label"].iloc[0]}) for _, part in parts]
+    groups = list_group_headings(frame, trial, "n_evaluable")
+    return display_table(
+        pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[ROW, *groups]),
+        labels={ROW: ""},
+        groups=groups,
+        illustrative=trial.is_illustrative,
+        **options,
+    )
 
 
 def format_terms(

@@ -280,7 +280,7 @@ def test_km_marks_censoring_and_medians():
     vertical = [s for s in segments if s[0][0] == s[1][0]]
     assert [s[0][0] for s in vertical] == [12.6] * 3
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names[:2] == ["A: low dose x 4\nmedian NE months", "B: normal dose x 4\nmedian 12.6 months"]
+    assert names[:2] == ["A: low dose x 4\nmedian NE", "B: normal dose x 4\nmedian 12.6 months"]
 
 
 def test_km_without_any_median_draws_no_median_line():
@@ -422,6 +422,14 @@ def test_forest_limits_without_end_become_arrows():
     assert ax.get_xscale() == "log"
 
 
+@pytest.mark.parametrize(("high", "ticks"), [(30.0, [0.5, 1, 2, 5, 10, 20]), (900.0, [1, 10, 100, 1000])])
+def test_forest_ticks_do_not_crowd(high, ticks):
+    frame = frames.make_ratios().iloc[:1].assign(hr=1.0, ci_lower=0.9, ci_upper=high)
+    ax = plots.plot_forest(frame, NAMES, conf_level=0.9)
+    assert list(ax.get_xticks()) == ticks
+    assert "HR (90 % CI)" in shown(ax)
+
+
 def test_forest_with_nothing_estimable_still_has_its_line_at_one():
     ax = plots.plot_forest(frames.make_ratios().iloc[2:], {})
     assert list(ax.lines[0].get_xdata()) == [1, 1]
@@ -502,6 +510,11 @@ def test_onset_shows_median_and_range():
     texts = shown(ax)
     assert "Pyrexia (30 events)" in texts
     assert texts.count("not known") == 2
+
+
+def test_onset_counts_the_terms_left_out():
+    ax = plots.plot_onset(frames.make_onset(), most=1)
+    assert "2 less frequent terms not shown" in shown(ax)
 
 
 def test_nothing_warns_when_saved(tmp_path):

@@ -445,6 +445,15 @@ def test_overview_of_adverse_events():
     assert ["None"] in read(empty)
 
 
+def test_shares_of_patients():
+    counts = frames.make_overview().assign(ci_lower=0.8, ci_upper=90.6)
+    table = tables.format_shares(counts, frames.make_trial(), conf_level=0.9, notes=["Note."])
+    assert read(table)[1] == ["Percent of patients treated (90 % CI)"]
+    assert row(table, "Any adverse event")[1] == "33 (1 to 91)"
+    assert row(table, "Serious")[1:] == ["NE"] * 5
+    assert ["Note."] in read(table)
+
+
 def test_terms_in_short():
     table = tables.format_terms(frames.make_terms(), frames.make_trial())
     shown = read(table)
