@@ -196,24 +196,29 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     return summary
 
 
-def list_courses(trial):
+def list_courses(trial, *, grace_days=7):
     """List each patient's course from enrolment.
 
     Parameters
     ----------
     trial : Trial
+    grace_days : int, default 7
+        As in `count_disposition`.
 
     Returns
     -------
     DataFrame
-        Columns ``USUBJID group progression death last_contact alive``, sorted by group, then by last
+        Columns ``USUBJID group progression death last_contact alive lost``, sorted by group, then by last
         contact; times in the trial's display unit, NaN for what was not seen. Progression is an event of
         progression-free survival unless it was a death: EVNTDESC names one or the other, and where it
         does not, an event at the time of death is a death. Last contact is the time of overall survival,
-        or the longest time of any endpoint where there is none. Alive: no death seen.
+        or the longest time of any endpoint where there is none. Alive: no death seen. Lost: of those, the
+        ones counted as lost by `count_disposition`; False where it cannot tell.
     """
     status = _list_status(trial).assign(alive=lambda frame: frame["death"].isna())
-    columns = ["USUBJID", "group", "progression", "death", "last_contact", "alive"]
+    known = trial.endpoint_with_role("overall_survival") is not None
+    status["lost"] = status["alive"] & ~_reached_cut_off(trial, status, grace_days) & known
+    columns = ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost"]
     return status[columns].sort_values(["group", "last_contact", "USUBJID"], ignore_index=True)
 
 

@@ -320,13 +320,16 @@ def test_follow_up_of_an_unknown_endpoint_names_the_known(trial):
 
 def test_courses(trial):
     courses = cohort.list_courses(trial)
-    assert list(courses) == ["USUBJID", "group", "progression", "death", "last_contact", "alive"]
+    assert list(courses) == ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost"]
     assert list(courses["USUBJID"]) == ["s2", "s1", "s4", "s5", "s3"]
     nan = np.nan
     np.testing.assert_allclose(courses["progression"], [nan, 10, nan, 7, nan])
     np.testing.assert_allclose(courses["death"], [5, 20, nan, nan, nan])
     np.testing.assert_allclose(courses["last_contact"], [5, 20, 2, 268 / 7, 305 / 7])
     assert list(courses["alive"]) == [False, False, True, True, True]
+    # s5's last contact is 6 days before the cut-off, s4's more than half a year.
+    assert list(courses["USUBJID"][courses["lost"]]) == ["s4"]
+    assert list(cohort.list_courses(trial, grace_days=5).query("lost")["USUBJID"]) == ["s4", "s5"]
 
 
 def test_infusion_times_count_from_enrolment(trial):
@@ -345,6 +348,7 @@ def test_every_trial_adds_up(any_trial):
     known = counts.dropna(axis="columns")
     assert (known.iloc[:-1].sum() == known.loc["All"]).all()
     assert (counts["n_died"] + counts["n_alive"] + counts["n_lost"] == counts["n_enrolled"]).all()
+    assert cohort.list_courses(any_trial)["lost"].sum() == counts["n_lost"].iloc[-1]
     exposure = cohort.summarize_exposure(any_trial)
     assert list(exposure["n_completed"]) == list(counts["n_completed"])
     assert (
