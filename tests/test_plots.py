@@ -387,6 +387,14 @@ def test_swimmer_has_one_panel_when_follow_up_is_short():
     assert not any(line.get_marker() == ">" for line in ax.lines)
 
 
+def test_swimmer_tells_lost_from_still_followed():
+    courses = frames.make_courses("hostile").assign(lost=[False, False, True])
+    ax = plots.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
+    faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == ">"]
+    assert faces == [style.INK, "white"]
+    assert "Lost to follow-up" in shown(ax)
+
+
 def test_swimmer_with_many_patients_drops_their_names():
     courses = pd.concat([frames.make_courses("seven")] * 3, ignore_index=True)
     courses["USUBJID"] = [f"P{i}" for i in range(len(courses))]
