@@ -175,6 +175,8 @@ def _preload() -> None:
 
 def _settle(work_dir: Path) -> None:
     """Give this process and its kernels an environment of their own."""
+    # Ending by an exception lets the client of a kernel that is executing end the kernel too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the parent only, which then stops the workers in order.
     log = os.open(work_dir / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -210,8 +212,7 @@ def _write_kernel_spec(folder: Path) -> None:
 
 def _end_with_parent() -> None:
     wait([multiprocessing.parent_process().sentinel])
-    # A notebook being executed ends its kernel on this signal; nothing else needs more than to end.
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
     time.sleep(_SECONDS_TO_STOP)
     os._exit(1)
 
