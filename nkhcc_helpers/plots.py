@@ -9,9 +9,10 @@ from nkhcc_helpers.plots_courses import plot_swimmer
 from nkhcc_helpers.plots_cox import plot_design, plot_forest, plot_schoenfeld
 from nkhcc_helpers.plots_safety import plot_onset, plot_terms
 from nkhcc_helpers.plots_survival import plot_km
-from nkhcc_helpers.style import group_lines, group_markers, group_palette, list_time_ticks
+from nkhcc_helpers.style import choose_axis_end, group_lines, group_markers, group_palette, list_time_ticks
 
 __all__ = [
+    "choose_axis_end",
     "group_lines",
     "group_markers",
     "group_palette",

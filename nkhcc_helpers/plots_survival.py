@@ -27,6 +27,7 @@ from nkhcc_helpers.style import (
     list_time_ticks,
     plain,
     say_nothing_to_show,
+    spread_apart,
 )
 
 COUNT_ROWS = {"n_at_risk": "At risk", "n_events": "Events so far", "n_censored": "Censored so far"}
@@ -44,11 +45,13 @@ def plot_km(
     endpoint_label: str,
     *,
     show_ci: bool = False,
+    until: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Kaplan-Meier curves by group, with counts under the axis.
 
-    Every curve ends at its group's last follow-up. Small upright ticks mark censored times.
+    Every curve ends at its group's last follow-up; one that goes on past the axis ends in an arrow that says
+    how long. Small upright ticks mark censored times.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def plot_km(
         What survival is of.
     show_ci : bool
         Draw the confidence bands.
+    until : float, optional
+        End of the time axis, such as `style.choose_axis_end` gives; by default the last follow-up.
     ax : matplotlib Axes, optional
         Axes to draw into.
 
@@ -87,9 +92,12 @@ def plot_km(
         ax, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
         _write_counts(below, counts, groups, labels)
     ax = choose_axes(ax, CURVE_HEIGHT)
-    _draw_curves(ax, curves, groups, labels, show_ci)
+    last = float(curves["time"].max())
+    until = last if until is None else min(until, last)
+    _draw_curves(ax, curves[curves["time"] <= until], groups, labels, show_ci)
+    _continue_curves(ax, curves, groups, labels, until)
     _draw_medians(ax, medians, groups, labels)
-    _label_axes(ax, curves, counts, unit, endpoint_label)
+    _label_axes(ax, until, counts, unit, endpoint_label)
     _add_legend(ax, medians, groups, labels, unit)
     return ax
 
@@ -115,6 +123,23 @@ def _draw_curves(ax: Axes, curves: pd.DataFrame, groups: list, labels: Mapping, 
             ax.plot(*at, color=darken(colour, 0.25), clip_on=False, zorder=4, **style)
 
 
+def _continue_curves(ax: Axes, curves: pd.DataFrame, groups: list, labels: Mapping, until: float) -> None:
+    """Curves that go on past the axis: an arrow at its end, and the time of the last follow-up."""
+    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
+    longer = {group: _rows_of(curves, group) for group in groups}
+    longer = {group: curve for group, curve in longer.items() if curve["time"].max() > until}
+    levels = {group: curve.loc[curve["time"] <= until].iloc[-1] for group, curve in longer.items()}
+    heights = spread_apart([row["survival"] for row in levels.values()], 0.05)
+    for (group, row), height in zip(levels.items(), heights, strict=True):
+        colour = colours.get(group, INK)
+        ends = ([row["time"], until], [row["survival"]] * 2)
+        ax.plot(*ends, color=colour, linestyle=lines.get(group, "-"), linewidth=1.9)
+        ax.plot(until, row["survival"], color=colour, marker=">", markersize=7, clip_on=False, zorder=4)
+        text = f"followed to {format_number(longer[group]['time'].max())}"
+        place = {"xytext": (until, height + 0.035), "ha": "right", "va": "center", "fontsize": SMALL}
+        ax.annotate(text, (until, row["survival"]), color=darken(colour), **place)
+
+
 def _find_median(medians: pd.DataFrame | None, group: str) -> float:
     found = _rows_of(medians, group)["median"] if medians is not None else []
     return float(found.iloc[0]) if len(found) and is_estimable(found.iloc[0]) else np.nan
@@ -132,8 +157,7 @@ def _draw_medians(ax: Axes, medians: pd.DataFrame | None, groups: list, labels: 
         ax.vlines(median, 0, 0.5, color=colour, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
 
 
-def _label_axes(ax: Axes, curves: pd.DataFrame, counts: pd.DataFrame | None, unit: str, label: str) -> None:
-    last = float(curves["time"].max())
+def _label_axes(ax: Axes, last: float, counts: pd.DataFrame | None, unit: str, label: str) -> None:
     at = sorted(set(counts["time"])) if counts is not None and len(counts) else list_time_ticks(last, unit)
     right = max(last, max(at), np.finfo(float).tiny) or 1.0
     ax.set_xticks(at, [f"{time:g}" for time in at])

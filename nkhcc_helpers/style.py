@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
@@ -214,6 +215,25 @@ def say_nothing_to_show(ax: Axes) -> Axes:
     ax.set_axis_off()
     ax.text(0.5, 0.5, "Nothing to show", ha="center", va="center", color=GREY, transform=ax.transAxes)
     return ax
+
+
+def choose_axis_end(curves: pd.DataFrame) -> float:
+    """Where an axis of time should end for the steps of survival curves to be seen.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns ``time n_events``, as `survival.estimate_km_by_group` returns it.
+
+    Returns
+    -------
+    float
+        The last follow-up, or where follow-up goes on for more than twice as long as events were seen, a
+        little after the last event.
+    """
+    last = float(curves["time"].max())
+    last_event = float(curves.loc[curves["n_events"] > 0, "time"].max())
+    return 1.35 * last_event if last > 2 * last_event > 0 else last
 
 
 def list_time_ticks(last: float, unit: str) -> list[float]:

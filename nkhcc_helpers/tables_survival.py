@@ -45,7 +45,7 @@ def format_survival_summary(
         "group": [show_group(row["group"], trial) for row in records],
         "n": list(frame["n"]),
         "n_events": list(frame["n_events"]),
-        "median": [format_estimate(row["median"], row["ci_lower"], row["ci_upper"]) for row in records],
+        "median": [_median_with_limits(row) for row in records],
         "range": [_range_with_censoring(row) for row in records],
     }
     labels = {
@@ -68,6 +68,12 @@ def format_survival_summary(
         notes=notes,
         illustrative=trial.is_illustrative,
     )
+
+
+def _median_with_limits(row: Mapping) -> str:
+    # A lower limit of 0 excludes nothing: no limit was found.
+    lower = row["ci_lower"] if row["ci_lower"] > 0 else float("nan")
+    return format_estimate(row["median"], lower, row["ci_upper"])
 
 
 def _range_with_censoring(row: Mapping) -> str:
