@@ -96,6 +96,62 @@ def format_estimate(estimate: float, lower: float, upper: float, decimals: int =
     return f"{format_number(estimate, decimals)} ({format_interval(lower, upper, decimals)})"
 
 
+def format_median(median: float, lower: float, upper: float, decimals: int = 1) -> str:
+    """A median time followed by its interval, in which a lower limit of 0 excludes nothing and is ``NE``.
+
+    Parameters
+    ----------
+    median, lower, upper : float
+        Times in one unit.
+    decimals : int
+        Digits after the point, of all three.
+
+    Returns
+    -------
+    str
+        ``4.8 (NE to 9.0)``.
+    """
+    return format_estimate(median, lower if lower > 0 else float("nan"), upper, decimals)
+
+
+def format_ratio(ratio: float) -> str:
+    """A hazard ratio, with more digits the closer it is to 0.
+
+    Parameters
+    ----------
+    ratio : float
+        Above 0; the limit 0 of an interval excludes nothing and is ``NE``.
+
+    Returns
+    -------
+    str
+        ``12.30``, ``0.45``, ``0.045``, ``0.0045``, ``<0.0001``.
+    """
+    if not is_estimable(ratio) or ratio == 0:
+        return NOT_ESTIMABLE
+    if ratio < 0.00005:
+        return "<0.0001"
+    decimals = 2 if ratio >= 0.0995 else 3 if ratio >= 0.00995 else 4
+    return format_number(ratio, decimals)
+
+
+def format_ratio_interval(lower: float, upper: float) -> str:
+    """The two limits of a hazard ratio, ``0.045 to NE`` when one of them excludes nothing.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Limits; 0 and infinity exclude nothing.
+
+    Returns
+    -------
+    str
+        ``NE`` when neither limit excludes anything.
+    """
+    limits = [format_ratio(limit) for limit in (lower, upper)]
+    return NOT_ESTIMABLE if set(limits) == {NOT_ESTIMABLE} else " to ".join(limits)
+
+
 def format_p(p_value: float, decimals: int = 4) -> str:
     """A P value without its ``P =``.
 

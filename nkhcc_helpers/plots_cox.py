@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_interval, format_number, format_p, is_estimable
+from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_number, format_p, format_ratio, format_ratio_interval, is_estimable
 from nkhcc_helpers.style import (
     FAINT,
     GREY,
@@ -138,7 +138,7 @@ def _write_ratios(ax: Axes, rows: pd.DataFrame, heading: str) -> None:
 def _ratio_text(row: dict) -> str:
     if not is_estimable(row["hr"]):
         return NOT_ESTIMABLE
-    return f"{format_number(row['hr'], 2)} ({format_interval(row['ci_lower'], row['ci_upper'], 2)})"
+    return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
 
 
 @in_house_style

@@ -19,8 +19,8 @@ from nkhcc_helpers.labels import (
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
     format_count,
-    format_estimate,
     format_interval,
+    format_median,
     format_number,
     format_share,
     is_estimable,
@@ -244,7 +244,7 @@ def format_follow_up(
             "n": frame["n"].to_numpy(),
             "n_events": frame["n_events"].to_numpy(),
             "median": [
-                format_estimate(row["median"], row["ci_lower"], row["ci_upper"])
+                format_median(row["median"], row["ci_lower"], row["ci_upper"])
                 for row in frame.to_dict("records")
             ],
             "longest": [format_number(value) for value in frame["longest"]],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_groups, show_interval
-from nkhcc_helpers.numbers import NOT_APPLICABLE, format_interval, format_number, format_p
+from nkhcc_helpers.numbers import NOT_APPLICABLE, format_number, format_p, format_ratio, format_ratio_interval
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -49,8 +49,8 @@ def format_hazard_ratios(
     shown = pd.DataFrame(
         {
             "covariate": [names.get(row["covariate"], row["covariate"]) for row in records],
-            "hr": [format_number(row["hr"], 2) for row in records],
-            "interval": [format_interval(row["ci_lower"], row["ci_upper"], 2) for row in records],
+            "hr": [format_ratio(row["hr"]) for row in records],
+            "interval": [format_ratio_interval(row["ci_lower"], row["ci_upper"]) for row in records],
             "p_value": [format_p(row["p_value"]) for row in records],
         }
     )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import show_endpoint, show_group, show_interval
-from nkhcc_helpers.numbers import format_estimate, format_interval, format_number, format_p, format_percent
+from nkhcc_helpers.numbers import format_interval, format_median, format_number, format_p, format_percent
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -45,7 +45,7 @@ def format_survival_summary(
         "group": [show_group(row["group"], trial) for row in records],
         "n": list(frame["n"]),
         "n_events": list(frame["n_events"]),
-        "median": [_median_with_limits(row) for row in records],
+        "median": [format_median(row["median"], row["ci_lower"], row["ci_upper"]) for row in records],
         "range": [_range_with_censoring(row) for row in records],
     }
     labels = {
@@ -68,12 +68,6 @@ def format_survival_summary(
         notes=notes,
         illustrative=trial.is_illustrative,
     )
-
-
-def _median_with_limits(row: Mapping) -> str:
-    # A lower limit of 0 excludes nothing: no limit was found.
-    lower = row["ci_lower"] if row["ci_lower"] > 0 else float("nan")
-    return format_estimate(row["median"], lower, row["ci_upper"])
 
 
 def _range_with_censoring(row: Mapping) -> str:

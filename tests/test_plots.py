@@ -283,6 +283,26 @@ def test_km_marks_censoring_and_medians():
     assert names[:2] == ["A: low dose x 4\nmedian NE", "B: normal dose x 4\nmedian 12.6 months"]
 
 
+def test_km_cut_short_says_how_long_follow_up_went_on():
+    curves = frames.make_curves()
+    labels = frames.make_trial().group_labels
+    ax = plots.plot_km(curves, None, None, labels, "months", "OS", until=30)
+    arrows = [line for line in ax.lines if line.get_marker() == ">"]
+    assert [list(line.get_xdata()) for line in arrows] == [[30]] * 4
+    assert {text.get_text() for text in ax.texts} == {"followed to 108.0"}
+    assert not [line for line in ax.lines if line.get_marker() == "|"]
+    assert max(max(line.get_xdata()) for line in ax.lines) == 30
+
+
+@pytest.mark.parametrize(
+    ("times", "events", "end"),
+    [([0, 2, 4], [0, 1, 1], 4), ([0, 2, 10], [0, 1, 0], 2.7), ([0, 2, 4], [0, 1, 0], 4), ([0, 9], [0, 0], 9)],
+)
+def test_axis_ends_where_the_steps_can_be_seen(times, events, end):
+    curves = pd.DataFrame({"time": times, "n_events": events})
+    assert plots.choose_axis_end(curves) == pytest.approx(end)
+
+
 def test_km_without_any_median_draws_no_median_line():
     summary = frames.make_summary().assign(median=np.nan)
     labels = frames.make_trial().group_labels
@@ -414,7 +434,7 @@ def test_swimmer_without_last_contact_or_infusions():
 def test_forest_prints_numbers_and_ne():
     texts = shown(draw_forest("four"))
     assert "0.37 (0.10 to 1.30)" in texts
-    assert "0.00 (0.00 to NE)" in texts
+    assert "<0.0001 (NE)" in texts
     assert texts.count("NE") == 3  # on the axis, as ratio and as P
     assert texts.count("Dose and infusions") == 1
 

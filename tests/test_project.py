@@ -97,7 +97,8 @@ def test_statistics_do_not_draw(module):
 
 FLOORS = [
     "problems metadata claims reading validation schema rules frames trial",
-    "limits survival permutation partial_likelihood design cox populations events cohort safety published compatible",
+    "limits survival permutation partial_likelihood design cox populations events cohort safety "
+    "published compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning workers runs summaries report publishing manifest",
     "cli",

@@ -376,7 +376,7 @@ def test_hazard_ratios():
     assert shown[2:7] == [
         ["Dose and infusions"],
         ["Dose per infusion", "0.37", "0.10 to 1.30", "0.1200"],
-        ["Planned infusions", "0.00", "0.00 to NE", "<0.0001"],
+        ["Planned infusions", "<0.0001", "NE", "<0.0001"],
         ["Group"],
         ["B: normal dose x 4, against A: low dose x 4", "NE", "NE", "NE"],
     ]
@@ -585,3 +585,30 @@ def test_csv_without_rows_keeps_its_header(tmp_path):
 
 def test_every_door_leads_somewhere():
     assert all(callable(getattr(tables, name)) for name in tables.__all__)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"),
+    [
+        (12.3, "12.30"),
+        (0.454, "0.45"),
+        (0.0996, "0.10"),
+        (0.0454, "0.045"),
+        (0.00999, "0.010"),
+        (0.0045, "0.0045"),
+        (1e-9, "<0.0001"),
+        (0, "NE"),
+        (np.inf, "NE"),
+        (np.nan, "NE"),
+    ],
+)
+def test_ratios_keep_digits_near_zero(ratio, shown):
+    assert tables.format_ratio(ratio) == shown
+
+
+def test_limits_that_exclude_nothing_are_not_estimable():
+    assert tables.format_ratio_interval(0, 3) == "NE to 3.00"
+    assert tables.format_ratio_interval(0.002, np.inf) == "0.0020 to NE"
+    assert tables.format_ratio_interval(0, np.inf) == "NE"
+    assert tables.format_median(4.8, 0, 9) == "4.8 (NE to 9.0)"
+    assert tables.format_median(4.8, 2, np.inf) == "4.8 (2.0 to NE)"
