@@ -15,8 +15,8 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.claims import read_published
+from nkhcc_helpers.logrank import calculate_logrank, solve_quadratic
 from nkhcc_helpers.metadata import DAYS_PER_UNIT, read_metadata
-from nkhcc_helpers.permutation import calculate_logrank, standardize_logrank
 from nkhcc_helpers.trial import locate_bundled
 
 DEFAULT_SEED = 20260124
@@ -204,8 +204,9 @@ def _search_times(rng, claims, endpoint, *, survivor, lost, follow_up, max_draws
             continue
         repeated = np.broadcast_to(events, times.shape)
         observed, expected, variance = calculate_logrank(times, repeated, membership)
-        statistic, df = standardize_logrank(observed - expected, variance)
-        p_value = stats.chi2.sf(statistic, df)
+        # The last group follows from the others.
+        statistic = solve_quadratic((observed - expected)[:, :-1], variance[:, :-1, :-1])
+        p_value = stats.chi2.sf(statistic, group[-1])
         hits = np.flatnonzero(np.abs(p_value - value) < 0.49 * 10.0**-decimals)
         if len(hits):
             return times[hits[0]]

@@ -107,7 +107,7 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     time, event = check_survival(time, event)
-    _check_choice(conf_type, "conf_type", CONF_TYPES)
+    check_choice(conf_type, "conf_type", CONF_TYPES)
     _check_conf_level(conf_level)
     curve = _count_by_time(time, event)
     curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
@@ -165,7 +165,7 @@ def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", conventio
     ----------
     Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
-    _check_choice(convention, "convention", CONVENTIONS)
+    check_choice(convention, "convention", CONVENTIONS)
     curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
     estimate = _first_at_half(curve["time"], curve["survival"], midpoint=convention == "midpoint")
     lower, upper = _median_limits(curve, conf_type)
@@ -411,7 +411,7 @@ def _check_positions(bad, name, rule, values):
         raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
 
 
-def _check_choice(value, name, choices):
+def check_choice(value, name, choices):
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 

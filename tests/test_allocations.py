@@ -1,0 +1,123 @@
+"""Exact P-values against listing every allocation, R's coin, and counts found by listing half a billion."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from r_values import read_data, read_reference
+from scipy.stats import hypergeom
+
+from nkhcc_helpers import allocations
+from nkhcc_helpers.allocations import (
+    TooManyAllocationsError,
+    calculate_score_statistic,
+    count_allocations,
+    exact_p,
+)
+from nkhcc_helpers.logrank import logrank_scores
+
+
+def list_allocations(codes):
+    return [np.array(each) for each in sorted(set(permutations(codes)))]
+
+
+def count_by_listing(scores, codes, trend):
+    observed = calculate_score_statistic(scores, np.array(codes), trend=trend)
+    listed = [calculate_score_statistic(scores, each, trend=trend) for each in list_allocations(codes)]
+    return sum(value >= observed * (1 - 1e-9) for value in listed), len(listed)
+
+
+small_cohorts = st.integers(2, 4).flatmap(
+    lambda k: st.tuples(
+        st.just(k),
+        st.lists(st.integers(0, k - 1), max_size=8 - k).map(lambda more: [*range(k), *more]),
+        st.lists(st.integers(1, 7), min_size=8, max_size=8),
+        st.lists(st.booleans(), min_size=8, max_size=8),
+        st.booleans(),
+    )
+)
+
+
+@settings(deadline=None, max_examples=120)
+@given(small_cohorts)
+def test_every_small_case_equals_listing(cohort):
+    k, codes, time, event, ordered = cohort
+    n = len(codes)
+    scores = logrank_scores(time[:n], event[:n])
+    trend = np.arange(k) + 1.0 if ordered else None
+    got = exact_p(scores, codes, trend=trend)
+    assert (got.n_extreme, got.n_allocations) == count_by_listing(scores, codes, trend)
+
+
+def read_small18(*, last_event=True):
+    data = read_data("small18")
+    if last_event:
+        data.loc[data["time"].idxmax(), "event"] = 1
+    return data, data["order"].to_numpy() - 1
+
+
+def test_small18_equals_the_listing_of_half_a_billion_allocations():
+    data, codes = read_small18()
+    got = exact_p(logrank_scores(data["time"], data["event"]), codes)
+    assert (got.n_extreme, got.n_allocations) == (4_680_522, 514_594_080)
+    assert got.p_value == pytest.approx(0.0090955613, abs=1e-10)
+    assert got.statistic == pytest.approx(9.42729462198831, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["small18", "larynx"])
+def test_two_groups_agree_with_coin(name):
+    data = read_data(name)
+    for row in read_reference(name, "coin_exact_two_sample_p").itertuples():
+        first, second = row.group.split(" v ")
+        part = data[data["group"].isin([first, second])]
+        got = exact_p(logrank_scores(part["time"], part["event"]), (part["group"] == second).astype(int))
+        assert got.p_value == pytest.approx(row.value, abs=1e-6), row.group
+
+
+def test_line_and_trees_agree_for_two_groups():
+    # With two groups the k-sample count by trees and the count on a line are the same question.
+    rng = np.random.default_rng(4)
+    scores, codes = rng.normal(size=13), rng.permutation([0] * 6 + [1] * 7)
+    statistic = calculate_score_statistic(scores, codes)
+    inside = allocations._count_inside(scores - scores.mean(), np.bincount(codes), statistic)
+    assert exact_p(scores, codes).n_extreme == count_allocations([6, 7]) - inside
+
+
+def test_equal_scores_merge_before_they_multiply():
+    # 40 patients, 2 distinct scores: the exact P is hypergeometric.
+    scores = np.repeat([0.0, 1.0], [30, 10])
+    codes = np.array([0] * 20 + [1] * 10 + [0] * 3 + [1] * 7)
+    got = exact_p(scores, codes)
+    table = hypergeom(40, 10, 23).pmf(np.arange(11))
+    distance = np.abs(np.arange(11) - 23 * 10 / 40)
+    assert got.p_value == pytest.approx(table[distance >= abs(3 - 5.75) - 1e-9].sum())
+
+
+def test_all_scores_equal_has_p_one():
+    got = exact_p(np.ones(6), [0, 0, 1, 1, 2, 2])
+    assert got.p_value == 1
+    assert got.n_allocations == 90
+
+
+def test_too_many_allocations_say_what_to_do_instead():
+    scores = np.random.default_rng(1).normal(size=40)
+    with pytest.raises(TooManyAllocationsError, match="use p_permutation instead"):
+        exact_p(scores, np.arange(40) % 4)
+    with pytest.raises(TooManyAllocationsError, match=r"would hold .* ways of half the subjects"):
+        exact_p(scores[:26], np.arange(26) % 4)
+
+
+@pytest.mark.parametrize(
+    ("scores", "group", "trend", "message"),
+    [
+        ([1, 2], [0, 1, 1], None, "equally long"),
+        ([1, np.nan], [0, 1], None, "scores must be finite; position 1 is not"),
+        ([1, 2, 3], [0, 2, 2], None, "every group needs a subject"),
+        ([1, 2], [0, 1], [1], "trend needs a finite score for each of 2 groups"),
+    ],
+)
+def test_bad_input(scores, group, trend, message):
+    with pytest.raises(ValueError, match=message):
+        exact_p(scores, group, trend=trend)
