@@ -10,9 +10,9 @@ import pandas as pd
 from lifelines import CoxPHFitter
 from scipy import optimize, stats
 
+from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.design import find_unusable
 from nkhcc_helpers.partial_likelihood import PartialLikelihood, find_separation
-from nkhcc_helpers.survival import check_survival
 
 SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
 

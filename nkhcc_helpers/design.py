@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.partial_likelihood import find_separation
-from nkhcc_helpers.survival import check_survival
 
 DOSE_CODINGS = ("relative", "cumulative", "log2", "order")
 COVARIATES = ("dose", "infusions", "group", "order")

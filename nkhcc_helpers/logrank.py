@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nkhcc_helpers.survival import check_choice, check_survival
+from nkhcc_helpers.checks import check_choice, check_survival
 
 WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
 
@@ -116,7 +116,7 @@ def logrank_scores(time, event, *, weights="logrank"):
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `survival.check_survival`.
+        Times and event indicators; see `checks.check_survival`.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
         1, the number at risk, its square root, or the Kaplan-Meier estimate just before the time.
 

@@ -94,7 +94,7 @@ def compare_survival(
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `survival.check_survival`.
+        Times and event indicators; see `checks.check_survival`.
     group : array_like or categorical Series, shape (n_subjects,)
         Group of each subject; groups without subjects are left out.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"

@@ -223,7 +223,7 @@ def choose_axis_end(curves: pd.DataFrame) -> float:
     Parameters
     ----------
     curves : pandas.DataFrame
-        Columns ``time n_events``, as `survival.estimate_km_by_group` returns it.
+        Columns ``time n_events``, as `survival_by_group.estimate_km_by_group` returns it.
 
     Returns
     -------

@@ -13,6 +13,13 @@ import pandas as pd
 from lifelines.utils import survival_table_from_events
 from scipy import stats
 
+from nkhcc_helpers.checks import (
+    check_choice,
+    check_conf_level,
+    check_positions,
+    check_survival,
+    check_vector,
+)
 from nkhcc_helpers.limits import calculate_bpcp_limits, calculate_normal_limits
 
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
@@ -42,39 +49,24 @@ class Estimate:
     coverage: float = float("nan")
 
 
-def check_survival(time, event):
-    """Check one sample of censored times.
+@dataclass(frozen=True)
+class RestrictedMean:
+    """A restricted mean survival time.
 
-    Parameters
+    Attributes
     ----------
-    time : array_like, shape (n_subjects,)
-        Times to event or censoring, at least 0, in any unit.
-    event : array_like of bool, shape (n_subjects,)
-        True where the event was seen; 0 and 1 are accepted.
-
-    Returns
-    -------
-    time : ndarray of float, shape (n_subjects,)
-    event : ndarray of bool, shape (n_subjects,)
-
-    Raises
-    ------
-    ValueError
-        Lengths differ, nothing is there, a time is missing, infinite or negative, or an event is not
-        boolean; the message names the argument and the position (counted from 0).
+    estimate : float
+        Mean time without the event up to `tau`; NaN where the data do not reach that far.
+    standard_error, ci_lower, ci_upper : float
+    tau : float
+        Horizon.
     """
-    time = _check_vector(time, "time")
-    event = _check_vector(event, "event")
-    if len(time) != len(event):
-        raise ValueError(
-            f"time has {len(time)} values and event has {len(event)}; they must match one to one"
-        )
-    if len(time) == 0:
-        raise ValueError("time is empty; at least one subject is needed")
-    _check_positions(~np.isfinite(time), "time", "must be a finite number", time)
-    _check_positions(time < 0, "time", "must not be negative", time)
-    _check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
-    return time, event.astype(bool)
+
+    estimate: float
+    standard_error: float
+    ci_lower: float
+    ci_upper: float
+    tau: float
 
 
 def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
@@ -108,7 +100,7 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """
     time, event = check_survival(time, event)
     check_choice(conf_type, "conf_type", CONF_TYPES)
-    _check_conf_level(conf_level)
+    check_conf_level(conf_level)
     curve = _count_by_time(time, event)
     curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
     if conf_type == "bpcp":
@@ -117,24 +109,6 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
         limits = calculate_normal_limits(curve, conf_level, conf_type)
     curve["ci_lower"], curve["ci_upper"] = limits
     return curve
-
-
-def estimate_km_by_group(frame, **options):
-    """Estimate one Kaplan-Meier curve for each group.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event group``; groups in the order of the categories.
-    **options
-        Passed to `estimate_km`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `estimate_km` behind a column ``group``.
-    """
-    return _stack_by_group(frame, lambda part: estimate_km(part["time"], part["event"], **options))
 
 
 def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
@@ -196,8 +170,8 @@ def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
     ValueError
         As `estimate_km`, or a landmark that is negative or not a number.
     """
-    at = _check_vector(at, "at")
-    _check_positions(~(at >= 0), "at", "must be at least 0", at)
+    at = check_vector(at, "at")
+    check_positions(~(at >= 0), "at", "must be at least 0", at)
     curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
     rows = curve["time"].searchsorted(at, side="right") - 1
     shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
@@ -206,6 +180,55 @@ def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
     shown.insert(0, "n_at_risk", count_at_risk(time, at=at))
     shown.insert(0, "time", at)
     return shown
+
+
+def estimate_rmst(time, event, *, tau, conf_level=0.95):
+    """Estimate the restricted mean survival time: the mean time without the event, up to a horizon.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    tau : float
+        Horizon, above 0, in the unit of `time`.
+    conf_level : float, default 0.95
+
+    Returns
+    -------
+    RestrictedMean
+        Area under the Kaplan-Meier curve from 0 to `tau`, standard error as R's ``survfit``, normal limits
+        kept within 0 and `tau`. NaN where `tau` lies past the last follow-up and the curve has not reached 0;
+        the standard error and limits are NaN where nobody has had the event by `tau`.
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, or `tau` not above 0.
+
+    References
+    ----------
+    Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
+    """
+    if not (np.isfinite(tau) and tau > 0):
+        raise ValueError(f"tau must be a number above 0; got {tau!r}")
+    check_conf_level(conf_level)
+    curve = estimate_km(time, event, conf_type="plain")
+    if tau > curve["time"].iloc[-1] and curve["survival"].iloc[-1] > TOLERANCE:
+        return RestrictedMean(float("nan"), float("nan"), float("nan"), float("nan"), float(tau))
+    inside = curve[curve["time"] < tau]
+    area = inside["survival"] * np.diff(np.append(inside["time"], tau))
+    mean = float(area.sum())
+    # Area still to come after each time: what an event at that time takes away.
+    left = area[::-1].cumsum()[::-1].to_numpy()
+    n, d = inside["n_at_risk"].to_numpy(float), inside["n_events"].to_numpy(float)
+    survives = (d > 0) & (n > d)
+    variance = float((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum())
+    if not d.any():
+        return RestrictedMean(mean, float("nan"), float("nan"), float("nan"), float(tau))
+    half = stats.norm.ppf((1 + conf_level) / 2) * np.sqrt(variance)
+    return RestrictedMean(
+        mean, float(np.sqrt(variance)), max(mean - half, 0), min(mean + half, tau), float(tau)
+    )
 
 
 def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
@@ -243,113 +266,6 @@ def count_at_risk(time, *, at):
     """
     time = np.asarray(time, dtype=float)
     return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)
-
-
-def count_at_risk_table(frame, *, at):
-    """Count, at each time and in each group, who is at risk and what has happened so far.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    at : sequence of float
-        Times, in the unit of ``time``.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group time n_at_risk n_events n_censored``: at risk counts ``time >= at``; events and
-        censorings are those before `at`, so that the three add up to the size of the group.
-    """
-    at = np.asarray(at, dtype=float)
-
-    def count(part):
-        time, event = check_survival(part["time"], part["event"])
-        before = time[:, None] < at
-        return pd.DataFrame(
-            {
-                "time": at,
-                "n_at_risk": count_at_risk(time, at=at),
-                "n_events": (before & event[:, None]).sum(axis=0),
-                "n_censored": (before & ~event[:, None]).sum(axis=0),
-            }
-        )
-
-    return _stack_by_group(frame, count)
-
-
-def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
-    """Summarize a time-to-event endpoint for each group and for everyone.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    conf_level, conf_type, convention
-        As in `estimate_median`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group n n_events median ci_lower ci_upper coverage minimum minimum_censored maximum
-        maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
-        where no event was seen at that time.
-    """
-
-    def summarize(part):
-        median = estimate_median(
-            part["time"], part["event"], conf_level=conf_level, conf_type=conf_type, convention=convention
-        )
-        time, event = check_survival(part["time"], part["event"])
-        row = {
-            "n": len(time),
-            "n_events": int(event.sum()),
-            "median": median.estimate,
-            "ci_lower": median.ci_lower,
-            "ci_upper": median.ci_upper,
-            "coverage": median.coverage,
-        }
-        for name, value in (("minimum", time.min()), ("maximum", time.max())):
-            row |= {name: value, f"{name}_censored": not event[time == value].any()}
-        return pd.DataFrame([row])
-
-    return _stack_with_all(frame, summarize)
-
-
-def summarize_survival_at(frame, *, at, conf_level=0.95, conf_type="bpcp"):
-    """Estimate survival at given times for each group and for everyone.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    at, conf_level, conf_type
-        As in `estimate_survival_at`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
-    """
-
-    def estimate(part):
-        return estimate_survival_at(
-            part["time"], part["event"], at=at, conf_level=conf_level, conf_type=conf_type
-        )
-
-    return _stack_with_all(frame, estimate)
-
-
-def _stack_with_all(frame, compute):
-    everyone = compute(frame).assign(group="All")
-    return pd.concat([_stack_by_group(frame, compute), everyone], ignore_index=True)
-
-
-def _stack_by_group(frame, compute):
-    groups = frame.groupby("group", observed=True, sort=True)
-    parts = [compute(part).assign(group=str(group)) for group, part in groups]
-    stacked = pd.concat(parts, ignore_index=True)
-    return stacked[["group", *stacked.columns.drop("group")]]
 
 
 def _count_by_time(time, event):
@@ -391,31 +307,3 @@ def _attained_coverage(n, conf_level, conf_type):
     lower, upper = (np.floor(limit) for limit in _median_limits(curve, conf_type))
     # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
     return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
-
-
-def _check_vector(values, name):
-    try:
-        vector = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must hold numbers; got {values!r:.80}") from None
-    if vector.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional; it has {vector.ndim} dimensions")
-    return vector
-
-
-def _check_positions(bad, name, rule, values):
-    positions = np.flatnonzero(bad)
-    if len(positions):
-        first = positions[0]
-        more = f" (and {len(positions) - 1} more)" if len(positions) > 1 else ""
-        raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
-
-
-def check_choice(value, name, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-
-
-def _check_conf_level(conf_level):
-    if not 0 < conf_level < 1:
-        raise ValueError(f"conf_level must lie between 0 and 1, such as 0.95; got {conf_level!r}")

@@ -50,7 +50,9 @@ def test_every_dependency_is_locked_with_hashes():
 def list_project_files():
     folders = ("nkhcc_helpers", "notebooks", "data", "tests", "benchmarks", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
-    files += [path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".coverage")]
+    files += [
+        path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith((".coverage", ".git"))
+    ]
     return [path for path in files if path.suffix not in (".pyc", ".png", ".parquet")]
 
 
@@ -97,8 +99,8 @@ def test_statistics_do_not_draw(module):
 
 FLOORS = [
     "problems metadata claims reading validation schema rules frames trial",
-    "limits survival permutation partial_likelihood design cox populations events cohort safety "
-    "published compatible",
+    "checks limits survival survival_by_group logrank allocations permutation calibration "
+    "partial_likelihood design cox populations events cohort safety published compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning workers runs summaries report publishing manifest",
     "cli",

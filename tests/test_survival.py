@@ -6,7 +6,7 @@ import pytest
 from r_values import DATA_SETS, read_data, read_reference
 from scipy import stats
 
-from nkhcc_helpers import survival
+from nkhcc_helpers import survival, survival_by_group
 
 CONF_TYPES = ("plain", "log", "log-log")
 
@@ -74,6 +74,32 @@ def test_follow_up_and_risk_counts_agree_with_r(name):
         assert (
             survival.count_at_risk(select_group(data, row.group)["time"], at=[float(row.at)])[0] == row.value
         )
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_restricted_mean_agrees_with_r(name):
+    data = read_data(name)
+    for row in read_reference(name, "rmst", "rmst_se").itertuples():
+        part = select_group(data, row.group)
+        got = survival.estimate_rmst(part["time"], part["event"], tau=float(row.at))
+        value = got.estimate if row.what == "rmst" else got.standard_error
+        assert value == pytest.approx(row.value, abs=1e-6), row
+
+
+def test_restricted_mean_by_hand():
+    # 2 of 4 die at 1, nobody until 3: 1 + 2 * 0.5.
+    got = survival.estimate_rmst([1, 1, 4, 4], [1, 1, 0, 0], tau=3)
+    assert got.estimate == pytest.approx(2)
+    assert got.standard_error == pytest.approx(np.sqrt(1 * 2 / (4 * 2)))
+    assert got.ci_upper <= 3
+    assert np.isnan(survival.estimate_rmst([1, 2], [1, 0], tau=3).estimate)
+    assert survival.estimate_rmst([1, 2], [1, 1], tau=3).estimate == pytest.approx(1.5)
+    early = survival.estimate_rmst([2, 3], [1, 1], tau=1)
+    assert early.estimate == 1
+    assert np.isnan(early.standard_error)
+    for tau in (0, -1, np.nan):
+        with pytest.raises(ValueError, match="tau must be a number above 0"):
+            survival.estimate_rmst([1, 2], [1, 1], tau=tau)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 18])
@@ -160,7 +186,7 @@ def test_at_risk_counts_are_the_conventional_ones():
 
 def test_at_risk_table_adds_up():
     frame = pd.DataFrame({"time": [1, 2, 2, 4.0], "event": [1, 0, 1, 1], "group": list("abab")})
-    table = survival.count_at_risk_table(frame, at=[0, 2, 3])
+    table = survival_by_group.count_at_risk_table(frame, at=[0, 2, 3])
     assert table["group"].tolist() == ["a"] * 3 + ["b"] * 3
     assert table["n_at_risk"].tolist() == [2, 1, 0, 2, 2, 1]
     assert table["n_events"].tolist() == [0, 1, 2, 0, 0, 0]
@@ -175,7 +201,7 @@ def test_summary_marks_censored_extremes():
             "group": pd.Categorical(["y", "y", "x", "x", "x"], ["y", "x"], ordered=True),
         }
     )
-    summary = survival.summarize_survival(frame).set_index("group")
+    summary = survival_by_group.summarize_survival(frame).set_index("group")
     assert summary.index.tolist() == ["y", "x", "All"]
     assert summary["n_events"].tolist() == [1, 1, 2]
     assert summary["minimum_censored"].tolist() == [True, False, True]
@@ -184,15 +210,23 @@ def test_summary_marks_censored_extremes():
 
 def test_rates_by_group_and_for_everyone():
     frame = pd.DataFrame({"time": [1, 5, 2, 3.0], "event": [1, 1, 1, 1], "group": list("aabb")})
-    rates = survival.summarize_survival_at(frame, at=[2, 4])
+    rates = survival_by_group.summarize_survival_at(frame, at=[2, 4])
     assert rates["group"].tolist() == ["a", "a", "b", "b", "All", "All"]
     assert rates["survival"].tolist() == pytest.approx([0.5, 0.5, 0.5, 0, 0.5, 0.25])
     assert rates["n_at_risk"].tolist() == [1, 1, 2, 0, 3, 1]
 
 
+def test_restricted_means_by_group_and_for_everyone():
+    frame = pd.DataFrame({"time": [1, 3, 2, 3.0], "event": [1, 0, 1, 0], "group": list("aabb")})
+    means = survival_by_group.summarize_rmst(frame, tau=3)
+    assert means["group"].tolist() == ["a", "b", "All"]
+    assert means["estimate"].tolist() == pytest.approx([2, 2.5, 2.25])
+    assert means["n"].tolist() == [2, 2, 4]
+
+
 def test_curves_by_group_keep_the_order_of_groups():
     frame = pd.DataFrame({"time": [1, 2.0], "event": [1, 1], "group": pd.Categorical(["b", "a"], ["b", "a"])})
-    assert survival.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
+    assert survival_by_group.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
 
 
 @pytest.mark.parametrize(

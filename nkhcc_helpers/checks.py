@@ -1,0 +1,72 @@
+"""Checks of arguments: what is wrong, in which argument, at which position."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def check_survival(time, event):
+    """Check one sample of censored times.
+
+    Parameters
+    ----------
+    time : array_like, shape (n_subjects,)
+        Times to event or censoring, at least 0, in any unit.
+    event : array_like of bool, shape (n_subjects,)
+        True where the event was seen; 0 and 1 are accepted.
+
+    Returns
+    -------
+    time : ndarray of float, shape (n_subjects,)
+    event : ndarray of bool, shape (n_subjects,)
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, nothing is there, a time is missing, infinite or negative, or an event is not
+        boolean; the message names the argument and the position (counted from 0).
+    """
+    time = check_vector(time, "time")
+    event = check_vector(event, "event")
+    if len(time) != len(event):
+        raise ValueError(
+            f"time has {len(time)} values and event has {len(event)}; they must match one to one"
+        )
+    if len(time) == 0:
+        raise ValueError("time is empty; at least one subject is needed")
+    check_positions(~np.isfinite(time), "time", "must be a finite number", time)
+    check_positions(time < 0, "time", "must not be negative", time)
+    check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
+    return time, event.astype(bool)
+
+
+def check_choice(value, name, choices):
+    """Raise ValueError unless `value` is one of `choices`; `name` is the argument's."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def check_conf_level(conf_level):
+    """Raise ValueError unless the confidence level lies between 0 and 1."""
+    if not 0 < conf_level < 1:
+        raise ValueError(f"conf_level must lie between 0 and 1, such as 0.95; got {conf_level!r}")
+
+
+def check_vector(values, name):
+    """Return the argument `name` as a one-dimensional array of float, or raise ValueError."""
+    try:
+        vector = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers; got {values!r:.80}") from None
+    if vector.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional; it has {vector.ndim} dimensions")
+    return vector
+
+
+def check_positions(bad, name, rule, values):
+    """Raise ValueError naming the first position where `bad` is true, and how many more there are."""
+    positions = np.flatnonzero(bad)
+    if len(positions):
+        first = positions[0]
+        more = f" (and {len(positions) - 1} more)" if len(positions) > 1 else ""
+        raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
