@@ -167,5 +167,5 @@ def _choose_figure(figures: dict[str, Any]) -> dict[str, str] | None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "not set" if value == "" else str(value)
+        return ", ".join(map(str, value)) or "not set"
+    return str(value) or "not set"

@@ -89,8 +89,8 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._stop(at_once=error is not None)
 
     def execute(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Start executing notebooks, in this order as workers become free.
@@ -139,9 +139,9 @@ class WorkerPool:
         theirs.close()
         return process, ours
 
-    def _stop(self) -> None:
+    def _stop(self, *, at_once: bool) -> None:
         for process, connection in self._workers:
-            if connection in self._running:
+            if at_once or connection in self._running:
                 process.terminate()
             connection.close()
         deadline = time.monotonic() + _SECONDS_TO_STOP
@@ -166,6 +166,8 @@ def _serve(connection: Connection, work_dir: str) -> None:
 
 def _preload() -> None:
     """Import before the first job arrives, while the parent is still checking the trial."""
+    # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)
     import papermill  # noqa: F401
 
     from nkhcc_helpers.report import load_exporter
