@@ -31,13 +31,10 @@ class Executed:
         HTML of each output that has any, in order.
     printed : str
         What was written to standard output and standard error.
-    names : dict
-        What the notebook's names were bound to at its end.
     """
 
     html: list[str] = field(default_factory=list)
     printed: str = ""
-    names: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -66,8 +63,8 @@ def execute_here(path: Path, **parameters: Any) -> Executed:
                     result = shell.run_cell(cell.source, store_history=False)
                 result.raise_error()
                 executed.printed += captured.stdout + captured.stderr
-                executed.html += [output.data["text/html"] for output in captured.outputs]
-        executed.names = dict(shell.user_ns)
+                shown = [output.data for output in captured.outputs]
+                executed.html += [data["text/html"] for data in shown if "text/html" in data]
     return executed
 
 
