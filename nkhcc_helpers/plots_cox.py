@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_number, format_p, format_ratio, format_ratio_interval, is_estimable
+from nkhcc_helpers.numbers import (
+    NOT_ESTIMABLE,
+    format_number,
+    format_p,
+    format_ratio,
+    format_ratio_interval,
+    is_estimable,
+)
 from nkhcc_helpers.style import (
     FAINT,
     GREY,

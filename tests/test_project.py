@@ -100,7 +100,7 @@ FLOORS = [
     "limits survival permutation partial_likelihood design cox populations events cohort safety "
     "published compatible",
     "numbers exports labels display tables style plots page results",
-    "parameters planning workers runs summaries report publishing manifest",
+    "parameters planning execution workers runs summaries report publishing manifest",
     "cli",
 ]
 
