@@ -51,6 +51,22 @@ class _Shown:
         return self._text
 
 
+class _Picture:
+    """An image in a notebook, shown also where HTML is not trusted; a name in a terminal."""
+
+    def __init__(self, png: bytes, alt: str, text: str) -> None:
+        self._png, self._alt, self._text = png, alt, text
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        pixels = int.from_bytes(self._png[16:20], "big")  # the width field of the PNG header
+        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
+        data = {"image/png": base64.b64encode(self._png).decode("ascii"), "text/plain": self._text}
+        return data, {"image/png": {"width": width, "alt": self._alt}}
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 class _EscapingFormatter(string.Formatter):
     """`str.format` with every value escaped, and NE for every value that is not estimable."""
 
@@ -221,7 +237,8 @@ class Page:
         files = self._write_figure(figure, name, png) if self.out_dir else []
         plt.close(figure)
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
-        _show(_figure_html(png, caption), f"Figure {name}: {caption}")
+        display(_Picture(png, caption, f"Figure {name}"))
+        _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
@@ -291,15 +308,4 @@ def _add_footer(figure: Any) -> None:
         va="top",
         fontsize=7,
         color="#6b7280",
-    )
-
-
-def _figure_html(png: bytes, caption: str) -> str:
-    pixels = int.from_bytes(png[16:20], "big")  # the width field of the PNG header
-    shown = html.escape(caption)
-    return (
-        f'<figure class="nkhcc-figure {_NO_MATH}" style="margin:1em 0">'
-        f'<img src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}" alt="{shown}" '
-        f'width="{round(pixels * _CSS_PIXELS_PER_INCH / _DPI)}" style="max-width:100%;height:auto">'
-        f"<figcaption>{shown}</figcaption></figure>"
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nkhcc_helpers.execution import Job, Outcome
 from nkhcc_helpers.manifest import copy_earlier, find_earlier, hash_data
 from nkhcc_helpers.planning import plan_run
 from nkhcc_helpers.publishing import (
@@ -22,7 +23,7 @@ from nkhcc_helpers.publishing import (
 )
 from nkhcc_helpers.results import format_json_value
 from nkhcc_helpers.summaries import Run, write_summaries
-from nkhcc_helpers.workers import Job, Outcome, WorkerPool
+from nkhcc_helpers.workers import WorkerPool
 
 _WORK = ".work"
 _STEPS_UP = 4

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from nkhcc_helpers import __version__
+from nkhcc_helpers.execution import Outcome
 from nkhcc_helpers.manifest import hash_code, hash_file, hash_inputs, list_files
 from nkhcc_helpers.planning import Plan
 from nkhcc_helpers.publishing import MANIFEST
 from nkhcc_helpers.report import read_title, write_index
 from nkhcc_helpers.results import ILLUSTRATIVE, list_versions, write_json
-from nkhcc_helpers.workers import Outcome
 
 
 @dataclass
@@ -167,5 +167,5 @@ def _choose_figure(figures: dict[str, Any]) -> dict[str, str] | None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "not set" if value == "" else str(value)
+        return ", ".join(map(str, value)) or "not set"
+    return str(value) or "not set"

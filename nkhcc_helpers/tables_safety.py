@@ -165,11 +165,15 @@ def _rows_by_grade(frame: pd.DataFrame, groups: dict[str, str]) -> pd.DataFrame:
         cells = {(str(row["group"]), row["grade"]): row for row in part.to_dict("records")}
         for grade in ["any", "1", "2", "3", "4", "5", "missing"]:
             found = [cells.get((code, grade)) for code in groups]
-            if grade == "any" or any(row is not None and row["n_patients"] > 0 for row in found):
+            if grade == "any" or any(map(_has_patients, found)):
                 label = term if grade == "any" else f"\u2003{GRADE_LABELS.get(grade, f'Grade {grade}')}"
                 values = dict(zip(groups, map(_cell, found), strict=True))
                 shown.append({"block": organ_class, ROW: label, **values})
     return pd.DataFrame(shown, columns=["block", ROW, *groups])
+
+
+def _has_patients(row: dict | None) -> bool:
+    return row is not None and is_estimable(row["n_patients"]) and row["n_patients"] > 0
 
 
 def _terms(frame: pd.DataFrame):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -12,61 +11,15 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from nkhcc_helpers.execution import Job, Outcome, execute_job
+from nkhcc_helpers.report import load_exporter
+from nkhcc_helpers.results import write_json
+
 _SECONDS_TO_STOP = 5.0
-_LONGEST_MESSAGE = 400
-_LINES_OF_MESSAGE = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """One notebook to execute.
-
-    Attributes
-    ----------
-    name : str
-        Name in the report.
-    notebook : str
-        Path of the notebook.
-    parameters : dict
-        Values to inject.
-    report : str
-        Folder being built; gets `notebooks/<name>.ipynb` and `<name>.html`.
-    heading : dict
-        What stands at the head of the page; see `report.write_page`.
-    """
-
-    name: str
-    notebook: str
-    parameters: dict[str, Any]
-    report: str
-    heading: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one notebook.
-
-    Attributes
-    ----------
-    name : str
-        Name in the report.
-    seconds : float
-        Time it took, its page included.
-    error : str
-        Cell, error and message when it failed; empty when it did not.
-    reused : bool
-        Whether it was taken over from an earlier run.
-    """
-
-    name: str
-    seconds: float
-    error: str = ""
-    reused: bool = False
 
 
 class WorkerPool:
@@ -89,8 +42,8 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._stop(at_once=error is not None)
 
     def execute(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Start executing notebooks, in this order as workers become free.
@@ -139,9 +92,9 @@ class WorkerPool:
         theirs.close()
         return process, ours
 
-    def _stop(self) -> None:
+    def _stop(self, *, at_once: bool) -> None:
         for process, connection in self._workers:
-            if connection in self._running:
+            if at_once or connection in self._running:
                 process.terminate()
             connection.close()
         deadline = time.monotonic() + _SECONDS_TO_STOP
@@ -159,16 +112,16 @@ def _serve(connection: Connection, work_dir: str) -> None:
     _preload()
     while True:
         try:
-            connection.send(_execute(connection.recv()))
+            connection.send(execute_job(connection.recv()))
         except (EOFError, OSError):
             return
 
 
 def _preload() -> None:
     """Import before the first job arrives, while the parent is still checking the trial."""
+    # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)
     import papermill  # noqa: F401
-
-    from nkhcc_helpers.report import load_exporter
 
     load_exporter()
 
@@ -201,8 +154,6 @@ def _settle(work_dir: Path) -> None:
 
 def _write_kernel_spec(folder: Path) -> None:
     """Make `python3` mean this very interpreter, whatever kernels the user has installed."""
-    from nkhcc_helpers.results import write_json
-
     folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     write_json(
@@ -215,75 +166,3 @@ def _end_with_parent() -> None:
     signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
     time.sleep(_SECONDS_TO_STOP)
     os._exit(1)
-
-
-def _execute(job: Job) -> Outcome:
-    from nkhcc_helpers.report import write_page
-
-    started = time.perf_counter()
-    executed = Path(job.report, "notebooks", f"{job.name}.ipynb")
-    executed.parent.mkdir(exist_ok=True)
-    error = _execute_notebook(job, executed)
-    if executed.is_file():
-        try:
-            write_page(executed, Path(job.report, f"{job.name}.html"), **job.heading)
-        except Exception as failure:
-            error = error or f"its page could not be made: {_shorten(type(failure).__name__, str(failure))}"
-    return Outcome(job.name, time.perf_counter() - started, error)
-
-
-def _execute_notebook(job: Job, executed: Path) -> str:
-    import papermill
-
-    from nkhcc_helpers.results import NOTEBOOK_VARIABLE
-
-    os.environ[NOTEBOOK_VARIABLE] = job.name
-    try:
-        papermill.execute_notebook(
-            _verbatim(job.notebook),
-            _verbatim(executed),
-            parameters=job.parameters,
-            kernel_name="python3",
-            progress_bar=False,
-            shutdown_kernel="immediate",
-            cwd=str(executed.parent),
-        )
-    except papermill.PapermillExecutionError as failure:
-        place = f"cell {_place(executed, failure.cell_index)} (In [{failure.exec_count}])"
-        return f"{place}: {_shorten(failure.ename, failure.evalue)}"
-    except Exception as failure:
-        return _shorten(type(failure).__name__, str(failure))
-    finally:
-        _forget_paths(executed, job)
-    return ""
-
-
-def _verbatim(path: str | Path) -> str:
-    """Papermill fills what stands in braces in a path with parameters."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _place(executed: Path, index: int) -> int:
-    """Place of a cell among those of the notebook as written; papermill counts the one it injected too."""
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    tags = [cell["metadata"].get("tags", []) for cell in cells]
-    tags = [each for each in tags if "papermill-error-cell-tag" not in each]
-    return index + 1 - sum("injected-parameters" in each for each in tags[:index])
-
-
-def _shorten(name: str, message: str) -> str:
-    lines = [line for line in message.splitlines() if line.strip()][:_LINES_OF_MESSAGE]
-    text = "\n".join(lines)[:_LONGEST_MESSAGE]
-    # A message may quote data; what is not printable could steer the terminal.
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in f"{name}: {text}")
-
-
-def _forget_paths(executed: Path, job: Job) -> None:
-    """Leave names in the notebook's metadata where papermill wrote paths into a folder that will be gone."""
-    if not executed.is_file():
-        return
-    notebook = json.loads(executed.read_text(encoding="utf-8"))
-    notebook["metadata"].get("papermill", {}).update(
-        input_path=Path(job.notebook).name, output_path=executed.name
-    )
-    executed.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from trials import write_trial
 
 from nkhcc_helpers import __version__, cli, compatible, runs
 from nkhcc_helpers.cli import main
+from nkhcc_helpers.execution import Outcome
 from nkhcc_helpers.runs import RunResult
-from nkhcc_helpers.workers import Outcome
 
 
 @pytest.fixture
@@ -102,11 +103,39 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
     ]
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_run_ends_in_order_whatever_ends_it(invoke, fake_run, monkeypatch, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def end(*_, **__):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(runs, "run_notebooks", end)
+    done = invoke("run")
+    assert (done.exit_code, done.stderr) == (130, "interrupted; nothing was published\n")
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_set_to_be_ignored_stays_ignored(invoke, fake_run, monkeypatch):
+    def end(*_, **__):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return RunResult(Path("x"), [])
+
+    monkeypatch.setattr(runs, "run_notebooks", end)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert invoke("run").exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_run_shows_a_bar_on_a_terminal(tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     script = tmp_path / "script.py"
     script.write_text(
-        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.workers import Outcome\n"
+        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.execution import Outcome\n"
         "progress = _Progress()\nprogress.start(2)\nprogress.advance(Outcome('one', 1.5))\n"
         "progress.advance(Outcome('two', 1, 'no'))\nprogress.close()\n"
     )

@@ -1,3 +1,4 @@
+import base64
 import json
 import subprocess
 import sys
@@ -22,7 +23,14 @@ ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"
 def shown(monkeypatch):
     """What the page showed, each as (HTML, text)."""
     kept = []
-    monkeypatch.setattr(page_module, "display", lambda item: kept.append((item._repr_html_(), repr(item))))
+
+    def keep(item):
+        if hasattr(item, "_repr_html_"):
+            kept.append((item._repr_html_(), repr(item)))
+        else:
+            kept.append((*item._repr_mimebundle_(), repr(item)))
+
+    monkeypatch.setattr(page_module, "display", keep)
     return kept
 
 
@@ -153,11 +161,15 @@ def test_figure_is_shown_written_and_closed(page, shown):
     before = plt.get_fignums()
     page.show_figure(plt.subplots(figsize=(4, 3))[1], "curve", caption=f'{IMAGE} "q"', main=True)
     assert plt.get_fignums() == before
-    markup, text = shown[0]
-    assert f'alt="{ESCAPED_IMAGE} &quot;q&quot;"' in markup
-    assert f"<figcaption>{ESCAPED_IMAGE} &quot;q&quot;</figcaption>" in markup
+    (data, metadata, name), (markup, text) = shown
+    png = (page.out_dir / "figures" / "sample" / "curve.png").read_bytes()
+    assert base64.b64decode(data["image/png"]) == png
+    assert metadata["image/png"]["alt"] == f'{IMAGE} "q"'
+    assert 300 < metadata["image/png"]["width"] < 450  # 4 inches of 96 pixels
+    assert name == data["text/plain"] == "Figure curve"
+    assert markup.endswith(f">{ESCAPED_IMAGE} &quot;q&quot;</p>")
     assert "<img src=x" not in markup
-    assert text == f'Figure curve: {IMAGE} "q"'
+    assert text == f'{IMAGE} "q"'
     folder = page.out_dir / "figures" / "sample"
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     svg = (folder / "curve.svg").read_text()
@@ -176,7 +188,7 @@ def test_figure_is_shown_written_and_closed(page, shown):
 )
 def test_figure_axes_and_grids_can_be_shown(page, shown, make):
     page.show_figure(make(), "any", caption="any")
-    assert "data:image/png;base64," in shown[0][0]
+    assert "image/png" in shown[0][0]
 
 
 def read_rows(path):
@@ -246,7 +258,7 @@ def test_without_a_folder_nothing_is_written(plain_trial, tmp_path, monkeypatch,
     page.show_table(GT(pd.DataFrame({"a": [1]})), "t", data=pd.DataFrame({"a": [1]}))
     page.show_figure(plt.subplots()[0], "f", caption="c")
     page.finish()
-    assert len(shown) == 3
+    assert len(shown) == 4  # a figure is an image and its caption
     assert list(tmp_path.iterdir()) == []
 
 

@@ -102,7 +102,7 @@ FLOORS = [
     "checks limits survival survival_by_group logrank allocations permutation calibration "
     "partial_likelihood design cox populations events cohort safety published compatible",
     "numbers exports labels display tables style plots page results",
-    "parameters planning workers runs summaries report publishing manifest",
+    "parameters planning execution workers runs summaries report publishing manifest",
     "cli",
 ]
 

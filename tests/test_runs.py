@@ -183,7 +183,7 @@ def test_every_failure_is_named_and_the_others_finish(failed_run):
     _, _, result = failed_run
     raised, died, killed, quick = result.outcomes
     assert raised.error == "cell 4 (In [3]): ValueError: no <b> good\nsecond ?[31m\nthird"
-    assert died.error.startswith("DeadKernelError: Kernel died")
+    assert died.error == "cell 4: DeadKernelError: Kernel died"
     assert killed.error == "the process that executed it ended (exit code -9)"
     assert quick.error == ""
     assert result.failed == [raised, died, killed]

@@ -1,0 +1,75 @@
+"""Notebooks executed in this very process: as papermill would parameterise them, without a kernel to start.
+
+Warnings are errors here, as in every other test, so that a notebook that warns fails.
+"""
+
+from __future__ import annotations
+
+import atexit
+import re
+import types
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from traitlets.config import Config
+
+
+@dataclass
+class Executed:
+    """What an executed notebook showed.
+
+    Attributes
+    ----------
+    html : list of str
+        HTML of each output that has any, in order.
+    printed : str
+        What was written to standard output and standard error.
+    """
+
+    html: list[str] = field(default_factory=list)
+    printed: str = ""
+
+
+@contextmanager
+def _open_shell():
+    """A shell of its own for each notebook; none is left for other tests to print into."""
+    InteractiveShell.clear_instance()
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(config=config, user_module=types.ModuleType("executed_notebook"))
+    try:
+        with mpl.rc_context({"backend": "Agg"}):
+            yield shell
+    finally:
+        atexit.unregister(shell.atexit_operations)
+        shell.atexit_operations()
+        InteractiveShell.clear_instance()
+
+
+def execute_here(path: Path, **parameters: Any) -> Executed:
+    """Execute a notebook cell by cell; an error in a cell is raised."""
+    notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
+    executed = Executed()
+    with _open_shell() as shell:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                with capture_output() as captured:
+                    result = shell.run_cell(cell.source, store_history=False)
+                result.raise_error()
+                executed.printed += captured.stdout + captured.stderr
+                shown = [output.data for output in captured.outputs]
+                executed.html += [data["text/html"] for data in shown if "text/html" in data]
+    return executed
+
+
+def read_visible(html: str) -> str:
+    """What a reader sees of HTML: neither tags, nor styles, nor images but what stands for them."""
+    html = re.sub(r"<style\b.*?</style>", " ", html, flags=re.DOTALL)
+    alternatives = " ".join(re.findall(r'\balt="([^"]*)"', html))
+    return re.sub(r"<[^>]*>", " ", html) + " " + alternatives

@@ -1,0 +1,256 @@
+"""The notebooks keep their anatomy, and run on every kind of trial."""
+
+import ast
+import csv
+import html
+import itertools
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from executing import execute_here, read_visible
+from papermill import inspect_notebook
+from trials import VARIANTS
+
+from nkhcc_helpers.parameters import TAG, check_parameters_cell, read_parameters
+from nkhcc_helpers.trial import load_trial
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+PATHS = dict(zip(NAMES, NOTEBOOKS, strict=True))
+WITHOUT_ADVERSE_EVENTS = ("no_adverse_events", "adverse_events_not_collected")
+
+# One run of each notebook with other values than its own, all that can be changed at once.
+CHANGED = {
+    "01_cohort": {
+        "endpoint": "PFS",
+        "variables": ["SEX", "AGE"],
+        "grace_days": 4000,
+        "conf_level": 0.8,
+        "conf_type": "log",
+    },
+    "02_survival_by_group": {
+        "endpoint": "OS",
+        "landmarks": [3, 200],
+        "conf_level": 0.8,
+        "conf_type": "plain",
+        "convention": "first",
+    },
+    "03_cox_dose_frequency": {"endpoint": "OS", "conf_level": 0.8},
+    "04_safety": {
+        "treatment_emergent_only": False,
+        "related_only": True,
+        "listing": "all",
+        "n_terms": 2,
+        "conf_level": 0.8,
+    },
+}
+
+
+@pytest.fixture(params=NAMES)
+def path(request):
+    return PATHS[request.param]
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(str(path), as_version=4)
+
+
+def list_code(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def list_prose(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def list_names(tree, *, read):
+    """Names that code reads, or those that it binds in any way."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    found = {node.id for node in names if isinstance(node.ctx, ast.Load) == read}
+    aliases = [node.asname or node.name for node in ast.walk(tree) if isinstance(node, ast.alias)]
+    return found if read else found | {alias.split(".")[0] for alias in aliases}
+
+
+# Anatomy
+
+
+def test_size_and_rhythm(notebook):
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert 25 <= len(kinds) <= 40
+    assert kinds.count("markdown") >= len(kinds) / 2
+    assert ("code", "code") not in set(itertools.pairwise(kinds))
+    lines = [len(source.splitlines()) for source in list_code(notebook)]
+    assert max(lines) <= 15
+    assert statistics.median(lines) <= 11
+
+
+def test_no_outputs_and_nothing_of_a_run_is_kept(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert {tuple(cell.metadata) for cell in notebook.cells} <= {(), ("tags",)}
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_parameters_cell(path, notebook):
+    tagged = [TAG in cell.metadata.get("tags", []) for cell in notebook.cells if cell.cell_type == "code"]
+    assert tagged == [True] + [False] * (len(tagged) - 1)
+    assert check_parameters_cell(path) == []
+    parameters = read_parameters(path)
+    assert list(inspect_notebook(str(path))) == list(parameters)
+    assert 5 <= len(parameters) <= 10
+    assert list(parameters)[:2] == ["data_dir", "out_dir"]
+
+
+def test_every_parameter_is_read_later_and_never_bound_again(path, notebook):
+    tree = ast.parse("\n".join(list_code(notebook)[1:]))
+    parameters = set(read_parameters(path))
+    assert parameters <= list_names(tree, read=True)
+    assert not parameters & list_names(tree, read=False)
+
+
+def test_code_builds_on_the_package_alone(path, notebook):
+    source = "\n".join(list_code(notebook)[1:])
+    tree = ast.parse(source)
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert not any(isinstance(node, defined) for node in ast.walk(tree))
+    assert not re.search(r"\bsys\.path|\bimport (sys|os|warnings)\b|^\s*[%!]", source, re.MULTILINE)
+    assert f'open_page(trial, "{path.stem}", out_dir)' in source
+    assert "load_trial(data_dir)" in source
+    assert "page.show_banner()" in source
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+    assert source.count("main=True") == 1
+    assert list_code(notebook)[-1] == "page.finish()"
+
+
+def test_prose_has_every_part_of_the_anatomy(path, notebook):
+    prose = list_prose(notebook)
+    assert prose[0].startswith("# ")
+    assert "**The question.**" in prose[0]
+    assert "You will learn" in prose[0]
+    assert prose[1].startswith("## How to run it")
+    assert f"    papermill {path.name} out.ipynb -p " in prose[1]
+    headings = re.findall(r"^##+ (.+)$", "\n".join(prose), re.MULTILINE)
+    ends = ["Exercises", "Glossary", "References", "Results and versions"]
+    assert headings[1] == "Who is analysed"
+    assert headings[-len(ends) :] == ends
+    assert headings[-len(ends) - 1] == "What a trial of this size can and cannot say"
+    assert any("by hand" in heading for heading in headings)
+    assert sum(heading.endswith("?") for heading in headings) >= 3
+
+
+def test_fixed_prose_holds_nothing_of_one_trial(path, notebook):
+    trial = load_trial()
+    prose = "\n".join(
+        line for text in list_prose(notebook) for line in text.splitlines() if line[:4] != "    "
+    )
+    prose, _, references = prose.partition("## References")
+    assert references
+    units = "months?|days?|weeks?|years?|patients?|people|infusions?|events?|groups?|deaths?"
+    number = r"\d+(\.\d+)?"
+    assert re.findall(rf"{number}\s*(?:%|(?:{units})\b)|\b[nP] *[=<] *{number}", prose) == []
+    codes = [re.escape(code) for code in trial.endpoint_labels]
+    assert re.findall(rf"\b(?:{'|'.join(codes)})\b", prose) == []
+    shown = [*trial.endpoint_labels.values(), *trial.group_labels.values(), trial.metadata.study_id]
+    assert [text for text in shown if text.lower() in prose.lower()] == []
+    assert not re.search(r"\b[Gg]roups? [A-D]\b|\bhepato|\bNK\b|\btransplant", prose)
+    assert "$" not in prose
+
+
+def test_code_names_no_group_and_no_endpoint(notebook):
+    trial = load_trial()
+    texts = [
+        node.value
+        for source in list_code(notebook)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert not set(texts) & {*trial.groups, *trial.endpoint_labels, *trial.group_labels.values()}
+
+
+# Execution
+
+
+def check_shown(shown, folder, name):
+    """What every executed notebook must have shown and written."""
+    visible = html.unescape(" ".join(map(read_visible, shown)))
+    figures = sorted((folder / "figures" / name).glob("*.svg"))
+    drawn = " ".join(read_drawn(path.read_text("utf-8")) for path in figures)
+    for text in (visible, drawn):
+        assert re.findall(r"(?<![\w-])(?:nan|inf|NaN|NaT|<NA>)(?![\w-])", text) == []
+        assert set(re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", text)) <= {"nkhcc_helpers"}
+    whole = "".join(shown)
+    assert not re.search(r"<img src=x|<script|<i>\$|<a\b[^>]*javascript", whole)
+    check_written(folder, name)
+    return visible
+
+
+def read_drawn(svg):
+    """Texts of a figure, which matplotlib keeps beside their outlines."""
+    return " ".join(html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", svg, re.DOTALL))
+
+
+def check_written(folder, name):
+    results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"), parse_constant=pytest.fail)
+    assert results["values"]
+    assert results["versions"]["nkhcc_helpers"]
+    assert [figure["main"] for figure in results["figures"].values()].count(True) == 1
+    kept = [*results["figures"].values(), *results["tables"].values()]
+    assert all(each["files"] for each in kept)
+    assert all((folder / file).stat().st_size for each in kept for file in each["files"])
+    for path in (folder / "tables" / name).glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            assert not any(cell.startswith(("=", "@", "+")) for row in csv.reader(file) for cell in row)
+
+
+COMBINATIONS = [
+    (name, variant)
+    for name in NAMES
+    for variant in VARIANTS
+    if name == "04_safety" or variant not in WITHOUT_ADVERSE_EVENTS
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), COMBINATIONS)
+def test_every_notebook_runs_on_every_kind_of_trial(name, variant, load_variant, tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    trial = load_variant(variant)
+    parameters = {"data_dir": str(trial.source), "out_dir": str(tmp_path)}
+    executed = execute_here(PATHS[name], **parameters)
+    assert executed.printed == ""
+    visible = check_shown(executed.html, tmp_path, name)
+    if variant != "hostile":  # its labels are cut up where they are made harmless
+        assert [label for label in trial.group_labels.values() if label not in visible] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("variant", ["bundled", "no_events_group"])
+def test_every_notebook_runs_with_its_parameters_changed(name, variant, trial_folders, tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    known = read_parameters(PATHS[name])
+    changed = CHANGED.get(name, {})
+    assert set(changed) <= set(known)
+    assert all(changed[parameter] != known[parameter].default for parameter in changed)
+    data_dir = str(trial_folders.get(variant, ""))
+    executed = execute_here(PATHS[name], data_dir=data_dir, out_dir=str(tmp_path), **changed)
+    assert executed.printed == ""
+    check_shown(executed.html, tmp_path, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path):
+    command = [sys.executable, "-m", "papermill", str(PATHS[name]), "out.ipynb", "-p", "out_dir", "made"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    executed = nbformat.read(str(tmp_path / "out.ipynb"), as_version=4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert {output.output_type for output in outputs} == {"display_data"}
+    shown = [output.data for output in outputs]
+    check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
