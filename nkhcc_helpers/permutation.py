@@ -26,9 +26,11 @@ __all__ = [
     "compare_pairs",
     "compare_survival",
     "draw_allocations",
+    "draw_null",
     "exact_p",
     "logrank_scores",
     "permute_p",
+    "summarize_comparisons",
 ]
 
 DEFAULT_SEED = 20260124
@@ -87,7 +89,16 @@ class Comparison:
 
 
 def compare_survival(
-    time, event, group, *, weights="logrank", trend=False, scores=None, n_draws=100_000, seed=DEFAULT_SEED
+    time,
+    event,
+    group,
+    *,
+    weights="logrank",
+    trend=False,
+    scores=None,
+    n_draws=100_000,
+    seed=DEFAULT_SEED,
+    exact=True,
 ):
     """Compare survival across groups.
 
@@ -106,6 +117,8 @@ def compare_survival(
     n_draws : int, default 100,000
         Random relabellings; 0 for none.
     seed : int
+    exact : bool, default True
+        Count every allocation for `p_exact`, where that is feasible.
 
     Returns
     -------
@@ -135,7 +148,7 @@ def compare_survival(
     df = 1 if trend else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
     p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws, seed=seed)
-    exact = _try_exact(risk.scores, codes, group_scores)
+    counted = _try_exact(risk.scores, codes, group_scores) if exact and df else None
     observed = np.bincount(codes, risk.event, len(groups))
     expected = observed - np.bincount(codes, RiskSets.of(time, event).scores, len(groups))
     return Comparison(
@@ -145,8 +158,8 @@ def compare_survival(
         p_permutation=p_permutation if df else float("nan"),
         p_permutation_error=error if df else float("nan"),
         exact_statistic=calculate_score_statistic(risk.scores, codes, trend=group_scores),
-        p_exact=exact.p_value if exact and df else float("nan"),
-        n_extreme=exact.n_extreme if exact and df else None,
+        p_exact=counted.p_value if counted else float("nan"),
+        n_extreme=counted.n_extreme if counted else None,
         n_allocations=count_allocations(np.bincount(codes).tolist()),
         observed=pd.Series(observed, groups, name="observed").astype(int),
         expected=pd.Series(expected, groups, name="expected"),
@@ -206,6 +219,54 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     table["p_smallest"] = [(2 if a == b else 1) / comb(a + b, a) for a, b in sizes]
     table["n_allocations"] = [comb(a + b, a) for a, b in sizes]
     return table
+
+
+def draw_null(
+    time, event, group, *, weights="logrank", trend=False, scores=None, n_draws=20_000, seed=DEFAULT_SEED
+):
+    """Draw the usual statistic under random relabelling of the patients.
+
+    Parameters
+    ----------
+    time, event, group, weights, trend, scores, n_draws, seed
+        As in `compare_survival`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_draws,)
+
+    Raises
+    ------
+    ValueError
+        As `compare_survival`.
+    """
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = _check_groups(group, len(risk.event))
+    group_scores = _check_scores(scores, len(groups)) if trend else None
+    blocks = draw_allocations(codes, n_draws, seed)
+    return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
+
+
+def summarize_comparisons(comparisons):
+    """Stack comparisons, one a row.
+
+    Parameters
+    ----------
+    comparisons : dict of str to Comparison
+
+    Returns
+    -------
+    DataFrame
+        Columns ``test statistic df p_asymptotic p_permutation p_permutation_error exact_statistic p_exact
+        n_allocations``.
+    """
+    fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
+    fields += ["exact_statistic", "p_exact", "n_allocations"]
+    rows = [
+        {"test": name, **{field: getattr(each, field) for field in fields}}
+        for name, each in comparisons.items()
+    ]
+    return pd.DataFrame(rows, columns=["test", *fields])
 
 
 def permute_p(risk, codes, group_scores=None, *, n_draws, seed):

@@ -59,8 +59,8 @@ def plot_km(
         Columns ``group time n_censored survival`` (and ``ci_lower ci_upper`` for bands), as
         `survival_by_group.estimate_km_by_group` returns it.
     counts : pandas.DataFrame or None
-        Columns ``group time n_at_risk n_events n_censored``, as `survival_by_group.count_at_risk_table` returns it;
-        its times become the ticks. Not drawn on axes that are given.
+        Columns ``group time n_at_risk n_events n_censored``, as `survival_by_group.count_at_risk_table`
+        returns it; its times become the ticks. Not drawn on axes that are given.
     medians : pandas.DataFrame or None
         Columns ``group median``, as `survival_by_group.summarize_survival` returns it.
     labels : mapping of str to str

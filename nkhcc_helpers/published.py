@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nkhcc_helpers.calibration import recalibrate_p
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.permutation import compare_survival
+from nkhcc_helpers.permutation import DEFAULT_SEED, compare_survival
 from nkhcc_helpers.survival import estimate_median
 
 COLUMNS = ["claim", "published", "reproduced", "agrees"]
@@ -32,6 +33,30 @@ def compare_published(trial, *, convention="midpoint"):
     rows = [_REPRODUCE[claim.kind](trial, claim, convention) for claim in trial.published.claims]
     table = pd.DataFrame(rows, columns=COLUMNS[:3])
     return table.assign(agrees=table["published"] == table["reproduced"])
+
+
+def recalibrate_published(trial, *, n_draws=1_000_000, seed=DEFAULT_SEED):
+    """Translate every published log-rank P into a permutation P for the trial's group sizes.
+
+    Parameters
+    ----------
+    trial : Trial
+    n_draws, seed : int
+        As in `calibration.recalibrate_p`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint p_published p_value error``; no rows when no log-rank P was published.
+    """
+    claims = [] if trial.published is None else trial.published.claims
+    sizes = trial.subjects["group"].value_counts(sort=False).tolist()
+    rows = []
+    for claim in claims:
+        if claim.kind == "logrank_p" and 0 < claim.value < 1:
+            worth = recalibrate_p(claim.value, sizes, n_draws=n_draws, seed=seed)
+            rows.append((claim.endpoint, claim.value, worth.p_value, worth.error))
+    return pd.DataFrame(rows, columns=["endpoint", "p_published", "p_value", "error"])
 
 
 def _group_size(trial, claim, _):
@@ -63,9 +88,9 @@ def _median(trial, claim, convention):
 
 def _logrank_p(trial, claim, _):
     frame = trial.survival(claim.endpoint)
-    p_value = compare_survival(frame["time"], frame["event"], frame["group"]).p_asymptotic
+    usual = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
     name = f"Log-rank P across groups, {claim.endpoint}"
-    return name, _print_number(claim.value, claim), _print_number(p_value, claim)
+    return name, _print_number(claim.value, claim), _print_number(usual.p_asymptotic, claim)
 
 
 def _longest_follow_up(trial, claim, _):

@@ -26,7 +26,7 @@ def format_survival_summary(
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `survival_by_group.summarize_survival` returns it; a column ``coverage`` is shown when there is one.
+        As `survival_by_group.summarize_survival` returns it; a column ``coverage`` is shown when there.
     trial : Trial
         Knows the group and endpoint labels and the time unit.
     endpoint : str

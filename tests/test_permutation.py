@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers.permutation import adjust_holm, compare_pairs, compare_survival
+from nkhcc_helpers.permutation import (
+    adjust_holm,
+    compare_pairs,
+    compare_survival,
+    draw_null,
+    summarize_comparisons,
+)
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -146,3 +152,19 @@ def test_bad_trend_scores(scores):
     data = read_data("small18")
     with pytest.raises(ValueError, match="scores must be 4 finite numbers that differ"):
         compare_survival(data["time"], data["event"], data["group"], trend=True, scores=scores)
+
+
+def test_null_distribution_and_summary():
+    data = read_data("small18")
+    null = draw_null(data["time"], data["event"], data["group"], n_draws=30_000, seed=3)
+    assert null.shape == (30_000,)
+    # The mean of a chi-square on 3 degrees of freedom is 3; here relabelling gives more.
+    assert 3 < null.mean() < 5
+    compared = compare_survival(
+        data["time"], data["event"], data["group"], n_draws=30_000, seed=3, exact=False
+    )
+    assert compared.p_permutation == pytest.approx((1 + (null >= compared.statistic - 1e-9).sum()) / 30_001)
+    table = summarize_comparisons({"Overall": compared})
+    assert table["test"].tolist() == ["Overall"]
+    assert np.isnan(table["p_exact"].iloc[0])
+    assert table["n_allocations"].iloc[0] == 514_594_080

@@ -303,6 +303,25 @@ def test_axis_ends_where_the_steps_can_be_seen(times, events, end):
     assert plots.choose_axis_end(curves) == pytest.approx(end)
 
 
+def test_null_distribution_shows_both_p_values():
+    null = np.random.default_rng(1).chisquare(3, 20_000) * 1.4
+    density = plots.plot_null_distribution(null, 12.0, 3)
+    tail = density.figure.axes[1]
+    assert tail.get_yscale() == "log"
+    heights = sum(bar.get_height() * bar.get_width() for bar in density.patches)
+    assert heights == pytest.approx(1, abs=0.01)
+    observed = [line for line in tail.lines if list(line.get_xdata()) == [12.0, 12.0]]
+    assert len(observed) == 1
+    texts = [text.get_text() for text in density.figure.legends[0].get_texts()]
+    assert texts == ["Random relabellings", "Chi-square approximation", "Observed 12.00"]
+    density.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(("null", "observed", "df"), [([], 1.0, 3), ([1.0], np.nan, 3), ([1.0], 1.0, 0)])
+def test_null_distribution_with_nothing_to_show(null, observed, df):
+    assert shown(plots.plot_null_distribution(np.array(null), observed, df)) == ["Nothing to show"]
+
+
 def test_km_without_any_median_draws_no_median_line():
     summary = frames.make_summary().assign(median=np.nan)
     labels = frames.make_trial().group_labels

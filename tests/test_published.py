@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from nkhcc_helpers.published import compare_published
+from nkhcc_helpers.published import compare_published, recalibrate_published
 from nkhcc_helpers.trial import load_trial
 
 
@@ -52,3 +52,12 @@ def test_events_that_never_resolved_count_as_slower(bundled):
 
 def test_nothing_published_gives_no_rows(bundled):
     assert compare_published(dataclasses.replace(bundled, published=None)).empty
+
+
+def test_published_p_values_are_recalibrated(bundled):
+    worth = recalibrate_published(bundled, n_draws=100_000).set_index("endpoint")
+    # By listing every allocation: 4,576,969 and 53,598,836 of 514,594,080.
+    for endpoint, listed in (("PFS", 4_576_969), ("OS", 53_598_836)):
+        row = worth.loc[endpoint]
+        assert abs(row["p_value"] - listed / 514_594_080) < 4 * row["error"]
+    assert recalibrate_published(dataclasses.replace(bundled, published=None)).empty

@@ -612,3 +612,90 @@ def test_limits_that_exclude_nothing_are_not_estimable():
     assert tables.format_ratio_interval(0, np.inf) == "NE"
     assert tables.format_median(4.8, 0, 9) == "4.8 (NE to 9.0)"
     assert tables.format_median(4.8, 2, np.inf) == "4.8 (2.0 to NE)"
+
+
+def make_tests():
+    return pd.DataFrame(
+        {
+            "test": ["Ordered trend", "Overall", "Large", "None"],
+            "statistic": [13.456, 16.7, 9.0, np.nan],
+            "df": [1, 3, 3, 0],
+            "p_asymptotic": [0.00024, 0.0008, 0.03, np.nan],
+            "p_permutation": [0.00024, 0.0087, 0.031, np.nan],
+            "p_permutation_error": [0.000005, 0.0003, 0.002, np.nan],
+            "p_exact": [0.0004, 0.0055, np.nan, np.nan],
+            "n_allocations": [514_594_080, 514_594_080, 10**40, 10],
+        }
+    )
+
+
+def test_tests_side_by_side():
+    table = tables.format_tests(make_tests(), frames.make_trial(), endpoint="OS", n_draws=100_000)
+    assert row(table, "Overall") == ["Overall", "16.70 (3 df)", "0.0008", "0.0087 (0.0003)", "0.0055"]
+    assert row(table, "Ordered trend")[3] == "0.0002 (<0.0001)"
+    assert row(table, "Large")[4] == "not computed (1e+40 allocations)"
+    assert row(table, "None")[2:] == ["NE", "NE", "NE"]
+    assert "100,000 random relabellings" in str(read(table))
+
+
+def test_pairs_say_what_they_cannot_reach():
+    pairs = pd.DataFrame(
+        {
+            "first": ["A", "B"],
+            "second": ["B", "C"],
+            "n_first": [3, 5],
+            "n_second": [3, 6],
+            "p_asymptotic": [0.04, 0.01],
+            "p_exact": [0.1, 0.0173],
+            "p_holm": [0.1, 0.0346],
+            "p_smallest": [0.1, 1 / 462],
+            "n_allocations": [20, 462],
+        }
+    )
+    table = tables.format_pairs(pairs, frames.make_trial(), endpoint="OS")
+    first = "A: low dose x 4 against B: normal dose x 4"
+    assert row(table, first)[1:] == [
+        "3 and 3",
+        "0.0400",
+        "0.1000",
+        "0.1000",
+        "0.1000, cannot reach 0.05",
+    ]
+    assert "0.0022" in str(read(table))
+
+
+def test_recalibrated_and_attained():
+    worth = pd.DataFrame(
+        {"endpoint": ["OS"], "p_published": [0.0403], "p_value": [0.1042], "error": [0.0003]}
+    )
+    table = tables.format_recalibrated(worth, frames.make_trial())
+    assert row(table, "Overall survival")[1:] == ["0.0403", "0.1042 (0.0003)"]
+    attained = pd.DataFrame(
+        {
+            "test": ["asymptotic", "permuted"] * 2,
+            "alpha": [0.05, 0.05, 0.01, 0.01],
+            "rejected": [0.1205, 0.049, 0.0416, 0.009],
+            "error": [0.0002, 0.003, 0.0001, 0.001],
+        }
+    )
+    table = tables.format_attained(attained, frames.make_trial())
+    assert row(table, "Usual log-rank, chi-square")[1:] == ["12.05 (0.02)", "4.16 (0.01)"]
+    assert row(table, "Usual log-rank, permuted")[1:] == ["4.90 (0.30)", "0.90 (0.10)"]
+
+
+def test_restricted_means():
+    means = pd.DataFrame(
+        {
+            "group": ["A", "All"],
+            "n": [3, 18],
+            "estimate": [2.083, 3.04],
+            "standard_error": [np.nan, 0.24],
+            "ci_lower": [np.nan, 2.58],
+            "ci_upper": [np.nan, 3.51],
+            "tau": [3.7454, 3.7454],
+        }
+    )
+    table = tables.format_rmst(means, frames.make_trial(), endpoint="OS")
+    assert "up to 3.745 months" in str(read(table))
+    assert row(table, "A: low dose x 4")[1:] == ["3", "2.08", "NE", "NE"]
+    assert row(table, "All")[1:] == ["18", "3.04", "0.24", "2.58 to 3.51"]

@@ -1,0 +1,259 @@
+"""Display tables of what a test is worth at small n: side by side, pairs, recalibrated, attained size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.display import display_table
+from nkhcc_helpers.labels import show_endpoint, show_group, show_interval
+from nkhcc_helpers.numbers import (
+    NOT_ESTIMABLE,
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    is_estimable,
+)
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+    from nkhcc_helpers.trial import Trial
+
+TEST_NAMES = {
+    "asymptotic": "Usual log-rank, chi-square",
+    "permuted": "Usual log-rank, permuted",
+    "score permuted": "Score test, permuted",
+    "trend asymptotic": "Ordered trend, chi-square",
+    "trend permuted": "Ordered trend, permuted",
+}
+
+
+def format_tests(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: int, notes: Iterable[str] = ()
+) -> GT:
+    """Tests of one endpoint with their asymptotic, permuted and exact P side by side.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `permutation.summarize_comparisons` returns it.
+    trial : Trial
+    endpoint : str
+        Code of the endpoint.
+    n_draws : int
+        Random relabellings behind the permuted P.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    records = frame.to_dict("records")
+    shown = pd.DataFrame(
+        {
+            "test": list(frame["test"]),
+            "statistic": [f"{format_number(row['statistic'], 2)} ({row['df']} df)" for row in records],
+            "p_asymptotic": [format_p(row["p_asymptotic"]) for row in records],
+            "p_permutation": [
+                _with_error(row["p_permutation"], row["p_permutation_error"]) for row in records
+            ],
+            "p_exact": [_exact_or_why_not(row) for row in records],
+        }
+    )
+    return display_table(
+        shown,
+        title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
+        labels={
+            "test": "Test",
+            "statistic": "Chi-square",
+            "p_asymptotic": "Asymptotic P",
+            "p_permutation": "Permuted P (error)",
+            "p_exact": "Exact P of the score test",
+        },
+        notes=[
+            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
+            f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
+            *notes,
+        ],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()) -> GT:
+    """Pairs of groups with the exact P, its adjustment, and the smallest P their sizes can give.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `permutation.compare_pairs` returns it.
+    trial, endpoint, notes
+        As in :func:`format_tests`.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    records = frame.to_dict("records")
+    shown = pd.DataFrame(
+        {
+            "pair": [
+                f"{show_group(row['first'], trial)} against {show_group(row['second'], trial)}"
+                for row in records
+            ],
+            "sizes": [f"{row['n_first']} and {row['n_second']}" for row in records],
+            "p_asymptotic": [format_p(row["p_asymptotic"]) for row in records],
+            "p_exact": [_exact_or_why_not(row) for row in records],
+            "p_holm": [format_p(row["p_holm"]) for row in records],
+            "p_smallest": [_smallest(row["p_smallest"]) for row in records],
+        }
+    )
+    return display_table(
+        shown,
+        title=f"{show_endpoint(endpoint, trial)}: pairs of groups",
+        labels={
+            "pair": "Pair",
+            "sizes": "Patients",
+            "p_asymptotic": "Asymptotic P",
+            "p_exact": "Exact P",
+            "p_holm": "Exact P, Holm",
+            "p_smallest": "Smallest possible P",
+        },
+        notes=[
+            "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
+            "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
+            *notes,
+        ],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def format_recalibrated(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+    """Published log-rank P-values beside what they are worth at these group sizes.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `published.recalibrate_published` returns it.
+    trial, notes
+        As in :func:`format_tests`.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    shown = pd.DataFrame(
+        {
+            "endpoint": [show_endpoint(code, trial) for code in frame["endpoint"]],
+            "p_published": [f"{value:g}" for value in frame["p_published"]],
+            "p_value": [_with_error(*pair) for pair in zip(frame["p_value"], frame["error"], strict=True)],
+        }
+    )
+    return display_table(
+        shown,
+        title="What the published P-values are worth",
+        labels={"endpoint": "Endpoint", "p_published": "Published P", "p_value": "Permutation P (error)"},
+        notes=["How often random allocation alone reaches a statistic as large; nobody censored.", *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def format_attained(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+    """How often each test rejects although the groups do not differ.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `calibration.attained_size` returns it.
+    trial, notes
+        As in :func:`format_tests`.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    levels = list(dict.fromkeys(frame["alpha"]))
+    columns = {f"at_{i}": frame[frame["alpha"] == level] for i, level in enumerate(levels)}
+    shown = pd.DataFrame({"test": [TEST_NAMES[name] for name in dict.fromkeys(frame["test"])]})
+    for column, part in columns.items():
+        cells = zip(100 * part["rejected"], 100 * part["error"], strict=True)
+        shown[column] = [f"{rejected:.2f} ({error:.2f})" for rejected, error in cells]
+    return display_table(
+        shown,
+        title="How far to trust each test",
+        subtitle="Percent of trials rejected although the groups do not differ (Monte-Carlo standard error)",
+        labels={"test": "Test"}
+        | {f"at_{i}": f"At a level of {format_percent(100 * level)}" for i, level in enumerate(levels)},
+        notes=notes,
+        illustrative=trial.is_illustrative,
+    )
+
+
+def format_rmst(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
+) -> GT:
+    """Restricted mean survival time, a row per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `survival_by_group.summarize_rmst` returns it.
+    trial, endpoint, notes
+        As in :func:`format_tests`.
+    conf_level : float
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    shown = pd.DataFrame(
+        {
+            "group": [show_group(code, trial) for code in frame["group"]],
+            "n": list(frame["n"]),
+            "estimate": [format_number(value, 2) for value in frame["estimate"]],
+            "standard_error": [format_number(value, 2) for value in frame["standard_error"]],
+            "interval": [
+                format_interval(*pair, 2) for pair in zip(frame["ci_lower"], frame["ci_upper"], strict=True)
+            ],
+        }
+    )
+    horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
+    return display_table(
+        shown,
+        title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
+        labels={
+            "group": "Group",
+            "n": "Patients",
+            "estimate": f"Mean ({trial.unit})",
+            "standard_error": "Standard error",
+            "interval": show_interval(conf_level),
+        },
+        notes=[
+            "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
+            *notes,
+        ],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def _with_error(p_value: float, error: float) -> str:
+    if not is_estimable(p_value):
+        return NOT_ESTIMABLE
+    return f"{format_p(p_value)} ({error:.1g})" if error >= 0.00005 else f"{format_p(p_value)} (<0.0001)"
+
+
+def _exact_or_why_not(row: dict) -> str:
+    if is_estimable(row["p_exact"]):
+        return format_p(row["p_exact"])
+    if not is_estimable(row["p_asymptotic"]):
+        return NOT_ESTIMABLE
+    return f"not computed ({row['n_allocations']:,.4g} allocations)"
+
+
+def _smallest(p_value: float) -> str:
+    return format_p(p_value) + (", cannot reach 0.05" if p_value > 0.05 else "")
