@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from r_values import read_data, read_reference
 from scipy.stats import hypergeom
 
-from nkhcc_helpers import allocations
 from nkhcc_helpers.allocations import (
     TooManyAllocationsError,
     calculate_score_statistic,
     count_allocations,
     exact_p,
 )
+from nkhcc_helpers.group_split import count_reaching
+from nkhcc_helpers.halves import count_beyond, count_inside
 from nkhcc_helpers.logrank import logrank_scores
 
 
@@ -76,13 +77,29 @@ def test_two_groups_agree_with_coin(name):
         assert got.p_value == pytest.approx(row.value, abs=1e-6), row.group
 
 
-def test_line_and_trees_agree_for_two_groups():
-    # With two groups the k-sample count by trees and the count on a line are the same question.
-    rng = np.random.default_rng(4)
-    scores, codes = rng.normal(size=13), rng.permutation([0] * 6 + [1] * 7)
-    statistic = calculate_score_statistic(scores, codes)
-    inside = allocations._count_inside(scores - scores.mean(), np.bincount(codes), statistic)
-    assert exact_p(scores, codes).n_extreme == count_allocations([6, 7]) - inside
+@settings(deadline=None, max_examples=60)
+@given(small_cohorts, st.floats(0, 8))
+def test_every_way_of_counting_agrees(cohort, bound):
+    k, codes, time, event, _ = cohort
+    scores = logrank_scores(time[: len(codes)], event[: len(codes)])
+    centred, sizes = scores - scores.mean(), np.bincount(codes)
+    reaching = count_reaching(centred, sizes, bound + 1e-7)
+    assert reaching == count_allocations(sizes.tolist()) - count_inside(centred, sizes, bound + 1e-7)
+    if k == 2:
+        # |S_1| at least b where S_1^2 (1 / n_1 + 1 / n_2) is at least the bound.
+        line = np.sqrt((bound + 1e-7) / (1 / sizes).sum())
+        assert count_beyond(centred, sizes, np.array([1.0, 0.0]), line) == reaching
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 6, 4), (2, 3, 3, 2, 2), (4, 4, 5)])
+def test_trees_and_split_groups_agree_on_distinct_scores(sizes):
+    rng = np.random.default_rng(sum(sizes))
+    scores = logrank_scores(rng.exponential(size=sum(sizes)), np.ones(sum(sizes), bool))
+    sizes = np.array(sizes)
+    for bound in (0.7, 2.0, 4.0):
+        reaching = count_reaching(scores, sizes, bound)
+        assert 0 < reaching < count_allocations(sizes.tolist())
+        assert reaching == count_allocations(sizes.tolist()) - count_inside(scores, sizes, bound)
 
 
 def test_equal_scores_merge_before_they_multiply():
@@ -105,8 +122,10 @@ def test_too_many_allocations_say_what_to_do_instead():
     scores = np.random.default_rng(1).normal(size=40)
     with pytest.raises(TooManyAllocationsError, match="use p_permutation instead"):
         exact_p(scores, np.arange(40) % 4)
-    with pytest.raises(TooManyAllocationsError, match=r"would hold .* ways of half the subjects"):
+    with pytest.raises(TooManyAllocationsError, match=r"would take about .* seconds \(limit 120\)"):
         exact_p(scores[:26], np.arange(26) % 4)
+    with pytest.raises(TooManyAllocationsError, match=r"would hold .* ways of half the subjects"):
+        exact_p(np.arange(54.0) ** 1.5, np.arange(54) % 2)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_statistics_do_not_draw(module):
 
 FLOORS = [
     "problems metadata claims reading validation schema rules frames trial",
-    "checks limits survival survival_by_group logrank allocations permutation calibration "
+    "checks limits survival survival_by_group logrank halves group_split allocations "
+    "permutation calibration "
     "partial_likelihood design cox populations events cohort safety published compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
