@@ -123,6 +123,7 @@ class Page:
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
         self._formatter = _EscapingFormatter()
+        self._kept_by_group: set[str] = set()
 
     def show_banner(self) -> None:
         """Show which trial this is, where its data come from, and what was assumed."""
@@ -142,13 +143,15 @@ class Page:
             "\n".join(_strip_tags(line) for line in lines),
         )
 
-    def say(self, template: str, /, **values: Any) -> None:
+    def say(self, template: str, /, *, of: object = None, **values: Any) -> None:
         """Show a sentence computed from the data, and record its values.
 
         Parameters
         ----------
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
+        of : str, optional
+            What the sentence is about, such as the code of a group; see :meth:`record`.
         **values : object
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
@@ -159,25 +162,41 @@ class Page:
             A field has no value.
         """
         sentence = self._formatter.vformat(template, (), values)
-        self.record(**values)
+        self.record(of=of, **values)
         _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
 
-    def record(self, /, **values: Any) -> None:
-        """Keep values for the results; a name that comes again with another value becomes ``name_2``.
+    def record(self, /, *, of: object = None, **values: Any) -> None:
+        """Keep values for the results.
 
         Parameters
         ----------
+        of : str, optional
+            What the values belong to, such as the code of a group. Without it a value is kept under its name;
+            with it, under its name and then under `of`: ``{"n": {"A": 3, "B": 5}}``.
         **values : object
-            Numbers, text, dates, lists or frames.
+            Numbers, text, dates, lists or frames. A name that comes again with another value becomes
+            ``name_2``, so that nothing is lost; a sentence said once for each group should say `of` which.
         """
         kept = self.results["values"]
         for name, value in values.items():
             plain = format_json_value(value)
             key, count = name, 1
-            while key in kept and kept[key] != plain:
+            while not self._is_free(key, of, plain):
                 count += 1
                 key = f"{name}_{count}"
-            kept[key] = plain
+            if of is None:
+                kept[key] = plain
+            else:
+                self._kept_by_group.add(key)
+                kept.setdefault(key, {})[str(of)] = plain
+
+    def _is_free(self, key: str, of: object, plain: object) -> bool:
+        kept = self.results["values"]
+        if key not in kept:
+            return True
+        if (key in self._kept_by_group) != (of is not None):
+            return False
+        return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
     def show_table(self, table: Any, name: str, *, data: pd.DataFrame | None = None) -> None:
         """Show a display table, and keep the numbers behind it.

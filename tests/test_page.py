@@ -101,6 +101,33 @@ def test_name_used_again_keeps_both_values(page):
     assert page.results["values"] == {"n": 3, "p": 0.5, "p_2": 0.25, "n_2": 4, "p_3": 0.125}
 
 
+def test_values_of_groups_stand_under_their_group(page, shown):
+    for group, n in {"A": 3, "B": 5, "=1+1": 3}.items():
+        page.say("{label}: {n}.", of=group, label=f"Group {group}", n=n)
+    page.record(of=4, n=np.nan)
+    assert [text for _, text in shown] == ["Group A: 3.", "Group B: 5.", "Group =1+1: 3."]
+    assert page.results["values"] == {
+        "label": {"A": "Group A", "B": "Group B", "=1+1": "Group =1+1"},
+        "n": {"A": 3, "B": 5, "=1+1": 3, "4": "NE"},
+    }
+
+
+def test_no_value_is_lost_when_a_name_is_used_with_and_without_a_group(page):
+    page.record(n=18, sizes={"A": 3})
+    page.record(of="A", n=3, sizes=4)
+    page.record(of="A", n=3)
+    page.record(of="A", n=2)
+    page.record(n={"A": 3})
+    assert page.results["values"] == {
+        "n": 18,
+        "sizes": {"A": 3},
+        "n_2": {"A": 3},
+        "sizes_2": {"A": 4},
+        "n_3": {"A": 2},
+        "n_4": {"A": 3},
+    }
+
+
 def test_values_may_be_called_what_arguments_are(page, shown):
     page.say("{template}", template="t", self="s")
     assert page.results["values"] == {"template": "t", "self": "s"}
