@@ -28,20 +28,23 @@ def count_disposition(trial, *, grace_days=7):
     Returns
     -------
     DataFrame
-        Columns ``group n_enrolled n_treated n_completed n_progressed n_died n_alive n_lost`` (counts, NA
-        where the trial cannot say). Completed: received at least the planned infusions. Progressed: as in
+        Columns ``group n_enrolled n_treated n_completed n_fewer n_progressed n_died n_alive n_lost`` (counts,
+        NA where the trial cannot say). Completed and fewer split the treated: received at least the planned
+        infusions, or fewer, for whatever reason. The others are of everyone enrolled. Progressed: as in
         `list_courses`. Died: death seen by overall survival. Alive: censored at the cut-off, or EOSSTT
         says ONGOING or COMPLETED. Lost: censored earlier, or without a time of overall survival. With
         neither a cut-off nor EOSSTT, everyone not known dead is alive and lost is NA; without an endpoint
         for overall survival, died, alive and lost are NA.
     """
     status = _list_status(trial)
+    treated, completed = list_treated(trial), status["received"] >= status["planned_infusions"]
     known = status["death"].notna()
     reached = _reached_cut_off(trial, status, grace_days)
     stages = status[["group"]].assign(
         n_enrolled=True,
-        n_treated=list_treated(trial),
-        n_completed=status["received"] >= status["planned_infusions"],
+        n_treated=treated,
+        n_completed=treated & completed,
+        n_fewer=treated & ~completed,
         n_progressed=status["progression"].notna(),
         n_died=known,
         n_alive=~known & reached,

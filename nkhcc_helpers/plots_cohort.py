@@ -29,21 +29,30 @@ from nkhcc_helpers.style import (
     spread_apart,
 )
 
-STAGES = {
+TREATMENT = {
     "n_treated": "Treated",
-    "n_completed": "Completed\nplanned infusions",
-    "n_progressed": "Progressed",
+    "n_completed": "All planned infusions",
+    "n_fewer": "Fewer than planned",
 }
-OUTCOMES = {"n_died": "Died", "n_alive": "Alive", "n_lost": "Lost"}
-STAGE_COLUMN = 1.35  # inches, for the names of the stages
+STATES = {
+    "n_progressed": "Progressed",
+    "n_died": "Died",
+    "n_alive": "Alive",
+    "n_lost": "Lost to follow-up",
+}
+STATES_HEADING = "Of all enrolled, by the data cut-off"
+STAGE_COLUMN = 1.5  # inches, for the names of the rows
 NARROWEST_BOX = 1.15
 CHARACTERS_PER_INCH = 13  # of 9-point text
 LINE_HEIGHT = 0.165
+ROW_HEIGHT = 0.23
+ARROW = 0.32
+PADDING = 0.08
 
 
 @in_house_style
 def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
-    """Flow of patients from enrolment to the data cut-off, a column of boxes per group.
+    """Flow of patients from enrolment to treatment, and what became of everyone, a column per group.
 
     Parameters
     ----------
@@ -57,6 +66,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     Returns
     -------
     matplotlib Axes
+        An arrow means "of these"; below the line stand states of all enrolled, which no arrow leads to.
     """
     groups = known_groups(disposition, labels)
     if not groups:
@@ -64,48 +74,66 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     rows = {str(row["group"]): row for row in disposition.to_dict("records")}
     width = max(WIDTH, STAGE_COLUMN + len(groups) * NARROWEST_BOX)
     column = (width - STAGE_COLUMN) / len(groups)
-    inner = 0.88 * column
+    inner = 0.9 * column
     names = {g: plain(labels.get(g, g), int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
-    head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 0.16
-    heights = [0.4, head, *[0.36] * len(STAGES), 0.18 + 3 * LINE_HEIGHT]
-    centres = _stack(heights, gap=0.32)
-    height = centres[0] + heights[0] / 2 + 0.08
+    head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
+    heights = [0.4, head, _height_of(TREATMENT), _height_of(STATES)]
+    tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
+    height = tops[0] + PADDING
     ax = choose_axes(ax, height, width)
     ax.set(xlim=(0, width), ylim=(0, height))
     ax.set_axis_off()
-    _name_stages(ax, centres)
+    _name_rows(ax, tops, heights, width)
     middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
-    _draw_root(ax, rows, groups, centres, heights, middles)
+    _draw_root(ax, rows, groups, tops, heights, middles)
     colours = group_palette(labels or groups)
     for group, x in zip(groups, middles, strict=True):
-        texts = _box_texts(rows[group], names[group])
-        for i, text in enumerate(texts, start=1):
-            colour = colours.get(group, INK)
-            _draw_box(ax, x, centres[i], inner, heights[i], text, darken(colour, 0.1), lighten(colour, 0.82))
-            if i > 1:
-                _draw_arrow(ax, x, centres[i - 1] - heights[i - 1] / 2, centres[i] + heights[i] / 2)
+        colour = colours.get(group, INK)
+        look = {"edge": darken(colour, 0.1), "face": lighten(colour, 0.82)}
+        text = f"{names[group]}\nn = {format_number(rows[group]['n_enrolled'], 0)}"
+        _draw_box(ax, x, tops[1], inner, heights[1], **look)
+        _write(ax, x, tops[1] - heights[1] / 2, text)
+        _draw_arrow(ax, x, tops[1] - heights[1], tops[2])
+        for i, part in ((2, TREATMENT), (3, STATES)):
+            _draw_box(ax, x, tops[i], inner, heights[i], **look)
+            _write_counts(ax, x, tops[i], part, rows[group])
+        _draw_split(ax, x, tops[2], inner, look["edge"])
     return ax
 
 
-def _stack(heights: list[float], gap: float) -> list[float]:
-    """Middles of boxes under one another, the last one standing a little above 0."""
-    bottoms = [0.08 + sum(heights[i + 1 :]) + gap * (len(heights) - 1 - i) for i in range(len(heights))]
-    return [bottom + height / 2 for bottom, height in zip(bottoms, heights, strict=True)]
+def _height_of(part: Mapping[str, str]) -> float:
+    return ROW_HEIGHT * len(part) + PADDING
 
 
-def _name_stages(ax: Axes, centres: list[float]) -> None:
-    names = ["", "By group", *STAGES.values(), "At data cut-off"]
-    for name, y in zip(names, centres, strict=True):
-        ax.text(STAGE_COLUMN - 0.1, y, name, ha="right", va="center", fontsize=SMALL, color=INK)
+def _stack(heights: list[float], gaps: list[float]) -> list[float]:
+    """Upper edges of boxes under one another, the last one standing a little above 0."""
+    below = [*gaps, PADDING]
+    return [sum(heights[i:]) + sum(below[i:]) for i in range(len(heights))]
 
 
-def _draw_root(ax: Axes, rows: dict, groups: list, centres: list, heights: list, middles: list) -> None:
+def _list_middles(top: float, part: Mapping[str, str]) -> list[float]:
+    return [top - PADDING / 2 - (i + 0.5) * ROW_HEIGHT for i in range(len(part))]
+
+
+def _name_rows(ax: Axes, tops: list[float], heights: list[float], width: float) -> None:
+    style = {"ha": "right", "va": "center", "fontsize": SMALL, "color": INK}
+    ax.text(STAGE_COLUMN - 0.1, tops[1] - heights[1] / 2, "By group", **style)
+    for top, part in ((tops[2], TREATMENT), (tops[3], STATES)):
+        for y, name in zip(_list_middles(top, part), part.values(), strict=True):
+            ax.text(STAGE_COLUMN - 0.1, y, name, **style)
+    line = tops[3] + 0.36
+    ax.plot([0.05, width - 0.05], [line, line], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    heading = {"ha": "left", "va": "center", "fontsize": SMALL, "color": INK, "style": "italic"}
+    ax.text(0.05, tops[3] + 0.18, STATES_HEADING, **heading)
+
+
+def _draw_root(ax: Axes, rows: dict, groups: list, tops: list, heights: list, middles: list) -> None:
     counts = [rows[group]["n_enrolled"] for group in groups]
     total = rows["All"]["n_enrolled"] if "All" in rows else sum(counts)
     middle = (middles[0] + middles[-1]) / 2
-    text = f"Enrolled\nn = {format_number(total, 0)}"
-    _draw_box(ax, middle, centres[0], 1.1, heights[0], text, GREY, "white")
-    below, above = centres[0] - heights[0] / 2, centres[1] + heights[1] / 2
+    _draw_box(ax, middle, tops[0], 1.1, heights[0], edge=GREY, face="white")
+    _write(ax, middle, tops[0] - heights[0] / 2, f"Enrolled\nn = {format_number(total, 0)}")
+    below, above = tops[0] - heights[0], tops[1]
     rail = (below + above) / 2
     ax.plot([middle, middle], [below, rail], color=GREY, linewidth=1)
     ax.plot([middles[0], middles[-1]], [rail, rail], color=GREY, linewidth=1)
@@ -113,17 +141,25 @@ def _draw_root(ax: Axes, rows: dict, groups: list, centres: list, heights: list,
         _draw_arrow(ax, x, rail, above)
 
 
-def _box_texts(row: dict, name: str) -> list[str]:
-    outcomes = [f"{label} {format_number(row[column], 0)}" for column, label in OUTCOMES.items()]
-    stages = [format_number(row[column], 0) for column in STAGES]
-    return [f"{name}\nn = {format_number(row['n_enrolled'], 0)}", *stages, "\n".join(outcomes)]
+def _draw_split(ax: Axes, x: float, top: float, width: float, colour: object) -> None:
+    """The line under the treated, who split into the rows below it."""
+    y = top - PADDING / 2 - ROW_HEIGHT
+    ax.plot([x - width / 2, x + width / 2], [y, y], color=colour, linewidth=0.8)
 
 
-def _draw_box(ax: Axes, x: float, y: float, width: float, height: float, text: str, edge, face) -> None:
-    corner = (x - width / 2, y - height / 2)
+def _draw_box(ax: Axes, x: float, top: float, width: float, height: float, *, edge, face) -> None:
+    corner = (x - width / 2, top - height)
     style = {"edgecolor": edge, "facecolor": face, "linewidth": 1.1}
     ax.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.05", **style))
+
+
+def _write(ax: Axes, x: float, y: float, text: str) -> None:
     ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=INK, linespacing=1.15)
+
+
+def _write_counts(ax: Axes, x: float, top: float, part: Mapping[str, str], row: dict) -> None:
+    for y, name in zip(_list_middles(top, part), part, strict=True):
+        _write(ax, x, y, format_number(row[name], 0))
 
 
 def _draw_arrow(ax: Axes, x: float, above: float, below: float) -> None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DISPOSITION = {
     "n_treated": "Treated",
-    "n_completed": "Completed planned infusions",
+    "n_completed": "Received all planned infusions",
+    "n_fewer": "Received fewer than planned",
     "n_progressed": "Progressed",
     "n_died": "Died",
     "n_alive": "Alive at data cut-off",
@@ -258,7 +259,7 @@ def format_follow_up(
             "group": "Group",
             "n": "Patients",
             "n_events": "Events",
-            "median": f"Median follow-up ({show_interval(conf_level)})",
+            "median": f"Median ({show_interval(conf_level)})",
             "longest": "Longest",
         },
         notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *notes],

@@ -48,6 +48,7 @@ def make_disposition(kind="four"):
     return frame.assign(
         n_treated=n,
         n_completed=n - 1,
+        n_fewer=1,
         n_progressed=pd.array([pd.NA] * len(n), dtype="Int64"),
         n_died=n - 1,
         n_alive=1,

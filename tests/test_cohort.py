@@ -29,13 +29,14 @@ def trial(tmp_path_factory):
 def test_disposition_counts_each_stage(trial):
     counts = cohort.count_disposition(trial)
     assert list(counts) == [
-        "group", "n_enrolled", "n_treated", "n_completed", "n_progressed", "n_died", "n_alive", "n_lost"
+        "group", "n_enrolled", "n_treated", "n_completed", "n_fewer",
+        "n_progressed", "n_died", "n_alive", "n_lost",
     ]  # fmt: skip
     assert list(counts["group"]) == ROWS
     assert rows_of(counts) == {
-        "L": [2, 2, 1, 1, 2, 0, 0],
-        "H": [3, 2, 1, 1, 0, 2, 1],
-        "All": [5, 4, 2, 2, 2, 2, 1],
+        "L": [2, 2, 1, 1, 1, 2, 0, 0],
+        "H": [3, 2, 1, 1, 1, 0, 2, 1],
+        "All": [5, 4, 2, 2, 2, 2, 2, 1],
     }
 
 
@@ -135,7 +136,9 @@ def test_saffl_overrides_exposure_where_given(tmp_path):
     trial = load_hand_made(tmp_path, adsl=with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"}))
     treated = dict(zip(trial.subjects["USUBJID"], populations.list_treated(trial), strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
-    assert list(cohort.count_disposition(trial)["n_treated"]) == [1, 3, 4]
+    counts = cohort.count_disposition(trial)
+    assert list(counts["n_treated"]) == [1, 3, 4]
+    assert list(counts["n_completed"] + counts["n_fewer"]) == [1, 3, 4]  # the untreated are in neither
 
 
 def test_baseline_continuous(trial):
@@ -349,6 +352,7 @@ def test_every_trial_adds_up(any_trial):
     assert (known.iloc[:-1].sum() == known.loc["All"]).all()
     assert (counts["n_died"] + counts["n_alive"] + counts["n_lost"] == counts["n_enrolled"]).all()
     assert cohort.list_courses(any_trial)["lost"].sum() == counts["n_lost"].iloc[-1]
+    assert (counts["n_completed"] + counts["n_fewer"] == counts["n_treated"]).all()
     exposure = cohort.summarize_exposure(any_trial)
     assert list(exposure["n_completed"]) == list(counts["n_completed"])
     assert (

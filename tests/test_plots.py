@@ -10,7 +10,7 @@ import shown_frames as frames
 from matplotlib.axis import Tick
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from nkhcc_helpers import plots, style
 
@@ -367,7 +367,7 @@ def test_flow_boxes_hold_their_text():
         boxes = [
             patch.get_window_extent(renderer) for patch in ax.patches if isinstance(patch, FancyBboxPatch)
         ]
-        assert len(boxes) == 1 + 5 * len(frames.ARMS[kind])
+        assert len(boxes) == 1 + 3 * len(frames.ARMS[kind])
         for text, extent in list_texts(ax.figure):
             x, y = (extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2
             for box in boxes:
@@ -381,7 +381,27 @@ def test_flow_shows_what_is_not_known_as_such():
     assert "Enrolled\nn = 18" in texts
     assert "A: low dose x 4\nn = 3" in texts
     assert texts.count("NE") == 4  # nobody's progression is known
-    assert "Died 2\nAlive 1\nLost 0" in texts
+
+
+def test_flow_arrows_lead_from_enrolled_to_groups_to_treated_and_no_further():
+    ax = FIGURES["flow"]("four")
+    tips = [note.xy[1] for note in ax.texts if isinstance(note, Annotation)]
+    words = [text for text in ax.texts if not isinstance(text, Annotation)]
+    rows = {}
+    for text in sorted(words, key=lambda text: text.get_position()):
+        rows.setdefault(round(-text.get_position()[1], 6), []).append(text.get_text())
+    counts = {names[0]: names[1:] for _, names in sorted(rows.items())}
+    assert list(counts)[-8:] == [
+        "Treated", "All planned infusions", "Fewer than planned", "Of all enrolled, by the data cut-off",
+        "Progressed", "Died", "Alive", "Lost to follow-up",
+    ]  # fmt: skip
+    assert counts["Treated"] == ["3", "5", "6", "4"]
+    assert counts["All planned infusions"] == counts["Died"] == ["2", "4", "5", "3"]
+    assert counts["Fewer than planned"] == counts["Alive"] == ["1"] * 4
+    assert counts["Lost to follow-up"] == ["0"] * 4
+    treated = next(-y for y, names in rows.items() if names[0] == "Treated")
+    assert len(tips) == 8
+    assert min(tips) > treated
 
 
 def test_flow_adds_up_groups_where_there_is_no_total():
