@@ -35,7 +35,8 @@ def list_events(trial, *, emergent_only=True, related_only=False):
     Where TRTEMFL holds any flag, events flagged Y are treatment-emergent and all others are not. Where it
     is not there or empty throughout, an event is treatment-emergent if its onset is on or after the day
     of the patient's first infusion; an event whose onset, or whose patient's first infusion, is not known
-    is taken for treatment-emergent, the choice that hides nothing.
+    is taken for treatment-emergent, the choice that hides nothing. This fallback takes no account of an
+    event that was there before and became worse, nor of a last day after treatment.
 
     Parameters
     ----------

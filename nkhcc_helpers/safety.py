@@ -40,6 +40,11 @@ LISTINGS = {
 }
 """What `list_adverse_events` can list, and the categories each takes."""
 
+LISTING_LABELS = {
+    which: ", or ".join(CATEGORIES[name] for name in names).capitalize() for which, names in LISTINGS.items()
+}
+"""What each listing is called where it is shown."""
+
 
 def count_evaluable(trial):
     """Count the patients treated, by group and overall.
@@ -180,9 +185,10 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True):
         Columns ``term n_patients n_events onset_median onset_minimum onset_maximum duration_median
         duration_minimum duration_maximum n_ongoing percent_within_one_day``; times in days, NaN where
         nothing is known; terms in the order of `count_by_term`. Onset: from the patient's latest infusion
-        on or before it, 0 on the day of the infusion. Duration: resolved minus onset, 0 on the same day.
-        Ongoing: no end date, and AEOUT does not say recovered, resolved or fatal. Within one day: events
-        lasting at most 1 day, of all events with a known onset; one without an end date is not.
+        on or before it, 0 on the day of the infusion. Duration: resolved minus onset, 0 on the same day
+        (CDISC's ADURN counts both days, and is one more). Ongoing: no end date, and AEOUT does not say
+        recovered, resolved or fatal. Within one day: a duration of at most 1, so that the event ended on
+        the day of its onset or the next, of all events with a known onset; one without an end date did not.
     """
     events = list_with_latest_infusion(
         list_events(trial, emergent_only=emergent_only, related_only=related_only), trial

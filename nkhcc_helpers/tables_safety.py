@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 GRADE_LABELS = {"any": "Any", "3+": "Grade 3+", "missing": "Grade missing"}
 ANY_BLOCK = "All events"
+ONSET_NOTES = (
+    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where both "
+    "days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
+    "Ended the same or next day: percent of the events with a known onset; without an end date, an event counts "
+    "as not having ended then. Not resolved: events.",
+)
 
 
 def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
@@ -230,10 +236,10 @@ def format_onset(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
             "n_events": "Events",
             "onset": "Onset after infusion",
             "duration": "Duration",
-            "within_day": "Resolved within a day",
+            "within_day": "Ended the same or next day",
             "n_ongoing": "Not resolved",
         },
-        notes=["Onset: days since the latest infusion. Counts and percent are of events.", *notes],
+        notes=[*ONSET_NOTES, *notes],
         illustrative=trial.is_illustrative,
     )
 

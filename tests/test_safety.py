@@ -484,3 +484,9 @@ def test_every_trial_keeps_every_group_and_adds_up(any_trial):
         patients = counts.set_index(["group", "organ_class", "term", "grade"])["n_patients"]
         parts = sum(patients[group] for group in any_trial.groups)
         pd.testing.assert_series_equal(parts, patients["All"])
+
+
+def test_every_listing_has_a_label_that_says_what_grade_3_means():
+    assert list(safety.LISTING_LABELS) == list(safety.LISTINGS)
+    assert safety.LISTING_LABELS["serious or grade 3"] == "Serious, or grade 3 or more"
+    assert safety.LISTING_LABELS["all"] == "Any adverse event"

@@ -224,7 +224,8 @@ def test_disposition():
     assert read(table)[2][:2] == ["", LEVEL]
     assert read(table)[2][-1] == "All (n = 18)"
     assert row(table, "Enrolled")[1:] == ["3", "5", "6", "4", "18"]
-    assert row(table, "Completed planned infusions")[1:3] == ["2 (67 %)", "4 (80 %)"]
+    assert row(table, "Received all planned infusions")[1:3] == ["2 (67 %)", "4 (80 %)"]
+    assert row(table, "Received fewer than planned")[1:3] == ["1 (33 %)", "1 (20 %)"]
     assert row(table, "Progressed")[1:] == ["NE"] * 5
     assert row(table, "Alive at data cut-off")[-1] == "1 (6 %)"
     assert row(table, "Lost to follow-up")[1:] == ["0"] * 5
@@ -289,6 +290,7 @@ def test_exposure():
 def test_follow_up():
     table = tables.format_follow_up(frames.make_summary(), frames.make_trial(), endpoint="OS")
     assert read(table)[0] == ["Follow-up for overall survival"]
+    assert ["Group", "Patients", "Events", "Median (95 % CI)", "Longest"] in read(table)
     assert row(table, "A: low dose x 4")[1:] == ["3", "2", "NE (0.9 to NE)", "108.0"]
     assert row(table, "All")[1:] == ["18", "17", "12.6 (0.9 to NE)", "108.0"]
 
@@ -503,6 +505,10 @@ def test_onset():
     table = tables.format_onset(frames.make_onset(), frames.make_trial())
     assert row(table, "Pyrexia")[1:] == ["12", "30", "0.5 (0 to 4)", "1.0 (0 to 3)", "87 %", "0"]
     assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "NE", "1"]
+    notes = " ".join(cell for cells in read(table) for cell in cells)
+    assert "Ended the same or next day" in notes
+    assert "end date minus onset date, 0 on the same day" in notes
+    assert "Dates do not tell hours" in notes
 
 
 def test_listing():
