@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import check_survival
+from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.partial_likelihood import find_separation
 
 DOSE_CODINGS = ("relative", "cumulative", "log2", "order")
@@ -28,7 +29,8 @@ class Design:
     correlation : DataFrame
         Correlation between the covariates over patients.
     variance_inflation : Series
-        How many times larger each coefficient's variance is than with uncorrelated covariates.
+        How many times larger each coefficient's variance is than with uncorrelated covariates; infinite
+        where a covariate follows from the others, NaN where it is constant.
     events_per_covariate : float
     contrasts : DataFrame
         Pairs of design points that differ in one covariate only: ``covariate first second difference``.
@@ -126,12 +128,45 @@ def describe_design(frame, covariates):
         points=points,
         rank=int(np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x]))),
         correlation=_correlate(x),
-        variance_inflation=_inflate_variance(x[usable]),
+        variance_inflation=_inflate_variance(x, unusable),
         events_per_covariate=float(event.sum() / len(usable)) if usable else float("nan"),
         contrasts=_find_contrasts(points, covariates),
         unusable=unusable,
         separation=None if direction is None else pd.Series(direction, usable),
     )
+
+
+def count_events_before_plans_part(trial, endpoint):
+    """Count the events that come before the planned numbers of infusions can make a difference.
+
+    Until the shortest plan has run out and its next infusion would be due, groups of the same dose are
+    treated alike.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint.
+
+    Returns
+    -------
+    dict
+        ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
+        and time are NaN, and no event is early, where the plans do not differ or a schedule is not given.
+    """
+    frame = trial.survival(endpoint)
+    arms = trial.metadata.arms
+    shortest = min(arm.infusions for arm in arms)
+    intervals = [arm.interval_days for arm in arms]
+    parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
+    days = shortest * min(intervals) if parts else float("nan")
+    time = days / DAYS_PER_UNIT[trial.unit]
+    return {
+        "days": days,
+        "time": time,
+        "n_early": int((frame["event"] & (frame["time"] < time)).sum()),
+        "n_events": int(frame["event"].sum()),
+    }
 
 
 def find_unusable(x):
@@ -178,9 +213,11 @@ def _correlate(x):
         return x.corr()
 
 
-def _inflate_variance(x):
-    if x.empty or not len(x.columns):
-        return pd.Series(dtype=float)
+def _inflate_variance(x, unusable):
+    if unusable or not len(x.columns):
+        # A constant has no variance to share; what follows from others cannot be told from them at all.
+        constant = x.nunique() < 2
+        return pd.Series(np.where(constant, np.nan, np.inf if (~constant).sum() > 1 else 1.0), x.columns)
     return pd.Series(np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(x, rowvar=False)))), x.columns)
 
 

@@ -18,7 +18,7 @@ from great_tables import html as finished_html
 
 from nkhcc_helpers.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_number
 
-ILLUSTRATIVE_NOTE = "Illustrative data drawn to match published summaries: not patient data."
+ILLUSTRATIVE_NOTE = "Illustrative data, not patient data."
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}

@@ -130,6 +130,22 @@ def summarize_survival_at(frame, *, at, conf_level=0.95, conf_type="bpcp"):
     return _stack_with_all(frame, estimate)
 
 
+def choose_landmarks(unit):
+    """Choose landmark times: half a year, one year and two years.
+
+    Parameters
+    ----------
+    unit : {"days", "weeks", "months", "years"}
+
+    Returns
+    -------
+    list of float
+        In `unit`; whole numbers but for years.
+    """
+    half_year = {"days": 182, "weeks": 26, "months": 6, "years": 0.5}[unit]
+    return [half_year, 2 * half_year, 4 * half_year]
+
+
 def summarize_rmst(frame, *, tau, conf_level=0.95):
     """Estimate the restricted mean survival time for each group and for everyone.
 

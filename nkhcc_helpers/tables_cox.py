@@ -67,12 +67,18 @@ def format_hazard_ratios(
         },
         row_group="model" if "model" in frame else None,
         notes=[
-            "Hazard of one unit more, or of one group against the first; below 1: events come later.",
-            "NE: not estimable.",
+            "For one unit more of a covariate, or of a group against the first; below 1: events come later.",
+            *(["NE: not estimable."] if frame["hr"].isna().any() else []),
+            *_name_dose_unit(trial),
             *notes,
         ],
         illustrative=trial.is_illustrative,
     )
+
+
+def _name_dose_unit(trial: Trial) -> list[str]:
+    unit = getattr(trial.metadata, "dose_unit", "")
+    return [f"Dose: {unit}."] if unit else []
 
 
 def format_model_comparison(
@@ -186,7 +192,6 @@ def format_design(
     for column in covariates:
         shown[column] = [f"{value:.4g}" for value in frame[column]]
     shown = shown.assign(n=list(frame["n"]), n_events=list(frame["n_events"]))
-    unit = getattr(trial.metadata, "dose_unit", "")
     names = {**list_covariate_labels(trial), **(labels or {})}
     return display_table(
         shown,
@@ -198,6 +203,6 @@ def format_design(
             "n": "Patients",
             "n_events": "Events",
         },
-        notes=[*([f"Dose: {unit}."] if unit else []), *notes],
+        notes=[*_name_dose_unit(trial), *notes],
         illustrative=trial.is_illustrative,
     )

@@ -113,9 +113,14 @@ def format_landmarks(
             "interval": f"{show_interval(conf_level)} (%)",
         },
         row_group="block",
-        notes=["NE: nobody is followed that long, so that nothing can be said.", *notes],
+        notes=[*_explain_ne(frame), *notes],
         illustrative=trial.is_illustrative,
     )
+
+
+def _explain_ne(frame: pd.DataFrame) -> list[str]:
+    missing = frame["survival"].isna().any()
+    return ["NE: nobody is followed that long, so that nothing can be said."] if missing else []
 
 
 def format_curve(

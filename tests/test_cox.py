@@ -1,5 +1,7 @@
 """Cox regression against R, lifelines, brute force and hand-made answers."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from r_values import DATA_SETS, read_data, read_reference
 
 from nkhcc_helpers import cox, design
 from nkhcc_helpers.partial_likelihood import PartialLikelihood, find_separation
+from nkhcc_helpers.trial import load_trial
 
 
 def read_models(name):
@@ -153,12 +156,33 @@ def test_design_names_what_cannot_be_estimated():
         "double": "follows from the covariates before it",
     }
     assert report.separation.to_dict() == {"dose": -1}
+    assert report.variance_inflation["dose"] == report.variance_inflation["double"] == np.inf
+    assert np.isnan(report.variance_inflation["infusions"])
+    assert design.describe_design(frame, ["dose"]).variance_inflation.tolist() == [1]
     with pytest.raises(
         ValueError, match=r"infusions is the same for everyone; double follows .* Drop infusions, double"
     ):
         cox.fit_cox(frame, ["dose", "infusions", "double"])
     with pytest.raises(ValueError, match="no covariate given"):
         cox.fit_cox(frame, [])
+
+
+def test_events_before_the_plans_part():
+    # Four infusions every 14 days: the fifth is due 56 days after the first, 1.84 months.
+    early = design.count_events_before_plans_part(load_trial(), "PFS")
+    assert early["days"] == 56
+    assert early["time"] == pytest.approx(56 / 30.4375)
+    times = load_trial().survival("PFS")
+    assert early["n_early"] == sum(times["time"] * 30.4375 < 55.99)
+    assert early["n_events"] == 17
+
+
+def test_plans_that_do_not_part(plain_trial):
+    arms = [arm.model_copy(update={"infusions": 4}) for arm in plain_trial.metadata.arms]
+    same = dataclasses.replace(plain_trial, metadata=plain_trial.metadata.model_copy(update={"arms": arms}))
+    early = design.count_events_before_plans_part(same, "OS")
+    assert np.isnan(early["days"])
+    assert early["n_early"] == 0
 
 
 def test_no_events_is_not_estimable():

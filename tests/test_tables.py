@@ -214,7 +214,7 @@ def test_table_scrolls_in_its_own_box_and_prints_whole():
 def test_illustrative_is_said_under_the_table():
     frame = frames.make_disposition()
     shown = read(tables.format_disposition(frame, frames.make_trial()))
-    assert shown[-1] == ["Illustrative data drawn to match published summaries: not patient data."]
+    assert shown[-1] == ["Illustrative data, not patient data."]
     real = frames.make_trial(illustrative=False)
     assert "Illustrative" not in tables.format_disposition(frame, real).as_raw_html()
 
