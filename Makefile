@@ -27,8 +27,8 @@ bench: $(READY)
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	@if $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCKED_PYTHON)")'; then \
-	  echo "installing the locked packages"; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  echo "installing the locked packages, a minute or two"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	else \
 	  echo "this Python is not $(LOCKED_PYTHON): installing by the ranges in pyproject.toml"; \
