@@ -1,4 +1,4 @@
-"""How far to trust the usual log-rank test at given group sizes: recalibrated P-values and attained size."""
+"""How far to trust tests and intervals at given sizes: recalibrated P, attained size, attained coverage."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.allocations import TOLERANCE
+from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.limits import CONF_TYPES, calculate_limits
 from nkhcc_helpers.logrank import RiskSets
 from nkhcc_helpers.permutation import DEFAULT_SEED, draw_allocations
 
@@ -110,8 +112,7 @@ def attained_size(
         `sizes`, `censoring` or `alpha` out of range.
     """
     codes = _check_sizes(sizes)
-    if not 0 <= censoring < 1:
-        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+    _check_censoring(censoring)
     alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
     if not ((alpha > 0) & (alpha < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha.tolist()}")
@@ -130,6 +131,84 @@ def attained_size(
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
     table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index)
     return table.reset_index()[["test", "alpha", "rejected", "error"]]
+
+
+def attained_coverage(
+    sizes,
+    *,
+    censoring=(0.0, 0.3),
+    conf_types=CONF_TYPES,
+    survival=(0.8, 0.5, 0.2),
+    conf_level=0.95,
+    n_trials=2_000,
+    seed=DEFAULT_SEED,
+):
+    """How often pointwise limits of a survival curve hold the truth.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of patients, each simulated on its own.
+    censoring : sequence of float, default (0, 0.3)
+        Shares censored on average, at random; times are exponential.
+    conf_types : sequence of str, default all
+        As in `survival.estimate_km`; the same cohorts for each.
+    survival : sequence of float, default (0.8, 0.5, 0.2)
+        The limits are read where true survival is this.
+    conf_level : float, default 0.95
+    n_trials, seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns ``n censoring conf_type survival coverage error``: share of cohorts whose limits hold the
+        truth and its Monte-Carlo standard error. Where there are no limits nothing is excluded.
+
+    Raises
+    ------
+    ValueError
+        `sizes` or `censoring` out of range, or an unknown interval.
+    """
+    rows = []
+    truth = np.atleast_1d(np.asarray(survival, dtype=float))
+    for n in np.atleast_1d(sizes):
+        for share in np.atleast_1d(censoring):
+            _check_censoring(share)
+            rng = np.random.default_rng([seed, int(n), int(1000 * share)])
+            time, event = _draw_cohorts(rng, n_trials, n, share)
+            for conf_type in conf_types:
+                check_choice(conf_type, "conf_type", CONF_TYPES)
+                held = _hold_truth(time, event, truth, conf_level, conf_type).mean(axis=0)
+                error = np.sqrt(held * (1 - held) / n_trials)
+                rows += [
+                    (int(n), float(share), conf_type, *each) for each in zip(truth, held, error, strict=True)
+                ]
+    return pd.DataFrame(rows, columns=["n", "censoring", "conf_type", "survival", "coverage", "error"])
+
+
+def _draw_cohorts(rng, n_cohorts, n, censoring):
+    """Times in order and events of many cohorts, shape (n_cohorts, n)."""
+    time = rng.exponential(size=(n_cohorts, n))
+    limit = rng.exponential((1 - censoring) / censoring, time.shape) if censoring else np.inf
+    seen, event = np.minimum(time, limit), time <= limit
+    order = np.argsort(seen, axis=1)
+    return np.take_along_axis(seen, order, axis=1), np.take_along_axis(event, order, axis=1)
+
+
+def _hold_truth(time, event, truth, conf_level, conf_type):
+    """Whether the limits of each cohort hold each true survival, shape (n_cohorts, n_truths)."""
+    n_cohorts, n = time.shape
+    start = np.zeros((n_cohorts, 1))
+    n_at_risk = np.broadcast_to(np.concatenate([[n], np.arange(n, 0, -1)]), (n_cohorts, n + 1))
+    n_events = np.concatenate([start, event], axis=1)
+    n_censored = np.concatenate([start, ~event], axis=1)
+    lower, upper = calculate_limits(
+        n_at_risk, n_events, n_censored, conf_level=conf_level, conf_type=conf_type
+    )
+    row = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
+    lower = np.nan_to_num(np.take_along_axis(lower, row, axis=1), nan=0.0)
+    upper = np.nan_to_num(np.take_along_axis(upper, row, axis=1), nan=1.0)
+    return (lower <= truth) & (truth <= upper)
 
 
 def _map(function, arguments, jobs):
@@ -184,6 +263,11 @@ def _is_extreme(statistics, alpha):
 def _lay_out_uncensored(sizes):
     codes = _check_sizes(sizes)
     return RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool)), codes
+
+
+def _check_censoring(censoring):
+    if not 0 <= censoring < 1:
+        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
 
 
 def _check_sizes(sizes):

@@ -1,36 +1,58 @@
-"""Confidence limits of a Kaplan-Meier curve."""
+"""Confidence limits of Kaplan-Meier curves, many at once: time runs along the last axis."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import stats
 
+CONF_TYPES = ("bpcp", "log-log", "log", "plain")
 
-def calculate_bpcp_limits(curve, conf_level):
+
+def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level, conf_type):
+    """Calculate pointwise limits.
+
+    Parameters
+    ----------
+    n_at_risk, n_events, n_censored : ndarray, shape (..., n_times)
+        Counts at each distinct time, in order, one curve a row.
+    conf_level : float
+    conf_type : {"bpcp", "log-log", "log", "plain"}
+
+    Returns
+    -------
+    lower, upper : ndarray, shape (..., n_times)
+        Holding from each time up to the next.
+    """
+    n, d = np.asarray(n_at_risk, float), np.asarray(n_events, float)
+    if conf_type == "bpcp":
+        return calculate_bpcp_limits(n, d, np.asarray(n_censored, float), conf_level)
+    return calculate_normal_limits(n, d, conf_level, conf_type)
+
+
+def calculate_bpcp_limits(n, d, c, conf_level):
     """Limits by the beta product confidence procedure, method of moments.
 
     Parameters
     ----------
-    curve : DataFrame
-        Columns ``n_at_risk n_events n_censored``, a row for each distinct time.
+    n, d, c : ndarray of float, shape (..., n_times)
+        At risk, events and censorings at each distinct time.
     conf_level : float
 
     Returns
     -------
-    lower, upper : ndarray, shape (n_times,)
+    lower, upper : ndarray, shape (..., n_times)
         Clopper-Pearson limits where nobody is censored.
 
     References
     ----------
     Fay, Brittain, Proschan (2013) Biostatistics 14:723.
     """
-    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
     tail = (1 - conf_level) / 2
     # Each event time contributes an independent Beta(n - d + 1, d) to the survival after it.
     mean, square = _product_moments(np.where(d > 0, n - d + 1, 1.0), d)
     upper = _beta_quantile(1 - tail, mean, square, degenerate=1.0)
     # The lower limit also allows for an event just after, among those still at risk: Beta(n_after, 1).
-    n_after = n - d - curve["n_censored"].to_numpy(float)
+    n_after = n - d - c
     lower = _beta_quantile(
         tail, mean * n_after / (n_after + 1), square * n_after / (n_after + 2), degenerate=0.0
     )
@@ -38,8 +60,8 @@ def calculate_bpcp_limits(curve, conf_level):
 
 
 def _product_moments(a, b):
-    mean = np.cumprod(a / (a + b))
-    square = np.cumprod(a * (a + 1) / ((a + b) * (a + b + 1)))
+    mean = np.cumprod(a / (a + b), axis=-1)
+    square = np.cumprod(a * (a + 1) / ((a + b) * (a + b + 1)), axis=-1)
     return mean, square
 
 
@@ -52,31 +74,30 @@ def _beta_quantile(probability, mean, square, *, degenerate):
     return np.where((variance > 0) & (mean > 0), quantile, degenerate)
 
 
-def calculate_normal_limits(curve, conf_level, conf_type):
+def calculate_normal_limits(n, d, conf_level, conf_type):
     """Limits by Greenwood's variance and the normal distribution, as R's ``survfit``.
 
     Parameters
     ----------
-    curve : DataFrame
-        Columns ``n_at_risk n_events survival``, a row for each distinct time.
+    n, d : ndarray of float, shape (..., n_times)
+        At risk and events at each distinct time.
     conf_level : float
     conf_type : {"log-log", "log", "plain"}
         The scale on which survival is taken to be normal.
 
     Returns
     -------
-    lower, upper : ndarray, shape (n_times,)
+    lower, upper : ndarray, shape (..., n_times)
         NaN where survival is 0, 1 before the first event.
 
     References
     ----------
     Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
     """
-    n, d = curve["n_at_risk"].to_numpy(float), curve["n_events"].to_numpy(float)
-    survival = curve["survival"].to_numpy(float)
+    survival = np.cumprod(1 - d / n, axis=-1)
     z = stats.norm.ppf((1 + conf_level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = z * np.sqrt(np.cumsum(d / (n * (n - d))))
+        half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))
         if conf_type == "plain":
             lower, upper = survival * (1 - half), survival * (1 + half)
         elif conf_type == "log":

@@ -20,12 +20,11 @@ from nkhcc_helpers.checks import (
     check_survival,
     check_vector,
 )
-from nkhcc_helpers.limits import calculate_bpcp_limits, calculate_normal_limits
+from nkhcc_helpers.limits import CONF_TYPES, calculate_limits
 
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
 
-CONF_TYPES = ("bpcp", "log-log", "log", "plain")
 CONVENTIONS = ("midpoint", "first")
 
 
@@ -103,10 +102,8 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     check_conf_level(conf_level)
     curve = _count_by_time(time, event)
     curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
-    if conf_type == "bpcp":
-        limits = calculate_bpcp_limits(curve, conf_level)
-    else:
-        limits = calculate_normal_limits(curve, conf_level, conf_type)
+    counts = (curve[name].to_numpy() for name in ("n_at_risk", "n_events", "n_censored"))
+    limits = calculate_limits(*counts, conf_level=conf_level, conf_type=conf_type)
     curve["ci_lower"], curve["ci_upper"] = limits
     return curve
 

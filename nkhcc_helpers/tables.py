@@ -47,6 +47,7 @@ from nkhcc_helpers.tables_survival import (
 )
 from nkhcc_helpers.tables_tests import (
     format_attained,
+    format_coverage,
     format_pairs,
     format_recalibrated,
     format_rmst,
@@ -61,6 +62,7 @@ __all__ = [
     "format_baseline",
     "format_comparison",
     "format_count",
+    "format_coverage",
     "format_curve",
     "format_design",
     "format_disposition",

@@ -194,6 +194,41 @@ def format_attained(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] =
     )
 
 
+def format_coverage(
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
+) -> GT:
+    """How often the limits of a curve hold the truth, the worst of the places looked at.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `calibration.attained_coverage` returns it.
+    trial, notes
+        As in :func:`format_tests`.
+    conf_level : float
+        Nominal level.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    worst = frame.pivot_table(
+        index=["n", "censoring"], columns="conf_type", values="coverage", aggfunc="min", sort=False
+    )
+    shown = pd.DataFrame({"n": [f"{n}, {format_percent(100 * share)} censored" for n, share in worst.index]})
+    for conf_type in worst:
+        shown[conf_type] = [f"{100 * value:.1f}" for value in worst[conf_type]]
+    places = ", ".join(format_percent(100 * share) for share in dict.fromkeys(frame["survival"]))
+    return display_table(
+        shown,
+        title="How far to trust each interval of a survival curve",
+        subtitle=f"Percent of simulated groups whose {show_interval(conf_level)} holds the truth",
+        labels={"n": "Patients", **{conf_type: conf_type for conf_type in worst}},
+        notes=[f"The lowest of three: where true survival is {places}.", *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
 def format_rmst(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
 ) -> GT:

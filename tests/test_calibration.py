@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from nkhcc_helpers.calibration import attained_size, recalibrate_p
+from nkhcc_helpers import survival
+from nkhcc_helpers.calibration import (
+    _draw_cohorts,
+    _hold_truth,
+    attained_coverage,
+    attained_size,
+    recalibrate_p,
+)
 
 SIZES = (3, 5, 6, 4)
 # How many of 514,594,080 allocations of uncensored, untied patients reach the statistic of each P.
@@ -59,3 +66,39 @@ def test_bad_p(p):
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=f"{message} must"):
         attained_size(SIZES, **options)
+
+
+@pytest.fixture(scope="module")
+def coverage():
+    return attained_coverage((3, 4, 5, 6, 18))
+
+
+def test_bpcp_keeps_its_level_everywhere(coverage):
+    bpcp = coverage[coverage["conf_type"] == "bpcp"]
+    assert len(bpcp) == 5 * 2 * 3
+    assert (bpcp["coverage"] >= 0.95 - 4 * np.sqrt(0.95 * 0.05 / 2_000)).all()
+
+
+@pytest.mark.parametrize("conf_type", ["log-log", "log", "plain"])
+def test_other_limits_do_not_keep_theirs(coverage, conf_type):
+    other = coverage[coverage["conf_type"] == conf_type]
+    assert (other["coverage"] < 0.93).any()
+
+
+@pytest.mark.parametrize("conf_type", survival.CONF_TYPES)
+def test_many_cohorts_at_once_equal_one_by_one(conf_type):
+    time, event = _draw_cohorts(np.random.default_rng(2), 30, 7, 0.3)
+    truth = np.array([0.8, 0.5, 0.2])
+    together = _hold_truth(time, event, truth, 0.9, conf_type)
+    for i in range(len(time)):
+        curve = survival.estimate_km(time[i], event[i], conf_level=0.9, conf_type=conf_type)
+        rows = curve.iloc[curve["time"].searchsorted(-np.log(truth), side="right") - 1]
+        held = (rows["ci_lower"].fillna(0) <= truth) & (truth <= rows["ci_upper"].fillna(1))
+        assert held.tolist() == together[i].tolist()
+
+
+def test_bad_coverage_options():
+    with pytest.raises(ValueError, match="censoring must be at least 0"):
+        attained_coverage([3], censoring=[1.5], n_trials=2)
+    with pytest.raises(ValueError, match="conf_type must be one of bpcp"):
+        attained_coverage([3], conf_types=["wald"], n_trials=2)

@@ -1,7 +1,5 @@
 """Kaplan-Meier, medians, landmark rates and follow-up against R and against hand-made answers."""
 
-import functools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -266,37 +264,3 @@ def test_bad_options(options, message):
         survival.estimate_median([1, 2], [1, 1], convention="last")
     with pytest.raises(ValueError, match="at must be at least 0; position 1"):
         survival.estimate_survival_at([1, 2], [1, 1], at=[1, -1])
-
-
-def simulate_coverage(n, censoring, conf_type, n_trials=2_000):
-    """How often pointwise limits hold the truth at the times where it is 0.8, 0.5 and 0.2."""
-    rng = np.random.default_rng([n, int(100 * censoring)])
-    truth = np.array([0.8, 0.5, 0.2])
-    covered = np.zeros(3)
-    for _ in range(n_trials):
-        time = rng.exponential(size=n)
-        limit = rng.exponential((1 - censoring) / censoring, n) if censoring else np.full(n, np.inf)
-        seen, event = np.minimum(time, limit), time <= limit
-        lower, upper = list_limits(tuple(event[np.argsort(seen)].tolist()), conf_type)
-        row = np.searchsorted(np.sort(seen), -np.log(truth), side="right")
-        covered += (lower[row] <= truth) & (truth <= upper[row])
-    return covered / n_trials
-
-
-@functools.cache
-def list_limits(events, conf_type):
-    """Limits depend on the order of events and censorings alone; where there are none nothing is excluded."""
-    curve = survival.estimate_km(np.arange(1, len(events) + 1), events, conf_type=conf_type)
-    return curve["ci_lower"].fillna(0).to_numpy(), curve["ci_upper"].fillna(1).to_numpy()
-
-
-@pytest.mark.parametrize("n", [3, 4, 5, 6, 18])
-@pytest.mark.parametrize("censoring", [0.0, 0.3])
-def test_bpcp_keeps_its_level(n, censoring):
-    noise = 4 * np.sqrt(0.95 * 0.05 / 2_000)
-    assert (simulate_coverage(n, censoring, "bpcp") >= 0.95 - noise).all()
-
-
-@pytest.mark.parametrize("conf_type", ["log-log", "log", "plain"])
-def test_other_limits_do_not(conf_type):
-    assert simulate_coverage(5, 0.3, conf_type).min() < 0.93

@@ -705,3 +705,19 @@ def test_restricted_means():
     assert "up to 3.745 months" in str(read(table))
     assert row(table, "A: low dose x 4")[1:] == ["3", "2.08", "NE", "NE"]
     assert row(table, "All")[1:] == ["18", "3.04", "0.24", "2.58 to 3.51"]
+
+
+def test_coverage_shows_the_worst_place():
+    frame = pd.DataFrame(
+        {
+            "n": [3] * 4,
+            "censoring": [0.3] * 4,
+            "conf_type": ["bpcp", "bpcp", "log", "log"],
+            "survival": [0.8, 0.5] * 2,
+            "coverage": [0.99, 0.987, 0.9, 0.452],
+            "error": [0.01] * 4,
+        }
+    )
+    table = tables.format_coverage(frame, frames.make_trial())
+    assert row(table, "3, 30 % censored") == ["3, 30 % censored", "98.7", "45.2"]
+    assert "80 %, 50 %" in str(read(table))
