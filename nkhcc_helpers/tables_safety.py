@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 GRADE_LABELS = {"any": "Any", "3+": "Grade 3+", "missing": "Grade missing"}
 ANY_BLOCK = "All events"
 ONSET_NOTES = (
-    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where both "
-    "days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
-    "Ended the same or next day: percent of the events with a known onset; without an end date, an event counts "
-    "as not having ended then. Not resolved: events.",
+    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
+    "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
+    "Ended the same or next day: percent of the events with a known onset; without an end date, an event "
+    "counts as not having ended then. Not resolved: events.",
 )
 
 

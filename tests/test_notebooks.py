@@ -246,6 +246,16 @@ def test_every_notebook_runs_with_its_parameters_changed(name, variant, trial_fo
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_value_of_a_page_has_a_name_of_its_own(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    execute_here(PATHS[name], out_dir=str(tmp_path))
+    values = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))["values"]
+    assert [key for key in values if re.sub(r"_\d+$", "", key) in set(values) - {key}] == []
+    by_group = [value for value in values.values() if isinstance(value, dict)]
+    assert all(set(value) <= {*load_trial().groups, "All"} for value in by_group)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path):
     command = [sys.executable, "-m", "papermill", str(PATHS[name]), "out.ipynb", "-p", "out_dir", "made"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
