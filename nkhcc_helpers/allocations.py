@@ -11,6 +11,7 @@ from math import factorial, prod
 
 import numpy as np
 
+from nkhcc_helpers.checks import check_groups, check_positions, check_vector
 from nkhcc_helpers.group_split import count_reaching, count_values
 from nkhcc_helpers.halves import count_beyond, count_inside, count_ways
 
@@ -98,8 +99,8 @@ def exact_p(scores, group, *, trend=None):
     ----------
     scores : array_like, shape (n_subjects,)
         One score a subject, as of `logrank.logrank_scores`.
-    group : array_like of int, shape (n_subjects,)
-        Group of each subject, counted from 0; every group must have a subject.
+    group : array_like or categorical Series, shape (n_subjects,)
+        Group of each subject; groups without subjects are left out.
     trend : sequence of float, shape (n_groups,), optional
         Scores of the groups, for the ordered alternative; two-sided.
 
@@ -110,7 +111,7 @@ def exact_p(scores, group, *, trend=None):
     Raises
     ------
     ValueError
-        Lengths differ, a score is not finite, or a group has nobody.
+        Lengths differ, a score is not finite, a group is missing, or there are fewer than two groups.
     TooManyAllocationsError
         The count would need more memory than is sensible; use `p_permutation` of `compare_survival`.
 
@@ -165,17 +166,12 @@ def _choose_count(scores, sizes, trend, n_allocations):
 
 
 def _check_exact(scores, group, trend):
-    scores, group = np.asarray(scores, float), np.asarray(group)
-    if scores.shape != group.shape or scores.ndim != 1 or not len(scores):
-        raise ValueError(f"scores and group must be equally long; they have {scores.shape} and {group.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"scores must be finite; position {np.flatnonzero(~np.isfinite(scores))[0]} is not")
-    sizes = np.bincount(group)
-    if len(sizes) < 2 or (sizes == 0).any():
-        raise ValueError(f"every group needs a subject, and there must be two; sizes are {sizes.tolist()}")
+    scores = check_vector(scores, "scores")
+    check_positions(~np.isfinite(scores), "scores", "must be finite numbers", scores)
+    groups, codes = check_groups(group, len(scores))
     if trend is None:
-        return scores, group, None
-    trend = np.asarray(trend, float)
-    if trend.shape != sizes.shape or not np.isfinite(trend).all():
-        raise ValueError(f"trend needs a finite score for each of {len(sizes)} groups")
-    return scores, group, trend
+        return scores, codes, None
+    trend = check_vector(trend, "trend")
+    if len(trend) != len(groups) or not np.isfinite(trend).all():
+        raise ValueError(f"trend needs a finite score for each of {len(groups)} groups")
+    return scores, codes, trend

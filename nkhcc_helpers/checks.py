@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 
 def check_survival(time, event):
@@ -70,3 +71,40 @@ def check_positions(bad, name, rule, values):
         first = positions[0]
         more = f" (and {len(positions) - 1} more)" if len(positions) > 1 else ""
         raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
+
+
+def check_groups(group, n):
+    """Turn groups into numbers.
+
+    Parameters
+    ----------
+    group : array_like or categorical Series, shape (n,)
+        Group of each subject; groups without subjects are left out.
+    n : int
+        How many subjects there are.
+
+    Returns
+    -------
+    groups : list
+        The groups in order: of the categories, or sorted.
+    codes : ndarray of int, shape (n,)
+        Place of each subject's group in `groups`.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a group is missing, or there are fewer than two groups.
+    """
+    group = pd.Series(group).reset_index(drop=True)
+    if len(group) != n:
+        raise ValueError(f"group has {len(group)} values for {n} subjects; they must match one to one")
+    missing = np.flatnonzero(group.isna())
+    if len(missing):
+        raise ValueError(f"group is missing at position {missing[0]}")
+    if not isinstance(group.dtype, pd.CategoricalDtype):
+        group = group.astype("category")
+    group = group.cat.remove_unused_categories()
+    groups = list(group.cat.categories)
+    if len(groups) < 2:
+        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
+    return groups, group.cat.codes.to_numpy()

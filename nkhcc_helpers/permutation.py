@@ -17,6 +17,7 @@ from nkhcc_helpers.allocations import (
     count_allocations,
     exact_p,
 )
+from nkhcc_helpers.checks import check_groups
 from nkhcc_helpers.logrank import RiskSets, logrank_scores
 
 __all__ = [
@@ -143,7 +144,7 @@ def compare_survival(
     Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
     risk = RiskSets.of(time, event, weights)
-    groups, codes = _check_groups(group, len(risk.event))
+    groups, codes = check_groups(group, len(risk.event))
     group_scores = _check_scores(scores, len(groups)) if trend else None
     df = 1 if trend else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
@@ -197,7 +198,7 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     Holm (1979) Scand J Stat.
     """
     risk = RiskSets.of(time, event, weights)
-    groups, codes = _check_groups(group, len(risk.event))
+    groups, codes = check_groups(group, len(risk.event))
     names = [str(each) for each in groups]
     pairs = list(combinations(names, 2)) if pairs is None else [tuple(map(str, pair)) for pair in pairs]
     unknown = sorted({name for pair in pairs for name in pair} - set(names))
@@ -241,7 +242,7 @@ def draw_null(
         As `compare_survival`.
     """
     risk = RiskSets.of(time, event, weights)
-    groups, codes = _check_groups(group, len(risk.event))
+    groups, codes = check_groups(group, len(risk.event))
     group_scores = _check_scores(scores, len(groups)) if trend else None
     blocks = draw_allocations(codes, n_draws, seed)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
@@ -352,19 +353,3 @@ def _check_scores(scores, n_groups):
     if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
         raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
     return scores
-
-
-def _check_groups(group, n):
-    group = pd.Series(group).reset_index(drop=True)
-    if len(group) != n:
-        raise ValueError(f"group has {len(group)} values and time has {n}; they must match one to one")
-    missing = np.flatnonzero(group.isna())
-    if len(missing):
-        raise ValueError(f"group is missing at position {missing[0]}")
-    if not isinstance(group.dtype, pd.CategoricalDtype):
-        group = group.astype("category")
-    group = group.cat.remove_unused_categories()
-    groups = list(group.cat.categories)
-    if len(groups) < 2:
-        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
-    return groups, group.cat.codes.to_numpy()

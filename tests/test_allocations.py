@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +113,13 @@ def test_equal_scores_merge_before_they_multiply():
     assert got.p_value == pytest.approx(table[distance >= abs(3 - 5.75) - 1e-9].sum())
 
 
+def test_groups_may_have_any_names():
+    scores = [0.3, -1.2, 0.4, 0.5, -0.1, 0.1]
+    numbered = exact_p(scores, [1, 0, 1, 2, 0, 2], trend=[1, 2, 3])
+    named = pd.Categorical(["mid", "low", "mid", "top", "low", "top"], ["low", "mid", "none", "top"])
+    assert exact_p(scores, named, trend=[1, 2, 3]) == numbered
+
+
 def test_all_scores_equal_has_p_one():
     got = exact_p(np.ones(6), [0, 0, 1, 1, 2, 2])
     assert got.p_value == 1
@@ -131,9 +139,10 @@ def test_too_many_allocations_say_what_to_do_instead():
 @pytest.mark.parametrize(
     ("scores", "group", "trend", "message"),
     [
-        ([1, 2], [0, 1, 1], None, "equally long"),
-        ([1, np.nan], [0, 1], None, "scores must be finite; position 1 is not"),
-        ([1, 2, 3], [0, 2, 2], None, "every group needs a subject"),
+        ([1, 2], [0, 1, 1], None, "group has 3 values for 2 subjects"),
+        ([1, np.nan], [0, 1], None, "scores must be finite numbers; position 1 is nan"),
+        ([1, 2, 3], [2, 2, 2], None, "group holds only"),
+        ([1, 2, 3], ["a", None, "b"], None, "group is missing at position 1"),
         ([1, 2], [0, 1], [1], "trend needs a finite score for each of 2 groups"),
     ],
 )

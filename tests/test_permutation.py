@@ -66,7 +66,7 @@ def test_group_order_and_empty_groups():
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        (["a", "b"], "group has 2 values and time has 3"),
+        (["a", "b"], "group has 2 values for 3 subjects"),
         (["a", None, "b"], "group is missing at position 1"),
         (["a", "a", "a"], "group holds only 'a'"),
     ],

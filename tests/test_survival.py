@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import KaplanMeierFitter
 from r_values import DATA_SETS, read_data, read_reference
 from scipy import stats
 
@@ -138,6 +139,23 @@ def test_median_survives_floating_point():
     for n in range(2, 200, 2):
         got = survival.estimate_median(np.arange(1, n + 1), np.ones(n, bool))
         assert got.estimate == n / 2 + 0.5
+
+
+def test_lifelines_median_beside_ours():
+    # R and SAS print the midpoint; lifelines one of the middle times, as floating-point rounding has it.
+    for n, theirs, ours in ((4, 2, 2.5), (6, 4, 3.5)):
+        times, event = np.arange(1, n + 1), np.ones(n, bool)
+        assert KaplanMeierFitter().fit(times, event).median_survival_time_ == theirs
+        assert survival.estimate_median(times, event).estimate == ours
+
+
+def test_lifelines_curve_is_ours():
+    data = read_data("larynx")
+    fitted = KaplanMeierFitter().fit(data["time"], data["event"])
+    curve = survival.estimate_km(data["time"], data["event"], conf_type="log-log")
+    assert fitted.survival_function_.iloc[:, 0].tolist() == pytest.approx(curve["survival"].tolist())
+    limits = fitted.confidence_interval_.to_numpy()[1:]
+    assert limits == pytest.approx(curve[["ci_lower", "ci_upper"]].to_numpy()[1:], nan_ok=True, abs=1e-9)
 
 
 def test_median_without_events_is_not_estimable():
