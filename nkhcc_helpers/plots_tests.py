@@ -87,7 +87,7 @@ def _draw_tail(ax: Axes, null: np.ndarray, observed: float, last: float, df: int
     ax.step(reached[shown], share[shown], where="pre", color=NULL_COLOUR, linewidth=2.2)
     grid = np.linspace(0, last, 400)
     ax.plot(grid, stats.chi2.sf(grid, df), color=INK, linewidth=1.6, linestyle="--")
-    lowest = max(min(stats.chi2.sf(observed, df) / 5, 0.01), 1e-8)
+    lowest = max(min(stats.chi2.sf(observed, df) / 5, 5 / len(null), 0.01), 1e-8)
     ax.set_yscale("log")
     ax.set_ylim(lowest, 1.3)
     ax.set_ylabel("Share at least as large (P)")
