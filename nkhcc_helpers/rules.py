@@ -10,9 +10,6 @@ from nkhcc_helpers.metadata import TrialMetadata
 from nkhcc_helpers.problems import Problem
 from nkhcc_helpers.reading import RawTable
 
-_CENSORED_WORDS = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|\bno\b|\bnot\b|none"
-_EVENT_WORDS = r"death|died|dead|progress|relapse|recur|event"
-
 
 def list_enrolment_dates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
     """Return the date each subject enrolled, by USUBJID.
@@ -22,7 +19,7 @@ def list_enrolment_dates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
     adsl = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID")
     dates = pd.Series(pd.NaT, index=adsl.index, dtype="datetime64[ns]")
     adtte = tables.get("ADTTE", pd.DataFrame())
-    for source in (_column(adsl, "ENRLDT"), _earliest(adtte, "STARTDT"), _column(adsl, "TRTSDT")):
+    for source in (find_column(adsl, "ENRLDT"), _earliest(adtte, "STARTDT"), find_column(adsl, "TRTSDT")):
         dates = dates.fillna(source.reindex(dates.index))
     return dates
 
@@ -33,9 +30,9 @@ def list_death_dates(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata
     DTHDT of ADSL where there; else ADT of the overall-survival event.
     """
     adsl = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID")
-    dates = _column(adsl, "DTHDT")
+    dates = find_column(adsl, "DTHDT")
     adtte = tables.get("ADTTE")
-    code = _code_of(metadata, "overall_survival")
+    code = find_endpoint(metadata, "overall_survival")
     if code is None or adtte is None or not {"USUBJID", "PARAMCD", "event"} <= set(adtte.columns):
         return dates
     died = adtte[(adtte["PARAMCD"] == code) & adtte["event"]]
@@ -71,63 +68,52 @@ def check_rules(
     return problems
 
 
-def list_inversions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> list[str]:
-    """Say for which endpoints CNSR looks inverted: everything that tells contradicts it.
-
-    Parameters
-    ----------
-    tables : mapping of str to pandas.DataFrame
-        Parsed tables without problems.
-    metadata : TrialMetadata
-        Endpoints and their roles.
-    """
-    said = []
-    for endpoint in metadata.endpoints:
-        rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == endpoint.code]
-        told = _told_events(rows)
-        if endpoint.role == "overall_survival":
-            deaths = rows["USUBJID"].map(_column(tables["ADSL"].set_index("USUBJID"), "DTHDT"))
-            died = deaths.notna() & ~(deaths > _column(rows, "ADT"))
-            told = told.mask(died, True)
-        known = told.notna()
-        if known.any() and (told[known].astype(bool) != rows["event"][known]).all():
-            said.append(
-                f"ADTTE: CNSR of {endpoint.code} looks inverted: all {known.sum()} rows that say whether the "
-                "event happened (DTHDT, EVNTDESC, CNSDTDSC) contradict it; 0 must mean event"
-            )
-    return said
-
-
-def _told_events(rows: pd.DataFrame) -> pd.Series:
-    """Return whether each row's descriptions tell of an event; missing where they do not tell."""
-    described = rows.get("EVNTDESC", pd.Series("", index=rows.index)).fillna("").astype(str)
-    reason = rows.get("CNSDTDSC", pd.Series("", index=rows.index)).fillna("").astype(str)
-    no_event = described.str.contains(_CENSORED_WORDS, case=False) | (reason != "")
-    event = described.str.contains(_EVENT_WORDS, case=False) & ~no_event
-    return pd.Series(pd.NA, index=rows.index, dtype="boolean").mask(no_event, False).mask(event, True)
-
-
-def _code_of(metadata: TrialMetadata | None, role: str) -> str | None:
+def find_endpoint(metadata: TrialMetadata | None, role: str) -> str | None:
+    """Return the code of the endpoint with a role; None without one."""
     endpoints = metadata.endpoints if metadata is not None else []
     return next((endpoint.code for endpoint in endpoints if endpoint.role == role), None)
 
 
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    return frame[name] if name in frame else pd.Series(pd.NaT, index=frame.index, dtype="datetime64[ns]")
+def find_column(frame: pd.DataFrame, name: str, dtype: str = "datetime64[ns]") -> pd.Series:
+    """Return a column, all missing when the frame does not have it."""
+    return frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=dtype)
+
+
+def format_dates(dates: pd.Series) -> pd.Series:
+    """Return dates as YYYY-MM-DD, missing where there is none."""
+    return pd.to_datetime(dates).dt.strftime("%Y-%m-%d")
+
+
+def report_rows(
+    table: str, raw: RawTable, column: str, at: pd.Series, rules: str | pd.Series
+) -> list[Problem]:
+    """Return one problem per row of a column where `at` is true.
+
+    Parameters
+    ----------
+    table : str
+        Name of the table in problems.
+    raw : RawTable
+        The table as text.
+    column : str
+        The column to blame.
+    at : pandas.Series of bool
+        Index the line number; missing is false.
+    rules : str or pandas.Series of str
+        What is wrong, for all rows or by line number.
+    """
+    rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
+    if rows.empty:
+        return []
+    cells = raw.frame[column]
+    said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
+    return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def _earliest(frame: pd.DataFrame, name: str) -> pd.Series:
     if not {"USUBJID", name} <= set(frame.columns):
         return pd.Series(dtype="datetime64[ns]")
     return frame.groupby("USUBJID")[name].min()
-
-
-def _report(table: str, raw: RawTable, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
-    """Return one problem per row where `at` is true."""
-    rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-    cells = raw.frame[column]
-    said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-    return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def _check_rows(tables: Mapping[str, pd.DataFrame]) -> list[Problem]:
@@ -151,7 +137,7 @@ def _check_repeated(table: str, frame: pd.DataFrame, raw: RawTable) -> list[Prob
     lines = pd.Series(raw.frame.index, index=raw.frame.index)
     first = lines.groupby([raw.frame[name] for name in by], sort=False).transform("min")
     column = "PARAMCD" if table == "ADTTE" else "USUBJID"
-    return _report(table, raw, column, repeated, first.map(lambda row: f"{rule} {row}"))
+    return report_rows(table, raw, column, repeated, first.map(lambda row: f"{rule} {row}"))
 
 
 def _check_date_order(table: str, frame: pd.DataFrame, raw: RawTable) -> list[Problem]:
@@ -159,7 +145,7 @@ def _check_date_order(table: str, frame: pd.DataFrame, raw: RawTable) -> list[Pr
     for start, end in [("TRTSDT", "TRTEDT"), ("ASTDT", "AENDT"), ("STARTDT", "ADT")]:
         if {start, end} <= set(frame.columns):
             rule = raw.frame[start].map(lambda date, start=start: f"must not be before {start}, {date}")
-            problems += _report(table, raw, end, frame[end] < frame[start], rule)
+            problems += report_rows(table, raw, end, frame[end] < frame[start], rule)
     return problems
 
 
@@ -171,7 +157,7 @@ def _check_known_subjects(tables: Mapping[str, pd.DataFrame], raw: Mapping[str, 
             continue
         subjects = frame["USUBJID"]
         strange = subjects.notna() & ~subjects.isin(known | raw["ADSL"].set_aside)
-        problems += _report(table, raw[table], "USUBJID", strange, "subject is not in ADSL")
+        problems += report_rows(table, raw[table], "USUBJID", strange, "subject is not in ADSL")
     return problems
 
 
@@ -186,6 +172,10 @@ def _check_against_enrolment(
     problems += _check_bound(tables, raw, "ADEX", "ASTDT", enrolled, "before enrolment")
     for table in ("ADEX", "ADAE"):
         problems += _check_bound(tables, raw, table, "ASTDT", died, "after the subject's death")
+    if metadata is not None and metadata.data_cut_off is not None:
+        cut_off = pd.Series(pd.Timestamp(metadata.data_cut_off), index=enrolled.index)
+        for table, column in [("ADTTE", "ADT"), ("ADEX", "ASTDT"), ("ADAE", "ASTDT")]:
+            problems += _check_bound(tables, raw, table, column, cut_off, "after the data cut-off")
     return problems
 
 
@@ -203,8 +193,8 @@ def _check_bound(
     bound = pd.to_datetime(frame["USUBJID"].map(bounds))
     dates = frame[column]
     beyond = dates < bound if said.startswith("before") else dates > bound
-    rules = bound.dt.strftime("%Y-%m-%d").map(lambda date: f"must not be {said}, {date}")
-    return _report(table, raw[table], column, beyond, rules)
+    rules = f"must not be {said}, " + format_dates(bound)
+    return report_rows(table, raw[table], column, beyond, rules)
 
 
 def _check_arms(adsl: pd.DataFrame, raw: RawTable, metadata: TrialMetadata) -> list[Problem]:
@@ -229,7 +219,7 @@ def _check_endpoints(
         followed = set(adtte.loc[adtte["PARAMCD"] == endpoint.code, "USUBJID"]) | raw["ADTTE"].set_aside
         absent = subjects.notna() & ~subjects.isin(followed) & ~subjects.duplicated()
         rule = f"subject has no row in ADTTE with PARAMCD {endpoint.code}"
-        problems += _report("ADSL", raw["ADSL"], "USUBJID", absent, rule)
+        problems += report_rows("ADSL", raw["ADSL"], "USUBJID", absent, rule)
     return problems
 
 
@@ -237,7 +227,10 @@ def _check_progression_before_death(
     tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
 ) -> list[Problem]:
     adtte = tables.get("ADTTE", pd.DataFrame())
-    pfs, os = _code_of(metadata, "progression_free_survival"), _code_of(metadata, "overall_survival")
+    pfs, os = (
+        find_endpoint(metadata, "progression_free_survival"),
+        find_endpoint(metadata, "overall_survival"),
+    )
     if pfs is None or os is None or not {"USUBJID", "PARAMCD", "AVAL"} <= set(adtte.columns):
         return []
     overall = adtte[adtte["PARAMCD"] == os].drop_duplicates("USUBJID").set_index("USUBJID")["AVAL"]
@@ -245,4 +238,4 @@ def _check_progression_before_death(
     # Both are rounded alike in the file, so only binary rounding is allowed for.
     longer = (adtte["PARAMCD"] == pfs) & (adtte["AVAL"] > bound * (1 + 1e-9))
     rules = bound.map(lambda time: f"{pfs} must not be longer than the subject's {os}, {time}")
-    return _report("ADTTE", raw["ADTTE"], "AVAL", longer, rules)
+    return report_rows("ADTTE", raw["ADTTE"], "AVAL", longer, rules)

@@ -54,11 +54,14 @@ UNIT_SPELLINGS = {
 }
 """Spellings of each time unit in AVALU."""
 
+_OLDEST = 120
+
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
 
 # R writes NA and SAS a full stop; as text they may be meant, as numbers and dates they cannot be.
-_BLANK = ("", "NA", ".")
+BLANK = ("", "NA", ".")
+"""Cells that stand for a missing number or date."""
 
 
 def parse_numbers(cells: pd.Series) -> pd.Series:
@@ -86,7 +89,7 @@ _PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
 
 
 def _is_given(cells: pd.Series) -> pd.Series:
-    return ~cells.isin(_BLANK)
+    return ~cells.isin(BLANK)
 
 
 def _column(kind: str, checks: list[pa.Check], *, required: bool, needed: bool) -> pa.Column:
@@ -149,6 +152,7 @@ def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
     for name, value, called in [
         ("STUDYID", [metadata.study_id], f"is not the study of trial.yaml ({metadata.study_id})"),
         ("TRT01P", [arm.code for arm in metadata.arms], "is not an arm of trial.yaml"),
+        ("TRT01A", [arm.code for arm in metadata.arms], "is not an arm of trial.yaml"),
     ]:
         rule = called if name == "STUDYID" else f"{called} ({', '.join(value)})"
         columns[name].checks += _word(value, rule, fold=False).checks
@@ -158,9 +162,22 @@ def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
             columns[baseline.column] = _word(baseline.levels, rule, required=True, fold=False)
         elif baseline.kind == "categorical":
             columns[baseline.column] = _text(required=True)
+        elif baseline.column == "AGE":
+            columns["AGE"] = _number(minimum=0, required=True)
+            columns["AGE"].checks += _list_age_checks(baseline.unit)
         else:
-            columns[baseline.column] = _number(minimum=0 if baseline.column == "AGE" else None, required=True)
+            columns[baseline.column] = _number(required=True)
     return columns
+
+
+def _list_age_checks(unit: str) -> list[pa.Check]:
+    if unit and not unit.casefold().startswith("y"):
+        return []
+
+    def is_possible(cells: pd.Series) -> pd.Series:
+        return ~(parse_numbers(cells) > _OLDEST)
+
+    return [pa.Check(is_possible, error=f"must be an age in years, {_OLDEST} at most")]
 
 
 def _adtte(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
@@ -195,7 +212,7 @@ def _adex(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
 
 def _adae(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
     grade = _word(
-        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *_BLANK], "must be a grade, a whole number from 1 to 5"
+        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *BLANK], "must be a grade, a whole number from 1 to 5"
     )
     return {
         "USUBJID": _text(required=True, needed=True),

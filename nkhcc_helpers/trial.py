@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from nkhcc_helpers.claims import Published, read_published
+from nkhcc_helpers.contradictions import check_contradictions
+from nkhcc_helpers.doubts import list_doubts
 from nkhcc_helpers.frames import list_events, list_infusions, list_subjects, list_times
 from nkhcc_helpers.metadata import TrialMetadata, read_metadata
 from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning, format_printable
 from nkhcc_helpers.reading import RawTable, find_file, list_folder, read_csv
-from nkhcc_helpers.rules import check_rules, list_inversions
+from nkhcc_helpers.rules import check_rules
 from nkhcc_helpers.schema import TABLES, check_table
 
 
@@ -160,10 +162,10 @@ def load_trial(source: str | Path = "") -> Trial:
     published = _read_published(files, metadata, problems)
     raw, said = _read_tables(files, metadata, problems)
     tables = {table: check_table(raw[table], table, metadata, problems) for table in raw}
-    problems += check_rules(tables, raw, metadata)
+    problems += check_rules(tables, raw, metadata) + check_contradictions(tables, raw, metadata)
     if problems or metadata is None:
         raise TrialDataError(_in_order(problems))
-    said += list_inversions(tables, metadata)
+    said += list_doubts(tables, raw, metadata)
     for line in said:
         warnings.warn(line, TrialDataWarning, stacklevel=2)
     subjects = list_subjects(tables, metadata)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADSL, ADTTE, METADATA, load_hand_made
+from hand_made import ADEX, ADSL, ADTTE, METADATA, load_hand_made
 
 from nkhcc_helpers import cohort, populations
 
@@ -50,7 +50,9 @@ def test_contact_date_comes_from_adt_when_there(tmp_path):
     adtte = ADTTE.replace("STARTDT\n", "STARTDT,ADT\n").replace("2020-04-01\n", "2020-04-01,\n")
     adtte = adtte.replace("-01-01\n", "-01-01,\n").replace("-02-01\n", "-02-01,\n")
     adtte = adtte.replace("-03-01\n", "-03-01,2020-12-01\n")
-    counts = cohort.count_disposition(load_hand_made(tmp_path, adtte=adtte))
+    # A time that its own two dates contradict is refused, so s3's start stands in ADSL alone.
+    adtte, adsl = adtte.replace(",2020-03-01,", ",,"), with_column(ADSL, "ENRLDT", {"s3": "2020-03-01"})
+    counts = cohort.count_disposition(load_hand_made(tmp_path, adtte=adtte, adsl=adsl))
     # s3's time reaches the cut-off, but its date of 1 December does not; s5 has no date and keeps its time.
     assert list(counts["n_alive"]) == [0, 1, 1]
     assert list(counts["n_lost"]) == [0, 2, 2]
@@ -128,12 +130,16 @@ def test_event_description_tells_progression_from_death(tmp_path, words, progres
 
 def test_described_death_is_no_progression_though_overall_survival_goes_on(tmp_path):
     adtte = with_column(ADTTE, "EVNTDESC", {"s2": "DEATH", "s5": "DEATH"})
+    adtte = adtte.replace("s5,OS,268,1,2020-04-01,DEATH", "s5,OS,268,1,2020-04-01,")
     courses = cohort.list_courses(load_hand_made(tmp_path, adtte=adtte)).set_index("USUBJID")
     assert np.isnan(courses.loc["s5", "progression"])
 
 
 def test_saffl_overrides_exposure_where_given(tmp_path):
-    trial = load_hand_made(tmp_path, adsl=with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"}))
+    # Infusions of somebody said to be untreated are refused unless nothing was given in them.
+    adex = ADEX.replace("-08,1\n", "-08,0\n").replace("-22,1\n", "-22,0\n")
+    adsl = with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"})
+    trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
     treated = dict(zip(trial.subjects["USUBJID"], populations.list_treated(trial), strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
     counts = cohort.count_disposition(trial)

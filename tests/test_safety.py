@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADSL, METADATA, load_hand_made
+from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
+from nkhcc_helpers.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 HEADER = ADAE.splitlines()[0]
@@ -98,7 +99,8 @@ def add_flags(flags):
 
 
 def test_trtemfl_decides_where_it_holds_a_flag(tmp_path):
-    trial = load_hand_made(tmp_path, adae=add_flags(["Y", "N", "", "y", "", "", "Y", "Y"]))
+    with pytest.warns(TrialDataWarning, match="treatment-emergent"):
+        trial = load_hand_made(tmp_path, adae=add_flags(["Y", "N", "", "y", "", "", "Y", "Y"]))
     emergent = safety.list_events(trial)
     assert list(emergent["USUBJID"] + " " + emergent["term"]) == ["s1 Fever", "s1 Cough", "s5 Fever"]
 
@@ -113,7 +115,9 @@ def test_safety_flag_without_infusion_takes_every_event(tmp_path):
         f"{line},{flag}\n"
         for line, flag in zip(ADSL.splitlines(), ["SAFFL", "", "", "", "Y", "N"], strict=True)
     )
-    trial = load_hand_made(tmp_path, adsl=adsl)
+    # Infusions of somebody said to be untreated are refused unless nothing was given in them.
+    adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
+    trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
     assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
     emergent = safety.list_events(trial)
     assert set(emergent["USUBJID"]) == {"s1", "s2", "s4"}
@@ -386,7 +390,8 @@ def test_listing_of_an_unknown_kind_names_the_known(trial):
 
 def test_the_day_before_the_first_infusion_is_day_minus_one(tmp_path):
     lines = ["s1,Fever,1,2020-01-07,Y", "s1,Fever,1,2020-01-08,Y"]
-    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,ASTDT,TRTEMFL")
+    with pytest.warns(TrialDataWarning, match="before the subject's first infusion"):
+        trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,ASTDT,TRTEMFL")
     listed = safety.list_adverse_events(trial, which="all")
     assert list(listed["day"]) == [-1, 1]
     assert listed["latest_infusion"].isna().tolist() == [True, False]
