@@ -11,7 +11,7 @@ import json
 import math
 import re
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ class ParameterError(ValueError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+class _TypeError(ValueError):
+    """A text is not of a parameter's type."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def check_parameters_cell(path: str | Path) -> list[str]:
 
 
 def read_values(
-    notebooks: Mapping[str, Mapping[str, Parameter]], given: Sequence[tuple[str, str]]
+    notebooks: Mapping[str, Mapping[str, Parameter]],
+    given: Sequence[tuple[str, str]],
+    check: Callable[[Parameter, Any], str] = lambda parameter, value: "",
 ) -> dict[str, dict[str, Any]]:
     """Turn texts given on the command line into values for each notebook.
 
@@ -138,6 +144,8 @@ def read_values(
         Parameters by notebook.
     given : sequence of (str, str)
         Names and texts. A name goes to the notebooks that have it; one of them at least must.
+    check : callable
+        Called with a parameter and a value of its type; says what is wrong with the value, or nothing.
 
     Returns
     -------
@@ -147,7 +155,8 @@ def read_values(
     Raises
     ------
     ParameterError
-        A name is unknown, reserved or given twice, or a text is not of its parameter's type.
+        A name is unknown, reserved or given twice, or a text is not of its parameter's type or does not pass
+        the check; lists every problem.
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in notebooks}
     problems = []
@@ -156,16 +165,16 @@ def read_values(
         if names.count(name) > 1:
             problems.append(f"{name}: given {names.count(name)} times; give it once")
     for name, text in given:
-        owners = [notebook for notebook, parameters in notebooks.items() if name in parameters]
+        owners = {key: known[name] for key, known in notebooks.items() if name in known}
         if name in RESERVED:
             problems.append(f"{name}: set it with {RESERVED[name]}")
         elif not owners:
             problems.append(_describe_unknown(name, notebooks))
-        for notebook in owners if name not in RESERVED else []:
-            try:
-                values[notebook][name] = _read_value(notebooks[notebook][name], text)
-            except ValueError as error:
-                problems.append(f"{name}: {error}, not {text!r} ({notebook})")
+        else:
+            read, wrong = _read_for_each(owners, text, check)
+            problems += [f"{name}: {problem} ({', '.join(where)})" for problem, where in wrong.items()]
+            for notebook, value in read.items():
+                values[notebook][name] = value
     if problems:
         raise ParameterError(dict.fromkeys(problems))
     return values
@@ -199,6 +208,23 @@ def _describe_unknown(name: str, notebooks: Mapping[str, Mapping[str, Parameter]
     known = sorted({known for parameters in notebooks.values() for known in parameters} - set(RESERVED))
     listed = f"known are {', '.join(known)}" if known else "the notebooks to run have none"
     return f"{name}: no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
+
+
+def _read_for_each(
+    owners: Mapping[str, Parameter], text: str, check: Callable[[Parameter, Any], str]
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Read a text as each notebook's parameter: values by notebook, and notebooks by problem."""
+    values: dict[str, Any] = {}
+    wrong: dict[str, list[str]] = {}
+    for notebook, parameter in owners.items():
+        try:
+            values[notebook] = _read_value(parameter, text)
+            problem = check(parameter, values[notebook])
+        except _TypeError as error:
+            problem = f"{error}, not {text!r}"
+        if problem:
+            wrong.setdefault(problem, []).append(notebook)
+    return values, wrong
 
 
 def _is_literal(text: str, value: Any) -> bool:
@@ -275,19 +301,19 @@ def _read_value(parameter: Parameter, text: str) -> Any:
 
 def _read_int(_: Parameter, text: str) -> int:
     if not _INTEGER.fullmatch(text):
-        raise ValueError("must be a whole number")
+        raise _TypeError("must be a whole number")
     return int(text)
 
 
 def _read_float(_: Parameter, text: str) -> float:
     if not _FLOAT.fullmatch(text) or not math.isfinite(float(text)):
-        raise ValueError("must be a number")
+        raise _TypeError("must be a number")
     return float(text)
 
 
 def _read_bool(_: Parameter, text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ValueError("must be true or false")
+        raise _TypeError("must be true or false")
     return text.lower() == "true"
 
 
@@ -297,10 +323,10 @@ def _read_list(parameter: Parameter, text: str) -> list[Any]:
     except yaml.YAMLError:
         value = None
     if not isinstance(value, list) or not all(_is_scalar(item) for item in value):
-        raise ValueError("must be a list in brackets, such as " + _example(parameter))
+        raise _TypeError("must be a list in brackets, such as " + _example(parameter))
     kinds = {_kind_of(item) for item in parameter.default}
     if len(kinds) == 1 and {_kind_of(item) for item in value} - kinds:
-        raise ValueError(f"must be a list of {kinds.pop()} only, such as {_example(parameter)}")
+        raise _TypeError(f"must be a list of {kinds.pop()} only, such as {_example(parameter)}")
     return value
 
 

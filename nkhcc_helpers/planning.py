@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class Plan:
             for name, item in self.known.items()
             if name not in RESERVED
         }
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Of these, the parameters whose value is not the notebook's default."""
+        return {name: value for name, value in self.effective.items() if value != self.known[name].default}
 
 
 def locate_notebooks() -> Path:
@@ -89,14 +95,42 @@ def list_notebooks(names: Sequence[str] = ()) -> dict[str, Path]:
 
 def _find_own(name: str, own: dict[str, Path]) -> Path:
     fitting = [name] if name in own else [each for each in own if each.startswith(name)]
-    if len(fitting) != 1:
-        fits = f"fits {', '.join(fitting)}" if fitting else f"no such notebook{suggest_name(name, own)}"
-        raise NotebookError(f"{name}: {fits}; there are {', '.join(own) or 'none'}".replace("?;", "?"))
+    if not fitting:
+        hint = f"no such notebook{suggest_name(name, own)}; there are {', '.join(own) or 'none'}"
+        raise NotebookError(f"{name}: {hint}".replace("?;", "?"))
+    if len(fitting) > 1:
+        raise NotebookError(f"{name}: ambiguous between {_join(fitting, 'and')}; give more of the name")
     return own[fitting[0]]
 
 
+def name_part(plans: Sequence[Plan]) -> str:
+    """Name the part of the project's notebooks that a run is of.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        The run.
+
+    Returns
+    -------
+    str
+        Such as ``02`` or ``02-04-mine``: of the project's notebooks what stands before the first underscore,
+        of others the whole name. Empty when the run is of all the project's notebooks and no other.
+    """
+    folder = locate_notebooks()
+    own = {path.resolve() for path in folder.glob("*.ipynb")}
+    paths = [plan.path.resolve() for plan in plans]
+    if set(paths) == own:
+        return ""
+    return "-".join(path.stem.partition("_")[0] if path in own else path.stem for path in paths)
+
+
 def plan_run(
-    names: Sequence[str] = (), given: Sequence[tuple[str, str]] = (), *, data_given: bool = False
+    names: Sequence[str] = (),
+    given: Sequence[tuple[str, str]] = (),
+    *,
+    data_given: bool = False,
+    load: Callable[[], Any] | None = None,
 ) -> list[Plan]:
     """Find the notebooks of a run and check the values given for their parameters.
 
@@ -108,6 +142,9 @@ def plan_run(
         Names and texts of parameters.
     data_given : bool
         Whether the run is on another trial than the bundled one; each notebook must then have `data_dir`.
+    load : callable, optional
+        Returns the trial, called when a value can be checked against it only; such values are not checked
+        without it.
 
     Returns
     -------
@@ -119,6 +156,8 @@ def plan_run(
         As :func:`list_notebooks`.
     ParameterError
         As `parameters.read_parameters` and `parameters.read_values`.
+    TrialDataError
+        From `load`.
     """
     paths = list_notebooks(names)
     known = {name: read_parameters(path) for name, path in paths.items()}
@@ -127,5 +166,97 @@ def plan_run(
         raise ParameterError(
             f"{name}: has no parameter data_dir, so --data cannot reach it" for name in fixed
         )
-    values = read_values(known, given)
+    values = read_values(known, given, lambda parameter, value: _check_value(parameter, value, load))
     return [Plan(name, paths[name], known[name], values[name]) for name in paths]
+
+
+_Check = Callable[[Any, Callable[[], Any] | None], str]
+"""From a value, and what loads the trial, to what is wrong with the value."""
+
+
+def _of_package(module: str, constant: str) -> _Check:
+    """Make a check against the package's own choices, imported when one is to be checked."""
+    return lambda value, load: _check_choice(
+        value, getattr(import_module(f"nkhcc_helpers.{module}"), constant)
+    )
+
+
+def _of_trial(list_known: Callable[[Any], Iterable[str]]) -> _Check:
+    """Make a check against what the trial has; an empty value leaves the choice to the notebook."""
+    return lambda value, load: _check_choice(value, list_known(load())) if load and value else ""
+
+
+def _at_least(least: int) -> _Check:
+    def check(value: Any, load: Any) -> str:
+        items = value if isinstance(value, list) else [value]
+        low = [item for item in items if isinstance(item, int | float) and item < least]
+        must = "may hold numbers of" if items is value else "must be"
+        return f"{must} {least} or more, not {low[0]!r}" if low else ""
+
+    return check
+
+
+def _check_choice(value: Any, known: Iterable[str]) -> str:
+    known = list(known)
+    for item in value if isinstance(value, list) else [value]:
+        if item not in known:
+            must = "may hold" if isinstance(value, list) else "must be"
+            listed = _join(known, "or") or "nothing, for there is nothing to choose from"
+            return f"{must} {listed}, not {item!r}{suggest_name(str(item), known)}"
+    return ""
+
+
+def _check_conf_level(value: Any, load: Any) -> str:
+    if not isinstance(value, int | float) or 0 < value < 1:
+        return ""
+    hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
+    return f"must lie between 0 and 1, such as 0.95, not {value!r}{hint}"
+
+
+def _check_covariates(value: Any, load: Any) -> str:
+    from nkhcc_helpers.design import COVARIATES
+
+    slopes = [name for name in COVARIATES if name != "group"]
+    if not value:
+        return f"must hold at least one of {_join(slopes, 'and')}"
+    again = [item for item in value if value.count(item) > 1]
+    return _check_choice(value, slopes) or (f"holds {again[0]!r} twice" if again else "")
+
+
+def _check_dose_coding(value: Any, load: Callable[[], Any] | None) -> str:
+    from nkhcc_helpers.design import DOSE_CODINGS
+
+    if value == "log2" and load and any(arm.dose <= 0 for arm in load().metadata.arms):
+        return "cannot be 'log2', because a group of this trial has dose 0"
+    return _check_choice(value, DOSE_CODINGS)
+
+
+_CHECKS: dict[str, _Check] = {
+    "axis_end": _at_least(0),
+    "conf_level": _check_conf_level,
+    "conf_type": _of_package("limits", "CONF_TYPES"),
+    "convention": _of_package("survival", "CONVENTIONS"),
+    "covariates": _check_covariates,
+    "dose_coding": _check_dose_coding,
+    "endpoint": _of_trial(lambda trial: trial.endpoint_labels),
+    "grace_days": _at_least(0),
+    "horizon": _at_least(0),
+    "landmarks": _at_least(0),
+    "listing": _of_package("safety", "LISTINGS"),
+    "n_draws": _at_least(1),
+    "n_terms": _at_least(1),
+    "variables": _of_trial(lambda trial: [item.column for item in trial.metadata.baseline]),
+}
+"""What the values of parameters must be beyond their type, by name."""
+
+
+def _check_value(parameter: Parameter, value: Any, load: Callable[[], Any] | None) -> str:
+    check = _CHECKS.get(parameter.name)
+    # Where not even the default passes, a notebook from elsewhere means something else by the name.
+    if check is None or check(parameter.default, load):
+        return ""
+    return check(value, load)
+
+
+def _join(names: Sequence[str], word: str) -> str:
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
