@@ -16,7 +16,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # pragma: no cover
-    fcntl = None  # Windows: what killed runs left stays, and two runs into one folder must not end at once.
+    fcntl = None  # Windows: what killed runs left stays, and a second run into one folder is not refused.
 
 MANIFEST = "manifest.json"
 _BUILDING = ".nkhcc.building-"
@@ -75,7 +75,7 @@ def open_building(out_dir: Path) -> Iterator[Path]:
     """Open a folder to build a report in; it is gone afterwards, unless it was published.
 
     What a killed run left is put right first: its half-made folder goes, and a report that it had moved aside
-    comes back.
+    comes back. As long as it is open, no other run can open one for the same `out_dir`.
 
     Parameters
     ----------
@@ -86,12 +86,18 @@ def open_building(out_dir: Path) -> Iterator[Path]:
     ------
     pathlib.Path
         An empty folder beside `out_dir`.
+
+    Raises
+    ------
+    PublishError
+        Another run is writing there.
     """
     parent = out_dir.parent
     parent.mkdir(parents=True, exist_ok=True)
-    building = parent / f"{_BUILDING}{os.getpid()}"
+    building = parent / f"{_BUILDING}{out_dir.name}-{os.getpid()}"
     with _lock(parent):
         _remove_stale(parent)
+        _refuse_second(out_dir)
         _recover(out_dir)
         building.mkdir()
         held = _hold(building)
@@ -145,6 +151,17 @@ def _recover(out_dir: Path) -> None:
     if aside.exists() and not out_dir.exists():
         aside.rename(out_dir)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_second(out_dir: Path) -> None:
+    """Raise when a living run builds for a folder; what killed runs left must be gone."""
+    for folder in out_dir.parent.glob(f"{_BUILDING}*"):
+        name, _, process = folder.name.removeprefix(_BUILDING).rpartition("-")
+        if name == out_dir.name:
+            raise PublishError(
+                f"another run (process {process}) is writing {out_dir}; "
+                "wait until it is done, or choose another folder with --out"
+            )
 
 
 def _remove_stale(parent: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -121,11 +122,11 @@ def test_report_that_a_killed_run_had_replaced_is_removed(tmp_path):
 
 
 def test_folders_of_killed_runs_are_removed_and_of_living_ones_kept(tmp_path):
-    stale = tmp_path / ".nkhcc.building-999999"
+    stale = tmp_path / ".nkhcc.building-one-999999"
     stale.mkdir()
     (stale / "half.html").write_text("")
     with open_building(tmp_path / "one") as mine:
-        living = tmp_path / ".nkhcc.building-other"
+        living = tmp_path / ".nkhcc.building-other-1"
         mine.rename(living)  # as if another process held it
         with open_building(tmp_path / "two") as second:
             assert list_names(tmp_path) == sorted([living.name, second.name])
@@ -141,7 +142,21 @@ def test_manifest_of_something_else_is_none(tmp_path):
     assert read_manifest(tmp_path) == {"nkhcc": "1.0"}
 
 
-def test_folder_being_built_carries_the_process_id(tmp_path):
+def test_a_second_run_into_one_folder_is_refused(tmp_path):
+    target = write_report(tmp_path / "one", "first")
+    words = re.escape(f"another run (process {os.getpid()}) is writing {target}; wait until it is done")
+    with open_building(target):
+        with pytest.raises(PublishError, match=words), open_building(target):
+            pass
+        for name in ("two", "one-2", "one-failed", "ne"):
+            with open_building(tmp_path / name):
+                pass
+    with open_building(target):
+        assert read_index(target) == "first"
+    assert list_names(tmp_path) == ["one"]
+
+
+def test_folder_being_built_says_for_what_and_by_whom(tmp_path):
     with open_building(tmp_path / "one") as building:
-        assert building.name == f".nkhcc.building-{os.getpid()}"
+        assert building.name == f".nkhcc.building-one-{os.getpid()}"
         assert building.parent == tmp_path
