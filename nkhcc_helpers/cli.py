@@ -52,7 +52,8 @@ def main() -> None:
     "out_dir",
     default="",
     metavar="DIR",
-    help="The report's folder; reports/<data folder> by default.",
+    help="The report's folder; reports/<data folder> by default, or reports/<data folder>-02 for notebook 02 "
+    "alone. An earlier report there is replaced whole.",
 )
 @click.option(
     "--jobs",
@@ -85,12 +86,16 @@ def run(
     nkhcc run 02 -p landmarks '[6, 12]' --out reports/landmarks
     nkhcc run --data my_trial --jobs 4
 
-    The report replaces an earlier one in the same folder, whole or not at all. When a notebook fails the
-    others finish, the earlier report stays as it is, and what did run is kept in <folder>-failed; run again
-    with --resume to execute only what is missing.
+    The report replaces an earlier one in the same folder, whole or not at all. A run of some notebooks
+    leaves the report of all of them alone: it goes into a folder of its own, reports/<data folder>-02 or the
+    like, unless --out says otherwise. A run of all notebooks with -p replaces the report of all.
 
-    Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter or a folder is not
-    as it must be (nothing is run then).
+    When a notebook fails the others finish, the earlier report stays as it is, and what did run is kept in
+    <folder>-failed until the same command with --resume has executed what is missing. One run at a time
+    writes into a folder; a second one is refused.
+
+    Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter's name or value,
+    or a folder is not as it must be (nothing is run then).
     """
     from nkhcc_helpers.parameters import ParameterError, format_parameters
     from nkhcc_helpers.planning import NotebookError, plan_run
@@ -102,7 +107,9 @@ def run(
             click.echo(format_parameters({plan.name: plan.known for plan in plan_run(notebooks)}))
             return
         _run(notebooks, data_dir=data_dir, given=given, out_dir=out_dir, jobs=jobs, resume=resume)
-    except (NotebookError, ParameterError, PublishError, TrialDataError) as error:
+    except TrialDataError as error:
+        _fail(_describe_problems(error), BAD_INPUT)
+    except (NotebookError, ParameterError, PublishError) as error:
         _fail(str(error), BAD_INPUT)
     except OSError as error:
         _fail(f"the report cannot be written: {error}", 1)
@@ -122,8 +129,15 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
     for outcome in result.failed:
         click.echo(f"{outcome.name}: {outcome.error}", err=True)
     if result.failed:
-        _fail(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", 1)
+        click.echo(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", err=True)
+        _fail("When the cause is mended, the same command with --resume executes what is missing.", 1)
     click.echo(f"Report: {_near(result.folder / 'index.html')}")
+    if result.left:
+        click.echo(
+            f"{_near(result.left)} still holds what did run when an earlier run failed; "
+            "complete that run with --resume, or delete the folder.",
+            err=True,
+        )
 
 
 @contextmanager
@@ -195,8 +209,15 @@ def check(folder: str) -> None:
             warnings.simplefilter("ignore", TrialDataWarning)
             trial = load_trial(folder)
     except TrialDataError as error:
-        _fail(str(error), BAD_INPUT)
+        _fail(_describe_problems(error), BAD_INPUT)
     click.echo(_summarize(trial))
+
+
+def _describe_problems(error: Any) -> str:
+    lines = [str(error)]
+    if any(problem.table == "trial.yaml" for problem in error.problems):
+        lines.append("Some checks of the tables were not made, because trial.yaml has errors.")
+    return "\n".join(lines)
 
 
 def _summarize(trial: Any) -> str:

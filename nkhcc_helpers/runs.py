@@ -8,12 +8,13 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nkhcc_helpers.execution import Job, Outcome
 from nkhcc_helpers.manifest import copy_earlier, find_earlier, hash_data
-from nkhcc_helpers.planning import plan_run
+from nkhcc_helpers.planning import Plan, name_part, plan_run
 from nkhcc_helpers.publishing import (
     PublishError,
     check_target,
@@ -40,10 +41,13 @@ class RunResult:
         The report; ``<out_dir>-failed`` when a notebook failed.
     outcomes : list of Outcome
         In the order of the notebooks.
+    left : pathlib.Path or None
+        What an earlier run that failed kept, and this one does not replace.
     """
 
     folder: Path
     outcomes: list[Outcome]
+    left: Path | None = None
 
     @property
     def failed(self) -> list[Outcome]:
@@ -73,7 +77,8 @@ def run_notebooks(
     given : sequence of (str, str)
         Names and texts of parameters.
     out_dir : str or pathlib.Path
-        The report's folder, replaced whole; ``reports/<name of the trial's folder>`` when empty.
+        The report's folder, replaced whole. When empty ``reports/<name of the trial's folder>``, and for some
+        of the notebooks that and `planning.name_part`, such as ``reports/nkhcc-02``.
     jobs : int, optional
         Notebooks executed at a time; the number of cores when absent.
     resume : bool
@@ -91,9 +96,10 @@ def run_notebooks(
         Before anything is executed; nothing is published.
     """
     started = dt.datetime.now(dt.UTC)
-    plans = plan_run(names, given, data_given=bool(str(data_dir)))
     source = _locate_source(data_dir)
-    target = Path(out_dir or Path("reports") / source.name).expanduser().resolve()
+    load = cache(lambda: _load_quietly(source))
+    plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
+    target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
     failed = target.with_name(f"{target.name}-failed")
     _check_targets(target, failed, source)
     with open_building(target) as building:
@@ -105,7 +111,7 @@ def run_notebooks(
         work.mkdir()
         # The workers import what they need while the trial is being checked.
         with WorkerPool(min(jobs or os.cpu_count() or 1, waiting), work) as pool:
-            run.trial = _load_quietly(source)
+            run.trial = load()
             on_start(len(plans))
             for outcome in run.outcomes.values():
                 on_outcome(outcome)
@@ -115,15 +121,30 @@ def run_notebooks(
         result = RunResult(failed if any(outcome.error for outcome in outcomes) else target, outcomes)
         write_summaries(run)
         publish_folder(building, result.folder)
-    if not result.failed:
-        _remove_superseded(failed, {plan.name for plan in plans})
-    return result
+        if not result.failed:
+            _remove_superseded(failed, {plan.name for plan in plans})
+    kept = [failed] if str(out_dir) else [failed, failed.with_name(f"{source.name}-failed")]
+    left = next((folder for folder in kept if read_manifest(folder) is not None), None)
+    return RunResult(result.folder, outcomes, None if result.failed else left)
 
 
 def _locate_source(data_dir: str | Path) -> Path:
     from nkhcc_helpers.trial import locate_bundled
 
     return (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
+
+
+def _choose_target(source: Path, plans: list[Plan]) -> Path:
+    """Choose the report's folder: for some of the notebooks not that of a report of all."""
+    part = name_part(plans)
+    target = (Path("reports") / "-".join(filter(None, [source.name, part]))).resolve()
+    others = set((read_manifest(target) or {}).get("notebooks", {})) - {plan.name for plan in plans}
+    if part and others:
+        raise PublishError(
+            f"{target} holds a report with other pages ({', '.join(sorted(others))}); "
+            "name the folder for this one with --out"
+        )
+    return target
 
 
 def _name_source(data_dir: str | Path, source: Path, building: Path) -> str:

@@ -142,14 +142,15 @@ def _write_index(run: Run) -> None:
 
 
 def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
-    outcome = run.outcomes[plan.name]
+    outcome, results = run.outcomes[plan.name], run.results[plan.name]
     page, executed = f"{plan.name}.html", f"notebooks/{plan.name}.ipynb"
     return {
         "title": read_title(plan.path),
         "page": page if (run.building / page).is_file() else "",
         "notebook": executed if (run.building / executed).is_file() else "",
-        "figure": _choose_figure(run.results[plan.name].get("figures", {})),
-        "parameters": {name: _shown(value) for name, value in plan.effective.items()},
+        "figure": _choose_figure(results.get("figures", {})),
+        "endpoint": str(results.get("values", {}).get("endpoint_label") or ""),
+        "parameters": {name: _shown(value) for name, value in plan.changed.items()},
         "seconds": outcome.seconds,
         "reused": outcome.reused,
         "error": outcome.error,
@@ -166,6 +167,4 @@ def _choose_figure(figures: dict[str, Any]) -> dict[str, str] | None:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "not set"
-    return str(value) or "not set"
+    return (", ".join(map(str, value)) if isinstance(value, list) else str(value)) or "empty"

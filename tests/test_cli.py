@@ -56,7 +56,9 @@ def test_help_and_version(invoke):
         assert done.exit_code == 0
         assert "Usage:" in done.output
         assert max(map(len, done.output.splitlines())) <= 100
-    assert "nkhcc run 02 -p endpoint OS" in invoke("run", "--help").output
+    run_help = " ".join(invoke("run", "--help").output.split())
+    for said in ("nkhcc run 02 -p endpoint OS", "reports/<data folder>-02", "One run at a time"):
+        assert said in run_help
     assert invoke("--version").output == f"nkhcc, version {__version__}\n"
 
 
@@ -100,7 +102,19 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
     assert done.stderr.splitlines() == [
         f"01_cohort: {error}",
         f"What did run is in {Path('reports', 'nkhcc-failed')}; an earlier report was not touched.",
+        "When the cause is mended, the same command with --resume executes what is missing.",
     ]
+
+
+def test_run_says_what_an_earlier_failed_one_left(invoke, monkeypatch):
+    kept = Path.cwd() / "reports" / "X-failed"
+    monkeypatch.setattr(runs, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
+    done = invoke("run")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        f"{Path('reports', 'X-failed')} still holds what did run when an earlier run failed; "
+        "complete that run with --resume, or delete the folder.\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -157,6 +171,8 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     [
         (["-p", "endpont", "OS"], "endpont: no such parameter; did you mean 'endpoint'? known are"),
         (["-p", "n_draws", "many"], "n_draws: must be a whole number, not 'many' (quick)"),
+        (["-p", "n_draws", "-5"], "n_draws: must be 1 or more, not -5 (quick)"),
+        (["-p", "endpoint", "OSS"], "endpoint: must be PFS or OS, not 'OSS'; did you mean 'OS'? (quick)"),
         (["-p", "out_dir", "x"], "out_dir: set it with --out"),
         (["nothing.ipynb"], "nothing.ipynb: no such notebook"),
         (["--data", "nowhere"], "1 problem in the trial's files"),
@@ -210,6 +226,22 @@ def test_check_lists_every_problem_and_exits_2(invoke, tmp_path):
     assert "ADEX" in done.stderr
     assert "AVAL" in done.stderr
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--data"]])
+def test_errors_of_trial_yaml_hide_others_and_that_is_said(invoke, tmp_path, command):
+    last = "Some checks of the tables were not made, because trial.yaml has errors."
+    folder = write_trial(tmp_path / "trial")
+    metadata = (folder / "trial.yaml").read_text()
+    (folder / "trial.yaml").write_text(metadata + "\nnot_known: 1\n")
+    done = invoke(*command, folder)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == last
+    (folder / "trial.yaml").write_text(metadata)
+    (folder / "adex.csv").unlink()
+    done = invoke(*command, folder)
+    assert done.exit_code == 2
+    assert last not in done.stderr
 
 
 def test_check_shows_warnings(invoke, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
 from trials import write_trial
 
+from nkhcc_helpers import planning
 from nkhcc_helpers.parameters import ParameterError
 from nkhcc_helpers.problems import TrialDataError
 from nkhcc_helpers.publishing import PublishError
@@ -35,6 +36,10 @@ def read_json(path):
 def read_executed(report, name):
     cells = read_json(report / "notebooks" / f"{name}.ipynb")["cells"]
     return "".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", []))
+
+
+def list_reports(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def list_hidden(folder):
@@ -155,6 +160,7 @@ def test_index_shows_the_main_figure(hostile_run):
     assert "first.png" not in index
     assert "About paged" in index
     assert "<dt>endpoint</dt><dd>OS</dd>" in index
+    assert "<dt>n_draws</dt>" not in index  # it has its default
 
 
 DEATHS = {
@@ -221,6 +227,7 @@ def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
     assert read_executed(folder / "out", "raises") == "mended\n"
     assert read_executed(folder / "out", "quick") == "PFS\n"
     assert (folder / "out-failed").is_dir()  # it holds notebooks that this run did not
+    assert result.left == folder / "out-failed"
     manifest = read_json(folder / "out" / "manifest.json")
     assert manifest["notebooks"]["quick"]["reused"] is True
     assert "taken over from an earlier run" in (folder / "out" / "index.html").read_text(encoding="utf-8")
@@ -241,8 +248,43 @@ def test_a_good_run_removes_what_a_failed_one_kept(tmp_path):
     failed.mkdir()
     (failed / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"one": {}}}')
     write_notebook(tmp_path / "one.ipynb", code("1 / 1"))
-    assert run_notebooks([notebook], out_dir=tmp_path / "out").folder == tmp_path / "out"
+    result = run_notebooks([notebook], out_dir=tmp_path / "out")
+    assert (result.folder, result.left) == (tmp_path / "out", None)
     assert not failed.exists()
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of two notebooks in whose folder runs are made; its reports."""
+    for name in ("01_one", "02_two"):
+        write_notebook(tmp_path / "own" / f"{name}.ipynb", code("print(endpoint)"))
+    monkeypatch.setattr(planning, "locate_notebooks", lambda: tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "reports"
+
+
+def test_a_run_of_some_notebooks_leaves_the_report_of_all_alone(project, tmp_path):
+    data = write_trial(tmp_path / "X", variant="plain")
+    assert run_notebooks(data_dir=data, jobs=2).folder == project / "X"
+    before = read_files(project / "X")
+    (project / "X-failed").mkdir()
+    (project / "X-failed" / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"01_one": {}}}')
+    result = run_notebooks(["02"], data_dir=data, given=[("endpoint", "OS")])
+    assert (result.folder, result.left) == (project / "X-02", project / "X-failed")
+    assert read_executed(project / "X-02", "02_two") == "OS\n"
+    assert read_files(project / "X") == before
+    assert list_reports(project) == ["X", "X-02", "X-failed"]
+
+
+def test_a_run_of_some_notebooks_replaces_no_other_pages_unasked(project, tmp_path):
+    data = write_trial(tmp_path / "X", variant="plain")
+    (project / "X-02").mkdir(parents=True)
+    (project / "X-02" / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"01_one": {}}}')
+    with pytest.raises(
+        PublishError, match=r"X-02 holds a report with other pages \(01_one\); name the folder"
+    ):
+        run_notebooks(["02"], data_dir=data)
+    assert run_notebooks(["02"], data_dir=data, out_dir="reports/X-02").folder == project / "X-02"
 
 
 @pytest.fixture
@@ -261,6 +303,19 @@ def test_bad_trial_stops_the_run_before_anything(tmp_path, quick):
 def test_wrong_parameter_stops_the_run_before_anything(tmp_path, quick):
     with pytest.raises(ParameterError):
         run_notebooks([quick], given=[("endpont", "OS")], out_dir=tmp_path / "reports" / "out")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_wrong_value_stops_the_run_before_anything(tmp_path, quick):
+    data = write_trial(tmp_path / "trial")
+    given = [("endpoint", "os"), ("conf_level", "95"), ("n_draws", "0")]
+    with pytest.raises(ParameterError) as caught:
+        run_notebooks([quick], data_dir=data, given=given, out_dir=tmp_path / "reports" / "out")
+    assert caught.value.problems == (
+        "endpoint: must be PFS or OS, not 'os'; did you mean 'OS'? (quick)",
+        "conf_level: must lie between 0 and 1, such as 0.95, not 95.0; did you mean 0.95? (quick)",
+        "n_draws: must be 1 or more, not 0 (quick)",
+    )
     assert not (tmp_path / "reports").exists()
 
 
@@ -327,12 +382,22 @@ def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
     assert sorted(read_files(target)) == ["index.html", "manifest.json"]
     assert (target / "index.html").read_text() == "earlier"
     wait_until(lambda: not any(map(is_running, helpers)), seconds=20)
-    assert list_hidden(target.parent) == [f".nkhcc.building-{process.pid}"]
+    assert list_hidden(target.parent) == [f".nkhcc.building-out-{process.pid}"]
 
     quick = write_notebook(tmp_path / "quick.ipynb", code("print('next')"))
     assert run_notebooks([str(quick)], out_dir=target).folder == target
     assert read_executed(target, "quick") == "next\n"
     assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
+    process, target, _ = sleeping
+    command = [sys.executable, "-m", "nkhcc_helpers.cli", "run", quick, "--out", str(target)]
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"another run (process {process.pid}) is writing {target}; wait" in second.stderr
+    assert process.poll() is None
+    assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
