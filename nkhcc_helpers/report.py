@@ -5,11 +5,13 @@ Pages stand alone: they fetch nothing, run no script, and forbid the browser bot
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -42,7 +44,9 @@ def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustra
     """
     import nbformat
 
-    body, _ = load_exporter().from_notebook_node(nbformat.read(str(executed), as_version=4))
+    notebook = nbformat.read(str(executed), as_version=4)
+    _link_figures(notebook, page.parent, page.stem)
+    body, _ = load_exporter().from_notebook_node(notebook)
     headings = [(int(level), anchor, _plain_text(text)) for level, anchor, text in _HEADING.findall(body)]
     titles = [text for level, _, text in headings if level == 1]
     page.write_text(
@@ -141,6 +145,16 @@ def load_exporter() -> Any:
     from nbconvert import HTMLExporter
 
     return HTMLExporter(extra_template_basedirs=[str(_TEMPLATES)], template_name="cells")
+
+
+def _link_figures(notebook: Any, report: Path, name: str) -> None:
+    """Note beside each figure the file that holds the same picture."""
+    files = (report / "figures" / name).glob("*.png")
+    written = {base64.b64encode(path.read_bytes()).decode("ascii"): path for path in files}
+    for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
+        picture = "".join(output.get("data", {}).get("image/png", "").split())
+        if picture and picture in written:
+            output.metadata["nkhcc_file"] = quote(written[picture].relative_to(report).as_posix())
 
 
 def _plain_text(markup: str) -> str:

@@ -146,7 +146,8 @@ def index_content(**changes):
                 "page": "one.html",
                 "notebook": "notebooks/one.ipynb",
                 "figure": {"file": "figures/one/km.png", "caption": f'{IMAGE} "'},
-                "parameters": {"endpoint": IMAGE},
+                "endpoint": IMAGE,
+                "parameters": {"variables": IMAGE},
                 "seconds": 7.25,
                 "reused": True,
                 "error": "",
@@ -156,6 +157,7 @@ def index_content(**changes):
                 "page": "",
                 "notebook": "",
                 "figure": None,
+                "endpoint": "",
                 "parameters": {},
                 "seconds": 1,
                 "reused": False,
@@ -172,7 +174,9 @@ def index_content(**changes):
 def test_index_shows_and_escapes_everything(tmp_path):
     page = write_index(tmp_path, **index_content()).read_text(encoding="utf-8")
     assert "<img src=x" not in page
-    assert page.count(ESCAPED_IMAGE) == 15
+    assert page.count(ESCAPED_IMAGE) == 16
+    assert page.count("<dt>Endpoint</dt>") == 1
+    assert page.count("<dt>Parameters</dt><dd>defaults</dd>") == 1  # of the notebook where none was changed
     assert '<img src="figures/one/km.png" alt="&lt;img src=x onerror=alert(1)&gt; &#34;">' in page
     assert '<a href="one.html">' in page
     assert '<a href="notebooks/one.ipynb">Executed notebook</a>' in page
@@ -191,3 +195,33 @@ def test_index_of_a_trial_without_claims_or_assumptions(tmp_path):
     assert "Published against reproduced" not in page
     assert "Assumptions" not in page
     assert "Illustrative" not in page
+
+
+def test_a_figure_leads_to_the_file_that_holds_it(tmp_path):
+    folder = tmp_path / "figures" / "sample"
+    folder.mkdir(parents=True)
+    (folder / "a b.png").write_bytes(b"one")
+    (folder / "empty.png").write_bytes(b"")
+    shown = [new_output("display_data", data={"image/png": text}) for text in ("b25l\n", "dHdv", "")]
+    page = make_page(tmp_path, new_code_cell("1", outputs=[*shown, new_output("stream", text="text")]))
+    linked = re.findall(
+        r'<a class="figure" href="([^"]+)"[^>]*>\s*<div[^>]*>\s*<img[^>]* src="([^"]+)"', page
+    )
+    assert [(href, source.strip()) for href, source in linked] == [
+        ("figures/sample/a%20b.png", "data:image/png;base64,b25l")
+    ]
+    assert page.count("<img") == 3
+
+
+def test_figures_fit_the_page_and_print_keeps_things_together(page):
+    style = page[page.index("<style>") : page.index("</style>")]
+    screen, _, printed = style.partition("@media print")
+    assert ".output_png img { max-width: 100%; height: auto; }" in screen
+    assert "min-width" not in screen.replace("min-width: min", "")
+    for rule in (
+        "h1, h2, h3, h4 { break-after: avoid; break-inside: avoid; }",
+        "details::details-content { content-visibility: visible;",
+        "thead { display: table-header-group; }",
+        ".code,",
+    ):
+        assert rule in printed
