@@ -102,7 +102,7 @@ FLOORS = [
     "doubts frames trial",
     "checks limits survival survival_by_group logrank halves group_split allocations "
     "permutation calibration "
-    "partial_likelihood design cox populations events cohort safety published compatible",
+    "partial_likelihood design cox populations events cohort safety published illustration compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
     "cli",
