@@ -103,6 +103,7 @@ def _execute_notebook(job: Job, executed: Path) -> str:
         place = "" if started is None else f"cell {_place(executed, started)}: "
         return f"{place}{_shorten(type(failure).__name__, str(failure))}"
     finally:
+        del os.environ[NOTEBOOK_VARIABLE]
         _forget_paths(executed, job)
     return ""
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import papermill
@@ -48,6 +49,13 @@ def test_a_kernel_that_does_not_start_is_started_once_more(job, papermill_that):
 def test_a_kernel_that_never_starts_is_an_error(job, papermill_that):
     papermill_that(NOT_READY, NOT_READY, NOT_READY)
     assert execute_job(job).error == f"RuntimeError: {NOT_READY}"
+
+
+@pytest.mark.parametrize("messages", [(), ("no disk",)])
+def test_the_name_is_told_to_the_kernel_only(job, papermill_that, messages):
+    papermill_that(*messages)
+    execute_job(job)
+    assert "NKHCC_NOTEBOOK" not in os.environ
 
 
 def test_other_errors_are_not_tried_again(job, papermill_that):
