@@ -1,12 +1,13 @@
 """Counting allocations by splitting the groups: first who goes to one side, then each side on its own.
 
 The groups are parted in two sides. For every choice of the patients of one side, the statistic is a sum of
-two parts that do not depend on each other: a list of values for each side, and sorted merges count the pairs.
+two parts that do not depend on each other: a list of values for each side, and sorting both together counts
+the pairs.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import chain, combinations
 from math import comb, factorial, prod
 
 import numpy as np
@@ -30,16 +31,15 @@ def count_reaching(scores, sizes, bound):
     """
     first, second = choose_sides(sizes)
     n, m = len(scores), int(sum(sizes[list(first)]))
-    chosen = np.array(list(combinations(range(n), m)))
-    rest = _list_rest(chosen, n)
+    chosen = np.fromiter(chain.from_iterable(combinations(range(n), m)), dtype=np.int8).reshape(-1, m)
     members = _list_members(sizes[list(first)]), _list_members(sizes[list(second)])
-    # Each row of a chunk gets a stretch of its own on one line, wide enough for every value.
-    stretch = 2.0 * float((scores**2).sum()) + 1.0
     n_reaching = 0
     for start in range(0, len(chosen), CHUNK):
-        needles = _list_values(scores[chosen[start : start + CHUNK]], members[0], sizes[list(first)])
-        places = _list_values(scores[rest[start : start + CHUNK]], members[1], sizes[list(second)])
-        n_reaching += _count_pairs(needles, np.sort(places, axis=1), bound, stretch)
+        here = chosen[start : start + CHUNK].astype(np.intp)
+        there = _list_rest(here, n)
+        values = _list_values(scores[here], members[0], sizes[list(first)])
+        others = _list_values(scores[there], members[1], sizes[list(second)])
+        n_reaching += _count_pairs(values, others, bound)
     return n_reaching
 
 
@@ -93,15 +93,25 @@ def _list_members(sizes):
 
 
 def _list_values(scores, members, sizes):
-    return sum((scores @ inside) ** 2 / size for inside, size in zip(members, sizes, strict=True))
+    """Value of a side for each choice of its patients and each way to allot them."""
+    rest = scores.sum(axis=1, keepdims=True)
+    values = 0.0
+    for inside, size in zip(members[:-1], sizes[:-1], strict=True):
+        total = scores @ inside
+        values += total**2 / size
+        rest = rest - total
+    # The last group has what the others leave.
+    return values + rest**2 / sizes[-1]
 
 
-def _count_pairs(needles, places, bound, stretch):
+def _count_pairs(first, second, bound):
     """Pairs of one value from each side, of the same choice, that add up to the bound or more."""
-    wanted = bound - needles
-    n_places = places.shape[1]
-    every = wanted <= places[:, :1]
-    row, column = np.nonzero(~every & (wanted <= places[:, -1:]))
-    line = (places + stretch * np.arange(len(places))[:, None]).ravel()
-    before = np.searchsorted(line, wanted[row, column] + stretch * row, side="left")
-    return n_places * int(every.sum()) + int((n_places * (row + 1) - before).sum())
+    n_first, width = first.shape[1], first.shape[1] + second.shape[1]
+    both = np.concatenate([bound - first, second], axis=1)
+    # The last bit of a value, far below any tolerance, tells after sorting which side it came from.
+    bits = both.view(np.int64)
+    bits &= ~1
+    bits[:, :n_first] |= 1
+    both.sort(axis=1)
+    after = (bits & 1) @ np.arange(width - 1, -1, -1)
+    return int(after.sum()) - len(first) * (n_first * (n_first - 1) // 2)

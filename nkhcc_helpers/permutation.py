@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 DEFAULT_SEED = 20260124
-CHUNK = 20_000
+CHUNK = 5_000  # allocations at a time, so that memory stays small
 
 
 @dataclass(frozen=True)
