@@ -75,32 +75,21 @@ def fit_cox(frame, covariates, *, conf_level=0.95):
     Cox (1972) J R Stat Soc B; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar (1988) Appl Stat.
     """
     covariates = list(covariates)
-    time, event = check_survival(frame["time"], frame["event"])
-    x = frame[covariates].astype(float)
-    unusable = find_unusable(x)
-    if unusable or not covariates:
-        reasons = "; ".join(f"{name} {why}" for name, why in unusable.items()) or "no covariate given"
-        raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable) or 'nothing'}")
-    likelihood = PartialLikelihood.of(x.to_numpy(), time, event)
-    null, _, variances = likelihood.evaluate(np.zeros(len(covariates)))
-    df = int(np.linalg.matrix_rank(variances.sum(axis=0), hermitian=True))
-    direction = find_separation(x.to_numpy(), time, event)
-    bound = likelihood.maximize()[1]
-    if direction is None and df == len(covariates):
-        summary = _summarize(likelihood, _fit_lifelines(x, time, event), covariates, bound, conf_level)
+    model = _find_maximum(frame, covariates)
+    if model.exists:
+        summary = _summarize(model, covariates, conf_level)
     else:
         summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
         summary = summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
-    lr_statistic = 2 * (bound - null) if df else float("nan")
     return CoxFit(
         summary=summary,
-        log_likelihood=bound,
-        lr_statistic=lr_statistic,
-        df=df,
-        p_lr=float(stats.chi2.sf(lr_statistic, df)) if df else float("nan"),
-        n=len(time),
-        n_events=int(event.sum()),
-        separated=None if direction is None else pd.Series(direction, covariates),
+        log_likelihood=model.bound,
+        lr_statistic=model.lr_statistic,
+        df=model.df,
+        p_lr=model.p_lr,
+        n=len(frame),
+        n_events=len(model.likelihood.times),
+        separated=None if model.direction is None else pd.Series(model.direction, covariates),
     )
 
 
@@ -156,16 +145,8 @@ def compare_models(frame, models):
     """
     rows = []
     for name, covariates in models.items():
-        fit = fit_cox(frame, covariates)
-        rows.append(
-            {
-                "model": name,
-                "df": fit.df,
-                "log_likelihood": fit.log_likelihood,
-                "lr_statistic": fit.lr_statistic,
-                "p_value": fit.p_lr,
-            }
-        )
+        model = _find_maximum(frame, list(covariates))
+        rows.append((name, model.df, model.bound, model.lr_statistic, model.p_lr))
     columns = ["model", "df", "log_likelihood", "lr_statistic", "p_value"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
     table["lack_df"] = table["df"].iloc[-1] - table["df"]
@@ -253,6 +234,46 @@ def check_proportional_hazards(frame, covariates):
     return pd.DataFrame(rows, columns=["covariate", "statistic", "df", "p_value"])
 
 
+@dataclass(frozen=True)
+class _Maximum:
+    """Where the partial likelihood is largest; without a maximum, `bound` is its least upper bound."""
+
+    likelihood: PartialLikelihood
+    coef: np.ndarray | None
+    null: float
+    bound: float
+    df: int
+    direction: np.ndarray | None
+
+    @property
+    def exists(self):
+        return self.coef is not None
+
+    @property
+    def lr_statistic(self):
+        return 2 * (self.bound - self.null) if self.df else float("nan")
+
+    @property
+    def p_lr(self):
+        return float(stats.chi2.sf(self.lr_statistic, self.df)) if self.df else float("nan")
+
+
+def _find_maximum(frame, covariates):
+    time, event = check_survival(frame["time"], frame["event"])
+    x = frame[covariates].astype(float)
+    unusable = find_unusable(x)
+    if unusable or not covariates:
+        reasons = "; ".join(f"{name} {why}" for name, why in unusable.items()) or "no covariate given"
+        raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable) or 'nothing'}")
+    likelihood = PartialLikelihood.of(x.to_numpy(), time, event)
+    null, _, variances = likelihood.evaluate(np.zeros(len(covariates)))
+    df = int(np.linalg.matrix_rank(variances.sum(axis=0), hermitian=True))
+    direction = find_separation(x.to_numpy(), time, event)
+    exists = direction is None and df == len(covariates)
+    coef = _fit_lifelines(x, time, event) if exists else None
+    return _Maximum(likelihood, coef, null, likelihood.maximize()[1], df, direction)
+
+
 def _fit_lifelines(x, time, event):
     logging.getLogger("lifelines").setLevel(logging.ERROR)
     frame = x.assign(time=time, event=event)
@@ -260,7 +281,8 @@ def _fit_lifelines(x, time, event):
     return fitter.params_.to_numpy()
 
 
-def _summarize(likelihood, coef, covariates, bound, conf_level):
+def _summarize(model, covariates, conf_level):
+    likelihood, coef, bound = model.likelihood, model.coef, model.bound
     rows = []
     cut = stats.chi2.ppf(conf_level, 1) / 2
     for j, name in enumerate(covariates):
@@ -288,10 +310,10 @@ def _profile_limit(likelihood, column, estimate, side, target):
 
 
 def _evaluate_at_maximum(frame, covariates):
-    summary = fit_cox(frame, covariates).summary
-    time, event = check_survival(frame["time"], frame["event"])
-    if summary["coef"].isna().any():
-        # Without a finite maximum there are no residuals to judge.
-        event = np.zeros_like(event)
-    likelihood = PartialLikelihood.of(frame[covariates].to_numpy(float), time, event)
-    return likelihood, *likelihood.evaluate(summary["coef"].fillna(0.0).to_numpy(float))[1:]
+    model = _find_maximum(frame, covariates)
+    if model.exists:
+        return model.likelihood, *model.likelihood.evaluate(model.coef)[1:]
+    # Without a finite maximum there are no residuals to judge.
+    x = model.likelihood.covariates
+    nobody = PartialLikelihood.of(x, np.zeros(len(x)), np.zeros(len(x), dtype=bool))
+    return nobody, *nobody.evaluate(np.zeros(x.shape[1]))[1:]

@@ -60,7 +60,7 @@ class Comparison:
     n_allocations : int
         All allocations of the patients to groups of these sizes.
     observed, expected : Series, index group
-        Events seen, and events expected if one survival curve held for all (weighted).
+        Events seen, and events expected if one survival curve held for all; whatever the weights.
     weights : str
     trend : bool
     n_draws, seed : int

@@ -235,7 +235,8 @@ def test_good_values_pass():
 
 
 def test_an_empty_endpoint_is_left_to_the_notebook():
-    plan_run(["02"], [("endpoint", "")], load=lambda: TRIAL)
+    (plan,) = plan_run(["02"], [("endpoint", "")], load=lambda: TRIAL)
+    assert plan.values["endpoint"] == ""
 
 
 def test_the_trial_is_loaded_only_for_values_that_need_it():
