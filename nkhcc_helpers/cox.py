@@ -2,95 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from lifelines import CoxPHFitter
-from scipy import optimize, stats
+from scipy import stats
 
-from nkhcc_helpers.checks import check_survival
-from nkhcc_helpers.design import find_unusable
-from nkhcc_helpers.partial_likelihood import PartialLikelihood, find_separation
+from nkhcc_helpers.cox_fit import SUMMARY_COLUMNS, CoxFit, CoxModel, fit_cox
+from nkhcc_helpers.cox_many import CohortFits, fit_cox_many
 
-SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
-
-
-@dataclass(frozen=True)
-class CoxFit:
-    """A fitted Cox model.
-
-    Attributes
-    ----------
-    summary : DataFrame
-        Columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
-        likelihood-ratio p for each coefficient; NaN where not estimable.
-    log_likelihood : float
-        At the maximum, or its least upper bound where no maximum exists.
-    lr_statistic, df, p_lr : float
-        Likelihood-ratio test against no covariates; `df` counts the coefficients that can be told apart.
-    n, n_events : int
-    separated : Series or None
-        Direction in which the likelihood has no maximum.
-    method, ties : str
-    """
-
-    summary: pd.DataFrame
-    log_likelihood: float
-    lr_statistic: float
-    df: int
-    p_lr: float
-    n: int
-    n_events: int
-    separated: pd.Series | None
-    method: str = "partial"
-    ties: str = "efron"
-
-
-def fit_cox(frame, covariates, *, conf_level=0.95):
-    """Fit a Cox model by partial likelihood (Efron's ties), through lifelines.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event`` and the covariates as numbers, one row per subject.
-    covariates : sequence of str
-    conf_level : float, default 0.95
-
-    Returns
-    -------
-    CoxFit
-        Limits by inverting the profile likelihood-ratio test, 0 or inf where one side has none. The summary
-        is NaN under separation, where the likelihood is its least upper bound, and where the subjects at
-        risk at the events do not differ enough to tell the coefficients apart.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, no covariate, or a covariate that is constant or a combination of others.
-
-    References
-    ----------
-    Cox (1972) J R Stat Soc B; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar (1988) Appl Stat.
-    """
-    covariates = list(covariates)
-    model = _find_maximum(frame, covariates)
-    if model.exists:
-        summary = _summarize(model, covariates, conf_level)
-    else:
-        summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
-        summary = summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
-    return CoxFit(
-        summary=summary,
-        log_likelihood=model.bound,
-        lr_statistic=model.lr_statistic,
-        df=model.df,
-        p_lr=model.p_lr,
-        n=len(frame),
-        n_events=len(model.likelihood.times),
-        separated=None if model.direction is None else pd.Series(model.direction, covariates),
-    )
+__all__ = ["CohortFits", "CoxFit", "fit_cox", "fit_cox_many"]
 
 
 def summarize_models(frame, models, *, conf_level=0.95):
@@ -115,7 +34,9 @@ def summarize_models(frame, models, *, conf_level=0.95):
         As `fit_cox`.
     """
     parts = [
-        fit_cox(frame, covariates, conf_level=conf_level).summary.assign(model=name)
+        fit_cox(frame, covariates, conf_level=conf_level, method="partial", ties="efron").summary.assign(
+            model=name
+        )
         for name, covariates in models.items()
     ]
     table = pd.concat(parts, ignore_index=True)
@@ -145,8 +66,8 @@ def compare_models(frame, models):
     """
     rows = []
     for name, covariates in models.items():
-        model = _find_maximum(frame, list(covariates))
-        rows.append((name, model.df, model.bound, model.lr_statistic, model.p_lr))
+        fit = fit_cox(frame, covariates, method="partial", ties="efron")
+        rows.append((name, fit.df, fit.log_likelihood, fit.lr_statistic, fit.p_lr))
     columns = ["model", "df", "log_likelihood", "lr_statistic", "p_value"]
     table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
     table["lack_df"] = table["df"].iloc[-1] - table["df"]
@@ -184,10 +105,9 @@ def estimate_schoenfeld_residuals(frame, covariates):
     covariates = list(covariates)
     likelihood, residuals, _ = _evaluate_at_maximum(frame, covariates)
     ranks = stats.rankdata(frame["time"])[likelihood.subjects]
+    times = frame["time"].to_numpy()[likelihood.subjects]
     parts = [
-        pd.DataFrame(
-            {"covariate": name, "time": likelihood.times, "rank": ranks, "residual": residuals[:, j]}
-        )
+        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": residuals[:, j]})
         for j, name in enumerate(covariates)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -234,86 +154,9 @@ def check_proportional_hazards(frame, covariates):
     return pd.DataFrame(rows, columns=["covariate", "statistic", "df", "p_value"])
 
 
-@dataclass(frozen=True)
-class _Maximum:
-    """Where the partial likelihood is largest; without a maximum, `bound` is its least upper bound."""
-
-    likelihood: PartialLikelihood
-    coef: np.ndarray | None
-    null: float
-    bound: float
-    df: int
-    direction: np.ndarray | None
-
-    @property
-    def exists(self):
-        return self.coef is not None
-
-    @property
-    def lr_statistic(self):
-        return 2 * (self.bound - self.null) if self.df else float("nan")
-
-    @property
-    def p_lr(self):
-        return float(stats.chi2.sf(self.lr_statistic, self.df)) if self.df else float("nan")
-
-
-def _find_maximum(frame, covariates):
-    time, event = check_survival(frame["time"], frame["event"])
-    x = frame[covariates].astype(float)
-    unusable = find_unusable(x)
-    if unusable or not covariates:
-        reasons = "; ".join(f"{name} {why}" for name, why in unusable.items()) or "no covariate given"
-        raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable) or 'nothing'}")
-    likelihood = PartialLikelihood.of(x.to_numpy(), time, event)
-    null, _, variances = likelihood.evaluate(np.zeros(len(covariates)))
-    df = int(np.linalg.matrix_rank(variances.sum(axis=0), hermitian=True))
-    direction = find_separation(x.to_numpy(), time, event)
-    exists = direction is None and df == len(covariates)
-    coef = _fit_lifelines(x, time, event) if exists else None
-    return _Maximum(likelihood, coef, null, likelihood.maximize()[1], df, direction)
-
-
-def _fit_lifelines(x, time, event):
-    logging.getLogger("lifelines").setLevel(logging.ERROR)
-    frame = x.assign(time=time, event=event)
-    fitter = CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-12})
-    return fitter.params_.to_numpy()
-
-
-def _summarize(model, covariates, conf_level):
-    likelihood, coef, bound = model.likelihood, model.coef, model.bound
-    rows = []
-    cut = stats.chi2.ppf(conf_level, 1) / 2
-    for j, name in enumerate(covariates):
-        lower, upper = (_profile_limit(likelihood, j, coef[j], side, bound - cut) for side in (-1, 1))
-        without = likelihood.maximize({j: 0.0})[1]
-        p_value = stats.chi2.sf(max(2 * (bound - without), 0), 1)
-        rows.append((name, coef[j], np.exp(coef[j]), np.exp(lower), np.exp(upper), p_value))
-    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
-
-
-def _profile_limit(likelihood, column, estimate, side, target):
-    """Where the profile log-likelihood falls to `target` on one side; infinite where it never does."""
-
-    def excess(value):
-        return likelihood.maximize({column: value})[1] - target
-
-    step = 1 / max(np.ptp(likelihood.covariates[:, column]), 1e-12)
-    near = estimate
-    for _ in range(40):
-        far = near + side * step
-        if excess(far) < 0:
-            return optimize.brentq(excess, *sorted((near, far)), xtol=1e-10)
-        near, step = far, 1.5 * step
-    return side * np.inf
-
-
 def _evaluate_at_maximum(frame, covariates):
-    model = _find_maximum(frame, covariates)
-    if model.exists:
-        return model.likelihood, *model.likelihood.evaluate(model.coef)[1:]
-    # Without a finite maximum there are no residuals to judge.
-    x = model.likelihood.covariates
-    nobody = PartialLikelihood.of(x, np.zeros(len(x)), np.zeros(len(x), dtype=bool))
-    return nobody, *nobody.evaluate(np.zeros(x.shape[1]))[1:]
+    model = CoxModel.of(frame, covariates, method="partial", ties="efron")
+    if not model.is_estimable:
+        model = CoxModel.of(frame.assign(event=False), covariates, method="partial", ties="efron")
+    _, mean, variance, _ = model.likelihood.average(np.nan_to_num(model.coef[None]))
+    return model.likelihood, (model.likelihood.own - mean)[0], variance[0]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.partial_likelihood import find_separation
+from nkhcc_helpers.separation import find_separation
 
 DOSE_CODINGS = ("relative", "cumulative", "log2", "order")
 COVARIATES = ("dose", "infusions", "group", "order")
@@ -167,6 +167,21 @@ def count_events_before_plans_part(trial, endpoint):
         "n_early": int((frame["event"] & (frame["time"] < time)).sum()),
         "n_events": int(frame["event"].sum()),
     }
+
+
+def check_estimable(x):
+    """Raise ValueError where a column of a design matrix cannot be estimated, or there is none.
+
+    Parameters
+    ----------
+    x : DataFrame of float, shape (n_subjects, n_columns)
+    """
+    unusable = find_unusable(x)
+    if unusable:
+        reasons = "; ".join(f"{name} {why}" for name, why in unusable.items())
+        raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable)}")
+    if not len(x.columns):
+        raise ValueError("the model cannot be estimated: no covariate given")
 
 
 def find_unusable(x):

@@ -48,7 +48,7 @@ class Model(BaseModel):
 
 
 class Arm(Model):
-    """A dose group as planned."""
+    """A dose group as planned; `assumed` names the numbers that the source does not give."""
 
     code: Text
     label: Text
@@ -57,6 +57,7 @@ class Arm(Model):
     dose: Annotated[Number, Field(ge=0)]
     doses: list[Annotated[Number, Field(ge=0)]] | None = None
     interval_days: Annotated[Number, Field(gt=0)] | None = None
+    assumed: list[Literal["dose", "infusions"]] = []
 
     @model_validator(mode="after")
     def _check_doses(self) -> Arm:

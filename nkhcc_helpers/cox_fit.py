@@ -1,0 +1,243 @@
+"""Cox regression of one trial: estimates, profile likelihood limits, likelihood-ratio tests."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.cox_many import METHODS
+from nkhcc_helpers.design import check_estimable
+from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
+from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.separation import find_separation
+
+SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model.
+
+    Attributes
+    ----------
+    summary : DataFrame
+        Columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
+        likelihood-ratio p for each coefficient, penalised where `method` is "firth"; NaN where not estimable.
+    log_likelihood : float
+        At the maximum, or its least upper bound where no maximum exists; penalised where `method` is "firth".
+    lr_statistic, df, p_lr : float
+        Likelihood-ratio test against no covariates; `df` counts the coefficients that can be told apart.
+    n, n_events : int
+    separated : Series or None
+        Direction in which the likelihood without penalty has no maximum.
+    method, ties : str
+    """
+
+    summary: pd.DataFrame
+    log_likelihood: float
+    lr_statistic: float
+    df: int
+    p_lr: float
+    n: int
+    n_events: int
+    separated: pd.Series | None
+    method: str
+    ties: str
+
+
+def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.95):
+    """Fit a Cox model.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject.
+    covariates : sequence of str
+    method : {"firth", "partial"}, default "firth"
+        Likelihood penalised by Firth's method, through firthmodels, or plain partial likelihood, through
+        lifelines.
+    ties : {"breslow", "efron"}, default "breslow"
+    conf_level : float, default 0.95
+
+    Returns
+    -------
+    CoxFit
+        Limits by inverting the profile likelihood-ratio test, 0 or inf where one side has none. The summary
+        is NaN where the subjects at risk at the events do not differ enough to tell the coefficients apart
+        and, by partial likelihood, under separation.
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, no covariate, a covariate that is constant or a combination of others, or an
+        unknown method or ties.
+
+    Notes
+    -----
+    firthmodels has Breslow's ties only and lifelines Efron's; the other two combinations, the last digits of
+    all, and every limit and test are found with `partial_likelihood`.
+
+    References
+    ----------
+    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
+    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
+    """
+    check_conf_level(conf_level)
+    model = CoxModel.of(frame, covariates, method=method, ties=ties)
+    return CoxFit(
+        summary=_summarize(model, conf_level),
+        log_likelihood=model.log_likelihood,
+        lr_statistic=model.lr_statistic,
+        df=model.df,
+        p_lr=float(stats.chi2.sf(model.lr_statistic, model.df)) if model.df else float("nan"),
+        n=len(frame),
+        n_events=len(model.likelihood.subjects),
+        separated=model.separated,
+        method=method,
+        ties=ties,
+    )
+
+
+@dataclass(frozen=True)
+class CoxModel:
+    """The likelihood of one model for one trial.
+
+    Attributes
+    ----------
+    x : DataFrame of float, shape (n_subjects, n_covariates)
+    time, event : ndarray, shape (n_subjects,)
+    likelihood : PartialLikelihood
+        Of one cohort.
+    is_firth : bool
+    ties : str
+    """
+
+    x: pd.DataFrame
+    time: np.ndarray
+    event: np.ndarray
+    likelihood: PartialLikelihood
+    is_firth: bool
+    ties: str
+
+    @classmethod
+    def of(cls, frame, covariates, *, method, ties):
+        """Check the data and lay out the risk sets; arguments and errors as of `fit_cox`."""
+        check_choice(method, "method", METHODS)
+        check_choice(ties, "ties", TIES)
+        time, event = check_survival(frame["time"], frame["event"])
+        x = frame[list(covariates)].astype(float)
+        check_estimable(x)
+        likelihood = PartialLikelihood.of(time[None], event[None], x.to_numpy()[None], ties)
+        return cls(x, time, event, likelihood, method == "firth", ties)
+
+    @cached_property
+    def null(self):
+        """The likelihood without effects."""
+        return self.likelihood.evaluate(np.zeros((1, self.x.shape[1])), self.is_firth)
+
+    @cached_property
+    def df(self):
+        """How many coefficients the events can tell apart."""
+        return int(np.linalg.matrix_rank(self.null.information[0], hermitian=True))
+
+    @cached_property
+    def separated(self):
+        """Direction in which the likelihood without penalty has no maximum, or None."""
+        direction = find_separation(self.x.to_numpy(), self.time, self.event)
+        return None if direction is None else pd.Series(direction, self.x.columns)
+
+    @cached_property
+    def is_estimable(self):
+        """Whether a maximum exists."""
+        identified = bool(self.likelihood.is_identified(self.null.information)[0])
+        return identified and (self.is_firth or self.separated is None)
+
+    @cached_property
+    def _maximum(self):
+        start = self._fit_by_library() if self.is_estimable else None
+        return self.likelihood.maximize(self.is_firth, start=start)
+
+    @property
+    def coef(self):
+        """Coefficients, shape (n_covariates,); NaN where not estimable."""
+        return self._maximum[0][0] if self.is_estimable else np.full(self.x.shape[1], np.nan)
+
+    @property
+    def log_likelihood(self):
+        """At the maximum, or the least upper bound; NaN where the penalty does not exist."""
+        value = float(self._maximum[1].log_likelihood[0])
+        return value if np.isfinite(value) else float("nan")
+
+    @property
+    def lr_statistic(self):
+        """Likelihood-ratio statistic against no covariates."""
+        return 2 * (self.log_likelihood - float(self.null.log_likelihood[0])) if self.df else float("nan")
+
+    def profile(self, column, value):
+        """The largest log-likelihood with one coefficient held."""
+        return float(self.likelihood.maximize(self.is_firth, {column: value})[1].log_likelihood[0])
+
+    def _fit_by_library(self):
+        """The estimate of the library that has this method and ties; None where there is none."""
+        if self.is_firth and self.ties == "breslow":
+            return _fit_firthmodels(self.x.to_numpy(), self.time, self.event)
+        if not self.is_firth and self.ties == "efron":
+            return _fit_lifelines(self.x, self.time, self.event)
+        return None
+
+
+def _fit_firthmodels(x, time, event):
+    from firthmodels import FirthCoxPH
+
+    outcome = np.array(list(zip(event, time, strict=True)), dtype=[("event", bool), ("time", float)])
+    with warnings.catch_warnings():
+        # Where it stops short of the maximum, the last digits are found from there.
+        warnings.simplefilter("ignore")
+        found = FirthCoxPH(backend="numpy").fit(x, outcome).coef_
+    return found if np.isfinite(found).all() else None
+
+
+def _fit_lifelines(x, time, event):
+    from lifelines import CoxPHFitter
+
+    logging.getLogger("lifelines").setLevel(logging.ERROR)
+    frame = x.assign(time=time, event=event)
+    return CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-12}).params_.to_numpy()
+
+
+def _summarize(model, conf_level):
+    covariates = list(model.x.columns)
+    if not model.is_estimable:
+        summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
+        return summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
+    rows = []
+    target = model.log_likelihood - stats.chi2.ppf(conf_level, 1) / 2
+    for column, (name, coef) in enumerate(zip(covariates, model.coef, strict=True)):
+        lower, upper = (_find_profile_limit(model, column, side, target) for side in (-1, 1))
+        statistic = 2 * (model.log_likelihood - model.profile(column, 0.0))
+        p_value = stats.chi2.sf(max(statistic, 0), 1)
+        rows.append((name, coef, np.exp(coef), np.exp(lower), np.exp(upper), p_value))
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def _find_profile_limit(model, column, side, target):
+    """Where the profile log-likelihood falls to `target` on one side; infinite where it never does."""
+
+    def excess(value):
+        return model.profile(column, value) - target
+
+    step = 1 / np.ptp(model.x.iloc[:, column])
+    near = model.coef[column]
+    for _ in range(40):
+        far = near + side * step
+        if excess(far) < 0:
+            return optimize.brentq(excess, *sorted((near, far)), xtol=1e-10)
+        near, step = far, 1.5 * step
+    return side * np.inf

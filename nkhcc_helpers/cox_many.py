@@ -1,0 +1,138 @@
+"""Cox models of thousands of small cohorts at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
+from nkhcc_helpers.separation import find_separation
+
+METHODS = ("firth", "partial")
+FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
+NUMBERS_AT_A_TIME = 400_000  # weights held at once, few enough to stay in a processor's cache
+
+
+@dataclass(frozen=True)
+class CohortFits:
+    """The fits of one Cox model to many cohorts.
+
+    Attributes
+    ----------
+    coef, se : ndarray, shape (n_cohorts, n_covariates)
+        Log hazard ratios and their standard errors from the information; NaN where not estimable.
+    log_likelihood, null_log_likelihood : ndarray, shape (n_cohorts,)
+        At the maximum (its least upper bound where there is none), and with every coefficient 0; penalised
+        when the method is Firth's, and NaN where the penalty does not exist.
+    estimable : ndarray of bool, shape (n_cohorts,)
+    """
+
+    coef: np.ndarray
+    se: np.ndarray
+    log_likelihood: np.ndarray
+    null_log_likelihood: np.ndarray
+    estimable: np.ndarray
+
+    @property
+    def lr_statistic(self):
+        """Likelihood-ratio statistics against no effect of any covariate, shape (n_cohorts,)."""
+        return 2 * (self.log_likelihood - self.null_log_likelihood)
+
+
+def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None):
+    """Fit one Cox model to each of many cohorts.
+
+    Parameters
+    ----------
+    times, events : array_like, shape (n_cohorts, n_subjects)
+        Times and boolean events; a single row serves all cohorts. A subject of time -1 without event is left
+        out.
+    x : array_like, shape (n_cohorts, n_subjects, n_covariates)
+        Covariates, or (n_subjects, n_covariates) for all cohorts; or (n_cohorts, n_subjects, n_subjects,
+        n_covariates) for covariates that change: ``x[c, i, j]`` are those of subject j when i has the event.
+    method : {"firth", "partial"}, default "firth"
+        Penalised or plain partial likelihood.
+    ties : {"breslow", "efron"}, default "breslow"
+    fixed : dict of int to float, optional
+        Coefficients held, by column; the penalty stays that of the whole model.
+
+    Returns
+    -------
+    CohortFits
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, numbers that are not finite, unknown method or ties.
+
+    Notes
+    -----
+    Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
+    well-conditioned information is the maximum, since the log-likelihood is concave; a cohort without one is
+    judged by `separation.find_separation`.
+
+    References
+    ----------
+    Cox (1972) J R Stat Soc B; Firth (1993) Biometrika; Heinze, Schemper (2001) Biometrics.
+    """
+    times, events, x = _check_cohorts(times, events, x)
+    check_choice(method, "method", METHODS)
+    check_choice(ties, "ties", TIES)
+    n_cohorts, n = max(len(times), len(x)), times.shape[1]
+    size = max(1, NUMBERS_AT_A_TIME // (n * n))
+    parts = []
+    for start in range(0, n_cohorts, size):
+        which = slice(start, start + size)
+        block = [a if len(a) == 1 else a[which] for a in (times, events, x)]
+        parts.append(_fit_block(*block, method == "firth", ties, fixed or {}))
+    return CohortFits(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _fit_block(times, events, x, firth, ties, fixed):
+    likelihood = PartialLikelihood.of(times, events, x, ties)
+    shape = likelihood.n_cohorts, x.shape[-1]
+    null = likelihood.evaluate(np.zeros(shape), firth)
+    coef, state = likelihood.maximize(firth, fixed)
+    free = np.setdiff1d(np.arange(shape[1]), list(fixed))
+    estimable = likelihood.is_identified(null.information)
+    if not firth and len(free):
+        unsure = estimable & ~_is_maximum(null, state, free)
+        for cohort in np.flatnonzero(unsure):
+            one = [a[0] if len(a) == 1 else a[cohort] for a in (x, times, events)]
+            estimable[cohort] = find_separation(one[0][..., free], *one[1:]) is None
+    information = np.where(estimable[:, None, None], state.information, np.eye(shape[1]))
+    variance = np.einsum("cpp->cp", np.linalg.inv(information))
+    return (
+        np.where(estimable[:, None], coef, np.nan),
+        np.where(estimable[:, None], np.sqrt(np.maximum(variance, 0)), np.nan),
+        np.where(np.isfinite(state.log_likelihood), state.log_likelihood, np.nan),
+        np.where(np.isfinite(null.log_likelihood), null.log_likelihood, np.nan),
+        estimable,
+    )
+
+
+def _is_maximum(null, state, free):
+    """Where the information at the point reached is large enough to make it a maximum beyond doubt."""
+    scale = np.sqrt(np.maximum(np.einsum("cpp->cp", null.information)[:, free], 1e-300))
+    there = state.information[:, free[:, None], free] / scale[:, :, None] / scale[:, None, :]
+    flat = np.abs(state.score[:, free] / scale).max(axis=1) < FLAT
+    return flat & (np.linalg.eigvalsh(there)[:, 0] > CURVED)
+
+
+def _check_cohorts(times, events, x):
+    times, events, x = np.atleast_2d(times).astype(float), np.atleast_2d(events), np.asarray(x, float)
+    x = x[None] if x.ndim == 2 else x
+    n = times.shape[1]
+    fits = times.ndim == 2 and times.shape == events.shape and x.ndim in (3, 4) and set(x.shape[1:-1]) == {n}
+    if not fits or len({len(times), len(x)} - {1}) > 1:
+        raise ValueError(
+            f"times {times.shape}, events {events.shape} and x {x.shape} do not fit together: they must be "
+            "(n_cohorts, n_subjects) twice and (n_cohorts, n_subjects, n_covariates)"
+        )
+    if not (np.isfinite(times).all() and np.isfinite(x).all()):
+        raise ValueError("times and x must be finite numbers")
+    if not np.isin(events, (0, 1)).all():
+        raise ValueError("events must be true or false")
+    return times, events.astype(bool), x
