@@ -158,5 +158,5 @@ def _evaluate_at_maximum(frame, covariates):
     model = CoxModel.of(frame, covariates, method="partial", ties="efron")
     if not model.is_estimable:
         model = CoxModel.of(frame.assign(event=False), covariates, method="partial", ties="efron")
-    _, mean, variance, _ = model.likelihood.average(np.nan_to_num(model.coef[None]))
-    return model.likelihood, (model.likelihood.own - mean)[0], variance[0]
+    at = model.likelihood.average(np.nan_to_num(model.coef[None]))
+    return model.likelihood, (model.likelihood.own - at.mean)[0].T, np.moveaxis(at.variance[0], -1, 0)

@@ -8,9 +8,10 @@ import numpy as np
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
-from nkhcc_helpers.separation import find_separation
+from nkhcc_helpers.separation import find_separation, is_separating
 
 METHODS = ("firth", "partial")
+VANISHED = 1e-8  # information
 FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
 NUMBERS_AT_A_TIME = 400_000  # weights held at once, few enough to stay in a processor's cache
 
@@ -95,13 +96,15 @@ def _fit_block(times, events, x, firth, ties, fixed):
     shape = likelihood.n_cohorts, x.shape[-1]
     null = likelihood.evaluate(np.zeros(shape), firth)
     coef, state = likelihood.maximize(firth, fixed)
-    free = np.setdiff1d(np.arange(shape[1]), list(fixed))
     estimable = likelihood.is_identified(null.information)
+    free = np.setdiff1d(np.arange(shape[1]), list(fixed))
     if not firth and len(free):
-        unsure = estimable & ~_is_maximum(null, state, free)
-        for cohort in np.flatnonzero(unsure):
-            one = [a[0] if len(a) == 1 else a[cohort] for a in (x, times, events)]
-            estimable[cohort] = find_separation(one[0][..., free], *one[1:]) is None
+        unsure = np.flatnonzero(estimable & ~_is_maximum(null, state, free))
+        cohorts = [np.broadcast_to(a, (shape[0], *a.shape[1:]))[unsure] for a in (x, times, events)]
+        information = state.information[unsure][:, free[:, None], free]
+        estimable[unsure] = _has_maximum(
+            cohorts[0][..., free], *cohorts[1:], coef[unsure][:, free], information
+        )
     information = np.where(estimable[:, None, None], state.information, np.eye(shape[1]))
     variance = np.einsum("cpp->cp", np.linalg.inv(information))
     return (
@@ -111,6 +114,24 @@ def _fit_block(times, events, x, firth, ties, fixed):
         np.where(np.isfinite(null.log_likelihood), null.log_likelihood, np.nan),
         estimable,
     )
+
+
+def _has_maximum(x, times, events, coef, information):
+    """Whether each likelihood has a maximum, judged from where Newton's method ended.
+
+    Along a separating direction the information vanishes and the coefficients run away; where what they ran
+    along proves to separate, that is the answer, and elsewhere a linear program gives it.
+    """
+    has = np.ones(len(coef), dtype=bool)
+    if x.ndim == 3:
+        values, vectors = np.linalg.eigh(information)
+        flat = vectors * (values < VANISHED)[:, None]
+        away = np.einsum("cpk,cqk,cq->cp", flat, vectors, coef)
+        away /= np.maximum(np.abs(away).max(axis=1, keepdims=True), 1e-300)
+        has = ~is_separating(x, times, events, np.round(away, 6))
+    for cohort in np.flatnonzero(has):
+        has[cohort] = find_separation(x[cohort], times[cohort], events[cohort]) is None
+    return has
 
 
 def _is_maximum(null, state, free):

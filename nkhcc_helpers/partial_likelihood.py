@@ -12,6 +12,7 @@ MAX_HALVINGS = 30
 LARGEST_STEP = 5.0  # of a linear predictor, in one step
 SMALLEST_GAIN = 1e-16  # of a log-likelihood, in one step
 ROUNDING = 1e-11  # of a log-likelihood
+WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
 
 
@@ -34,20 +35,46 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class RiskSetAverages:
+    """Averages over the risk set of each event.
+
+    Attributes
+    ----------
+    hazard : ndarray
+        Relative hazards, on a scale of their own, as the likelihood weighs them.
+    total : ndarray, shape (n_cohorts, n_events)
+        Their sum at each event; 1 where there is no event.
+    mean : ndarray, shape (n_cohorts, n_covariates, n_events)
+        Of the covariates.
+    variance : ndarray, shape (n_cohorts, n_covariates, n_covariates, n_events)
+    log_chance : ndarray, shape (n_cohorts, n_events)
+        Logarithm of the chance of the subject who had the event; 0 without event.
+    """
+
+    hazard: np.ndarray
+    total: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    log_chance: np.ndarray
+
+
+@dataclass(frozen=True)
 class PartialLikelihood:
     """Risk sets of cohorts of the same number of subjects.
 
     Attributes
     ----------
-    covariates : ndarray, shape (n_cohorts, n_subjects, n_covariates)
-        Or (n_cohorts, n_events, n_subjects, n_covariates), as they are at each event.
-    own : ndarray, shape (n_cohorts, n_events, n_covariates)
+    covariates : ndarray, shape (n_cohorts, n_covariates, n_subjects)
+        Or (n_cohorts, n_events, n_covariates, n_subjects), as they are at each event; centred.
+    moments : ndarray, shape (n_cohorts, 1 + n_covariates + n_covariates^2, n_subjects)
+        One, the covariates and their products; with a second axis of events as `covariates`.
+    own : ndarray, shape (n_cohorts, n_covariates, n_events)
         Covariates of the subject with the event.
-    weights : ndarray, shape (n_cohorts, n_events, n_subjects)
+    weights : ndarray, shape (n_cohorts, n_subjects, n_events)
         1 for subjects at risk, 0 for others; by Efron's method the l-th of d tied events counts those d as
-        1 - l / d. A row of zeros is no event.
+        1 - l / d. All 0 where a subject of `subjects` has no event in a cohort.
     subjects : ndarray of int, shape (n_events,)
-        Who has the event of each row.
+        Who has each event, in the order of the subjects.
 
     Notes
     -----
@@ -60,42 +87,41 @@ class PartialLikelihood:
     """
 
     covariates: np.ndarray
+    moments: np.ndarray
     own: np.ndarray
     weights: np.ndarray
     subjects: np.ndarray
 
     @classmethod
-    def of(cls, times, events, covariates, ties="breslow"):
+    def of(cls, times, events, x, ties="breslow"):
         """Lay out the risk sets.
 
         Parameters
         ----------
         times, events : ndarray, shape (n_cohorts, n_subjects)
             Times and boolean events.
-        covariates : ndarray, shape (n_cohorts, n_subjects, n_covariates)
-            Or (n_cohorts, n_subjects, n_subjects, n_covariates): those of the last-but-one axis' subject at
-            the time of the subject of the axis before.
+        x : ndarray, shape (n_cohorts, n_subjects, n_covariates)
+            Or (n_cohorts, n_subjects, n_subjects, n_covariates): ``x[c, i, j]`` are the covariates of subject
+            j at the time of subject i.
         ties : {"breslow", "efron"}, default "breslow"
         """
         subjects = np.flatnonzero(events.any(axis=0))
-        when, dies = times[:, subjects, None], events[:, subjects, None]
-        weights = ((times[:, None, :] >= when) & dies).astype(float)
+        when, dies = times[:, None, subjects], events[:, None, subjects]
+        weights = ((times[:, :, None] >= when) & dies).astype(float)
         if ties == "efron":
-            tied = (times[:, None, :] == when) & events[:, None, :] & dies
-            earlier = (tied & (np.arange(times.shape[1]) < subjects[:, None])).sum(axis=2)
-            weights -= tied * (earlier / np.maximum(tied.sum(axis=2), 1))[..., None]
-        if covariates.ndim == 4:
-            covariates = covariates[:, subjects]
+            tied = (times[:, :, None] == when) & events[:, :, None] & dies
+            earlier = (tied & (np.arange(times.shape[1])[:, None] < subjects)).sum(axis=1)
+            weights -= tied * (earlier / np.maximum(tied.sum(axis=1), 1))[:, None]
         # Differences at an event are all that matters; centred, they lose no digits.
-        covariates = covariates - covariates.mean(axis=-2, keepdims=True)
-        moves = covariates.ndim == 4
-        own = covariates[:, np.arange(len(subjects)), subjects] if moves else covariates[:, subjects]
-        return cls(covariates, own * dies, weights, subjects)
-
-    @property
-    def is_event(self):
-        """Which rows are events, shape (n_cohorts, n_events)."""
-        return self.weights.any(axis=2)
+        x = np.swapaxes(x - x.mean(axis=-2, keepdims=True), -1, -2)
+        if x.ndim == 4:
+            x = x[:, subjects]
+            own = np.swapaxes(x[:, np.arange(len(subjects)), :, subjects], 0, 1).swapaxes(1, 2)
+        else:
+            own = x[:, :, subjects]
+        products = (x[..., :, None, :] * x[..., None, :, :]).reshape(*x.shape[:-2], -1, x.shape[-1])
+        moments = np.concatenate([np.ones_like(x[..., :1, :]), x, products], axis=-2)
+        return cls(x, moments, own * dies, weights, subjects)
 
     @property
     def n_cohorts(self):
@@ -104,11 +130,11 @@ class PartialLikelihood:
 
     def take(self, which):
         """The likelihoods of some cohorts."""
-        parts = {name: getattr(self, name) for name in ("covariates", "own", "weights")}
+        parts = {name: getattr(self, name) for name in ("covariates", "moments", "own", "weights")}
         return replace(self, **{name: a if len(a) == 1 else a[which] for name, a in parts.items()})
 
     def average(self, coef):
-        """Average the covariates of those at risk at each event.
+        """Average over the subjects at risk at each event, each by its chance to be the one who has it.
 
         Parameters
         ----------
@@ -116,30 +142,26 @@ class PartialLikelihood:
 
         Returns
         -------
-        share : ndarray, shape (n_cohorts, n_events, n_subjects)
-            Chance of each subject to have the event.
-        mean : ndarray, shape (n_cohorts, n_events, n_covariates)
-        variance : ndarray, shape (n_cohorts, n_events, n_covariates, n_covariates)
-        log_chance : ndarray, shape (n_cohorts, n_events)
-            Logarithm of the chance of the subject who had it; 0 without event.
+        RiskSetAverages
         """
-        linear = np.matmul(self.covariates, coef[:, None, :, None] if self._moves else coef[..., None])[
-            ..., 0
-        ]
-        linear = linear if self._moves else linear[:, None, :]
+        linear = np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
+        if not self._moves and np.ptp(linear, axis=-1).max(initial=0) > WIDEST:
+            return self._unfold().average(coef)
         # Scaled by the largest hazard at risk, so that no exponential overflows or all vanish.
-        largest = np.where(self.weights > 0, linear, -np.inf).max(axis=2, initial=-np.inf)
-        largest = np.where(np.isfinite(largest), largest, 0)
-        hazard = self.weights * np.exp(np.minimum(linear - largest[..., None], 0))
-        total = hazard.sum(axis=2)
-        share = hazard / np.where(total > 0, total, 1)[..., None]
-        mean = self._sum(share, self.covariates)
-        square = self.covariates[..., :, None] * self.covariates[..., None, :]
-        flat = square.reshape(*square.shape[:-2], -1)
-        variance = self._sum(share, flat).reshape(*mean.shape, -1) - mean[..., :, None] * mean[..., None, :]
-        own = np.matmul(self.own, coef[..., None])[..., 0]
-        log_chance = np.where(total > 0, own - largest - np.log(np.where(total > 0, total, 1)), 0)
-        return share, mean, variance, log_chance
+        if self._moves:
+            at_risk = np.swapaxes(self.weights, 1, 2) > 0
+            largest = np.where(at_risk, linear, -np.inf).max(axis=-1, initial=-1e300)
+        else:
+            largest = linear.max(axis=-1, keepdims=True)
+        hazard = np.exp(np.minimum(linear - largest[..., None] if self._moves else linear - largest, 0))
+        sums = self._sum(hazard, self.moments)
+        n_covariates = self.covariates.shape[-2]
+        total = np.where(sums[:, 0] > 0, sums[:, 0], 1)
+        mean = sums[:, 1 : n_covariates + 1] / total[:, None]
+        square = (sums[:, n_covariates + 1 :] / total[:, None]).reshape(*mean.shape[:2], *mean.shape[1:])
+        own = np.matmul(coef[:, None], self.own)[:, 0]
+        log_chance = np.where(sums[:, 0] > 0, own - largest - np.log(total), 0)
+        return RiskSetAverages(hazard, total, mean, square - mean[:, :, None] * mean[:, None], log_chance)
 
     def evaluate(self, coef, firth=False):
         """Evaluate the log-likelihood and its derivatives.
@@ -154,11 +176,11 @@ class PartialLikelihood:
         -------
         Evaluation
         """
-        share, mean, variance, log_chance = self.average(coef)
-        log_likelihood, score = log_chance.sum(axis=1), (self.own - mean).sum(axis=1)
-        information = variance.sum(axis=1)
+        at = self.average(coef)
+        log_likelihood, score = at.log_chance.sum(axis=1), (self.own - at.mean).sum(axis=2)
+        information = at.variance.sum(axis=3)
         if firth:
-            penalty, slope = self._penalise(share, mean, variance, information)
+            penalty, slope = self._penalise(at, information)
             log_likelihood, score = log_likelihood + penalty, score + slope
         return Evaluation(log_likelihood, score, information)
 
@@ -178,7 +200,7 @@ class PartialLikelihood:
         Evaluation
             There. Where no maximum exists the log-likelihood is within about 1e-12 of its least upper bound.
         """
-        shape = self.n_cohorts, self.covariates.shape[-1]
+        shape = self.n_cohorts, self.covariates.shape[-2]
         coef = np.zeros(shape) if start is None else np.array(np.broadcast_to(start, shape), float)
         for column, value in (fixed or {}).items():
             coef[:, column] = value
@@ -201,7 +223,8 @@ class PartialLikelihood:
 
     def is_identified(self, information):
         """Which informations tell all coefficients apart, shape (n_cohorts,)."""
-        span = np.square(self.covariates).max(axis=tuple(range(1, self.covariates.ndim - 1)))
+        axes = (1, 3) if self._moves else (2,)
+        span = np.square(self.covariates).max(axis=axes)
         diagonal = np.einsum("cpp->cp", information)
         known = (diagonal > NEGLIGIBLE * span).all(axis=1)
         scale = np.sqrt(np.where(known[:, None], diagonal, 1))
@@ -212,12 +235,23 @@ class PartialLikelihood:
     def _moves(self):
         return self.covariates.ndim == 4
 
-    def _sum(self, share, values):
-        if self._moves:
-            return np.einsum("cej,cejp->cep", share, values)
-        return np.matmul(share, values)
+    def _unfold(self):
+        """The same with covariates that could change from event to event."""
+        n_events = self.weights.shape[-1]
+        parts = {}
+        for name in ("covariates", "moments"):
+            fixed = getattr(self, name)
+            parts[name] = np.broadcast_to(fixed[:, None], (len(fixed), n_events, *fixed.shape[1:]))
+        return replace(self, **parts)
 
-    def _penalise(self, share, mean, variance, information):
+    def _sum(self, hazard, values):
+        """Sums over the subjects at risk, shape (n_cohorts, n_values, n_events)."""
+        if self._moves:
+            weighted = hazard * np.swapaxes(self.weights, 1, 2)
+            return np.swapaxes(np.matmul(values, weighted[..., None])[..., 0], 1, 2)
+        return np.matmul(values * hazard[:, None], self.weights)
+
+    def _penalise(self, at, information):
         """Half the log determinant of the information, and its derivative."""
         x = self.covariates
         sign, log_determinant = np.linalg.slogdet(information)
@@ -226,11 +260,12 @@ class PartialLikelihood:
             np.where(identified[:, None, None], information, np.eye(information.shape[1]))
         )
         # Third moments enter through x'Ax only, A the inverse information: one column instead of p cubed.
-        spread = inverse[:, None, None] if self._moves else inverse[:, None]
-        length = np.einsum("...p,...pq,...q->...", x, spread, x)[..., None]
-        together = self._sum(share, x * length) - mean * self._sum(share, length)
-        pull = np.einsum("cepq,cqr,cer->cp", variance, inverse, mean)
-        slope = together.sum(axis=1) / 2 - pull
+        spread = np.matmul(inverse[:, None] if self._moves else inverse, x)
+        length = (x * spread).sum(axis=-2, keepdims=True)
+        hazard = at.hazard
+        sums = self._sum(hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
+        pull = (at.variance * np.matmul(inverse, at.mean)[:, None]).sum(axis=2)
+        slope = ((sums[:, 1:] - at.mean * sums[:, :1]) / 2 - pull).sum(axis=2)
         penalty = np.where(identified, log_determinant / 2, -np.inf)
         return penalty, np.where(identified[:, None], slope, 0)
 
@@ -240,8 +275,10 @@ class PartialLikelihood:
         score = here.score[:, free]
         step[:, free] = _solve(here.information[:, free[:, None], free], score)
         gain = np.einsum("cp,cp->c", score, step[:, free])
-        flat = self.covariates.reshape(len(self.covariates), -1, step.shape[1])
-        reach = np.abs(np.matmul(flat, step[..., None])).max(axis=(1, 2), initial=0)
+        steps = step[:, None, None] if self._moves else step[:, None]
+        reach = np.abs(np.matmul(steps, self.covariates)).max(
+            axis=(1, 2, 3) if self._moves else (1, 2), initial=0
+        )
         return step * np.minimum(1, LARGEST_STEP / np.maximum(reach, LARGEST_STEP))[:, None], gain
 
     def _climb(self, coef, step, here, firth):

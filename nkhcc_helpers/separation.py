@@ -55,3 +55,25 @@ def find_separation(covariates, time, event):
         return None
     direction = found.x / np.where(spread > 0, spread, 1)
     return direction / np.abs(direction).max()
+
+
+def is_separating(covariates, times, events, directions):
+    """Check whether directions separate, for many cohorts at once.
+
+    Parameters
+    ----------
+    covariates : ndarray, shape (n_cohorts, n_subjects, n_covariates)
+    times, events : ndarray, shape (n_cohorts, n_subjects)
+    directions : ndarray, shape (n_cohorts, n_covariates)
+
+    Returns
+    -------
+    ndarray of bool, shape (n_cohorts,)
+        True is certain: whoever has an event is largest along the direction of all at risk, and at least once
+        strictly. False says only that this direction does not separate.
+    """
+    along = np.einsum("cnp,cp->cn", covariates, directions)
+    gap = along[:, :, None] - along[:, None, :]
+    gap = np.where((times[:, :, None] <= times[:, None, :]) & events[:, :, None], gap, 0)
+    rounding = 1e-12 * np.abs(along).max(axis=1)
+    return (gap.min(axis=(1, 2)) >= -rounding) & (gap.max(axis=(1, 2)) > 1e-6 * np.ptp(along, axis=1))
