@@ -12,6 +12,7 @@ MAX_HALVINGS = 30
 LARGEST_STEP = 5.0  # of a linear predictor, in one step
 SMALLEST_GAIN = 1e-16  # of a log-likelihood, in one step
 ROUNDING = 1e-11  # of a log-likelihood
+LARGEST_SHARE = 2.0  # of the last step in a correction
 WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
 
@@ -207,7 +208,7 @@ class PartialLikelihood:
         free = np.setdiff1d(np.arange(shape[1]), list(fixed or {}))
         state = self.evaluate(coef, firth)
         going = np.flatnonzero(np.isfinite(state.log_likelihood)) if len(free) else np.arange(0)
-        part = self.take(going)
+        part, last_step, last_move = self.take(going), None, None
         for _ in range(MAX_STEPS):
             here = _take(state, going)
             step, gain = part._find_step(here, free)
@@ -215,9 +216,12 @@ class PartialLikelihood:
             if not moving.any():
                 break
             if not moving.all():
-                going, here, step = going[moving], _take(here, moving), step[moving]
-                part = part.take(moving)
-            coef[going], there = part._climb(coef[going], step, here, firth)
+                going, here, step, part = going[moving], _take(here, moving), step[moving], part.take(moving)
+                last_step, last_move = (a if a is None else a[moving] for a in (last_step, last_move))
+            move = _mix(step, last_step, last_move) if firth and last_step is not None else step
+            found, there = part._climb(coef[going], move, step, here, firth)
+            last_step, last_move = step, found - coef[going]
+            coef[going] = found
             _put(state, going, there)
         return coef, state
 
@@ -281,17 +285,28 @@ class PartialLikelihood:
         )
         return step * np.minimum(1, LARGEST_STEP / np.maximum(reach, LARGEST_STEP))[:, None], gain
 
-    def _climb(self, coef, step, here, firth):
-        """Take the step, halved where the log-likelihood would fall."""
-        found = coef + step
+    def _climb(self, coef, move, step, here, firth):
+        """Take the move, or the step halved until the log-likelihood does not fall."""
+        found = coef + move
         there = self.evaluate(found, firth)
-        for halving in range(1, MAX_HALVINGS):
+        for halving in range(MAX_HALVINGS):
             worse = np.flatnonzero(~(there.log_likelihood >= here.log_likelihood - ROUNDING))
             if not len(worse):
                 break
             found[worse] = coef[worse] + step[worse] / 2**halving
             _put(there, worse, self.take(worse).evaluate(found[worse], firth))
         return found, there
+
+
+def _mix(step, last_step, last_move):
+    """Correct Newton's step, which leaves out the curvature of the penalty, by how the last one turned out.
+
+    Anderson (1965) J ACM, with a memory of one step.
+    """
+    change = step - last_step
+    size = np.maximum((change**2).sum(axis=1), 1e-300)
+    share = np.clip((change * step).sum(axis=1) / size, -LARGEST_SHARE, LARGEST_SHARE)
+    return step - share[:, None] * (last_move + change)
 
 
 def _solve(information, score):
