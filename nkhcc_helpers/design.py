@@ -29,13 +29,10 @@ class Design:
     correlation : DataFrame
         Correlation between the covariates over patients.
     variance_inflation : Series
-        How many times larger each coefficient's variance is than with uncorrelated covariates; infinite
-        where a covariate follows from the others, NaN where it is constant.
+        How many times larger each coefficient's variance is than with uncorrelated covariates.
     events_per_covariate : float
     contrasts : DataFrame
         Pairs of design points that differ in one covariate only: ``covariate first second difference``.
-    unusable : dict of str to str
-        Covariates that cannot be estimated, and why.
     separation : Series or None
         Direction in which the partial likelihood has no maximum.
     """
@@ -46,13 +43,33 @@ class Design:
     variance_inflation: pd.Series
     events_per_covariate: float
     contrasts: pd.DataFrame
-    unusable: dict
     separation: pd.Series | None
 
-    @property
-    def usable(self):
-        """Covariates that can be estimated, in order."""
-        return [name for name in self.correlation.columns if name not in self.unusable]
+
+def code_trial(trial, endpoint, covariates, *, dose_coding="relative"):
+    """Return what a Cox model of a trial needs.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint; empty for the trial's first.
+    covariates, dose_coding
+        As in `code_covariates`.
+
+    Returns
+    -------
+    DataFrame
+        One row per subject: ``USUBJID group time event`` and the coded covariates.
+
+    Raises
+    ------
+    ValueError
+        Unknown endpoint, covariate or coding.
+    """
+    frame = trial.survival(endpoint or next(iter(trial.endpoint_labels)))
+    coded = code_covariates(frame, covariates, dose_coding=dose_coding)
+    return frame[["USUBJID", "group", "time", "event"]].join(coded)
 
 
 def code_covariates(frame, covariates, *, dose_coding="relative"):
@@ -93,30 +110,61 @@ def code_covariates(frame, covariates, *, dose_coding="relative"):
     return pd.DataFrame(columns, index=frame.index).astype(float)
 
 
-def describe_design(frame, covariates):
+def describe_design(trial, covariates=("dose", "infusions"), *, endpoint="", dose_coding="relative"):
     """Describe what the design points of a trial can answer, before any fit.
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group`` and the covariates as numbers.
-    covariates : sequence of str
-        Columns of `frame`.
+    trial : Trial
+    covariates, dose_coding
+        As in `code_covariates`.
+    endpoint : str, optional
+        Code of the endpoint; the trial's first when absent.
 
     Returns
     -------
     Design
-        `unusable` names covariates that are constant, or a combination of those before them.
+
+    Raises
+    ------
+    ValueError
+        Covariates that are constant or follow from others, naming them and what to drop; unknown endpoint,
+        covariate or coding.
     """
-    covariates = list(covariates)
+    frame = code_trial(trial, endpoint, covariates, dose_coding=dose_coding)
+    x = frame.drop(columns=["USUBJID", "group", "time", "event"])
+    check_estimable(x)
     time, event = check_survival(frame["time"], frame["event"])
-    x = frame[covariates].astype(float)
-    unusable = find_unusable(x)
-    usable = [name for name in covariates if name not in unusable]
-    direction = find_separation(x[usable].to_numpy(), time, event) if usable else None
-    points = (
+    direction = find_separation(x.to_numpy(), time, event)
+    points = list_design_points(frame, list(x.columns))
+    return Design(
+        points=points,
+        rank=int(np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x]))),
+        correlation=x.corr(),
+        variance_inflation=_inflate_variance(x),
+        events_per_covariate=float(event.sum() / len(x.columns)),
+        contrasts=list_contrasts(points),
+        separation=None if direction is None else pd.Series(direction, x.columns),
+    )
+
+
+def list_design_points(frame, covariates):
+    """List the combinations of covariates that some group has.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``group event`` and the covariates as numbers, one row per subject.
+    covariates : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        The covariates, ``groups`` (codes, separated by commas) ``n n_events``.
+    """
+    return (
         frame.assign(group=frame["group"].astype(str))
-        .groupby(covariates, sort=True)
+        .groupby(list(covariates), sort=True)
         .agg(
             groups=("group", lambda codes: ", ".join(pd.unique(codes))),
             n=("event", "size"),
@@ -124,16 +172,29 @@ def describe_design(frame, covariates):
         )
         .reset_index()
     )
-    return Design(
-        points=points,
-        rank=int(np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x]))),
-        correlation=_correlate(x),
-        variance_inflation=_inflate_variance(x, unusable),
-        events_per_covariate=float(event.sum() / len(usable)) if usable else float("nan"),
-        contrasts=_find_contrasts(points, covariates),
-        unusable=unusable,
-        separation=None if direction is None else pd.Series(direction, usable),
-    )
+
+
+def list_contrasts(points):
+    """List the pairs of design points that differ in one covariate only.
+
+    Parameters
+    ----------
+    points : DataFrame
+        As of `list_design_points`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate first second difference``; the pair by their groups.
+    """
+    covariates = [name for name in points.columns if name not in ("groups", "n", "n_events")]
+    rows = []
+    for (_, first), (_, second) in combinations(points.iterrows(), 2):
+        changed = [name for name in covariates if first[name] != second[name]]
+        if len(changed) == 1:
+            name = changed[0]
+            rows.append((name, first["groups"], second["groups"], float(second[name] - first[name])))
+    return pd.DataFrame(rows, columns=["covariate", "first", "second", "difference"])
 
 
 def count_events_before_plans_part(trial, endpoint):
@@ -222,25 +283,5 @@ def _code_dose(frame, coding):
     return dose
 
 
-def _correlate(x):
-    # A constant column has no correlation; pandas would warn and print the same NaN.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return x.corr()
-
-
-def _inflate_variance(x, unusable):
-    if unusable or not len(x.columns):
-        # A constant has no variance to share; what follows from others cannot be told from them at all.
-        constant = x.nunique() < 2
-        return pd.Series(np.where(constant, np.nan, np.inf if (~constant).sum() > 1 else 1.0), x.columns)
+def _inflate_variance(x):
     return pd.Series(np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(x, rowvar=False)))), x.columns)
-
-
-def _find_contrasts(points, covariates):
-    rows = []
-    for (_, first), (_, second) in combinations(points.iterrows(), 2):
-        changed = [name for name in covariates if first[name] != second[name]]
-        if len(changed) == 1:
-            name = changed[0]
-            rows.append((name, first["groups"], second["groups"], float(second[name] - first[name])))
-    return pd.DataFrame(rows, columns=["covariate", "first", "second", "difference"])
