@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
 from nkhcc_helpers.cox_many import METHODS
 from nkhcc_helpers.design import check_estimable
 from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
-from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.profile_limits import find_profile_limits
 from nkhcc_helpers.separation import find_separation
 
 SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
@@ -52,7 +52,7 @@ class CoxFit:
     ties: str
 
 
-def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.95):
+def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.95, n_draws=20_000, seed=0):
     """Fit a Cox model.
 
     Parameters
@@ -180,10 +180,6 @@ class CoxModel:
         """Likelihood-ratio statistic against no covariates."""
         return 2 * (self.log_likelihood - float(self.null.log_likelihood[0])) if self.df else float("nan")
 
-    def profile(self, column, value):
-        """The largest log-likelihood with one coefficient held."""
-        return float(self.likelihood.maximize(self.is_firth, {column: value})[1].log_likelihood[0])
-
     def _fit_by_library(self):
         """The estimate of the library that has this method and ties; None where there is none."""
         if self.is_firth and self.ties == "breslow":
@@ -217,27 +213,10 @@ def _summarize(model, conf_level):
     if not model.is_estimable:
         summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
         return summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
-    rows = []
-    target = model.log_likelihood - stats.chi2.ppf(conf_level, 1) / 2
-    for column, (name, coef) in enumerate(zip(covariates, model.coef, strict=True)):
-        lower, upper = (_find_profile_limit(model, column, side, target) for side in (-1, 1))
-        statistic = 2 * (model.log_likelihood - model.profile(column, 0.0))
-        p_value = stats.chi2.sf(max(statistic, 0), 1)
-        rows.append((name, coef, np.exp(coef), np.exp(lower), np.exp(upper), p_value))
-    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
-
-
-def _find_profile_limit(model, column, side, target):
-    """Where the profile log-likelihood falls to `target` on one side; infinite where it never does."""
-
-    def excess(value):
-        return model.profile(column, value) - target
-
-    step = 1 / np.ptp(model.x.iloc[:, column])
-    near = model.coef[column]
-    for _ in range(40):
-        far = near + side * step
-        if excess(far) < 0:
-            return optimize.brentq(excess, *sorted((near, far)), xtol=1e-10)
-        near, step = far, 1.5 * step
-    return side * np.inf
+    coef, best = model.coef, model.log_likelihood
+    limits = find_profile_limits(model.likelihood, coef[None], best, conf_level, firth=model.is_firth)[0]
+    without = np.where(np.eye(len(coef)), 0.0, np.nan)
+    restricted = model.likelihood.maximize(model.is_firth, without)[1].log_likelihood
+    p_value = stats.chi2.sf(np.maximum(2 * (best - restricted), 0), 1)
+    columns = [covariates, coef, np.exp(coef), *np.exp(limits.T), p_value]
+    return pd.DataFrame(dict(zip(SUMMARY_COLUMNS, columns, strict=True)))

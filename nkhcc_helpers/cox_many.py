@@ -95,7 +95,8 @@ def _fit_block(times, events, x, firth, ties, fixed):
     likelihood = PartialLikelihood.of(times, events, x, ties)
     shape = likelihood.n_cohorts, x.shape[-1]
     null = likelihood.evaluate(np.zeros(shape), firth)
-    coef, state = likelihood.maximize(firth, fixed)
+    held = np.array([[fixed.get(column, np.nan) for column in range(shape[1])]], dtype=float)
+    coef, state = likelihood.maximize(firth, held)
     estimable = likelihood.is_identified(null.information)
     free = np.setdiff1d(np.arange(shape[1]), list(fixed))
     if not firth and len(free):

@@ -13,7 +13,7 @@ from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.separation import find_separation
 
 DOSE_CODINGS = ("relative", "cumulative", "log2", "order")
-COVARIATES = ("dose", "infusions", "group", "order")
+COVARIATES = ("dose", "infusions", "cumulative", "order", "group")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ def code_covariates(frame, covariates, *, dose_coding="relative"):
     ----------
     frame : DataFrame
         Columns ``group dose infusions``, one row per subject; `group` an ordered categorical.
-    covariates : sequence of {"dose", "infusions", "group", "order"}
-        ``group`` becomes one column for each group but the first, ``order`` the rank of the group.
+    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}
+        ``cumulative`` is the planned sum of doses, ``order`` the rank of the group; ``group`` becomes one
+        column for each group but the first.
     dose_coding : {"relative", "cumulative", "log2", "order"}, default "relative"
         ``dose`` as dose per infusion, planned sum of doses, log2 of dose per infusion, or rank of dose.
 
@@ -105,6 +106,8 @@ def code_covariates(frame, covariates, *, dose_coding="relative"):
             columns[name] = group.cat.codes
         elif name == "dose":
             columns[name] = _code_dose(frame, dose_coding)
+        elif name == "cumulative":
+            columns[name] = _code_dose(frame, "cumulative")
         else:
             columns[name] = frame[name]
     return pd.DataFrame(columns, index=frame.index).astype(float)

@@ -120,7 +120,9 @@ class PartialLikelihood:
             own = np.swapaxes(x[:, np.arange(len(subjects)), :, subjects], 0, 1).swapaxes(1, 2)
         else:
             own = x[:, :, subjects]
-        products = (x[..., :, None, :] * x[..., None, :, :]).reshape(*x.shape[:-2], -1, x.shape[-1])
+        products = (x[..., :, None, :] * x[..., None, :, :]).reshape(
+            *x.shape[:-2], x.shape[-2] ** 2, x.shape[-1]
+        )
         moments = np.concatenate([np.ones_like(x[..., :1, :]), x, products], axis=-2)
         return cls(x, moments, own * dies, weights, subjects)
 
@@ -185,14 +187,14 @@ class PartialLikelihood:
             log_likelihood, score = log_likelihood + penalty, score + slope
         return Evaluation(log_likelihood, score, information)
 
-    def maximize(self, firth=False, fixed=None, start=None):
+    def maximize(self, firth=False, held=None, start=None):
         """Maximize each log-likelihood by Newton's method with step halving.
 
         Parameters
         ----------
         firth : bool, default False
-        fixed : dict of int to float, optional
-            Column number and value of coefficients held.
+        held : ndarray, shape (n_cohorts, n_covariates), optional
+            Values of coefficients held, NaN for those that are free.
         start : ndarray, shape (n_cohorts, n_covariates), optional
 
         Returns
@@ -200,18 +202,28 @@ class PartialLikelihood:
         coef : ndarray, shape (n_cohorts, n_covariates)
         Evaluation
             There. Where no maximum exists the log-likelihood is within about 1e-12 of its least upper bound.
+
+        Notes
+        -----
+        `held` and `start` may be of many cohorts where the likelihood is of one.
         """
-        shape = self.n_cohorts, self.covariates.shape[-2]
-        coef = np.zeros(shape) if start is None else np.array(np.broadcast_to(start, shape), float)
-        for column, value in (fixed or {}).items():
-            coef[:, column] = value
-        free = np.setdiff1d(np.arange(shape[1]), list(fixed or {}))
+        n_covariates = self.covariates.shape[-2]
+        if isinstance(held, dict):  # TEMPORARY
+            rows = np.full((max(np.size(v) for v in held.values()), n_covariates), np.nan)
+            for column, value in held.items():
+                rows[:, column] = value
+            held = rows
+        held = np.full((1, n_covariates), np.nan) if held is None else held
+        start = np.zeros((1, n_covariates)) if start is None else start
+        shape = max(self.n_cohorts, len(held), len(start)), n_covariates
+        free = np.array(np.broadcast_to(np.isnan(held), shape))
+        coef = np.where(free, start, np.broadcast_to(held, shape))
         state = self.evaluate(coef, firth)
-        going = np.flatnonzero(np.isfinite(state.log_likelihood)) if len(free) else np.arange(0)
+        going = np.flatnonzero(np.isfinite(state.log_likelihood) & free.any(axis=1))
         part, last_step, last_move = self.take(going), None, None
         for _ in range(MAX_STEPS):
             here = _take(state, going)
-            step, gain = part._find_step(here, free)
+            step, gain = part._find_step(here, free[going])
             moving = gain > SMALLEST_GAIN
             if not moving.any():
                 break
@@ -228,7 +240,7 @@ class PartialLikelihood:
     def is_identified(self, information):
         """Which informations tell all coefficients apart, shape (n_cohorts,)."""
         axes = (1, 3) if self._moves else (2,)
-        span = np.square(self.covariates).max(axis=axes)
+        span = np.square(self.covariates).max(axis=axes, initial=0)
         diagonal = np.einsum("cpp->cp", information)
         known = (diagonal > NEGLIGIBLE * span).all(axis=1)
         scale = np.sqrt(np.where(known[:, None], diagonal, 1))
@@ -275,10 +287,10 @@ class PartialLikelihood:
 
     def _find_step(self, here, free):
         """Newton's step, kept within reach, and twice what it would gain on a parabola."""
-        step = np.zeros_like(here.score)
-        score = here.score[:, free]
-        step[:, free] = _solve(here.information[:, free[:, None], free], score)
-        gain = np.einsum("cp,cp->c", score, step[:, free])
+        score = np.where(free, here.score, 0)
+        both = free[:, :, None] & free[:, None, :]
+        step = _solve(np.where(both, here.information, 0), score)
+        gain = (score * step).sum(axis=1)
         steps = step[:, None, None] if self._moves else step[:, None]
         reach = np.abs(np.matmul(steps, self.covariates)).max(
             axis=(1, 2, 3) if self._moves else (1, 2), initial=0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize, sparse
 
+ROUNDING, NOTICEABLE = 1e-12, 1e-6  # gaps along a direction, relative to the covariates
+
 
 def find_separation(covariates, time, event):
     """Find a direction along which the partial likelihood has no maximum.
@@ -75,5 +77,6 @@ def is_separating(covariates, times, events, directions):
     along = np.einsum("cnp,cp->cn", covariates, directions)
     gap = along[:, :, None] - along[:, None, :]
     gap = np.where((times[:, :, None] <= times[:, None, :]) & events[:, :, None], gap, 0)
-    rounding = 1e-12 * np.abs(along).max(axis=1)
-    return (gap.min(axis=(1, 2)) >= -rounding) & (gap.max(axis=(1, 2)) > 1e-6 * np.ptp(along, axis=1))
+    scale = np.abs(covariates).max(axis=(1, 2), initial=0) * np.abs(directions).sum(axis=1)
+    smallest, largest = (bound(gap, axis=(1, 2), initial=0) for bound in (np.min, np.max))
+    return (smallest >= -ROUNDING * scale) & (largest > NOTICEABLE * scale)
