@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from nkhcc_helpers.relabelling_strata import StratifiedScore
 
 FAR = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
 LARGEST = 600.0  # log hazard ratio that an exponential stands
-N_PLACES = 41  # coefficients looked at, dense near the estimate
+N_PLACES, N_DRAWN_PLACES = 161, 41  # coefficients looked at, dense near the estimate
 PRECISION, DRAWN_PRECISION = 1e-6, 1e-3  # of the limits, relative to the coefficient's standard error
 
 
@@ -76,10 +77,11 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     test = StratifiedScore.of(time, event, x, column)
     if not test.strata or not (test.is_listed or n_draws):
         return ExactLimits(float("nan"), float("nan"), bool(test.strata and test.is_listed))
-    accepts = _make_decision(test, 1 - conf_level, n_draws, seed)
-    centre, error, far = _find_scale(test)
-    precision = error * (PRECISION if test.is_listed else DRAWN_PRECISION)
-    lower, upper = (_find_limit(accepts, centre, error, side, far, precision) for side in (-1, 1))
+    search = _Search.of(test, _make_decision(test, 1 - conf_level, n_draws, seed))
+    lower, upper = search.find_limit(-1), search.find_limit(1)
+    if search.accepts(0.0):
+        # Scores may tie at no effect only, which then stands alone.
+        lower, upper = min(lower, 0.0), max(upper, 0.0)
     return ExactLimits(float(np.exp(lower)), float(np.exp(upper)), test.is_listed)
 
 
@@ -92,39 +94,57 @@ def _make_decision(test, alpha, n_draws, seed):
     return lambda coef: test.draw_p(uniforms, coef) > alpha
 
 
-def _find_scale(test):
-    """Estimate, its standard error, and a coefficient beyond which nothing changes."""
-    spread = max(np.ptp(stratum.values) for stratum in test.strata)
-    gap = min(np.diff(stratum.values).min() for stratum in test.strata)
-    far = min(FAR / gap, LARGEST / spread)
-    if test.observe(far) < 0 < test.observe(-far):
-        centre = optimize.brentq(test.observe, -far, far)
-    else:
-        centre = far if test.observe(far) >= 0 else -far
-    near = np.clip(centre, -1 / spread, 1 / spread)
-    slope = (test.observe(near - 1e-4 / spread) - test.observe(near + 1e-4 / spread)) / (2e-4 / spread)
-    return centre, min(1 / np.sqrt(slope) if slope > 0 else np.inf, 2 / spread), far
+@dataclass(frozen=True)
+class _Search:
+    """Where and how closely to look for limits: the estimate, its standard error, and the farthest place."""
 
+    accepts: Callable
+    centre: float
+    error: float
+    far: float
+    precision: float
+    n_places: int
+    patience: int
 
-def _find_limit(accepts, centre, error, side, far, precision):
-    """Where rejection starts on one side, looking from the estimate; infinite where it never does."""
-    if accepts(side * far):
-        return side * np.inf
-    around = centre if abs(centre) < far else 0.0
-    places = around + error * np.sinh(np.linspace(-1, 1, N_PLACES) * np.arcsinh(2 * far / error))
-    places = np.clip(np.sort(side * places), -far, far)
-    outward = np.concatenate([[side * centre], places[places > side * centre]])
-    inside, outside, rejected = outward[0], far, 0
-    for place in outward[1:]:
-        if accepts(side * place):
-            inside, rejected = place, 0
+    @classmethod
+    def of(cls, test, accepts):
+        spread = max(np.ptp(stratum.values) for stratum in test.strata)
+        gap = min(np.diff(stratum.values).min() for stratum in test.strata)
+        far = min(FAR / gap, LARGEST / spread)
+        if test.observe(far) < 0 < test.observe(-far):
+            centre = optimize.brentq(test.observe, -far, far)
         else:
-            outside = place if not rejected else outside
-            rejected += 1
-        # The P-value may rise once more for a step, as the orders of leaving change places.
-        if rejected == 3:
-            break
-    while outside - inside > precision:
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if accepts(side * middle) else (inside, middle)
-    return side * inside
+            centre = far if test.observe(far) >= 0 else -far
+        near, step = np.clip(centre, -1 / spread, 1 / spread), 1e-4 / spread
+        information = (test.observe(near - step) - test.observe(near + step)) / (2 * step)
+        error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
+        if test.is_listed:
+            return cls(accepts, centre, error, far, PRECISION * error, N_PLACES, N_PLACES)
+        return cls(accepts, centre, error, far, DRAWN_PRECISION * error, N_DRAWN_PLACES, 3)
+
+    def find_limit(self, side):
+        """Where rejection starts on one side for good; infinite where it never does."""
+        if self.accepts(side * self.far):
+            return side * np.inf
+        inside, outside, rejected = side * self.centre, self.far, 0
+        for place in self._list_places(side):
+            if self.accepts(side * place):
+                inside, rejected = place, 0
+            else:
+                outside = place if not rejected else outside
+                rejected += 1
+            # The P-value may rise once more for a step, as the orders of leaving change places.
+            if rejected == self.patience:
+                break
+        while outside - inside > self.precision:
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if self.accepts(side * middle) else (inside, middle)
+        return side * inside
+
+    def _list_places(self, side):
+        """Coefficients outward from the estimate, mirrored for the lower side."""
+        around = self.centre if abs(self.centre) < self.far else 0.0
+        reach = np.arcsinh(2 * self.far / self.error)
+        places = side * (around + self.error * np.sinh(np.linspace(-reach, reach, self.n_places)))
+        places = np.unique(np.clip(places, -self.far, self.far))
+        return places[places > side * self.centre]

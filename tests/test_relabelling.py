@@ -146,7 +146,7 @@ cohorts = st.integers(4, 8).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(cohorts)
 def test_limits_are_where_the_test_changes_its_mind(cohort):
     time, event, x = np.array(cohort[0], float), np.array(cohort[1]), np.array(cohort[2], float)[:, None]
@@ -160,11 +160,13 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
     for limit, side, none in ((limits.lower, -1, 0), (limits.upper, 1, np.inf)):
         if limit == none:
             assert test.count_p(side * 40) > 0.2
-        else:
-            assert test.count_p(np.log(limit) - side * 1e-4) > 0.2
+        elif len(set(time)) == len(time):
+            assert max(test.count_p(np.log(limit) - side * inward) for inward in (0, 1e-4)) > 0.2
             assert test.count_p(np.log(limit) + side * 1e-4) <= 0.2
-    if test.count_p() > 0.2:
-        assert limits.lower <= 1 <= limits.upper
+    for coef in np.linspace(-5, 5, 41):
+        # Tied values make the P-value jump up and down; what holds for a tenth around must be found.
+        if min(test.count_p(coef + near) for near in (-0.05, 0, 0.05)) > 0.2:
+            assert limits.lower <= np.exp(coef) <= limits.upper
 
 
 def test_separated_groups_have_one_limit():
