@@ -15,10 +15,15 @@ from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
 from nkhcc_helpers.cox_many import METHODS
 from nkhcc_helpers.design import check_estimable
 from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
+from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.profile_limits import find_profile_limits
+from nkhcc_helpers.relabelling import permute_covariate
+from nkhcc_helpers.relabelling_limits import estimate_exact_limits
 from nkhcc_helpers.separation import find_separation
 
-SUMMARY_COLUMNS = ["covariate", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
+ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
+RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
+SUMMARY_COLUMNS = ["covariate", *ESTIMATES, *RELABELLED]
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,10 @@ class CoxFit:
     ----------
     summary : DataFrame
         Columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
-        likelihood-ratio p for each coefficient, penalised where `method` is "firth"; NaN where not estimable.
+        likelihood-ratio p for each coefficient, penalised where `method` is "firth"; then ``p_permutation
+        p_permutation_error exact_lower exact_upper``: the test over relabellings of patients who agree in
+        the other covariates (error 0 where all were counted), and the limits that invert it. NaN where not
+        estimable, 0 or inf where an interval has no limit.
     log_likelihood : float
         At the maximum, or its least upper bound where no maximum exists; penalised where `method` is "firth".
     lr_statistic, df, p_lr : float
@@ -52,7 +60,16 @@ class CoxFit:
     ties: str
 
 
-def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.95, n_draws=20_000, seed=0):
+def fit_cox(
+    frame,
+    covariates,
+    *,
+    method="firth",
+    ties="breslow",
+    conf_level=0.95,
+    n_draws=4_000,
+    seed=DEFAULT_SEED,
+):
     """Fit a Cox model.
 
     Parameters
@@ -65,13 +82,16 @@ def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.9
         lifelines.
     ties : {"breslow", "efron"}, default "breslow"
     conf_level : float, default 0.95
+    n_draws : int, default 4,000
+        Random relabellings where they cannot all be counted; 0 for none.
+    seed : int
 
     Returns
     -------
     CoxFit
-        Limits by inverting the profile likelihood-ratio test, 0 or inf where one side has none. The summary
-        is NaN where the subjects at risk at the events do not differ enough to tell the coefficients apart
-        and, by partial likelihood, under separation.
+        Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
+        coefficients apart and, by partial likelihood, under separation; relabelling is where no two patients
+        agree in all covariates but one.
 
     Raises
     ------
@@ -82,7 +102,8 @@ def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.9
     Notes
     -----
     firthmodels has Breslow's ties only and lifelines Efron's; the other two combinations, the last digits of
-    all, and every limit and test are found with `partial_likelihood`.
+    all, and every limit and test are found with `partial_likelihood`. Relabelling does not depend on `method`
+    and `ties`.
 
     References
     ----------
@@ -92,7 +113,7 @@ def fit_cox(frame, covariates, *, method="firth", ties="breslow", conf_level=0.9
     check_conf_level(conf_level)
     model = CoxModel.of(frame, covariates, method=method, ties=ties)
     return CoxFit(
-        summary=_summarize(model, conf_level),
+        summary=_summarize(model, conf_level, n_draws, seed),
         log_likelihood=model.log_likelihood,
         lr_statistic=model.lr_statistic,
         df=model.df,
@@ -208,15 +229,30 @@ def _fit_lifelines(x, time, event):
     return CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-12}).params_.to_numpy()
 
 
-def _summarize(model, conf_level):
-    covariates = list(model.x.columns)
-    if not model.is_estimable:
-        summary = pd.DataFrame({"covariate": covariates}).reindex(columns=SUMMARY_COLUMNS)
-        return summary.astype(dict.fromkeys(SUMMARY_COLUMNS[1:], float))
+def _summarize(model, conf_level, n_draws, seed):
+    estimates = np.full((model.x.shape[1], len(ESTIMATES)), np.nan)
+    if model.is_estimable:
+        estimates = _estimate(model, conf_level)
+    relabelled = [
+        _relabel(model, column, conf_level=conf_level, n_draws=n_draws, seed=seed)
+        for column in range(model.x.shape[1])
+    ]
+    summary = pd.DataFrame(np.column_stack([estimates, relabelled]), columns=SUMMARY_COLUMNS[1:])
+    summary.insert(0, "covariate", list(model.x.columns))
+    return summary
+
+
+def _estimate(model, conf_level):
     coef, best = model.coef, model.log_likelihood
     limits = find_profile_limits(model.likelihood, coef[None], best, conf_level, firth=model.is_firth)[0]
     without = np.where(np.eye(len(coef)), 0.0, np.nan)
     restricted = model.likelihood.maximize(model.is_firth, without)[1].log_likelihood
     p_value = stats.chi2.sf(np.maximum(2 * (best - restricted), 0), 1)
-    columns = [covariates, coef, np.exp(coef), *np.exp(limits.T), p_value]
-    return pd.DataFrame(dict(zip(SUMMARY_COLUMNS, columns, strict=True)))
+    return np.column_stack([coef, np.exp(coef), np.exp(limits), p_value])
+
+
+def _relabel(model, column, *, conf_level, **drawing):
+    arguments = model.time, model.event, model.x.to_numpy(), column
+    tested = permute_covariate(*arguments, **drawing)
+    limits = estimate_exact_limits(*arguments, conf_level=conf_level, **drawing)
+    return tested.p_value, tested.error, limits.lower, limits.upper
