@@ -19,6 +19,14 @@ DOSE_NAMES = {
     "log2": "Dose per infusion, doublings",
     "order": "Rank of dose",
 }
+FIT_NAMES = {
+    "received": "Received in all, as if known at the start (wrong)",
+    "planned": "Planned",
+    "so far": "Received so far, changing with time",
+    "landmark received": "Received by the landmark, from there on",
+    "landmark planned": "Planned, from the landmark on",
+}
+QUANTITY_NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 
 
 def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> dict[str, str]:

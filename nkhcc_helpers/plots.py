@@ -1,15 +1,18 @@
 """One door to every figure: each takes a computed frame and returns the axes it drew on.
 
-The house style is in `style`; the figures are in `plots_cohort`, `plots_courses`, `plots_survival`,
-`plots_tests`, `plots_cox` and `plots_safety`. Pass ``ax`` to draw into axes of your own; nothing is shown or
-closed here.
+The house style is in `style`; the figures are in one module per part of the report: `plots_cohort`,
+`plots_courses`, `plots_survival`, `plots_tests`, `plots_design`, `plots_cox`, `plots_cox_checks`,
+`plots_sweep` and `plots_safety`. Pass ``ax`` to draw into axes of your own; nothing is shown or closed here.
 """
 
 from nkhcc_helpers.plots_cohort import plot_enrolment, plot_flow
 from nkhcc_helpers.plots_courses import plot_swimmer
-from nkhcc_helpers.plots_cox import plot_design, plot_forest, plot_schoenfeld
+from nkhcc_helpers.plots_cox import plot_forest
+from nkhcc_helpers.plots_cox_checks import plot_leave_one_out, plot_schoenfeld
+from nkhcc_helpers.plots_design import plot_design
 from nkhcc_helpers.plots_safety import plot_onset, plot_terms
 from nkhcc_helpers.plots_survival import plot_km
+from nkhcc_helpers.plots_sweep import plot_sweep
 from nkhcc_helpers.plots_tests import plot_null_distribution
 from nkhcc_helpers.style import choose_axis_end, group_lines, group_markers, group_palette, list_time_ticks
 
@@ -24,9 +27,11 @@ __all__ = [
     "plot_flow",
     "plot_forest",
     "plot_km",
+    "plot_leave_one_out",
     "plot_null_distribution",
     "plot_onset",
     "plot_schoenfeld",
+    "plot_sweep",
     "plot_swimmer",
     "plot_terms",
 ]

@@ -1,7 +1,8 @@
 """One door to everything that turns computed frames into text: numbers, display tables, CSV.
 
 The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one
-module per part of the report: `tables_cohort`, `tables_survival`, `tables_cox`, `tables_safety`.
+module per part of the report: `tables_cohort`, `tables_survival`, `tables_tests`, `tables_cox`,
+`tables_cox_checks`, `tables_cox_simulated`, `tables_safety`.
 """
 
 from nkhcc_helpers.display import as_html, display_table
@@ -30,8 +31,13 @@ from nkhcc_helpers.tables_cox import (
     format_design,
     format_hazard_ratios,
     format_model_comparison,
-    format_proportional_hazards,
 )
+from nkhcc_helpers.tables_cox_checks import (
+    format_codings,
+    format_proportional_hazards,
+    format_received,
+)
+from nkhcc_helpers.tables_cox_simulated import format_attained_cox, format_immortal_time
 from nkhcc_helpers.tables_safety import (
     format_adverse_events,
     format_listing,
@@ -59,7 +65,9 @@ __all__ = [
     "display_table",
     "format_adverse_events",
     "format_attained",
+    "format_attained_cox",
     "format_baseline",
+    "format_codings",
     "format_comparison",
     "format_count",
     "format_coverage",
@@ -70,6 +78,7 @@ __all__ = [
     "format_exposure",
     "format_follow_up",
     "format_hazard_ratios",
+    "format_immortal_time",
     "format_interval",
     "format_landmarks",
     "format_listing",
@@ -85,6 +94,7 @@ __all__ = [
     "format_ratio",
     "format_ratio_interval",
     "format_recalibrated",
+    "format_received",
     "format_rmst",
     "format_share",
     "format_shares",

@@ -168,6 +168,147 @@ def make_ratios(kind="four"):
     )
 
 
+def make_permuted_ratios(kind="four"):
+    """As `make_ratios`, with limits and P by permutation: exact, by draws, and without a pure contrast."""
+    return make_ratios(kind).assign(
+        p_permutation=[0.1512, 0.00321, np.nan],
+        p_permutation_error=[0.0, 0.00041, np.nan],
+        exact_lower=[0.05, 0.0, np.nan],
+        exact_upper=[2.1, 0.012, np.nan],
+    )
+
+
+def make_sweep(kind="four"):
+    """The dose of the first group and the infusions of the last, moved; one dose in the middle has no fit."""
+    first, *_, last = ARMS[kind]
+    numbers = {
+        (first, "dose", 0.5): [0.25, 0.5, 1.0, 2.0],
+        (last, "infusions", 8): [4, 6, 8, 12, 16],
+    }
+    rows = [
+        (group, quantity, float(value), float(assumed), value == assumed, covariate, 0.2 + 0.1 * i)
+        for (group, quantity, assumed), values in numbers.items()
+        for i, value in enumerate(values)
+        for covariate in ("dose", "infusions")
+    ]
+    columns = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", "hr"]
+    frame = pd.DataFrame(rows, columns=columns).assign(p_value=0.04)
+    frame["hr"] = frame["hr"].mask((frame["value"] == 1.0) & (frame["quantity"] == "dose"))
+    estimable = frame["hr"].notna()
+    upper = (frame["hr"] * 4).mask(frame["value"] == 16, np.inf)
+    lower = (frame["hr"] / 4).mask(frame["value"] == 16, 0.0)
+    return frame.assign(
+        coef=np.log(frame["hr"]), ci_lower=lower.where(estimable), ci_upper=upper.where(estimable)
+    )
+
+
+def make_left_out(kind="four", *, times=1):
+    """Without the first patient dose turns, without the last infusions cannot be estimated."""
+    groups = [group for group, (_, n) in ARMS[kind].items() for _ in range(n * times)]
+    names = [f"STUDY-{i:03d}" for i in range(1, len(groups) + 1)]
+    wave = np.sin(np.arange(len(groups)))
+    parts = [
+        pd.DataFrame({"USUBJID": names, "group": groups, "covariate": name, "hr": hr, "hr_all": whole})
+        for name, hr, whole in (
+            ("dose", np.exp(-0.9 + 0.4 * wave), 0.4),
+            ("infusions", np.exp(0.01 * wave), 1.01),
+        )
+    ]
+    parts[0].loc[0, "hr"] = 1.2
+    parts[1].loc[len(groups) - 1, "hr"] = np.nan
+    frame = pd.concat(parts, ignore_index=True).assign(coef=lambda f: np.log(f["hr"]))
+    turned = np.sign(frame["coef"]) != np.sign(np.log(frame["hr_all"]))
+    return frame.assign(changes_sign=turned & frame["hr"].notna())
+
+
+def make_comparison():
+    """As `cox.compare_models`: an ordinary model, one that is not estimable, and the largest."""
+    return pd.DataFrame(
+        {
+            "model": ["Dose", "Order", "Group"],
+            "df": [1, 1, 3],
+            "log_likelihood": [-31.234, np.nan, -28.0],
+            "lr_statistic": [4.25, np.nan, 10.718],
+            "p_value": [0.0393, np.nan, 0.0133],
+            "lack_df": [2, 2, 0],
+            "lack_statistic": [6.468, np.nan, np.nan],
+            "lack_p_value": [0.0394, np.nan, np.nan],
+            "p_permutation": [0.0412, np.nan, 0.0249],
+            "p_permutation_error": [0.0, np.nan, 0.0035],
+            "lack_p_permutation": [0.0611, np.nan, np.nan],
+            "lack_p_permutation_error": [0.0054, np.nan, np.nan],
+            "aicc": [64.74, np.nan, np.nan],
+        }
+    )
+
+
+def make_attained_cox(kind="four"):
+    """Likelihood too ready to reject; intervals too narrow, but for the permuted, which infusions lack."""
+    tests = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
+    models = {"Dose and infusions": ["dose", "infusions", "All"], "Each group": []}
+    models["Each group"] = [*(f"group {code}" for code in list(ARMS[kind])[1:]), "All"]
+    rows = [
+        (model, covariate, test, 0.12 if test == "likelihood ratio" else 0.045, 0.9)
+        for model, covariates in models.items()
+        for covariate in covariates
+        for test in tests
+        if covariate != "All" or "wald" not in test
+    ]
+    frame = pd.DataFrame(rows, columns=["model", "covariate", "test", "rejected", "coverage"])
+    frame = frame.assign(rejected_error=0.005, coverage_error=0.007, not_estimable=0.0)
+    frame.loc[frame["test"] == "permuted", "coverage"] = 0.955
+    frame.loc[frame["covariate"] == "All", ["coverage", "coverage_error"]] = np.nan
+    frame.loc[frame["test"].isin(["wald", "likelihood ratio"]), "not_estimable"] = 0.083
+    never = (frame["test"] == "permuted") & (frame["covariate"] == "infusions")
+    frame.loc[never, ["rejected", "coverage", "not_estimable"]] = [0.0, 0.0, 1.0]
+    return frame
+
+
+def make_received():
+    """As `cox.fit_received`: the last fit has nobody left to differ."""
+    return pd.DataFrame(
+        {
+            "fit": ["received", "planned", "so far", "landmark received", "landmark planned"],
+            "covariate": "infusions",
+            "n": [18, 18, 18, 12, 12],
+            "n_events": [17, 17, 17, 11, 11],
+            "hr": [0.512, 0.71, 0.98, 0.83, np.nan],
+            "ci_lower": [0.3, 0.5, 0.6, 0.0, np.nan],
+            "ci_upper": [0.8, 1.0, 1.6, np.inf, np.nan],
+            "p_value": [0.00004, 0.05, 0.9, 0.5, np.nan],
+            "landmark": [np.nan, np.nan, np.nan, 1.8398, 1.8398],
+        }
+    ).assign(coef=lambda frame: np.log(frame["hr"]))
+
+
+def make_immortal_time():
+    return pd.DataFrame(
+        {
+            "fit": ["received", "planned", "so far", "landmark received", "landmark planned"],
+            "rejected": [0.4125, 0.052, 0.0601, 0.06, np.nan],
+            "error": [0.011, 0.005, 0.0053, 0.0053, np.nan],
+            "n_trials": 2000,
+            "not_estimable": [0.0, 0.0, 0.0012, 0.0, 1.0],
+            "median_hr": [0.612, 0.998, 1.01, 1.0, np.nan],
+        }
+    )
+
+
+def make_codings():
+    codings = ["relative", "relative", "log2", "log2"]
+    return pd.DataFrame(
+        {
+            "dose_coding": codings,
+            "covariate": ["dose", "infusions"] * 2,
+            "hr": [0.21, 0.72, np.nan, np.nan],
+            "ci_lower": [0.03, 0.52, np.nan, np.nan],
+            "ci_upper": [np.inf, 0.97, np.nan, np.nan],
+            "p_value": [0.11, 0.031, np.nan, np.nan],
+            "hr_range": [0.31, 0.268, np.nan, np.nan],
+        }
+    )
+
+
 def make_design(kind="four"):
     arms = ARMS[kind]
     dose = [0.5, 1.0, 1.0, 1.25, 2.0, 3.0, 4.0][: len(arms)]

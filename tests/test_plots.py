@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import shown_frames as frames
-from matplotlib.axis import Tick
+from figure_texts import check_readable, list_texts, shown, texts_outside, texts_overlapping
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Annotation
 
 from nkhcc_helpers import plots, style
-
-NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,18 +35,6 @@ def draw_swimmer(kind):
     return plots.plot_swimmer(courses, given, frames.make_trial(kind).group_labels, "months")
 
 
-def draw_design(kind):
-    points = frames.make_design(kind)
-    labels = frames.make_trial(kind).group_labels
-    return plots.plot_design(points, labels, contrasts=frames.make_contrasts(points), names=NAMES)
-
-
-def draw_forest(kind):
-    labels = frames.make_trial(kind).group_labels
-    names = {**NAMES, **{f"group {code}": label for code, label in labels.items()}}
-    return plots.plot_forest(frames.make_ratios(kind), names)
-
-
 FIGURES = {
     "flow": lambda kind: plots.plot_flow(frames.make_disposition(kind), frames.make_trial(kind).group_labels),
     "enrolment": lambda kind: plots.plot_enrolment(
@@ -56,66 +42,15 @@ FIGURES = {
     ),
     "swimmer": draw_swimmer,
     "km": draw_km,
-    "forest": draw_forest,
-    "design": draw_design,
-    "schoenfeld": lambda kind: plots.plot_schoenfeld(
-        frames.make_residuals(), {**NAMES, "group B": frames.HOSTILE}
-    ),
     "terms": lambda kind: plots.plot_terms(frames.make_terms(kind), frames.make_trial(kind).group_labels),
     "onset": lambda kind: plots.plot_onset(frames.make_onset()),
 }
 
 
-def list_texts(figure):
-    """Texts drawn, with the boxes they take; tick labels outside the axis limits are not drawn."""
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in axis.get_major_ticks() + axis.get_minor_ticks():
-                assert isinstance(tick, Tick)
-                margin = 1e-9 * (high - low)
-                if not low - margin <= tick.get_loc() <= high + margin:
-                    hidden |= {tick.label1, tick.label2}
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    return [(text, text.get_window_extent(renderer)) for text in texts if text not in hidden]
-
-
-def texts_outside(figure):
-    """Texts that the edge of the figure cuts."""
-    box = figure.bbox
-    return [
-        text.get_text()
-        for text, extent in list_texts(figure)
-        if extent.x0 < -0.5 or extent.y0 < -0.5 or extent.x1 > box.x1 + 0.5 or extent.y1 > box.y1 + 0.5
-    ]
-
-
-def texts_overlapping(figure):
-    """Pairs of texts that stand on one another by more than a sliver."""
-    drawn = list_texts(figure)
-    return [
-        (first.get_text(), second.get_text())
-        for i, (first, one) in enumerate(drawn)
-        for second, two in drawn[i + 1 :]
-        if min(one.x1, two.x1) - max(one.x0, two.x0) > 2 and min(one.y1, two.y1) - max(one.y0, two.y0) > 3
-    ]
-
-
-def shown(ax):
-    return [text.get_text() for text, _ in list_texts(ax.figure)]
-
-
 @pytest.mark.parametrize("kind", list(frames.ARMS))
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_every_text_is_inside_the_figure_and_stands_alone(name, kind):
-    ax = FIGURES[name](kind)
-    assert texts_outside(ax.figure) == []
-    assert texts_overlapping(ax.figure) == []
-    words = " ".join(shown(ax)).split()
-    assert not {"nan", "inf", "<NA>", "NaT", "n_events"} & {word.strip("(),") for word in words}
+    check_readable(FIGURES[name](kind))
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
@@ -151,9 +86,6 @@ DRAWN_INTO = {
         frames.make_courses(), frames.make_infusion_times(frames.make_courses()), {}, "months", ax=ax
     ),
     "km": lambda ax: plots.plot_km(frames.make_curves(), None, None, {}, "months", "OS", ax=ax),
-    "forest": lambda ax: plots.plot_forest(frames.make_ratios(), {}, ax=ax),
-    "design": lambda ax: plots.plot_design(frames.make_design(), {}, ax=ax),
-    "schoenfeld": lambda ax: plots.plot_schoenfeld(frames.make_residuals(), ax=ax),
     "terms": lambda ax: plots.plot_terms(frames.make_terms(), {}, ax=ax),
     "onset": lambda ax: plots.plot_onset(frames.make_onset(), ax=ax),
 }
@@ -174,9 +106,6 @@ EMPTY = {
         frames.make_courses().iloc[:0], frames.make_infusion_times(frames.make_courses()).iloc[:0], {}, "days"
     ),
     "km": lambda: plots.plot_km(frames.make_curves().iloc[:0], None, None, {}, "days", "OS"),
-    "forest": lambda: plots.plot_forest(frames.make_ratios().iloc[:0], {}),
-    "design": lambda: plots.plot_design(frames.make_design().iloc[:0], {}),
-    "schoenfeld": lambda: plots.plot_schoenfeld(frames.make_residuals().iloc[:0]),
     "terms": lambda: plots.plot_terms(frames.make_terms().iloc[:0], {}),
     "onset": lambda: plots.plot_onset(frames.make_onset().iloc[:0]),
 }
@@ -468,77 +397,6 @@ def test_swimmer_without_last_contact_or_infusions():
     courses.loc[0, "last_contact"] = 5.0
     ax = plots.plot_swimmer(courses, given, {}, "months")
     assert len(ax.figure.axes) == 1
-
-
-def test_forest_prints_numbers_and_ne():
-    texts = shown(draw_forest("four"))
-    assert "0.37 (0.10 to 1.30)" in texts
-    assert "<0.0001 (NE)" in texts
-    assert texts.count("NE") == 3  # on the axis, as ratio and as P
-    assert texts.count("Dose and infusions") == 1
-
-
-def test_forest_limits_without_end_become_arrows():
-    ax = draw_forest("four")
-    markers = [line.get_marker() for line in ax.lines]
-    assert markers.count("<") == 1
-    assert markers.count(">") == 1
-    low, high = ax.get_xlim()
-    assert low >= 0.001
-    assert high <= 1000
-    assert ax.get_xscale() == "log"
-
-
-@pytest.mark.parametrize(("high", "ticks"), [(30.0, [0.5, 1, 2, 5, 10, 20]), (900.0, [1, 10, 100, 1000])])
-def test_forest_ticks_do_not_crowd(high, ticks):
-    frame = frames.make_ratios().iloc[:1].assign(hr=1.0, ci_lower=0.9, ci_upper=high)
-    ax = plots.plot_forest(frame, NAMES, conf_level=0.9)
-    assert list(ax.get_xticks()) == ticks
-    assert "HR (90 % CI)" in shown(ax)
-
-
-def test_forest_with_nothing_estimable_still_has_its_line_at_one():
-    ax = plots.plot_forest(frames.make_ratios().iloc[2:], {})
-    assert list(ax.lines[0].get_xdata()) == [1, 1]
-
-
-def test_design_draws_pure_contrasts_between_neighbours():
-    points = frames.make_design("seven")
-    ax = draw_design("seven")
-    arrows = [text for text in ax.texts if text.arrow_patch is not None]
-    # 1-2 and 3-4-5-6 stand above one another, 2-3 side by side; longer pairs say nothing more.
-    assert len(frames.make_contrasts(points)) == 8
-    assert len(arrows) == 5
-    assert "Differ only in: Planned infusions" in shown(ax)
-
-
-def test_design_leaves_out_contrasts_of_unknown_points():
-    contrasts = pd.DataFrame({"covariate": ["dose"], "first": ["A"], "second": ["Z"]})
-    ax = plots.plot_design(frames.make_design(), {}, contrasts=contrasts)
-    assert not [text for text in ax.texts if text.arrow_patch is not None]
-
-
-def test_design_with_one_covariate_and_shared_points():
-    points = pd.DataFrame({"order": [0.0, 1.0], "groups": ["A, B", "C"], "n": [8, 1], "n_events": [7, 1]})
-    ax = plots.plot_design(points, frames.make_trial().group_labels, names={"order": "Order"})
-    texts = shown(ax)
-    assert "A: low dose x 4; B: normal\ndose x 4\n7 events, n = 8" in texts
-    assert "C: normal dose x 8\n1 event, n = 1" in texts
-    assert texts_outside(ax.figure) == []
-    assert plots.plot_design(points[["groups", "n", "n_events"]], {}).texts[0].get_text() == "Nothing to show"
-
-
-def test_schoenfeld_has_a_panel_and_a_line_per_covariate():
-    ax = FIGURES["schoenfeld"]("four")
-    assert [panel.get_visible() for panel in ax.figure.axes] == [True, True, True, False]
-    trend = ax.lines[-1]
-    slope = np.polyfit([1, 2, 3.5, 3.5], [0.5, -0.5, 1, -1], 1)
-    assert list(trend.get_ydata()) == pytest.approx(list(np.polyval(slope, [1, 3.5])))
-
-
-def test_schoenfeld_of_one_event_has_no_line():
-    ax = plots.plot_schoenfeld(frames.make_residuals().iloc[:1])
-    assert len(ax.lines) == 2
 
 
 def test_terms_print_people_and_severe_ones():

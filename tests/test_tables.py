@@ -1,54 +1,17 @@
 import re
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import shown_frames as frames
+from table_texts import read, row
 
 from nkhcc_helpers import tables
 from nkhcc_helpers.numbers import is_estimable
 from nkhcc_helpers.trial import Trial
 
-OURS = {"div", "style", "table", "thead", "tbody", "tfoot", "tr", "td", "th", "span", "br"}
 LEVEL = "A: low dose x 4 (n = 3)"
-
-
-class TableReader(HTMLParser):
-    """Rows of cell texts, as a reader sees them, and every tag met."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows, self.tags, self._inside = [], set(), False
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag == "br":
-            self.rows[-1][-1] += " "
-        self._inside = tag != "style"
-
-    def handle_endtag(self, tag):
-        self._inside = self._inside or tag == "style"
-
-    def handle_data(self, data):
-        if self._inside and self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-
-def read(table):
-    reader = TableReader()
-    reader.feed(table.as_raw_html())
-    assert reader.tags <= OURS
-    return [[cell.strip() for cell in row] for row in reader.rows]
-
-
-def row(table, heading):
-    return next(cells for cells in read(table) if cells[0] == heading)
 
 
 @pytest.mark.parametrize(
@@ -372,70 +335,10 @@ def test_comparison():
     assert read(table)[1] == ["Chi-square 8.29 on 1 degree of freedom, P < 0.0001"]
 
 
-def test_hazard_ratios():
-    table = tables.format_hazard_ratios(frames.make_ratios(), frames.make_trial(), endpoint="OS")
-    shown = read(table)
-    assert shown[2:7] == [
-        ["Dose and infusions"],
-        ["Dose per infusion", "0.37", "0.10 to 1.30", "0.1200"],
-        ["Planned infusions", "<0.0001", "NE", "<0.0001"],
-        ["Group"],
-        ["B: normal dose x 4, against A: low dose x 4", "NE", "NE", "NE"],
-    ]
-    one = frames.make_ratios().drop(columns="model")
-    labels = {"dose": frames.HOSTILE}
-    table = tables.format_hazard_ratios(one, frames.make_trial(), endpoint="OS", labels=labels)
-    assert row(table, frames.HOSTILE)[1] == "0.37"
-
-
 def test_covariate_labels_follow_the_coding_of_dose():
     labels = tables.list_covariate_labels(frames.make_trial(), dose_coding="log2")
     assert labels["dose"] == "Dose per infusion, doublings"
     assert labels["All"] == "All together"
-
-
-def test_model_comparison():
-    frame = pd.DataFrame(
-        {
-            "model": ["Dose", "Order", "Group"],
-            "df": [1, 1, 3],
-            "log_likelihood": [-31.234, np.nan, -28.0],
-            "lr_statistic": [4.25, np.nan, 10.718],
-            "p_value": [0.0393, np.nan, 0.0133],
-            "lack_df": [2, 2, 0],
-            "lack_statistic": [6.468, np.nan, np.nan],
-            "lack_p_value": [0.0394, np.nan, np.nan],
-        }
-    )
-    table = tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
-    assert row(table, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393", "6.47", "2", "0.0394"]
-    assert row(table, "Order") == ["Order", "NE", "NE", "1", "NE", "NE", "2", "NE"]
-    assert row(table, "Group")[-3:] == ["-", "-", "-"]
-    short = tables.format_model_comparison(frame.iloc[:, :5], frames.make_trial(), endpoint="OS")
-    assert row(short, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393"]
-
-
-def test_proportional_hazards():
-    frame = pd.DataFrame(
-        {
-            "covariate": ["dose", "All"],
-            "statistic": [1.234, np.nan],
-            "df": [1, 2],
-            "p_value": [0.2666, np.nan],
-        }
-    )
-    table = tables.format_proportional_hazards(frame, frames.make_trial())
-    assert row(table, "Dose per infusion")[1:] == ["1.23", "1", "0.2666"]
-    assert row(table, "All together")[1:] == ["NE", "2", "NE"]
-
-
-def test_design():
-    points = frames.make_design()
-    points.loc[0, "groups"] = "A, B"
-    table = tables.format_design(points, frames.make_trial())
-    assert read(table)[2] == ["Group", "Dose per infusion", "Planned infusions", "Patients", "Events"]
-    assert row(table, "A: low dose x 4; B: normal dose x 4")[1:] == ["0.5", "4", "3", "2"]
-    assert row(table, "D: incremental dose x 8")[1:] == ["1.25", "8", "4", "3"]
 
 
 def test_overview_of_adverse_events():

@@ -1,0 +1,175 @@
+"""Display tables of what Cox models do in simulated trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.display import display_table
+from nkhcc_helpers.labels import FIT_NAMES, list_covariate_labels
+from nkhcc_helpers.numbers import (
+    NOT_APPLICABLE,
+    NOT_ESTIMABLE,
+    format_percent,
+    format_ratio,
+    is_estimable,
+)
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+    from nkhcc_helpers.trial import Trial
+
+ATTAINED_NAMES = {
+    "wald": "Wald",
+    "likelihood ratio": "Likelihood ratio",
+    "firth wald": "Firth, Wald",
+    "firth": "Firth, likelihood ratio",
+    "permuted": "Permuted",
+}
+MARK_NOTE = "* On the wrong side of the nominal level by more than two Monte-Carlo errors."
+
+
+def format_immortal_time(
+    frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05, notes: Iterable[str] = ()
+) -> GT:
+    """How often each way to count infusions finds an effect of infusions that have none.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `cox.simulate_immortal_time` returns it: ``fit rejected error n_trials not_estimable median_hr``.
+    trial : Trial
+    alpha : float
+        Nominal level of the tests.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    shown = pd.DataFrame(
+        {
+            "fit": [FIT_NAMES.get(name, name) for name in frame["fit"]],
+            "rejected": _show_shares(frame, "rejected", "error", above=alpha),
+            "median_hr": [format_ratio(ratio) for ratio in frame["median_hr"]],
+            "not_estimable": [format_percent(100 * share, 1) for share in frame["not_estimable"]],
+        }
+    )
+    return display_table(
+        shown,
+        title="Infusions without any effect: who finds one?",
+        subtitle=f"{frame['n_trials'].max():,} simulated trials in which one hazard holds for everyone",
+        labels={
+            "fit": "Infusions counted",
+            "rejected": "Percent rejected (Monte-Carlo error)",
+            "median_hr": "Median hazard ratio for one infusion more",
+            "not_estimable": "Without estimate",
+        },
+        notes=[
+            f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
+            "A trial without estimate does not reject.",
+            MARK_NOTE,
+            *notes,
+        ],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def format_attained_cox(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    labels: Mapping[str, str] | None = None,
+    alpha: float = 0.05,
+    notes: Iterable[str] = (),
+) -> GT:
+    """How often each test of a Cox model rejects, and how often its interval holds the truth.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `cox.attained_cox` returns it: ``model covariate test rejected rejected_error coverage
+        coverage_error not_estimable``, shares between 0 and 1.
+    trial : Trial
+    labels : mapping of str to str, optional
+        As in :func:`tables_cox.format_hazard_ratios`.
+    alpha : float
+        Nominal level of the tests; that of the intervals is 1 - `alpha`.
+    notes : iterable of str
+        Lines under the table: say how many trials of what sizes.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    names = {**list_covariate_labels(trial), **(labels or {})}
+    tests = list(dict.fromkeys(frame["test"]))
+    rows = frame[["model", "covariate"]].drop_duplicates(ignore_index=True)
+    shown = rows.assign(covariate=[names.get(name, name) for name in rows["covariate"]])
+    rejected = _show_shares(frame, "rejected", "rejected_error", above=alpha)
+    covered = _show_shares(frame, "coverage", "coverage_error", below=1 - alpha)
+    headings, spanners = {"covariate": ""}, []
+    for cells, title in (
+        (rejected, f"Percent of trials rejected (nominal {format_percent(100 * alpha)})"),
+        (covered, f"Percent of intervals with the truth (nominal {format_percent(100 * (1 - alpha))})"),
+    ):
+        block = _spread_tests(frame.assign(cell=cells), rows, tests).add_prefix(f"{title} ")
+        shown = shown.join(block)
+        names_of_tests = [ATTAINED_NAMES.get(test, test) for test in tests]
+        headings |= dict(zip(block, names_of_tests, strict=True))
+        spanners.append((title, list(block)))
+    return display_table(
+        shown,
+        title="How far to trust each test and each interval",
+        subtitle="Simulated trials (Monte-Carlo error)",
+        labels=headings,
+        row_group="model",
+        spanners=spanners,
+        notes=[
+            "A test without answer does not reject, an interval without limits does not hold.",
+            MARK_NOTE,
+            *_name_missing(frame),
+            *notes,
+        ],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def _spread_tests(frame: pd.DataFrame, rows: pd.DataFrame, tests: list[str]) -> pd.DataFrame:
+    """The column `cell` as a column per test, in line with `rows`; what was not tested is not applicable."""
+    cells = frame.set_index(["model", "covariate", "test"])["cell"]
+    keys = list(rows.itertuples(index=False, name=None))
+    return pd.DataFrame(
+        {test: list(cells.reindex([(*key, test) for key in keys]).fillna(NOT_APPLICABLE)) for test in tests}
+    )
+
+
+def _name_missing(frame: pd.DataFrame) -> list[str]:
+    """A line on the tests that some trials, but not all, have no answer for."""
+    some = frame[frame["not_estimable"].between(0, 1, inclusive="neither")]
+    most = some.groupby("test", sort=False)["not_estimable"].max()
+    names = [ATTAINED_NAMES.get(test, test) for test in most.index]
+    told = "; ".join(
+        f"{name} {format_percent(100 * share, 1)}" for name, share in zip(names, most, strict=True)
+    )
+    return [f"Trials without answer, at most: {told}."] if told else []
+
+
+def _show_shares(
+    frame: pd.DataFrame, column: str, error: str, *, above: float = 1.0, below: float = 0.0
+) -> list[str]:
+    """Percentages with their errors; those surely on the wrong side of what is nominal are marked."""
+    cells = []
+    for share, spread, missing in zip(frame[column], frame[error], frame["not_estimable"], strict=True):
+        if missing == 1:
+            cells.append(NOT_ESTIMABLE)
+        elif not is_estimable(share):
+            cells.append(NOT_APPLICABLE)
+        else:
+            wrong = share - 2 * spread > above or share + 2 * spread < below
+            cells.append(f"{100 * share:.1f} ({100 * spread:.1f}){' *' if wrong else ''}")
+    return cells
