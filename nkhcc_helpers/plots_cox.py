@@ -207,7 +207,7 @@ def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
     for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
         tick.set_fontweight("bold" if heading else "normal")
-    ax.tick_params(axis="y", length=0, pad=7)  # room for the arrows
+    ax.tick_params(axis="y", length=0, pad=9)  # room for the arrows
     ax.spines["left"].set_visible(False)
 
 
