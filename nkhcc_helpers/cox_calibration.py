@@ -71,10 +71,10 @@ def attained_cox(
         shares of trials with their Monte-Carlo standard errors. Tests of each covariate, with the interval
         of the same kind, are "wald" and "likelihood ratio" of the partial likelihood, "firth wald" and
         "firth" (likelihood ratio) of the penalised one, and "permuted" (relabelling among those who agree in
-        the other covariates, and the interval that inverts it). The covariate "All" is the test against no
-        effect of any; permuted, that of the penalised likelihood ratio. A test without answer does not reject
-        and an interval without limits does not hold the truth; ``not_estimable`` is their share. Coverage is
-        NaN for "All", and where a model cannot hold the truth.
+        the other covariates; the interval that inverts it holds the truth at least as often as stated). The
+        covariate "All" is the test against no effect of any; permuted, that of the penalised likelihood
+        ratio. A test without answer does not reject and an interval without limits does not hold the truth;
+        ``not_estimable`` is their share. Coverage is NaN for "All", and where a model cannot hold the truth.
 
     Raises
     ------

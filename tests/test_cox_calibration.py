@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lifelines import CoxPHFitter
 
 from nkhcc_helpers.allocations import exact_p
 from nkhcc_helpers.cox_calibration import _draw_trials, _judge_all_permuted, _Plan, attained_cox
@@ -117,6 +118,21 @@ def test_each_trial_is_judged_as_the_fit_prints_it(censoring):
         rows = table[(table["test"] == test) & (table["covariate"] != "All")]
         got = rows[["rejected", "coverage", "not_estimable"]].to_numpy()
         assert got == pytest.approx(expected[:, at])
+
+
+def test_wald_is_that_of_lifelines():
+    options = {"coef": {"order": 0.5}, "censoring": 0.3, "alpha": 0.2, "n_trials": 40, "seed": 5, "jobs": 1}
+    table = attained_cox(SIZES, X, {"order": ["order"]}, **options)
+    plan = _Plan.of(SIZES, X, {"order": ["order"]}, {"order": 0.5}, 0.3, 0.2, 99)
+    seed = np.random.SeedSequence(5).spawn(1)[0]
+    found = []
+    for time, event in zip(*_draw_trials(plan, 40, np.random.default_rng(seed)), strict=True):
+        frame = pd.DataFrame({"time": time, "event": event, "order": plan.models[0].design[:, 0]})
+        row = CoxPHFitter(alpha=0.2).fit(frame, "time", "event").summary.loc["order"]
+        found.append((row["p"] < 0.2, row["coef lower 80%"] <= 0.5 <= row["coef upper 80%"]))
+    row = table[(table["test"] == "wald") & (table["covariate"] == "order")]
+    assert 0 < row["coverage"].iloc[0] < 1
+    assert row[["rejected", "coverage"]].iloc[0].tolist() == pytest.approx(np.mean(found, axis=0).tolist())
 
 
 def test_an_effect_is_found_and_its_intervals_still_hold_it():
