@@ -104,11 +104,11 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     -------
     DataFrame
         Columns ``covariate hr_detectable drift_detectable n_events``. ``hr_detectable`` is the hazard ratio
-        per unit, above 1, that the test of that slope would find with this power, the other covariates in
-        the model; below 1 its reciprocal. ``drift_detectable`` is the factor by which the hazard ratio per
-        unit would have to change from the first event to the last for `check_proportional_hazards` to find
-        it with this power. NaN where the events carry no information, the latter also where the partial
-        likelihood has no maximum.
+        between the smallest and the largest value of the covariate, above 1, that the test of that slope
+        would find with this power, the other covariates in the model; below 1 its reciprocal.
+        ``drift_detectable`` is the factor by which that hazard ratio would have to change from the first
+        event to the last for `check_proportional_hazards` to find it with this power. NaN where the events
+        carry no information, the latter also where the partial likelihood has no maximum.
 
     Raises
     ------
@@ -137,8 +137,10 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     _, ranks, _, variances = _follow_events(model)
     span = np.ptp(ranks) if len(ranks) else np.nan
     drift = span * needed * np.sqrt(_variance_of_trends(ranks, variances))
+    reach = np.ptp(model.x.to_numpy(), axis=0)
+    slope = needed * np.sqrt(variance)
     with np.errstate(over="ignore"):  # an effect beyond all numbers is infinite
-        columns = {"hr_detectable": np.exp(needed * np.sqrt(variance)), "drift_detectable": np.exp(drift)}
+        columns = {"hr_detectable": np.exp(reach * slope), "drift_detectable": np.exp(reach * drift)}
     return pd.DataFrame({"covariate": covariates, **columns, "n_events": int(model.event.sum())})
 
 

@@ -271,6 +271,28 @@ def find_unusable(x):
     return unusable
 
 
+def keep_estimable(frame, models):
+    """Keep the models that a design matrix can estimate, each set of columns once.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Holds every covariate as numbers.
+    models : dict of str to sequence of str
+        Name and covariates of each model.
+
+    Returns
+    -------
+    dict of str to list of str
+    """
+    kept = {}
+    for name, covariates in models.items():
+        known = list(covariates) in kept.values()
+        if len(covariates) and not known and not find_unusable(frame[list(covariates)]):
+            kept[name] = list(covariates)
+    return kept
+
+
 def _code_dose(frame, coding):
     if coding not in DOSE_CODINGS:
         raise ValueError(f"dose_coding must be one of {', '.join(DOSE_CODINGS)}; got {coding!r}")

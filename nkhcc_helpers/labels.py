@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 ROW = ""  # heads the rows of a table by group; no group can have this code
+METHOD_NAMES = {"firth": "Likelihood penalised by Firth's method", "partial": "Partial likelihood"}
 DOSE_NAMES = {
     "relative": "Dose per infusion",
     "cumulative": "Planned cumulative dose",
@@ -91,6 +92,20 @@ def show_endpoint(endpoint: str, trial: Trial, *, within: bool = False) -> str:
     return label if not within or label[:2].isupper() else label[:1].lower() + label[1:]
 
 
+def show_method(method: str) -> str:
+    """What a method of `cox.fit_cox` is called.
+
+    Parameters
+    ----------
+    method : str
+
+    Returns
+    -------
+    str
+    """
+    return METHOD_NAMES.get(method, method)
+
+
 def show_interval(conf_level: float) -> str:
     """What an interval of this level is called.
 
@@ -126,6 +141,7 @@ def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dic
     return {
         "dose": DOSE_NAMES.get(dose_coding, DOSE_NAMES["relative"]),
         "infusions": "Planned infusions",
+        "cumulative": DOSE_NAMES["cumulative"],
         "order": "Order of groups",
         "All": "All together",
         **against,

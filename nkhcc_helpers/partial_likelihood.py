@@ -208,11 +208,6 @@ class PartialLikelihood:
         `held` and `start` may be of many cohorts where the likelihood is of one.
         """
         n_covariates = self.covariates.shape[-2]
-        if isinstance(held, dict):  # TEMPORARY
-            rows = np.full((max(np.size(v) for v in held.values()), n_covariates), np.nan)
-            for column, value in held.items():
-                rows[:, column] = value
-            held = rows
         held = np.full((1, n_covariates), np.nan) if held is None else held
         start = np.zeros((1, n_covariates)) if start is None else start
         shape = max(self.n_cohorts, len(held), len(start)), n_covariates

@@ -243,8 +243,10 @@ _CHECKS: dict[str, _Check] = {
     "horizon": _at_least(0),
     "landmarks": _at_least(0),
     "listing": _of_package("safety", "LISTINGS"),
+    "method": _of_package("cox_many", "METHODS"),
     "n_draws": _at_least(1),
     "n_terms": _at_least(1),
+    "n_trials": _at_least(2),
     "variables": _of_trial(lambda trial: [item.column for item in trial.metadata.baseline]),
 }
 """What the values of parameters must be beyond their type, by name."""

@@ -7,7 +7,14 @@ module per part of the report: `tables_cohort`, `tables_survival`, `tables_tests
 
 from nkhcc_helpers.display import as_html, display_table
 from nkhcc_helpers.exports import write_csv
-from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_groups, show_interval
+from nkhcc_helpers.labels import (
+    list_covariate_labels,
+    show_endpoint,
+    show_group,
+    show_groups,
+    show_interval,
+    show_method,
+)
 from nkhcc_helpers.numbers import (
     format_count,
     format_estimate,
@@ -36,6 +43,7 @@ from nkhcc_helpers.tables_cox_checks import (
     format_codings,
     format_proportional_hazards,
     format_received,
+    list_detectable,
 )
 from nkhcc_helpers.tables_cox_simulated import format_attained_cox, format_immortal_time
 from nkhcc_helpers.tables_safety import (
@@ -102,9 +110,11 @@ __all__ = [
     "format_terms",
     "format_tests",
     "list_covariate_labels",
+    "list_detectable",
     "show_endpoint",
     "show_group",
     "show_groups",
     "show_interval",
+    "show_method",
     "write_csv",
 ]

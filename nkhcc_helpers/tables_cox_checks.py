@@ -63,6 +63,31 @@ def format_proportional_hazards(
     )
 
 
+def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """List in words what the events can show of each covariate.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``covariate hr_detectable drift_detectable``, as `cox.estimate_detectable` returns it.
+    labels : mapping of str to str
+        Covariate to what it is called (`labels.list_covariate_labels`).
+
+    Returns
+    -------
+    list of str
+    """
+    told = []
+    for row in frame.to_dict("records"):
+        name, ratio = labels.get(row["covariate"], row["covariate"]), row["hr_detectable"]
+        drift = format_ratio(row["drift_detectable"])
+        told.append(
+            f"{name}: a hazard ratio of {format_ratio(1 / ratio)} or {format_ratio(ratio)}, or one that "
+            f"changes {drift} times over from the first event to the last"
+        )
+    return told
+
+
 def format_codings(
     frame: pd.DataFrame,
     trial: Trial,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 ATTAINED_NAMES = {
-    "wald": "Wald",
-    "likelihood ratio": "Likelihood ratio",
+    "wald": "Partial, Wald",
+    "likelihood ratio": "Partial, likelihood ratio",
     "firth wald": "Firth, Wald",
     "firth": "Firth, likelihood ratio",
     "permuted": "Permuted",

@@ -3,26 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cox_models_of_r import DATA_SETS, read_models
 from lifelines import CoxPHFitter
-from r_values import DATA_SETS, read_data, read_reference
+from r_values import read_reference
 from scipy import stats
 
 from nkhcc_helpers import cox_diagnostics as diagnostics
 from nkhcc_helpers.cox_fit import fit_cox
 from nkhcc_helpers.cox_many import fit_cox_many
-from nkhcc_helpers.design import code_covariates
-
-
-def read_models(name):
-    """The data with the covariates of R's models: columns of each model by its name in the reference."""
-    data = read_data(name)
-    order = sorted(data["group"].unique(), key=lambda code: data.loc[data["group"] == code, "order"].iloc[0])
-    data["group"] = pd.Categorical(data["group"], order, ordered=True)
-    coded = code_covariates(data, ["group", "order"])
-    models = {"group": [column for column in coded if column != "order"], "score": ["order"]}
-    if "dose" in data:
-        models["dose+infusions"] = ["dose", "infusions"]
-    return data.drop(columns="order").join(coded), models
 
 
 def separated_frame():
@@ -158,7 +146,9 @@ def test_detectable_drift_by_brute_force():
     se = np.sqrt(np.linalg.inv(information)[2, 2])
     needed = stats.norm.ppf(0.95) + stats.norm.ppf(0.9)
     table = diagnostics.estimate_detectable(data, ["a", "b"], power=0.9, conf_level=0.9)
-    assert np.log(table["drift_detectable"][0]) == pytest.approx(np.ptp(ranks) * needed * se, rel=1e-4)
+    reach = np.ptp(data["a"])
+    want = reach * np.ptp(ranks) * needed * se
+    assert np.log(table["drift_detectable"][0]) == pytest.approx(want, rel=1e-4)
     assert table["n_events"].tolist() == [data["event"].sum()] * 2
 
 

@@ -76,6 +76,12 @@ def test_unusable_columns_are_listed_with_the_reason():
     }
 
 
+def test_models_that_can_be_estimated_are_kept_once():
+    x = pd.DataFrame({"dose": [1.0, 2, 3], "infusions": 4.0})
+    models = {"one": ["dose"], "none": [], "both": ["dose", "infusions"], "again": ["dose"]}
+    assert design.keep_estimable(x, models) == {"one": ["dose"]}
+
+
 def test_groups_of_one_design_point_stand_together():
     frame = pd.DataFrame({"group": list("abbc"), "event": [1, 0, 1, 1], "dose": [1.0, 2, 2, 1]})
     points = design.list_design_points(frame, ["dose"])

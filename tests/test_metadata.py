@@ -52,6 +52,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert metadata.data_cut_off == dt.date(2021, 6, 30)
     assert metadata.arms[3].doses == [0.5, 0.5, 1.0, 1.0, 1.5, 1.5, 2.0, 2.0]
     assert metadata.arms[3].interval_days == 14
+    assert [arm.assumed for arm in metadata.arms] == [["dose"], [], [], ["dose", "infusions"]]
     assert metadata.baseline[1].levels == {"F": "Female", "M": "Male"}
     published = read_published(tmp_path, metadata)
     assert len(published.claims) == 13
@@ -124,6 +125,14 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "arms[0].interval_days",
             "0",
             "must be a number > 0",
+        ),
+        (
+            "dose: 2",
+            "dose: 2, assumed: [price]",
+            6,
+            "arms[0].assumed[0]",
+            "price",
+            "must be one of 'dose' or 'infusions'",
         ),
         ("dose: 2", "dose: 2, doses: [1]", 6, "arms[0]", "", "has 1 doses for 2 infusions"),
         ("dose: 2", "dose: 2, doses: [1, 2]", 6, "arms[0]", "", "dose is 2 but the mean of doses is 1.5"),

@@ -143,6 +143,12 @@ TYPES = "must be bpcp, log-log, log or plain"
         ("horizon", "-0.5", "must be 0 or more, not -0.5 (02_survival_by_group)"),
         ("axis_end", "-1", "must be 0 or more, not -1.0 (02_survival_by_group)"),
         ("grace_days", "-1", "must be 0 or more, not -1 (01_cohort)"),
+        ("n_trials", "1", "must be 2 or more, not 1 (03_cox_dose_frequency)"),
+        (
+            "method",
+            "frith",
+            "must be firth or partial, not 'frith'; did you mean 'firth'? (03_cox_dose_frequency)",
+        ),
         ("n_terms", "0", "must be 1 or more, not 0 (04_safety)"),
         (
             "dose_coding",
@@ -153,14 +159,18 @@ TYPES = "must be bpcp, log-log, log or plain"
         (
             "covariates",
             '["age"]',
-            "may hold dose, infusions or order, not 'age' (03_cox_dose_frequency)",
+            "may hold dose, infusions, cumulative or order, not 'age' (03_cox_dose_frequency)",
         ),
         (
             "covariates",
             "[group]",
-            "may hold dose, infusions or order, not 'group' (03_cox_dose_frequency)",
+            "may hold dose, infusions, cumulative or order, not 'group' (03_cox_dose_frequency)",
         ),
-        ("covariates", "[]", "must hold at least one of dose, infusions and order (03_cox_dose_frequency)"),
+        (
+            "covariates",
+            "[]",
+            "must hold at least one of dose, infusions, cumulative and order (03_cox_dose_frequency)",
+        ),
         ("covariates", "[dose, dose]", "holds 'dose' twice (03_cox_dose_frequency)"),
         (
             "listing",

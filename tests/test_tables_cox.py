@@ -102,7 +102,8 @@ def test_model_comparison_with_permutation_and_aicc():
 def test_attained_cox_marks_what_misses_its_level():
     table = tables.format_attained_cox(frames.make_attained_cox(), frames.make_trial())
     shown = read(table)
-    tests = ["Wald", "Likelihood ratio", "Firth, Wald", "Firth, likelihood ratio", "Permuted"]
+    tests = ["Partial, Wald", "Partial, likelihood ratio", "Firth, Wald", "Firth, likelihood ratio"]
+    tests.append("Permuted")
     assert shown[3] == tests * 2
     assert shown[2][-2:] == [
         "Percent of trials rejected (nominal 5 %)",
@@ -115,7 +116,23 @@ def test_attained_cox_marks_what_misses_its_level():
     assert (infusions[5], infusions[10]) == ("NE", "NE")
     all_together = row(table, "All together")
     assert all_together[1:] == ["-", "12.0 (0.5) *", "-", "4.5 (0.5)", "4.5 (0.5)", *["-"] * 5]
-    assert ["Trials without answer, at most: Wald 8.3 %; Likelihood ratio 8.3 %."] in shown
+    assert ["Trials without answer, at most: Partial, Wald 8.3 %; Partial, likelihood ratio 8.3 %."] in shown
+
+
+def test_what_events_can_show_is_told_in_words():
+    frame = pd.DataFrame({"covariate": ["dose"], "hr_detectable": [4.0], "drift_detectable": [9.5]})
+    assert tables.list_detectable(frame, {"dose": "Dose"}) == [
+        "Dose: a hazard ratio of 0.25 or 4.00, or one that changes 9.50 times over from the first event to "
+        "the last"
+    ]
+    nothing = tables.list_detectable(frame.assign(hr_detectable=np.nan, drift_detectable=np.inf), {})
+    assert nothing == [
+        "dose: a hazard ratio of NE or NE, or one that changes NE times over from the first event to the last"
+    ]
+
+
+def test_methods_have_names():
+    assert tables.show_method("partial") == "Partial likelihood"
 
 
 def test_attained_cox_within_two_errors_is_not_marked():

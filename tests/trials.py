@@ -250,10 +250,10 @@ def plain(*, event_free: str = "") -> Files:
     """Four arms of 3, 5, 6 and 4; months; grades as numbers; with published.yaml."""
     doses = [0.5, 0.5, 1.0, 1.0, 1.5, 1.5, 2.0, 2.0]
     arms = [
-        _arm("A", "A: low x 4", 1, 4, 0.5),
+        _arm("A", "A: low x 4", 1, 4, 0.5, assumed=["dose"]),
         _arm("B", "B: normal x 4", 2, 4, 1.0),
         _arm("C", "C: normal x 8", 3, 8, 1.0),
-        _arm("D", "D: incremental x 8", 4, 8, 1.25, doses=doses),
+        _arm("D", "D: incremental x 8", 4, 8, 1.25, doses=doses, assumed=["dose", "infusions"]),
     ]
     files = make_files(copy.deepcopy(_METADATA) | {"arms": arms}, [3, 5, 6, 4], event_free=event_free)
     files.published = {
