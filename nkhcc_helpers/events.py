@@ -13,6 +13,7 @@ CATEGORIES = {
     "grade3": "Grade 3 or more",
     "related_grade3": "Related, grade 3 or more",
     "fatal": "Fatal",
+    "interrupted": "Leading to interruption",
     "discontinued": "Leading to discontinuation",
 }
 """Rows of the overview, in order: name and label."""
@@ -25,6 +26,7 @@ _NEEDS = {
     "grade3": [["grade"]],
     "related_grade3": [["related"], ["grade"]],
     "fatal": [["grade", "outcome"]],
+    "interrupted": [["action"]],
     "discontinued": [["action"]],
 }
 
@@ -77,11 +79,13 @@ def list_categories(events):
     DataFrame of bool
         One column for each of `CATEGORIES`, indexed as `events`. A missing grade, relation or seriousness
         does not count as grade 3 or more, related or serious. Fatal: grade 5, or AEOUT says fatal or
-        death. Discontinued: AEACN says withdrawn, discontinued or stopped, without not or temporarily.
+        death. Interrupted: AEACN says interrupted, delayed, withheld or temporarily, without not.
+        Discontinued: AEACN says withdrawn, discontinued or stopped, without not or temporarily.
     """
     related = events["related"].fillna(False).astype(bool)
     grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
     died = list_matches(events, "outcome", r"\b(?:FATAL|DEATH|DIED)\b", r"\b(?:NOT|NON)\b")
+    paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
     stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
     return pd.DataFrame(
         {
@@ -91,6 +95,7 @@ def list_categories(events):
             "grade3": grade3,
             "related_grade3": related & grade3,
             "fatal": died | (events["grade"] == 5).fillna(False).astype(bool),
+            "interrupted": list_matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
             "discontinued": list_matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
         },
         index=events.index,
