@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from nkhcc_helpers.censoring import list_ends
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.events import list_events, list_with_latest_infusion
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
@@ -236,9 +237,8 @@ def _list_dates(trial):
     """Return the date of each row of ADTTE."""
     times = trial.times
     enrolled = times["USUBJID"].map(trial.subjects.set_index("USUBJID")["enrolled"])
-    days = (times["AVAL"].astype(float) * DAYS_PER_UNIT[trial.metadata.time_unit]).round()
-    computed = find_column(times, "STARTDT").fillna(enrolled) + pd.to_timedelta(days, unit="D")
-    return find_column(times, "ADT").fillna(computed)
+    started = find_column(times, "STARTDT").fillna(enrolled)
+    return list_ends(times.assign(STARTDT=started), trial.metadata)
 
 
 def _map_latest(subjects, dated):

@@ -1,4 +1,4 @@
-"""Adverse events: patients per category, per term and worst grade, onset and duration, listing.
+"""Adverse events: patients per category, per term and worst grade, listing.
 
 Every count is of patients unless a name says events. The patients are those treated
 (`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones, or all of them with
@@ -16,7 +16,6 @@ from nkhcc_helpers.events import (
     check_recorded,
     list_categories,
     list_events,
-    list_matches,
     list_with_latest_infusion,
 )
 from nkhcc_helpers.populations import list_treated, list_with_all
@@ -166,46 +165,6 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
         counts["n_patients"] = pd.NA
     counts = _add_percent(counts.astype({"n_patients": "Int64"}), trial)
     return counts[["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]]
-
-
-def summarize_onset(trial, *, related_only=False, emergent_only=True):
-    """Summarize, term by term, how soon after an infusion events begin and how long they last.
-
-    Parameters
-    ----------
-    trial : Trial
-    related_only : bool, default False
-        Take only events related to treatment.
-    emergent_only : bool, default True
-        Take treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``term n_patients n_events onset_median onset_minimum onset_maximum duration_median
-        duration_minimum duration_maximum n_ongoing percent_within_one_day``; times in days, NaN where
-        nothing is known; terms in the order of `count_by_term`. Onset: from the patient's latest infusion
-        on or before it, 0 on the day of the infusion. Duration: resolved minus onset, 0 on the same day
-        (CDISC's ADURN counts both days, and is one more). Ongoing: no end date, and AEOUT does not say
-        recovered, resolved or fatal. Within one day: a duration of at most 1, so that the event ended on
-        the day of its onset or the next, of all events with a known onset; one without an end date did not.
-    """
-    events = list_with_latest_infusion(
-        list_events(trial, emergent_only=emergent_only, related_only=related_only), trial
-    )
-    events["duration"] = (events["resolved"] - events["onset"]).dt.days
-    over = list_matches(events, "outcome", r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)")
-    events["ongoing"] = events["resolved"].isna() & ~over
-    events["within"] = (events["duration"] <= 1).astype(float).mask(events["onset"].isna())
-    grouped = events.groupby("term")
-    summary = pd.DataFrame({"n_patients": grouped["USUBJID"].nunique(), "n_events": grouped.size()})
-    for name, column in {"onset": "days_since_infusion", "duration": "duration"}.items():
-        for label, statistic in {"median": "median", "minimum": "min", "maximum": "max"}.items():
-            summary[f"{name}_{label}"] = grouped[column].agg(statistic).astype(float)
-    summary["n_ongoing"] = grouped["ongoing"].sum().astype(int)
-    summary["percent_within_one_day"] = 100 * grouped["within"].mean()
-    order = ["n_patients", "n_events", "term"]
-    return summary.reset_index().sort_values(order, ascending=[False, False, True], ignore_index=True)
 
 
 def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):

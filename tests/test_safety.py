@@ -54,19 +54,8 @@ def test_all_events_of_the_treated_are_taken_when_asked_for(trial):
     assert overview.loc[("any", "L"), ["n_patients", "n_events"]].tolist() == [2, 6]
     counts = safety.count_by_term(trial, **everything)
     assert patients_of(counts, term="Cough", grade="2") == [1, 0, 1]
-    cough = safety.summarize_onset(trial, **everything).set_index("term").loc["Cough"]
-    assert cough["n_events"] == 1
-    assert np.isnan(cough["onset_median"])
     listed = safety.list_adverse_events(trial, which="all", **everything).set_index("term")
     assert listed.loc["Cough", "day"] == -3
-
-
-def test_onset_of_related_events_alone(trial):
-    onset = safety.summarize_onset(trial, related_only=True)
-    # s1's two fevers and s2's; whether s5's was related is not known.
-    assert onset[["term", "n_patients", "n_events"]].to_dict("records") == [
-        {"term": "Fever", "n_patients": 2, "n_events": 3}
-    ]
 
 
 def test_share_of_nobody_and_of_everybody_in_closed_form():
@@ -287,7 +276,6 @@ def test_no_events_leave_the_zeros(tmp_path):
         counts = safety.count_by_term(trial, related_only=related_only)
         assert list(counts["grade"]) == [grade for grade in safety.GRADES for _ in ROWS]
         assert (counts["n_patients"] == 0).all()
-    assert safety.summarize_onset(trial).empty
     assert safety.list_adverse_events(trial).empty
 
 
@@ -298,7 +286,6 @@ def test_events_not_collected_are_unknown_rather_than_none(tmp_path):
     assert overview[["n_patients", "n_events", "percent"]].isna().all(axis=None)
     assert list(overview["n_evaluable"]) == [2, 2, 4] * len(safety.CATEGORIES)
     assert safety.count_by_term(trial)["n_patients"].isna().all()
-    assert safety.summarize_onset(trial).empty
 
 
 def test_percent_without_anyone_treated_is_nan(trial):
@@ -307,52 +294,6 @@ def test_percent_without_anyone_treated_is_nan(trial):
     assert (overview["n_evaluable"] == 0).all()
     assert (overview["n_patients"] == 0).all()
     assert overview["percent"].isna().all()
-    assert safety.summarize_onset(nobody).empty
-
-
-def test_onset_and_duration(trial):
-    onset = safety.summarize_onset(trial).set_index("term")
-    assert list(onset.index) == ["Fever", "Rash", "Sepsis"]
-    # Fevers begin 0, 1 and 8 days after an infusion and last 0, 2 and 1 days; one is undated.
-    fever = onset.loc["Fever"]
-    assert fever[["n_patients", "n_events", "n_ongoing"]].tolist() == [3, 4, 1]
-    assert fever[["onset_median", "onset_minimum", "onset_maximum"]].tolist() == [1, 0, 8]
-    assert fever[["duration_median", "duration_minimum", "duration_maximum"]].tolist() == [1, 0, 2]
-    assert fever["percent_within_one_day"] == pytest.approx(200 / 3)
-    # Rash: 22 January to 1 February, not over.
-    rash = onset.loc["Rash"]
-    assert rash[["onset_median", "n_ongoing", "percent_within_one_day"]].tolist() == [10, 1, 0]
-    assert rash[["duration_median", "duration_minimum", "duration_maximum"]].isna().all()
-    # Sepsis: 2 February to 7 March of a leap year.
-    assert onset.loc["Sepsis", ["onset_median", "duration_median", "n_ongoing"]].tolist() == [34, 0, 0]
-    assert onset.loc["Sepsis", "percent_within_one_day"] == 100
-
-
-@pytest.mark.parametrize(
-    ("outcome", "ongoing"),
-    [
-        ("RECOVERED/RESOLVED", 0),
-        ("Resolved with sequelae", 0),
-        ("FATAL", 0),
-        ("NOT RECOVERED/NOT RESOLVED", 1),
-        ("RECOVERING/RESOLVING", 1),
-        ("UNKNOWN", 1),
-        ("", 1),
-    ],
-)
-def test_an_event_without_end_date_is_ongoing_unless_the_outcome_says_otherwise(tmp_path, outcome, ongoing):
-    lines = [f"s1,Fever,1,2020-01-09,,{outcome}"]
-    trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AETOXGR,ASTDT,AENDT,AEOUT")
-    onset = safety.summarize_onset(trial)
-    assert list(onset["n_ongoing"]) == [ongoing]
-    # Without an end date nothing shows that it was over within a day.
-    assert list(onset["percent_within_one_day"]) == [0]
-
-
-def test_onset_without_any_date_is_nan(tmp_path):
-    onset = safety.summarize_onset(load_events(tmp_path, ["s1,Fever,1"], header="USUBJID,AEDECOD,AETOXGR"))
-    assert list(onset["n_events"]) == [1]
-    assert onset[["onset_median", "duration_median", "percent_within_one_day"]].isna().all(axis=None)
 
 
 def test_listing(trial):
@@ -475,8 +416,6 @@ def test_random_tables_agree_between_overview_terms_and_listing(trial, rows):
     )
     events = overview[overview["category"] == "any"].set_index("group")["n_events"]
     assert events["All"] == events["L"] + events["H"] == len(safety.list_events(random))
-    onset = safety.summarize_onset(random)
-    assert onset["n_events"].sum() == events["All"]
 
 
 def test_every_trial_keeps_every_group_and_adds_up(any_trial):
