@@ -39,8 +39,7 @@ def list_observation(trial):
     """
     subjects = trial.subjects
     dated = trial.times.assign(date=_list_dates(trial))
-    died = dated[dated["event"] & (dated["endpoint"] == trial.endpoint_with_role("overall_survival"))]
-    death = find_column(subjects, "DTHDT").fillna(_map_latest(subjects, died))
+    death = list_deaths(trial)
     known = [_map_latest(subjects, dated), _map_latest(subjects, trial.infusions), death]
     end = pd.concat(known, axis=1).max(axis=1)
     bounds = [end, death.where(death < end)]
@@ -48,6 +47,23 @@ def list_observation(trial):
         bounds.append(end.where(end.isna(), pd.Timestamp(trial.metadata.data_cut_off)))
     end = pd.concat(bounds, axis=1).min(axis=1).astype("datetime64[ns]")
     return pd.DataFrame({"USUBJID": subjects["USUBJID"], "end": end})
+
+
+def list_deaths(trial):
+    """List when each patient died: DTHDT, or else the date of the event of overall survival.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    Series of datetime64[ns]
+        One value for each row of ``trial.subjects``, NaT where no death is known.
+    """
+    dated = trial.times.assign(date=_list_dates(trial))
+    died = dated[dated["event"] & (dated["endpoint"] == trial.endpoint_with_role("overall_survival"))]
+    return find_column(trial.subjects, "DTHDT").fillna(_map_latest(trial.subjects, died))
 
 
 def list_time_at_risk(trial, *, window_days=30):

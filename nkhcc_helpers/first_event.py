@@ -1,0 +1,96 @@
+"""Time from the first infusion to the first adverse event, with death before it as a competing event."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nkhcc_helpers.events import list_events
+from nkhcc_helpers.exposure import list_deaths, list_time_at_risk
+from nkhcc_helpers.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.populations import list_with_all
+
+CENSORED, EVENT, DIED = 0, 1, 2
+
+
+def list_first_event(trial, *, window_days=None, related_only=False, emergent_only=True):
+    """List when each treated patient had the first adverse event.
+
+    Parameters
+    ----------
+    trial : Trial
+    window_days : int or None, default None
+        As in `exposure.list_time_at_risk`.
+    related_only : bool, default False
+        Take only events related to treatment.
+    emergent_only : bool, default True
+        Take treatment-emergent events only.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``USUBJID group days outcome``; days since the first infusion, 0 on its day; outcome 0
+        (followed to here without), 1 (adverse event) or 2 (died without). Patients without a dated infusion
+        are left out; so are events without an onset date, and events before the first infusion.
+    """
+    at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
+    events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
+    events = events[events["onset"] >= events["first_infusion"]]
+    first = at_risk["USUBJID"].map(events.groupby("USUBJID")["onset"].min()).astype("datetime64[ns]")
+    deaths = pd.Series(list_deaths(trial).to_numpy(), trial.subjects["USUBJID"])
+    happened = (first <= at_risk["end"]).to_numpy()
+    died = ~happened & (at_risk["USUBJID"].map(deaths) == at_risk["end"]).to_numpy()
+    until = at_risk["end"].where(~happened, first)
+    return at_risk[["USUBJID", "group"]].assign(
+        days=(until - at_risk["start"]).dt.days.astype(int),
+        outcome=np.select([happened, died], [EVENT, DIED], CENSORED),
+    )
+
+
+def estimate_first_event(trial, **options):
+    """Estimate the cumulative incidence of the first adverse event, by group and overall.
+
+    Parameters
+    ----------
+    trial : Trial
+    **options
+        As in `list_first_event`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group time event_probability competing_probability n_at_risk``: a row for time 0 and for
+        each time at which somebody of the group left, in the trial's display unit. Probabilities hold from
+        that time on; ``n_at_risk`` counts those still followed just before it.
+
+    References
+    ----------
+    Aalen, Johansen (1978) Scand J Stat 5:141.
+    """
+    first = list_with_all(list_first_event(trial, **options), trial.groups)
+    parts = [
+        _accumulate(part["days"].to_numpy(), part["outcome"].to_numpy()).assign(group=group)
+        for group, part in first.groupby("group", observed=True)
+    ]
+    columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    curves = pd.concat(parts, ignore_index=True)
+    return curves.assign(time=curves["time"] / DAYS_PER_UNIT[trial.unit])[columns]
+
+
+def _accumulate(days, outcome):
+    """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
+    times = np.unique(days)
+    n_at_risk = (days >= times[:, None]).sum(axis=1)
+    n_events, n_died = (((days == times[:, None]) & (outcome == kind)).sum(axis=1) for kind in (EVENT, DIED))
+    free = np.cumprod(1 - (n_events + n_died) / n_at_risk)
+    before = np.concatenate([[1.0], free[:-1]])
+    return pd.DataFrame(
+        {
+            "time": np.concatenate([[0.0], times]),
+            "event_probability": np.concatenate([[0.0], np.cumsum(before * n_events / n_at_risk)]),
+            "competing_probability": np.concatenate([[0.0], np.cumsum(before * n_died / n_at_risk)]),
+            "n_at_risk": np.concatenate([[len(days)], n_at_risk]),
+        }
+    )
