@@ -167,6 +167,25 @@ def show_groups(codes: object, trial: Trial) -> str:
     return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
 
 
+def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """What each term is called, with its organ class where two organ classes share the term.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``organ_class term``, as `safety.count_by_term` returns it.
+
+    Returns
+    -------
+    dict of (str, str) to str
+        Organ class and term to name, in the order of the frame.
+    """
+    blocks = frame[["organ_class", "term"]].astype("str").drop_duplicates()
+    twice = blocks["term"].duplicated(keep=False) & (blocks["organ_class"] != "")
+    names = blocks["term"].where(~twice, blocks["term"] + " (" + blocks["organ_class"] + ")")
+    return dict(zip(zip(blocks["organ_class"], blocks["term"], strict=True), names, strict=True))
+
+
 def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
     """Turn a frame with one row per group into one with a column per group.
 

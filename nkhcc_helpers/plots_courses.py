@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -137,7 +137,7 @@ def _label_swimmer(ax: Axes, right: float, unit: str, n_rows: int) -> None:
 def _name_patients(ax: Axes, rows: pd.DataFrame, labels: Mapping[str, str], *, longest: int) -> None:
     colours = group_palette(labels or rows["group"].unique())
     names = rows["USUBJID"].astype("str")
-    start = _shared_start(list(names))
+    start = find_shared_start(names)
     many = len(rows) > 60
     ticks = [] if many else [plain(name.removeprefix(start), 14, lines=1) for name in names]
     ax.set_yticks([] if many else rows["y"], ticks, fontsize=SMALL)
@@ -148,8 +148,18 @@ def _name_patients(ax: Axes, rows: pd.DataFrame, labels: Mapping[str, str], *, l
         ax.text(0, part["y"].min() - 1, name, va="center", **style)
 
 
-def _shared_start(names: list[str]) -> str:
-    """What all patients' names begin with, up to a hyphen: the study's own name, as a rule."""
+def find_shared_start(names: Iterable[str]) -> str:
+    """What all patients' names begin with, up to a hyphen: the study's own name, as a rule.
+
+    Parameters
+    ----------
+    names : iterable of str
+        At least one.
+
+    Returns
+    -------
+    str
+    """
     shortest, longest = min(names), max(names)
     n_same = next((i for i, pair in enumerate(zip(shortest, longest, strict=False)) if pair[0] != pair[1]), 0)
     return shortest[: shortest.rfind("-", 0, n_same) + 1]

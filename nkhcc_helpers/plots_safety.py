@@ -11,7 +11,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from nkhcc_helpers.labels import list_term_names
 from nkhcc_helpers.numbers import format_number, is_estimable
+from nkhcc_helpers.plots_grades import say_left_out
 from nkhcc_helpers.style import (
     FAINT,
     INK,
@@ -52,8 +54,8 @@ def plot_terms(
     """
     frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
-    terms = list(dict.fromkeys(frame["term"]))
-    shown = terms[:most]
+    terms = list_term_names(frame)
+    shown = list(terms)[:most]
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     names = [_column_name(frame, group, labels, len(groups)) for group in groups]
@@ -63,19 +65,17 @@ def plot_terms(
     _draw_cells(ax, frame, shown, groups)
     ax.set_xticks(np.arange(len(groups)) + 0.5, names, fontsize=SMALL)
     ax.xaxis.tick_top()
-    ax.set_yticks(np.arange(len(shown)) + 0.5, [plain(term, 30, lines=2) for term in shown], fontsize=SMALL)
+    ax.set_yticks(
+        np.arange(len(shown)) + 0.5, [plain(terms[key], 30, lines=2) for key in shown], fontsize=SMALL
+    )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    more = _say_left_out(len(terms) - len(shown))
+    more = say_left_out(len(terms) - len(shown))
     more = f"; {more}" if more else ""
     ax.set_xlabel(
         f"Patients (of them with grade 3 or more); darker: larger share of the group{more}", fontsize=SMALL
     )
     return ax
-
-
-def _say_left_out(n_terms: int) -> str:
-    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'} not shown" if n_terms else ""
 
 
 def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_groups: int) -> str:
@@ -84,15 +84,18 @@ def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_g
     return f"{plain(labels.get(group, group), width, lines=4)}\nn = {format_number(size, 0)}"
 
 
-def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[str], groups: list[str]) -> None:
-    cells = {(row["term"], row["group"], str(row["grade"])): row for row in frame.to_dict("records")}
-    share = np.array([[_number(cells.get((t, g, "any")), "percent") for g in groups] for t in terms])
+def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[tuple[str, str]], groups: list[str]) -> None:
+    cells = {
+        (str(row["organ_class"]), str(row["term"]), row["group"], str(row["grade"])): row
+        for row in frame.to_dict("records")
+    }
+    share = np.array([[_number(cells.get((*key, g, "any")), "percent") for g in groups] for key in terms])
     shades = sns.light_palette(group_palette(["A"])["A"], as_cmap=True)
     ax.pcolormesh(np.nan_to_num(share), cmap=shades, vmin=0, vmax=110, edgecolor="white", linewidth=2)
     ax.set_ylim(len(terms), 0)
-    for i, term in enumerate(terms):
+    for i, key in enumerate(terms):
         for j, group in enumerate(groups):
-            text = _cell_text(cells.get((term, group, "any")), cells.get((term, group, "3+")))
+            text = _cell_text(cells.get((*key, group, "any")), cells.get((*key, group, "3+")))
             colour = "white" if share[i, j] > 75 else INK
             ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=SMALL, color=colour)
 
@@ -108,22 +111,27 @@ def _cell_text(any_grade: dict | None, severe: dict | None) -> str:
 
 
 @in_house_style
-def plot_onset(onset: pd.DataFrame, *, most: int = 15, ax: Axes | None = None) -> Axes:
-    """Days from infusion to onset, and days until resolved, by term: median (point) and range (line).
+def plot_onset(
+    onset: pd.DataFrame, *, most: int = 15, conf_level: float = 0.95, ax: Axes | None = None
+) -> Axes:
+    """Days from infusion to onset: median and range. Days to the end: median and its interval. By term.
 
     Parameters
     ----------
     onset : pandas.DataFrame
-        As `safety.summarize_onset` returns it.
+        Columns ``term n_events n_ongoing``, ``onset_`` with ``median minimum maximum`` and ``duration_``
+        with ``median lower upper``, as `safety_timing.summarize_onset` returns it.
     most : int
         Terms shown, the first of the frame.
+    conf_level : float
+        Level of the intervals.
     ax : matplotlib Axes, optional
         Axes to draw the onset into, without the duration.
 
     Returns
     -------
     matplotlib Axes
-        The axes of the onset.
+        The axes of the onset. An interval without an upper end runs to the edge in an arrow.
     """
     shown = onset.head(most)
     if shown.empty:
@@ -132,7 +140,11 @@ def plot_onset(onset: pd.DataFrame, *, most: int = 15, ax: Axes | None = None) -
     if ax is None:
         figure = plt.figure(figsize=(WIDTH, 1.1 + 0.36 * len(shown)))
         panels = dict(zip(("onset", "duration"), figure.subplots(1, 2, sharey=True), strict=True))
-    looks = {"onset": ("o", 0, "Onset: days since infusion"), "duration": ("s", 1, "Duration: days")}
+    duration = f"Duration: days\n(median, {100 * conf_level:g} % CI)"
+    looks = {
+        "onset": ("o", 0, "Onset: days since infusion\n(median, range)"),
+        "duration": ("s", 1, duration),
+    }
     colours = list(group_palette("AB").values())
     for name, panel in panels.items():
         marker, colour, title = looks[name]
@@ -143,24 +155,39 @@ def plot_onset(onset: pd.DataFrame, *, most: int = 15, ax: Axes | None = None) -
         range(len(shown)), [_term_and_events(row) for row in shown.to_dict("records")], fontsize=SMALL
     )
     first.set_ylim(len(shown) - 0.4, -0.6)
-    first.set_title(_say_left_out(len(onset) - len(shown)), fontsize=SMALL)
+    first.set_title(say_left_out(len(onset) - len(shown)), fontsize=SMALL)
     return first
 
 
 def _term_and_events(row: dict) -> str:
-    n_events = int(row["n_events"])
-    return f"{plain(row['term'], 28, lines=2)} ({n_events} event{'' if n_events == 1 else 's'})"
+    n_events, n_ongoing = int(row["n_events"]), int(row["n_ongoing"])
+    ongoing = f", {n_ongoing} ongoing" if n_ongoing else ""
+    return f"{plain(row['term'], 28, lines=2)} ({n_events} event{'' if n_events == 1 else 's'}{ongoing})"
 
 
 def _draw_ranges(ax: Axes, shown: pd.DataFrame, name: str, marker: str, colour: object) -> None:
-    for y, row in enumerate(shown.to_dict("records")):
-        if not is_estimable(row[f"{name}_median"]):
+    sides = [f"{name}_minimum", f"{name}_maximum"] if name == "onset" else [f"{name}_lower", f"{name}_upper"]
+    values = shown[[f"{name}_median", *sides]].to_numpy(dtype=float)
+    right = 1.08 * max(1.0, np.max(values, where=np.isfinite(values), initial=1.0))
+    for y, (median, low, high) in enumerate(values):
+        if np.isnan(low) and np.isnan(median):
             ax.text(0, y, "not known", va="center", fontsize=SMALL)
             continue
-        ax.plot([row[f"{name}_minimum"], row[f"{name}_maximum"]], [y, y], color=INK, linewidth=1.6)
-        ax.plot(row[f"{name}_median"], y, marker=marker, markersize=8, color=colour, markeredgecolor=INK)
-    largest = np.nanmax(np.append(shown[f"{name}_maximum"].to_numpy(dtype=float), 1.0))
-    ax.set_xlim(-0.05 * largest, 1.08 * largest)
+        without_end = not np.isfinite(high)
+        if np.isnan(median) and not low > 0:
+            ax.text(0, y, "median not reached", va="center", fontsize=SMALL)
+            continue
+        ax.plot(
+            [low if np.isfinite(low) else 0.0, right if without_end else high],
+            [y, y],
+            color=INK,
+            linewidth=1.6,
+        )
+        if without_end:
+            ax.plot(right, y, marker=">", markersize=6, color=INK, clip_on=False)
+        if np.isfinite(median):
+            ax.plot(median, y, marker=marker, markersize=8, color=colour, markeredgecolor=INK)
+    ax.set_xlim(-0.05 * right, right)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

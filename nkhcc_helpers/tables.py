@@ -2,7 +2,8 @@
 
 The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one
 module per part of the report: `tables_cohort`, `tables_survival`, `tables_tests`, `tables_cox`,
-`tables_cox_checks`, `tables_cox_simulated`, `tables_safety`.
+`tables_cox_checks`, `tables_cox_simulated`, `tables_safety`, `tables_safety_terms`,
+`tables_safety_timing`, `tables_safety_rates`, `tables_safety_dose`, `tables_safety_listing`.
 """
 
 from nkhcc_helpers.display import as_html, display_table
@@ -46,13 +47,17 @@ from nkhcc_helpers.tables_cox_checks import (
     list_detectable,
 )
 from nkhcc_helpers.tables_cox_simulated import format_attained_cox, format_immortal_time
-from nkhcc_helpers.tables_safety import (
-    format_adverse_events,
-    format_listing,
-    format_onset,
-    format_shares,
-    format_terms,
+from nkhcc_helpers.tables_safety import format_adverse_events, format_shares
+from nkhcc_helpers.tables_safety_dose import (
+    format_differences,
+    format_dose_limiting,
+    format_dose_relation,
+    show_definition,
 )
+from nkhcc_helpers.tables_safety_listing import format_listing
+from nkhcc_helpers.tables_safety_rates import format_rates
+from nkhcc_helpers.tables_safety_terms import format_terms
+from nkhcc_helpers.tables_safety_timing import format_by_infusion, format_onset
 from nkhcc_helpers.tables_survival import (
     format_comparison,
     format_curve,
@@ -75,13 +80,17 @@ __all__ = [
     "format_attained",
     "format_attained_cox",
     "format_baseline",
+    "format_by_infusion",
     "format_codings",
     "format_comparison",
     "format_count",
     "format_coverage",
     "format_curve",
     "format_design",
+    "format_differences",
     "format_disposition",
+    "format_dose_limiting",
+    "format_dose_relation",
     "format_estimate",
     "format_exposure",
     "format_follow_up",
@@ -99,6 +108,7 @@ __all__ = [
     "format_percent",
     "format_proportional_hazards",
     "format_published",
+    "format_rates",
     "format_ratio",
     "format_ratio_interval",
     "format_recalibrated",
@@ -111,6 +121,7 @@ __all__ = [
     "format_tests",
     "list_covariate_labels",
     "list_detectable",
+    "show_definition",
     "show_endpoint",
     "show_group",
     "show_groups",

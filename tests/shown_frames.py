@@ -373,6 +373,7 @@ def make_overview(kind="four"):
 
 
 def make_onset():
+    """As `safety_timing.summarize_onset`: ended, one that lasts, one of which nothing is known."""
     return pd.DataFrame(
         {
             "term": ["Pyrexia", HOSTILE, "$x$"],
@@ -381,11 +382,152 @@ def make_onset():
             "onset_median": [0.5, 3.0, np.nan],
             "onset_minimum": [0.0, 3.0, np.nan],
             "onset_maximum": [4.0, 3.0, np.nan],
-            "duration_median": [1.0, 10.0, np.nan],
-            "duration_minimum": [0.0, 10.0, np.nan],
-            "duration_maximum": [3.0, 10.0, np.nan],
-            "n_ongoing": [0, 0, 1],
+            "duration_median": [1.0, np.nan, np.nan],
+            "duration_lower": [0.0, 0.0, np.nan],
+            "duration_upper": [3.0, np.inf, np.nan],
+            "duration_maximum": [5.0, np.nan, np.nan],
+            "n_ongoing": [0, 1, 0],
+            "n_unknown_end": [0, 0, 1],
+            "n_imputed": [2, 0, 0],
             "percent_within_one_day": [86.7, 0.0, np.nan],
+        }
+    )
+
+
+def make_shares(kind="four"):
+    """The overview with limits: everyone's interval is wide, what was not recorded has none."""
+    frame = make_overview(kind)
+    known = frame["percent"].notna()
+    lower, upper = (frame["percent"] - 15).clip(lower=0), (frame["percent"] + 45).clip(upper=100)
+    return frame.assign(ci_lower=lower.where(known), ci_upper=upper.where(known))
+
+
+def make_differences(kind="four"):
+    """Each group against the first, in percentage points; of what was not recorded there is none."""
+    frame = make_shares(kind)
+    first = next(iter(ARMS[kind]))
+    frame = frame[~frame["group"].isin([first, "All"])].assign(reference=first)
+    known = frame["percent"].notna()
+    frame = frame.assign(difference=(frame["percent"] - 30).where(known))
+    frame["ci_lower"] = (frame["difference"] - 50).where(known)
+    frame["ci_upper"] = (frame["difference"] + 60).where(known)
+    frame["interval"] = "exact unconditional"
+    keys = ["category", "label", "group", "reference", "difference", "ci_lower", "ci_upper", "interval"]
+    return frame[keys].reset_index(drop=True)
+
+
+def make_timelines(kind="four", *, times=1):
+    """Three infusions each; fever after two, an event that goes on, one of which the end is not known."""
+    patients, infusions, events = [], [], []
+    for group, (_, n) in ARMS[kind].items():
+        for i in range(n * times):
+            name = f"STUDY-{group}{i:02d}"
+            patients.append((name, group, 400.0 if i % 2 else 60.0))
+            infusions += [(name, group, number + 1, 14.0 * number) for number in range(3)]
+            events += [
+                (name, group, "Pyrexia", 1 + i % 5, 14.0 * number, 14.0 * number, "ended")
+                for number in (0, 1)
+            ]
+            events.append((name, group, HOSTILE, 2, 10.0, 30.0, "ended"))
+            events.append((name, group, "$x$", pd.NA, 12.0, 60.0, "ongoing"))
+            events.append((name, group, "Chills", 3, 28.0, np.nan, "unknown"))
+    columns = ["USUBJID", "group", "term", "grade", "day", "end_day", "ending"]
+    return SimpleNamespace(
+        patients=pd.DataFrame(patients, columns=["USUBJID", "group", "last_day"]),
+        infusions=pd.DataFrame(infusions, columns=["USUBJID", "group", "infusion", "day"]),
+        events=pd.DataFrame(events, columns=columns).astype({"grade": "Int64"}),
+        n_undated=2,
+    )
+
+
+def make_first_events(kind="four"):
+    """Each group: one patient with an event on a day of its own, one death on day 40, the rest to day 60."""
+    parts = []
+    for i, (group, (_, n)) in enumerate(ARMS[kind].items()):
+        part = pd.DataFrame({"time": [0.0, 2.0 + i, 40.0, 60.0], "n_at_risk": [n, n, n - 1, max(n - 2, 0)]})
+        part = part.assign(event_probability=[0.0, 1 / n, 1 / n, 1 / n], lower=0.0, upper=0.9)
+        part["competing_probability"] = [0.0, 0.0, float(n > 1) / n, float(n > 1) / n]
+        part.insert(0, "group", group)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_rates(kind="four"):
+    """As `exposure.estimate_rates`: events in all groups but the first, which has no time at risk."""
+    sizes = list_sizes(kind)
+    rows = []
+    for organ_class, term in (
+        ("", "Any adverse event"),
+        ("General disorders", "Pyrexia"),
+        ("Not coded", HOSTILE),
+    ):
+        for i, (group, n) in enumerate(sizes.itertuples(index=False)):
+            row = {
+                "organ_class": organ_class,
+                "term": term,
+                "group": group,
+                "n_evaluable": n,
+                "n_outside": int(i == 1),
+            }
+            row |= {"n_patients": int(i > 0), "time_at_risk": 4.25 * i, "n_infusions": 3 * i}
+            rates = (0.2353, 0.00596, 1.311) if i else (np.nan,) * 3
+            row |= dict(zip(("rate", "ci_lower", "ci_upper"), rates, strict=True))
+            row |= dict(zip(("rate_per_infusion", "infusion_lower", "infusion_upper"), rates, strict=True))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def make_by_infusion(kind="four"):
+    """As `safety_timing.count_by_infusion`: the first group has no second infusion."""
+    sizes = list_sizes(kind)
+    parts = []
+    for infusion in (1, 2):
+        received = sizes["n"].where((infusion == 1) | (sizes.index > 0), 0)
+        part = pd.DataFrame({"infusion": infusion, "group": sizes["group"], "n_received": received})
+        part = part.assign(
+            n_patients=(received > 0).astype("Int64"), n_events=2 * (received > 0).astype("Int64")
+        )
+        parts.append(
+            part.assign(percent=100 * part["n_patients"].astype(float) / received.where(received > 0))
+        )
+    return pd.concat(parts, ignore_index=True)[
+        ["infusion", "group", "n_patients", "n_received", "n_events", "percent"]
+    ]
+
+
+def make_dose_limiting(kind="four"):
+    """As `dose_limiting.count_dose_limiting`: one patient of the last group; in the first none evaluable."""
+    sizes = list_sizes(kind).rename(columns={"n": "n_treated"})
+    frame = sizes.assign(n_evaluable=sizes["n_treated"].where(sizes.index > 0, 0), n_patients=0, n_events=0)
+    frame.loc[frame.index[-2:], ["n_patients", "n_events"]] = [1, 2]
+    known = frame["n_evaluable"] > 0
+    frame["percent"] = 100 * frame["n_patients"] / frame["n_evaluable"].where(known)
+    return frame.assign(
+        ci_lower=frame["percent"] / 2,
+        ci_upper=(frame["percent"] + 50).clip(upper=100),
+        one_sided_upper=(frame["percent"] + 45).clip(upper=100),
+    )
+
+
+def make_definition(*excluded):
+    return SimpleNamespace(grade=3, related_only=True, window_days=28, excluded_terms=excluded)
+
+
+def make_dose_relation():
+    """As `dose_relation.compare_groups`: exact, by draws, and one that cannot be tested."""
+    return pd.DataFrame(
+        {
+            "organ_class": ["", "", "General disorders", "Not coded"],
+            "term": ["Any adverse event", "Any adverse event", "Pyrexia", HOSTILE],
+            "grade": ["any", "3+", "any", "any"],
+            "n_patients": [18, 2, 12, 1],
+            "p_trend": [1.0, 0.1234, 0.0412, np.nan],
+            "trend_smallest": [1.0, 0.0196, 0.0001, np.nan],
+            "p_groups": [1.0, 0.2345, 0.0731, np.nan],
+            "groups_smallest": [1.0, 0.0588, 0.00001, np.nan],
+            "is_exact": [True, True, False, True],
+            "p_trend_error": [0.0, 0.0, 0.0021, np.nan],
+            "p_groups_error": [0.0, 0.0, 0.0029, np.nan],
         }
     )
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import shown_frames as frames
 from figure_texts import check_readable, list_texts, shown, texts_outside, texts_overlapping
-from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation
 
@@ -42,8 +41,6 @@ FIGURES = {
     ),
     "swimmer": draw_swimmer,
     "km": draw_km,
-    "terms": lambda kind: plots.plot_terms(frames.make_terms(kind), frames.make_trial(kind).group_labels),
-    "onset": lambda kind: plots.plot_onset(frames.make_onset()),
 }
 
 
@@ -86,8 +83,6 @@ DRAWN_INTO = {
         frames.make_courses(), frames.make_infusion_times(frames.make_courses()), {}, "months", ax=ax
     ),
     "km": lambda ax: plots.plot_km(frames.make_curves(), None, None, {}, "months", "OS", ax=ax),
-    "terms": lambda ax: plots.plot_terms(frames.make_terms(), {}, ax=ax),
-    "onset": lambda ax: plots.plot_onset(frames.make_onset(), ax=ax),
 }
 
 
@@ -106,8 +101,6 @@ EMPTY = {
         frames.make_courses().iloc[:0], frames.make_infusion_times(frames.make_courses()).iloc[:0], {}, "days"
     ),
     "km": lambda: plots.plot_km(frames.make_curves().iloc[:0], None, None, {}, "days", "OS"),
-    "terms": lambda: plots.plot_terms(frames.make_terms().iloc[:0], {}),
-    "onset": lambda: plots.plot_onset(frames.make_onset().iloc[:0]),
 }
 
 
@@ -397,49 +390,6 @@ def test_swimmer_without_last_contact_or_infusions():
     courses.loc[0, "last_contact"] = 5.0
     ax = plots.plot_swimmer(courses, given, {}, "months")
     assert len(ax.figure.axes) == 1
-
-
-def test_terms_print_people_and_severe_ones():
-    ax = FIGURES["terms"]("four")
-    cells = [text.get_text() for text in ax.texts]
-    assert cells[:5] == ["3 (1)", "5 (1)", "6 (1)", "4 (1)", "18 (1)"]
-    assert cells[10:15] == ["0", "1", "1", "1", "1"]
-    assert "All\nn = 18" in shown(ax)
-
-
-def test_terms_left_out_are_counted():
-    labels = frames.make_trial().group_labels
-    two, one = (plots.plot_terms(frames.make_terms(), labels, most=most) for most in (2, 3))
-    assert "; 2 less frequent terms not shown" in two.get_xlabel()
-    assert "; 1 less frequent term not shown" in one.get_xlabel()
-
-
-def test_terms_that_nobody_recorded_print_ne():
-    frame = frames.make_terms().assign(n_patients=pd.NA, percent=np.nan)
-    ax = plots.plot_terms(frame, frames.make_trial().group_labels)
-    assert {text.get_text() for text in ax.texts} == {"NE"}
-
-
-def test_terms_are_light_under_dark_text():
-    ax = FIGURES["terms"]("four")
-    dark = [text for text in ax.texts if text.get_text() == "3 (1)"]
-    assert to_rgb(dark[0].get_color()) == (1, 1, 1)
-
-
-def test_onset_shows_median_and_range():
-    ax = FIGURES["onset"]("four")
-    onset, duration = ax.figure.axes
-    assert list(onset.lines[0].get_xdata()) == [0, 4]
-    assert list(onset.lines[1].get_xdata()) == [0.5]
-    assert list(duration.lines[1].get_xdata()) == [1]
-    texts = shown(ax)
-    assert "Pyrexia (30 events)" in texts
-    assert texts.count("not known") == 2
-
-
-def test_onset_counts_the_terms_left_out():
-    ax = plots.plot_onset(frames.make_onset(), most=1)
-    assert "2 less frequent terms not shown" in shown(ax)
 
 
 def test_nothing_warns_when_saved(tmp_path):

@@ -341,89 +341,6 @@ def test_covariate_labels_follow_the_coding_of_dose():
     assert labels["All"] == "All together"
 
 
-def test_overview_of_adverse_events():
-    table = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
-    assert row(table, "Any adverse event")[1:3] == ["1 (33 %) [2]", "1 (20 %) [2]"]
-    assert row(table, "Fatal")[1:] == ["0"] * 5
-    assert row(table, "Serious")[1:] == ["NE"] * 5
-    empty = tables.format_adverse_events(frames.make_overview().iloc[:0], frames.make_trial())
-    assert ["None"] in read(empty)
-
-
-def test_shares_of_patients():
-    counts = frames.make_overview().assign(ci_lower=0.8, ci_upper=90.6)
-    table = tables.format_shares(counts, frames.make_trial(), conf_level=0.9, notes=["Note."])
-    assert read(table)[1] == ["Percent of patients treated (90 % CI)"]
-    assert row(table, "Any adverse event")[1] == "33 (1 to 91)"
-    assert row(table, "Serious")[1:] == ["NE"] * 5
-    assert ["Note."] in read(table)
-
-
-def test_terms_in_short():
-    table = tables.format_terms(frames.make_terms(), frames.make_trial())
-    shown = read(table)
-    assert shown[1][1:3] == [LEVEL, "B: normal dose x 4 (n = 5)"]
-    assert shown[2] == ["Any", "Grade 3+"] * 5
-    everyone = ["3 (100 %)", "1 (33 %)", "5 (100 %)", "1 (20 %)", "6 (100 %)", "1 (17 %)"]
-    everyone += ["4 (100 %)", "1 (25 %)", "18 (100 %)", "1 (6 %)"]
-    assert shown[3:6] == [
-        ["All events"],
-        ["Any adverse event", *everyone],
-        ["General disorders"],
-    ]
-    assert row(table, frames.HOSTILE)[1:5] == ["0", "0", "1 (20 %)", "0"]
-
-
-def test_terms_by_worst_grade():
-    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial(), layout="grades"))
-    start = next(i for i, cells in enumerate(shown) if cells[0] == "Pyrexia")
-    assert [cells[:2] for cells in shown[start : start + 4]] == [
-        ["Pyrexia", "3 (100 %)"],
-        ["Grade 1", "2 (67 %)"],
-        ["Grade 3", "1 (33 %)"],
-        ["Not coded"],
-    ]
-    assert shown[start + 5][:3] == ["Grade 1", "0", "1 (20 %)"]
-
-
-def test_terms_that_a_group_lacks_are_zero():
-    frame = frames.make_terms()
-    frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
-    table = tables.format_terms(frame, frames.make_trial())
-    assert row(table, "Pyrexia")[1:3] == ["0", "0"]
-
-
-def test_terms_want_a_known_layout():
-    with pytest.raises(ValueError, match="Unknown layout 'long'"):
-        tables.format_terms(frames.make_terms(), frames.make_trial(), layout="long")
-
-
-@pytest.mark.parametrize("layout", ["short", "grades"])
-def test_no_terms(layout):
-    table = tables.format_terms(frames.make_terms().iloc[:0], frames.make_trial(), layout=layout)
-    assert ["None"] in read(table)
-
-
-def test_onset():
-    table = tables.format_onset(frames.make_onset(), frames.make_trial())
-    assert row(table, "Pyrexia")[1:] == ["12", "30", "0.5 (0 to 4)", "1.0 (0 to 3)", "87 %", "0"]
-    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "NE", "1"]
-    notes = " ".join(cell for cells in read(table) for cell in cells)
-    assert "Ended the same or next day" in notes
-    assert "end date minus onset date, 0 on the same day" in notes
-    assert "Dates do not tell hours" in notes
-
-
-def test_listing():
-    table = tables.format_listing(frames.make_listing(), frames.make_trial(), title="Serious")
-    assert read(table)[:2] == [["Serious"], ["2 events"]]
-    label = "A: low dose x 4"
-    assert row(table, "NK-01")[1:] == [label, "Pyrexia", "3", "15", "2", "0", "Yes", "No", "RECOVERED"]
-    assert row(table, "=1+1")[1:] == [label, frames.HOSTILE, "-", "-", "-", "-", "-", "Yes", "-"]
-    none = tables.format_listing(frames.make_listing().iloc[:0], frames.make_trial())
-    assert read(none)[1] == ["0 events"]
-
-
 @pytest.mark.parametrize("kind", list(frames.ARMS))
 def test_every_group_has_its_column_in_every_trial(kind):
     trial = frames.make_trial(kind)
@@ -432,8 +349,6 @@ def test_every_group_has_its_column_in_every_trial(kind):
         tables.format_disposition(frames.make_disposition(kind), trial),
         tables.format_baseline(frames.make_baseline(kind), trial),
         tables.format_exposure(frames.make_exposure(kind), trial),
-        tables.format_adverse_events(frames.make_overview(kind), trial),
-        tables.format_terms(frames.make_terms(kind), trial, layout="grades"),
     ):
         cells = [cell for cells in read(table) for cell in cells]
         assert set(headings) <= set(cells)

@@ -1,0 +1,247 @@
+"""Display tables of dose: dose-limiting toxicity, relation to the group, differences between groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.display import display_table
+from nkhcc_helpers.labels import list_term_names, show_group, show_interval
+from nkhcc_helpers.numbers import (
+    NOT_ESTIMABLE,
+    format_interval,
+    format_number,
+    format_p,
+    format_percent,
+    format_share,
+    is_estimable,
+)
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+    from nkhcc_helpers.dose_limiting import Definition
+    from nkhcc_helpers.trial import Trial
+
+LIMITING_NOTES = (
+    "Evaluable: treated, and observed throughout those days or with a dose-limiting toxicity. Percent of the "
+    "evaluable; limits exact, Clopper-Pearson.",
+    "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
+    "there were.",
+)
+RELATION_NOTES = (
+    "Trend: exact conditional Cochran-Armitage, two-sided. Any difference: exact Fisher-Freeman-Halton. Both "
+    "over all ways in which as many patients with the event could fall to the groups.",
+    "Smallest possible: what these numbers of patients can give at all. Every term is shown, none chosen by "
+    "its P, and no P is adjusted for the others.",
+)
+DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
+
+
+def format_dose_limiting(
+    frame: pd.DataFrame,
+    trial: Trial,
+    definition: Definition,
+    *,
+    conf_level: float = 0.95,
+    notes: Iterable[str] = (),
+) -> GT:
+    """Patients with a dose-limiting toxicity, a row per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``group n_treated n_evaluable n_patients n_events percent ci_lower ci_upper
+        one_sided_upper``, as `dose_limiting.count_dose_limiting` returns it.
+    trial : Trial
+        Knows the group labels.
+    definition : dose_limiting.Definition
+        Said in words above the table.
+    conf_level : float
+        Level of the limits, for their headings.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    records = frame.to_dict("records")
+    shown = pd.DataFrame(
+        {
+            "group": [show_group(row["group"], trial) for row in records],
+            "n_treated": list(frame["n_treated"]),
+            "n_evaluable": list(frame["n_evaluable"]),
+            "n_patients": [format_share(row["n_patients"], row["percent"]) for row in records],
+            "n_events": [format_number(row["n_events"], 0) for row in records],
+            "interval": [_limits(row["ci_lower"], row["ci_upper"]) for row in records],
+            "upper": [format_percent(row["one_sided_upper"]) for row in records],
+        }
+    )
+    return display_table(
+        shown,
+        title="Dose-limiting toxicity",
+        subtitle=show_definition(definition),
+        labels={
+            "group": "Group",
+            "n_treated": "Treated",
+            "n_evaluable": "Evaluable",
+            "n_patients": "With it (%)",
+            "n_events": "Events",
+            "interval": f"{show_interval(conf_level)}, %",
+            "upper": f"Upper limit, {100 * conf_level:g} %",
+        },
+        notes=[*LIMITING_NOTES, *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def show_definition(definition: Definition) -> str:
+    """What counts as a dose-limiting toxicity, in words.
+
+    Parameters
+    ----------
+    definition : dose_limiting.Definition
+
+    Returns
+    -------
+    str
+    """
+    grade = "grade 5" if definition.grade == 5 else f"grade {definition.grade} or more"
+    related = "related to treatment, " if definition.related_only else "whatever its cause, "
+    days = f"beginning within {definition.window_days} days after the first infusion"
+    excluded = f"; not counted: {', '.join(definition.excluded_terms)}" if definition.excluded_terms else ""
+    text = f"{related}{grade}, {days}{excluded}"
+    return text[0].upper() + text[1:]
+
+
+def _limits(lower: float, upper: float) -> str:
+    return format_interval(lower, upper, 0)
+
+
+def format_dose_relation(
+    frame: pd.DataFrame, trial: Trial, *, scores: str = "1, 2, 3 and so on", notes: Iterable[str] = ()
+) -> GT:
+    """Exact tests of each term across the groups, each beside the smallest P possible.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest is_exact
+        p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
+    trial : Trial
+        Knows whether the data are illustrative.
+    scores : str
+        Scores of the groups behind the trend, in words.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    names = list_term_names(frame)
+    records = frame.to_dict("records")
+    shown = pd.DataFrame(
+        {
+            "term": [_name_row(row, names) for row in records],
+            "n_patients": [format_number(row["n_patients"], 0) for row in records],
+            "p_trend": [_with_error(row["p_trend"], row["p_trend_error"]) for row in records],
+            "trend_smallest": [format_p(row["trend_smallest"]) for row in records],
+            "p_groups": [_with_error(row["p_groups"], row["p_groups_error"]) for row in records],
+            "groups_smallest": [format_p(row["groups_smallest"]) for row in records],
+        }
+    )
+    all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
+    drawn = [] if all_exact else [DRAWN_NOTE]
+    return display_table(
+        shown,
+        title="Do adverse events go with the group?",
+        labels={
+            "term": "",
+            "n_patients": "Patients",
+            "p_trend": "P",
+            "trend_smallest": "Smallest possible",
+            "p_groups": "P",
+            "groups_smallest": "Smallest possible",
+        },
+        spanners=[
+            ("Trend over the groups", ["p_trend", "trend_smallest"]),
+            ("Any difference", ["p_groups", "groups_smallest"]),
+        ],
+        notes=[*RELATION_NOTES, f"Scores of the groups for the trend, in order: {scores}.", *drawn, *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def _name_row(row: dict, names: dict) -> str:
+    name = names[str(row["organ_class"]), str(row["term"])]
+    grade = str(row["grade"])
+    return name if grade == "any" else f"{name}: grade {'3 or more' if grade == '3+' else grade}"
+
+
+def _with_error(p_value: float, error: float) -> str:
+    drawn = is_estimable(p_value) and is_estimable(error) and error > 0
+    return f"{format_p(p_value)} ({error:.1g})" if drawn else format_p(p_value)
+
+
+def format_differences(
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
+) -> GT:
+    """Differences from the reference group: a row per category or term, a column per other group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``category label`` or ``organ_class term grade``, and ``group reference difference ci_lower
+        ci_upper interval``, as `risk_difference.estimate_differences` returns it.
+    trial : Trial
+        Knows the group labels.
+    conf_level : float
+        Level of the intervals, for the subtitle.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    frame = frame.assign(group=frame["group"].astype("str"))
+    codes = [code for code in trial.groups if code in set(frame["group"])]
+    keys = _key_rows(frame)
+    names = dict(zip(keys, _name_rows(frame), strict=True))
+    cells = dict(zip(zip(keys, frame["group"], strict=True), frame.to_dict("records"), strict=True))
+    columns = {code: [_difference(cells.get((key, code))) for key in names] for code in codes}
+    reference = show_group(frame["reference"].iloc[0], trial) if len(frame) else ""
+    methods = " or ".join(dict.fromkeys(frame["interval"].astype("str")))
+    return display_table(
+        pd.DataFrame({"": list(names.values()), **columns}, dtype="object"),
+        title="Differences in the share of patients",
+        subtitle=f"Percentage points more than in {reference} ({show_interval(conf_level)})"
+        if reference
+        else "",
+        labels={"": ""},
+        groups={code: show_group(code, trial) for code in codes},
+        notes=[*([f"Interval: {methods}, each for itself."] if methods else []), *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def _key_rows(frame: pd.DataFrame) -> list[tuple]:
+    columns = ["category"] if "category" in frame else ["organ_class", "term", "grade"]
+    return list(frame[columns].astype("str").itertuples(index=False, name=None))
+
+
+def _name_rows(frame: pd.DataFrame) -> list[str]:
+    if "category" in frame:
+        return list(frame["label"])
+    names = list_term_names(frame)
+    return [_name_row(row, names) for row in frame.to_dict("records")]
+
+
+def _difference(row: dict | None) -> str:
+    if row is None or not is_estimable(row["difference"]):
+        return NOT_ESTIMABLE
+    return f"{format_number(row['difference'], 0)} ({_limits(row['ci_lower'], row['ci_upper'])})"

@@ -1,0 +1,110 @@
+"""Display tables of adverse events per time at risk and per infusion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.display import display_table
+from nkhcc_helpers.labels import list_term_names, show_group, show_interval
+from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_estimate, format_number, is_estimable
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+    from nkhcc_helpers.trial import Trial
+
+END_OF_OBSERVATION = "the end of observation"
+WINDOW_END = "{window_days} days after the last, or the end of observation if that is earlier"
+RATE_NOTE = (
+    "Time at risk: from the first infusion to {end}; it stops at the patient's first event of the term, and "
+    "so do the infusions. Only outside: patients whose first event lies outside that time."
+)
+GARWOOD_NOTE = "Limits: exact, Garwood. A rate assumes that the risk stays the same over time."
+
+
+def format_rates(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    window_days: int | None = 30,
+    conf_level: float = 0.95,
+    most: int | None = None,
+    notes: Iterable[str] = (),
+) -> GT:
+    """First events per patient and time, and per infusion, a block per term and a row per group.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
+        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside``, as
+        `exposure.estimate_rates` returns it.
+    trial : Trial
+        Knows the group labels and the unit of time.
+    window_days : int, optional
+        As in `exposure.estimate_rates`, for the note; None: to the end of observation.
+    conf_level : float
+        Level of the intervals, for their heading.
+    most : int, optional
+        Terms shown, the first of the frame; all by default.
+    notes : iterable of str
+        Further lines under the table.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    names = list_term_names(frame)
+    shown = dict(list(names.items())[:most])
+    keys = list(zip(frame["organ_class"].astype("str"), frame["term"].astype("str"), strict=True))
+    rows = [
+        {"block": shown[key], **_show_rate(row, trial)}
+        for key, row in zip(keys, frame.to_dict("records"), strict=True)
+        if key in shown
+    ]
+    left_out = len(names) - len(shown)
+    more = [f"{left_out} less frequent term{'' if left_out == 1 else 's'} not shown."] if left_out else []
+    interval = show_interval(conf_level)
+    labels = {
+        "group": "",
+        "n_patients": "Patients with it",
+        "time": f"Time at risk ({trial.unit})",
+        "rate": f"First events per patient-{trial.unit.removesuffix('s')} ({interval})",
+        "n_infusions": "Infusions",
+        "per_infusion": f"First events per infusion ({interval})",
+        "n_outside": "Only outside",
+    }
+    end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
+    return display_table(
+        pd.DataFrame(rows, columns=["block", *labels]),
+        title="Adverse events per time at risk and per infusion",
+        labels=labels,
+        row_group="block",
+        notes=[RATE_NOTE.format(end=end), GARWOOD_NOTE, *more, *notes],
+        illustrative=trial.is_illustrative,
+    )
+
+
+def _show_rate(row: dict, trial: Trial) -> dict[str, str]:
+    per_infusion = (row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"])
+    return {
+        "group": show_group(row["group"], trial),
+        "n_patients": f"{format_number(row['n_patients'], 0)} of {int(row['n_evaluable'])}",
+        "time": format_number(row["time_at_risk"]),
+        "rate": _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"]),
+        "n_infusions": format_number(row["n_infusions"], 0),
+        "per_infusion": _rate_and_limits(*per_infusion),
+        "n_outside": format_number(row["n_outside"], 0),
+    }
+
+
+def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
+    """A rate with two significant digits or more; 0 is a rate like others."""
+    if not is_estimable(rate):
+        return NOT_ESTIMABLE
+    largest = max(value for value in (rate, upper) if is_estimable(value))
+    decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 4
+    return format_estimate(rate, lower, upper, decimals)

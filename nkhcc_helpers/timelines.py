@@ -1,0 +1,75 @@
+"""Each patient's infusions and adverse events in days since the first infusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nkhcc_helpers.events import list_events, list_matches
+from nkhcc_helpers.exposure import list_observation
+from nkhcc_helpers.populations import list_treated
+
+OVER = r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)"
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """What `list_timelines` returns; every day is 0 on the day of the patient's first infusion.
+
+    Attributes
+    ----------
+    patients : DataFrame
+        Columns ``USUBJID group last_day``: end of observation; by group and USUBJID.
+    infusions : DataFrame
+        Columns ``USUBJID group infusion day``.
+    events : DataFrame
+        Columns ``USUBJID group term grade day end_day ending``; ending is "ended", "ongoing" (``end_day``
+        is the end of observation) or "unknown" (over on a day that is not known).
+    n_undated : int
+        Events left out because their onset, or the patient's first infusion, is not known.
+    """
+
+    patients: pd.DataFrame
+    infusions: pd.DataFrame
+    events: pd.DataFrame
+    n_undated: int
+
+
+def list_timelines(trial, *, related_only=False, emergent_only=True):
+    """List, for each treated patient with an infusion, when infusions were given and events lasted.
+
+    Parameters
+    ----------
+    trial : Trial
+    related_only : bool, default False
+        Take only events related to treatment.
+    emergent_only : bool, default True
+        Take treatment-emergent events only.
+
+    Returns
+    -------
+    Timelines
+        An event without an end date is ongoing unless AEOUT says recovered, resolved or fatal.
+    """
+    observed = trial.subjects[list_treated(trial)].merge(list_observation(trial), on="USUBJID", how="left")
+    started = observed.dropna(subset=["first_infusion"]).sort_values(["group", "USUBJID"], ignore_index=True)
+    patients = started[["USUBJID", "group"]].assign(last_day=_days(started, "end"))
+    origin = started[["USUBJID", "first_infusion", "end"]]
+    given = trial.infusions[["USUBJID", "group", "infusion", "date"]].merge(origin, on="USUBJID")
+    infusions = given[["USUBJID", "group", "infusion"]].assign(day=_days(given, "date"))
+    events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
+    dated = events.drop(columns="first_infusion").merge(origin, on="USUBJID").dropna(subset=["onset"])
+    dated = dated.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
+    over = list_matches(dated, "outcome", OVER)
+    ending = np.select([dated["resolved"].notna(), over], ["ended", "unknown"], "ongoing")
+    end_day = _days(dated, "resolved").where(ending != "ongoing", _days(dated, "end"))
+    listed = dated[["USUBJID", "group", "term", "grade"]].assign(
+        day=_days(dated, "onset"), end_day=end_day, ending=ending
+    )
+    return Timelines(patients, infusions, listed, len(events) - len(listed))
+
+
+def _days(frame, column):
+    return (frame[column] - frame["first_infusion"]).dt.days.astype(float)

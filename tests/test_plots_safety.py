@@ -1,0 +1,457 @@
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import shown_frames as frames
+from figure_texts import check_readable, shown
+from matplotlib.colors import to_rgb
+
+from nkhcc_helpers import plots, plots_grades, safety, timelines
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    with mpl.rc_context():
+        mpl.use("Agg")
+        yield
+    plt.close("all")
+
+
+def list_labels(kind):
+    return frames.make_trial(kind).group_labels
+
+
+FIGURES = {
+    "terms": lambda kind: plots.plot_terms(frames.make_terms(kind), list_labels(kind)),
+    "onset": lambda kind: plots.plot_onset(frames.make_onset()),
+    "grades": lambda kind: plots.plot_grades(frames.make_terms(kind), list_labels(kind)),
+    "shares": lambda kind: plots.plot_shares(frames.make_shares(kind), list_labels(kind)),
+    "shares and differences": lambda kind: plots.plot_shares(
+        frames.make_shares(kind), list_labels(kind), frames.make_differences(kind)
+    ),
+    "timelines": lambda kind: plots.plot_timelines(frames.make_timelines(kind), list_labels(kind)),
+    "timelines of many": lambda kind: plots.plot_timelines(
+        frames.make_timelines(kind, times=8), list_labels(kind)
+    ),
+    "first event": lambda kind: plots.plot_first_event(
+        frames.make_first_events(kind), list_labels(kind), "days", show_ci=True
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(frames.ARMS))
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_every_text_is_inside_the_figure_and_stands_alone(name, kind):
+    check_readable(FIGURES[name](kind))
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_text_from_data_is_never_mathematics(name):
+    ax = FIGURES[name]("hostile")
+    assert not any("$" in text.replace("\\$", "") for text in shown(ax))
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_settings_of_the_reader_stay_as_they_were(name):
+    before = dict(mpl.rcParams)
+    FIGURES[name]("four")
+    assert dict(mpl.rcParams) == before
+
+
+DRAWN_INTO = {
+    "terms": lambda ax: plots.plot_terms(frames.make_terms(), {}, ax=ax),
+    "onset": lambda ax: plots.plot_onset(frames.make_onset(), ax=ax),
+    "grades": lambda ax: plots.plot_grades(frames.make_terms(), {}, ax=ax),
+    "shares": lambda ax: plots.plot_shares(frames.make_shares(), {}, frames.make_differences(), ax=ax),
+    "timelines": lambda ax: plots.plot_timelines(frames.make_timelines(), {}, ax=ax),
+    "first event": lambda ax: plots.plot_first_event(frames.make_first_events(), {}, "days", ax=ax),
+}
+
+
+@pytest.mark.parametrize("name", list(DRAWN_INTO))
+def test_axes_given_are_drawn_into(name):
+    ax = plt.figure(figsize=(8, 6), layout="constrained").subplots()
+    assert DRAWN_INTO[name](ax) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+    assert ax.figure.axes == [ax]
+    ax.figure.draw_without_rendering()
+
+
+def make_no_timelines():
+    whole = frames.make_timelines()
+    whole.patients, whole.infusions, whole.events = (
+        frame.iloc[:0] for frame in (whole.patients, whole.infusions, whole.events)
+    )
+    return whole
+
+
+EMPTY = {
+    "terms": lambda: plots.plot_terms(frames.make_terms().iloc[:0], {}),
+    "onset": lambda: plots.plot_onset(frames.make_onset().iloc[:0]),
+    "grades": lambda: plots.plot_grades(frames.make_terms().iloc[:0], {}),
+    "shares": lambda: plots.plot_shares(frames.make_shares().iloc[:0], {}),
+    "timelines": lambda: plots.plot_timelines(make_no_timelines(), {}),
+    "first event": lambda: plots.plot_first_event(frames.make_first_events().iloc[:0], {}, "days"),
+}
+
+
+@pytest.mark.parametrize("name", list(EMPTY))
+def test_nothing_to_show_says_so(name):
+    assert shown(EMPTY[name]()) == ["Nothing to show"]
+
+
+def test_nothing_warns_when_saved(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, draw in FIGURES.items():
+            figure = draw("hostile").figure
+            figure.savefig(tmp_path / f"{name}.svg")
+            figure.savefig(tmp_path / f"{name}.png", dpi=50)
+    assert len(list(tmp_path.iterdir())) == 2 * len(FIGURES)
+
+
+@pytest.mark.parametrize("variant", ["plain", "hostile", "group_missing", "adverse_events_not_collected"])
+def test_a_trial_is_drawn_from_its_own_frames(variant, load_variant):
+    trial = load_variant(variant)
+    labels = trial.group_labels
+    by_term = safety.count_by_term(trial)
+    shares = safety.estimate_shares(by_term)
+    for ax in (
+        plots.plot_terms(by_term, labels),
+        plots.plot_grades(by_term, labels),
+        plots.plot_shares(shares, labels),
+        plots.plot_shares(safety.estimate_shares(safety.count_adverse_events(trial)), labels),
+        plots.plot_timelines(timelines.list_timelines(trial), labels),
+    ):
+        check_readable(ax)
+
+
+def test_terms_print_people_and_severe_ones():
+    ax = FIGURES["terms"]("four")
+    cells = [text.get_text() for text in ax.texts]
+    assert cells[:5] == ["3 (1)", "5 (1)", "6 (1)", "4 (1)", "18 (1)"]
+    assert cells[10:15] == ["0", "1", "1", "1", "1"]
+    assert "All\nn = 18" in shown(ax)
+
+
+def test_terms_left_out_are_counted():
+    labels = frames.make_trial().group_labels
+    two, one = (plots.plot_terms(frames.make_terms(), labels, most=most) for most in (2, 3))
+    assert "; 2 less frequent terms not shown" in two.get_xlabel()
+    assert "; 1 less frequent term not shown" in one.get_xlabel()
+
+
+def test_terms_that_nobody_recorded_print_ne():
+    frame = frames.make_terms().assign(n_patients=pd.NA, percent=np.nan)
+    ax = plots.plot_terms(frame, frames.make_trial().group_labels)
+    assert {text.get_text() for text in ax.texts} == {"NE"}
+
+
+def test_terms_are_light_under_dark_text():
+    ax = FIGURES["terms"]("four")
+    dark = [text for text in ax.texts if text.get_text() == "3 (1)"]
+    assert to_rgb(dark[0].get_color()) == (1, 1, 1)
+
+
+def test_a_term_of_two_organ_classes_has_a_row_for_each():
+    frame = frames.make_terms()
+    other = frame[frame["term"] == "Pyrexia"].assign(organ_class="Infections", n_patients=0, percent=0.0)
+    frame = pd.concat([frame, other], ignore_index=True)
+    for draw in (plots.plot_terms, plots.plot_grades):
+        names = [tick.get_text() for tick in draw(frame, list_labels("four")).get_yticklabels()]
+        assert [name.replace("\n", " ") for name in names][1::3] == [
+            "Pyrexia (General disorders)",
+            "Pyrexia (Infections)",
+        ]
+    cells = [text.get_text() for text in plots.plot_terms(frame, list_labels("four")).texts]
+    assert cells[5:10] == ["3 (1)", "5 (1)", "6 (1)", "4 (1)", "18 (1)"]
+    assert cells[-5:] == ["0"] * 5
+
+
+def test_onset_shows_median_and_range_duration_its_median_and_limits():
+    onset, duration = FIGURES["onset"]("four").figure.axes
+    assert list(onset.lines[0].get_xdata()) == [0, 4]
+    assert list(onset.lines[1].get_xdata()) == [0.5]
+    assert list(duration.lines[0].get_xdata()) == [0, 3]
+    assert list(duration.lines[1].get_xdata()) == [1]
+    texts = shown(onset)
+    assert "Pyrexia (30 events)" in texts
+    assert f"{frames.HOSTILE} (1 event, 1 ongoing)" in texts
+    assert texts.count("not known") == 2
+    assert texts.count("median not reached") == 1
+
+
+def test_duration_without_an_upper_limit_ends_in_an_arrow():
+    frame = frames.make_onset().head(1).assign(duration_lower=0.5, duration_upper=np.inf)
+    duration = plots.plot_onset(frame).figure.axes[1]
+    line, arrow, median = duration.lines
+    assert list(line.get_xdata()) == [0.5, duration.get_xlim()[1]]
+    assert arrow.get_marker() == ">"
+    assert list(median.get_xdata()) == [1]
+    unreached = plots.plot_onset(frame.assign(duration_median=np.nan)).figure.axes[1]
+    assert [line.get_marker() for line in unreached.lines] == ["None", ">"]
+
+
+def test_onset_counts_the_terms_left_out():
+    ax = plots.plot_onset(frames.make_onset(), most=1)
+    assert "2 less frequent terms not shown" in shown(ax)
+
+
+def list_bars(ax):
+    """Left end, width and colour of the bars of each row."""
+    rows = {}
+    for bar in ax.patches:
+        y = round(bar.get_y() + bar.get_height() / 2)
+        rows.setdefault(y, []).append((bar.get_x(), bar.get_width(), to_rgb(bar.get_facecolor())))
+    return rows
+
+
+def test_bars_of_grades_add_up_to_the_share_of_any_grade():
+    ax = FIGURES["grades"]("four")
+    panels = ax.figure.axes
+    assert [panel.get_title(loc="left").split("\n")[-1] for panel in panels] == [
+        f"n = {n}" for n in (3, 5, 6, 4, 18)
+    ]
+    mild, severe = (to_rgb(plots_grades.GRADE_COLOURS[grade]) for grade in "13")
+    # Of the second group of 5 everybody had pyrexia, one at grade 3, four at grade 1; one had the next term.
+    bars = list_bars(panels[1])
+    assert bars[1] == [(0, pytest.approx(80), mild), (pytest.approx(80), pytest.approx(20), severe)]
+    assert bars[2] == [(0, pytest.approx(20), mild)]
+    assert [text.get_text() for text in panels[1].texts] == ["5", "5", "1", "1"]
+    assert list(list_bars(panels[0])) == [0, 1]
+    assert [text.get_text() for text in panels[0].texts] == ["3", "3", "0", "0"]
+
+
+def test_a_missing_grade_is_hatched_and_explained():
+    frame = frames.make_terms()
+    assert "missing" not in shown(plots.plot_grades(frame, list_labels("four")))
+    moved = frame["grade"].replace({"1": "missing", "missing": "1"})
+    ax = plots.plot_grades(frame.assign(grade=moved), list_labels("four"))
+    assert "missing" in shown(ax)
+    hatched = [bar for bar in ax.patches if bar.get_hatch()]
+    assert [bar.get_width() for bar in hatched] == pytest.approx([200 / 3] * 2)
+    assert {to_rgb(bar.get_facecolor()) for bar in hatched} == {(1, 1, 1)}
+
+
+def test_grades_that_nobody_recorded_print_ne():
+    frame = frames.make_terms().assign(n_patients=pd.NA, percent=np.nan)
+    ax = plots.plot_grades(frame, list_labels("four"))
+    assert {text.get_text() for panel in ax.figure.axes for text in panel.texts} == {"NE"}
+    assert not ax.patches
+
+
+def test_grades_left_out_are_counted():
+    ax = plots.plot_grades(frames.make_terms(), list_labels("four"), most=3)
+    assert any(text.endswith("; 1 less frequent term not shown") for text in shown(ax))
+
+
+def test_on_axes_given_grades_are_of_all_together():
+    ax = plt.figure(layout="constrained").subplots()
+    plots.plot_grades(frames.make_terms(), list_labels("four"), ax=ax)
+    assert ax.get_title(loc="left") == "All\nn = 18"
+
+
+def calculate_lightness(colour):
+    """CIE L*, 0 (black) to 100 (white), from sRGB."""
+    parts = np.array(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(luminance) - 16 if luminance > 0.008856 else 903.3 * luminance
+
+
+def test_grades_keep_their_order_in_greyscale():
+    lightness = [calculate_lightness(colour) for colour in plots_grades.GRADE_COLOURS.values()]
+    assert (np.diff(lightness) < -15).all()
+    assert lightness[0] < 93  # not lost on white
+
+
+def list_intervals(ax):
+    """Ends of the intervals, from bottom to top of the axis' lines, and the points on them."""
+    long = [tuple(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2]
+    points = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
+    return long, points
+
+
+def test_shares_are_drawn_with_their_limits():
+    ax = FIGURES["shares"]("four")
+    intervals, points = list_intervals(ax)
+    # One patient of 3, 5, 6 and 4 had any event, nobody a fatal one; limits are 15 below and 45 above.
+    assert points[:4] == pytest.approx([100 / 3, 20, 100 / 6, 25])
+    assert points[4:] == [0] * 4
+    assert intervals[0] == pytest.approx((100 / 3 - 15, 100 / 3 + 45))
+    assert intervals[4:] == [(0, 45)] * 4
+    texts = shown(ax)
+    assert texts.count("NE") == 4
+    assert ax.get_xlabel() == "Patients, % (95 % CI, Clopper-Pearson)"
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Any adverse event", "Fatal", "Serious"]
+
+
+def test_differences_stand_in_the_rows_of_their_shares():
+    ax = FIGURES["shares and differences"]("four")
+    beside = ax.figure.axes[1]
+    intervals, points = list_intervals(beside)
+    assert intervals[0] == (0, 0)  # the line of no difference
+    assert points[:3] == pytest.approx([-10, 100 / 6 - 30, -5])
+    assert intervals[1] == (-60, 50)
+    heights = {line.get_color(): line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 1}
+    assert len(heights) == 4
+    for line in beside.lines[1:]:
+        assert line.get_ydata()[0] % 1 == pytest.approx(heights[line.get_color()] % 1)
+    texts = shown(ax)
+    assert "Difference from A: low dose x 4" in texts
+    assert "Percentage points (95 % CI, exact unconditional)" in [text.replace("\n", " ") for text in texts]
+
+
+def test_two_kinds_of_interval_are_both_named():
+    differences = frames.make_differences()
+    differences.loc[0, "interval"] = "Miettinen-Nurminen"
+    ax = plots.plot_shares(frames.make_shares(), list_labels("four"), differences)
+    label = ax.figure.axes[1].get_xlabel().replace("-\n", "-").replace("\n", " ")
+    assert label == "Percentage points (95 % CI, Miettinen-Nurminen or exact unconditional)"
+
+
+def test_shares_by_term_are_of_one_grade():
+    frame = frames.make_terms().assign(ci_lower=0.0, ci_upper=100.0)
+    ax = plots.plot_shares(frame, list_labels("four"), grade="3+", most=2)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Any adverse event", "Pyrexia"]
+    assert list_intervals(ax)[1] == pytest.approx([100 / n for n in (3, 5, 6, 4)] * 2)
+    assert "2 less frequent terms not shown" in shown(ax)
+
+
+def make_one_patient(*events, last_day=100.0):
+    """One patient infused on days 0 and 14; events as (grade, day, end_day, ending)."""
+    whole = frames.make_timelines("hostile")
+    whole.patients = whole.patients.head(1).assign(last_day=last_day)
+    whole.infusions = whole.infusions.head(2)
+    rows = [(whole.patients["USUBJID"].iloc[0], "X", "Fever", *event) for event in events]
+    columns = ["USUBJID", "group", "term", "grade", "day", "end_day", "ending"]
+    whole.events = pd.DataFrame(rows, columns=columns).astype(
+        {"grade": "Int64", "day": float, "end_day": float}
+    )
+    whole.n_undated = 0
+    return whole
+
+
+def test_a_bar_covers_the_days_of_onset_and_end():
+    frame = make_one_patient((3, 2, 4, "ended"), (pd.NA, 10, 10, "ended"))
+    ax = plots.plot_timelines(frame, {"X": "Group"}, until=40)
+    first, second = sorted(ax.patches, key=lambda bar: bar.get_x())
+    assert (first.get_x(), first.get_width()) == (2, 3)
+    assert to_rgb(first.get_facecolor()) == to_rgb(plots_grades.GRADE_COLOURS["3"])
+    assert (second.get_x(), second.get_width()) == (10, 1)
+    assert second.get_hatch()
+    marks = [line for line in ax.lines if line.get_marker() == "^" and len(line.get_xdata())]
+    assert list(marks[0].get_xdata()) == [0.5, 14.5]
+    assert "Goes on" not in shown(ax)
+
+
+def test_events_of_one_time_are_drawn_one_above_the_other():
+    frame = make_one_patient((1, 0, 20, "ended"), (1, 5, 6, "ended"), (1, 30, 31, "ended"))
+    ax = plots.plot_timelines(frame, {}, until=40)
+    first, second, third = sorted(ax.patches, key=lambda bar: bar.get_x())
+    assert first.get_y() + first.get_height() < second.get_y()
+    assert third.get_y() == first.get_y()
+
+
+def test_events_that_go_on_end_in_an_arrow():
+    ongoing = make_one_patient((1, 2, 30, "ongoing"), last_day=30)
+    beyond = make_one_patient((1, 2, 90, "ended"))
+    for frame, tip in ((ongoing, 31), (beyond, 41)):
+        ax = plots.plot_timelines(frame, {}, until=40)
+        (arrow,) = [line for line in ax.lines if line.get_marker() == ">"]
+        assert arrow.get_xdata()[0] == pytest.approx(tip, abs=0.5)
+        assert ax.patches[0].get_x() + ax.patches[0].get_width() == tip
+        assert "Goes on" in shown(ax)
+
+
+def test_an_event_over_on_an_unknown_day_is_a_point():
+    ax = plots.plot_timelines(make_one_patient((4, 7, np.nan, "unknown")), {}, until=40)
+    assert not ax.patches
+    (point,) = [line for line in ax.lines if line.get_marker() == "o"]
+    assert list(point.get_xdata()) == [7.5]
+    assert to_rgb(point.get_markerfacecolor()) == to_rgb(plots_grades.GRADE_COLOURS["4"])
+    assert "End not known" in shown(ax)
+
+
+def test_an_event_before_the_first_infusion_is_seen():
+    ax = plots.plot_timelines(make_one_patient((1, -5, -4, "ended")), {}, until=40)
+    assert ax.get_xlim()[0] < -5
+
+
+def test_events_after_the_axis_are_not_drawn():
+    ax = plots.plot_timelines(make_one_patient((1, 50, 60, "ended")), {}, until=40)
+    assert not ax.patches
+    assert ax.get_xlim()[1] < 45
+
+
+def test_axis_ends_four_weeks_after_the_last_infusion():
+    ax = plots.plot_timelines(make_one_patient(), {})
+    assert 42 < ax.get_xlim()[1] < 46
+
+
+def test_up_to_18_patients_are_named_and_up_to_60_drawn():
+    labels = list_labels("four")
+    few, many = (plots.plot_timelines(frames.make_timelines(times=times), labels) for times in (1, 6))
+    assert [tick.get_text() for tick in few.get_yticklabels()][:4] == ["A00", "A01", "A02", "B00"]
+    assert len(few.get_yticklabels()) == 18
+    assert not many.get_yticklabels()
+    assert "the first 60 of 108 patients" in many.get_xlabel()
+    assert "first" not in few.get_xlabel().removeprefix("Days since the first infusion")
+    assert len(many.collections[0].get_segments()) == 60
+
+
+def test_undated_events_are_counted():
+    ax = FIGURES["timelines"]("four")
+    assert ax.get_xlabel() == "Days since the first infusion; events without a known day, not shown: 2"
+
+
+def test_more_events_at_once_than_lanes_are_still_drawn():
+    frame = make_one_patient(*[(1, 0, 20 + i, "ended") for i in range(9)])
+    ax = plots.plot_timelines(frame, {}, until=40)
+    assert len(ax.patches) == 9
+    assert len({bar.get_y() for bar in ax.patches}) == 6
+
+
+def test_first_events_rise_in_steps_to_the_last_time():
+    ax = plots.plot_first_event(frames.make_first_events(), list_labels("four"), "days", until=60)
+    steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post" and line.get_linewidth() > 1]
+    assert len(steps) == 4
+    assert list(steps[0].get_xdata()) == [0, 2, 40, 60]
+    assert list(steps[0].get_ydata()) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
+    crosses = [line for line in ax.lines if line.get_marker() == "X"]
+    assert [list(line.get_xdata()) for line in crosses] == [[40]] * 4
+    assert "Death without it (competing)" in shown(ax)
+
+
+def test_first_events_without_competing_deaths_do_not_name_them():
+    frame = frames.make_first_events().drop(columns="competing_probability")
+    ax = plots.plot_first_event(frame, list_labels("four"), "days")
+    assert "Death without it (competing)" not in shown(ax)
+    assert not [line for line in ax.lines if line.get_marker() == "X"]
+
+
+def test_first_events_cut_short_run_to_the_edge():
+    ax = plots.plot_first_event(frames.make_first_events(), list_labels("four"), "days", until=30)
+    steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
+    assert list(steps[0].get_xdata()) == [0, 2, 30]
+
+
+def test_time_ends_a_little_after_the_last_first_event():
+    ax = FIGURES["first event"]("four")  # the last rise is on day 5 of 60
+    assert ax.get_xlim()[1] == pytest.approx(1.02 * 1.35 * 5)
+    assert len(ax.collections) == 4
+    bare = frames.make_first_events().drop(columns=["lower", "upper"])
+    ax = plots.plot_first_event(bare, list_labels("four"), "days", show_ci=True)
+    assert not ax.collections
+
+
+def test_patients_at_risk_stand_under_their_ticks():
+    frame = frames.make_first_events()
+    below = plots.plot_first_event(frame, list_labels("four"), "days", until=60).figure.axes[1]
+    assert [tick.get_text() for tick in below.get_yticklabels()][:2] == ["At risk", "A: low dose x 4"]
+    first = [text.get_text() for text in below.texts if text.get_position()[1] == 1]
+    # 3 at risk at first; one event on day 2, a death on day 40; the ticks are weeks.
+    assert first == ["3"] + ["2"] * 5 + ["1"] * 3

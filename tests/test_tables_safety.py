@@ -1,0 +1,278 @@
+import numpy as np
+import pandas as pd
+import pytest
+import shown_frames as frames
+from table_texts import read, row
+
+from nkhcc_helpers import safety, tables
+
+LEVEL = "A: low dose x 4 (n = 3)"
+
+
+def test_overview_of_adverse_events():
+    table = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
+    assert row(table, "Any adverse event")[1:3] == ["1 (33 %) [2]", "1 (20 %) [2]"]
+    assert row(table, "Fatal")[1:] == ["0"] * 5
+    assert row(table, "Serious")[1:] == ["NE"] * 5
+    empty = tables.format_adverse_events(frames.make_overview().iloc[:0], frames.make_trial())
+    assert ["None"] in read(empty)
+
+
+def test_shares_of_patients():
+    counts = frames.make_overview().assign(ci_lower=0.8, ci_upper=90.6)
+    table = tables.format_shares(counts, frames.make_trial(), conf_level=0.9, notes=["Note."])
+    assert read(table)[1] == ["Percent of patients treated (90 % CI)"]
+    assert row(table, "Any adverse event")[1] == "33 (1 to 91)"
+    assert row(table, "Serious")[1:] == ["NE"] * 5
+    assert ["Note."] in read(table)
+
+
+def test_terms_in_short():
+    table = tables.format_terms(frames.make_terms(), frames.make_trial())
+    shown = read(table)
+    assert shown[1][1:3] == [LEVEL, "B: normal dose x 4 (n = 5)"]
+    assert shown[2] == ["Any", "Grade 3+"] * 5
+    everyone = ["3 (100 %)", "1 (33 %)", "5 (100 %)", "1 (20 %)", "6 (100 %)", "1 (17 %)"]
+    everyone += ["4 (100 %)", "1 (25 %)", "18 (100 %)", "1 (6 %)"]
+    assert shown[3:6] == [
+        ["All events"],
+        ["Any adverse event", *everyone],
+        ["General disorders"],
+    ]
+    assert row(table, frames.HOSTILE)[1:5] == ["0", "0", "1 (20 %)", "0"]
+
+
+def test_terms_by_worst_grade():
+    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial(), layout="grades"))
+    start = next(i for i, cells in enumerate(shown) if cells[0] == "Pyrexia")
+    assert [cells[:2] for cells in shown[start : start + 4]] == [
+        ["Pyrexia", "3 (100 %)"],
+        ["Grade 1", "2 (67 %)"],
+        ["Grade 3", "1 (33 %)"],
+        ["Grade 3 or more", "1 (33 %)"],
+    ]
+    assert shown[start + 6][:3] == ["Grade 1", "0", "1 (20 %)"]
+
+
+def test_terms_that_a_group_lacks_are_zero():
+    frame = frames.make_terms()
+    frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
+    table = tables.format_terms(frame, frames.make_trial())
+    assert row(table, "Pyrexia")[1:3] == ["0", "0"]
+
+
+def test_terms_want_a_known_layout():
+    with pytest.raises(ValueError, match="Unknown layout 'long'"):
+        tables.format_terms(frames.make_terms(), frames.make_trial(), layout="long")
+
+
+@pytest.mark.parametrize("layout", ["short", "grades"])
+def test_no_terms(layout):
+    table = tables.format_terms(frames.make_terms().iloc[:0], frames.make_trial(), layout=layout)
+    assert ["None"] in read(table)
+
+
+def test_onset():
+    table = tables.format_onset(frames.make_onset(), frames.make_trial(), conf_level=0.9)
+    assert "Duration: median (90 % CI)" in read(table)[2]
+    pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "2"]
+    assert row(table, "Pyrexia")[1:] == pyrexia
+    lasting = ["1", "1", "3.0 (3 to 3)", "NE (0.0 to NE)", "-", "0 %", "1", "0", "0"]
+    assert row(table, frames.HOSTILE)[1:] == lasting
+    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "-", "NE", "0", "1", "0"]
+    notes = " ".join(cell for cells in read(table) for cell in cells)
+    assert "end date minus onset date, 0 on the same day" in notes
+    assert "Dates do not tell hours" in notes
+    assert "Kaplan-Meier" in notes
+
+
+def test_listing():
+    table = tables.format_listing(frames.make_listing(), frames.make_trial(), title="Serious")
+    assert read(table)[:2] == [["Serious"], ["2 events"]]
+    label = "A: low dose x 4"
+    assert row(table, "NK-01")[1:] == [label, "Pyrexia", "3", "15", "2", "0", "Yes", "No", "RECOVERED"]
+    assert row(table, "=1+1")[1:] == [label, frames.HOSTILE, "-", "-", "-", "-", "-", "Yes", "-"]
+    none = tables.format_listing(frames.make_listing().iloc[:0], frames.make_trial())
+    assert read(none)[1] == ["0 events"]
+
+
+def test_overview_with_limits():
+    table = tables.format_adverse_events(frames.make_shares(), frames.make_trial(), conf_level=0.9)
+    assert read(table)[1] == ["Patients with at least one (%; 90 % CI) [events]"]
+    assert row(table, "Any adverse event")[1] == "1 (33 %; 18 to 78) [2]"
+    assert row(table, "Fatal")[1] == "0 (0 %; 0 to 45)"
+    assert row(table, "Serious")[1:] == ["NE"] * 5
+    assert "Clopper-Pearson" in str(read(table))
+    plain = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
+    assert "Clopper-Pearson" not in str(read(plain))
+
+
+def test_a_missing_grade_keeps_its_row():
+    frame = frames.make_terms()
+    frame["grade"] = frame["grade"].replace({"1": "missing", "missing": "1"})
+    shown = read(tables.format_terms(frame, frames.make_trial(), layout="grades"))
+    assert ["Grade missing", "2 (67 %)", "4 (80 %)", "5 (83 %)", "3 (75 %)", "17 (94 %)"] in shown
+
+
+def test_by_infusion():
+    table = tables.format_by_infusion(frames.make_by_infusion(), frames.make_trial())
+    assert read(table)[2] == ["", "A: low dose x 4", "B: normal dose x 4", "C: normal dose x 8",
+                              "D: incremental dose x 8", "All"]  # fmt: skip
+    assert row(table, "Infusion 1")[1:3] == ["1/3 (33 %) [2]", "1/5 (20 %) [2]"]
+    assert row(table, "Infusion 2")[1:3] == ["-", "1/5 (20 %) [2]"]
+    nobody = frames.make_by_infusion().assign(n_patients=0, n_events=0)
+    assert row(tables.format_by_infusion(nobody, frames.make_trial()), "Infusion 1")[1] == "0/3"
+    unknown = frames.make_by_infusion().assign(n_patients=pd.NA, n_events=pd.NA)
+    assert row(tables.format_by_infusion(unknown, frames.make_trial()), "Infusion 1")[1] == "NE"
+
+
+def test_rates_show_their_denominators():
+    table = tables.format_rates(frames.make_rates(), frames.make_trial(), conf_level=0.9)
+    shown = read(table)
+    assert shown[1] == [
+        "",
+        "Patients with it",
+        "Time at risk (months)",
+        "First events per patient-month (90 % CI)",
+        "Infusions",
+        "First events per infusion (90 % CI)",
+        "Only outside",
+    ]
+    assert shown[2:5] == [
+        ["Any adverse event"],
+        ["A: low dose x 4", "0 of 3", "0.0", "NE", "0", "NE", "0"],
+        ["B: normal dose x 4", "1 of 5", "4.2", "0.24 (0.01 to 1.31)", "3", "0.24 (0.01 to 1.31)", "1"],
+    ]
+    assert "30 days after the last" in str(shown)
+    assert "Garwood" in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("rates", "text"),
+    [
+        ((0.0, 0.0, 0.012), "0.0000 (0.0000 to 0.0120)"),
+        ((0.0, 0.0, 1.84), "0.00 (0.00 to 1.84)"),
+        ((4.0, 1.09, 10.24), "4.0 (1.1 to 10.2)"),
+        ((np.nan, np.nan, np.nan), "NE"),
+    ],
+)
+def test_rates_keep_digits_where_they_are_small(rates, text):
+    frame = frames.make_rates().head(1)
+    frame[["rate", "ci_lower", "ci_upper"]] = rates
+    assert row(tables.format_rates(frame, frames.make_trial()), "A: low dose x 4")[3] == text
+
+
+def test_rates_of_the_first_terms():
+    table = tables.format_rates(frames.make_rates(), frames.make_trial(), window_days=None, most=1)
+    shown = str(read(table))
+    assert "2 less frequent terms not shown." in shown
+    assert "Pyrexia" not in shown
+    assert "from the first infusion to the end of observation; it stops" in shown
+    one = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), most=2)))
+    assert "1 less frequent term not shown." in one
+
+
+def test_dose_limiting():
+    definition = frames.make_definition(frames.HOSTILE, "Pyrexia")
+    table = tables.format_dose_limiting(frames.make_dose_limiting(), frames.make_trial(), definition)
+    shown = read(table)
+    assert shown[1] == [
+        "Related to treatment, grade 3 or more, beginning within 28 days after the first infusion; "
+        f"not counted: {frames.HOSTILE}, Pyrexia"
+    ]
+    assert shown[2][-2:] == ["95 % CI, %", "Upper limit, 95 %"]
+    assert row(table, "A: low dose x 4")[1:] == ["3", "0", "0", "0", "NE", "NE"]
+    assert row(table, "B: normal dose x 4")[1:] == ["5", "5", "0", "0", "0 to 50", "45 %"]
+    assert row(table, "D: incremental dose x 8")[1:] == ["4", "4", "1 (25 %)", "2", "12 to 75", "70 %"]
+    unknown = frames.make_dose_limiting().assign(n_patients=pd.NA, n_events=pd.NA, percent=np.nan)
+    table = tables.format_dose_limiting(unknown, frames.make_trial(), definition)
+    assert row(table, "A: low dose x 4")[3:5] == ["NE", "NE"]
+
+
+def test_definition_in_words():
+    definition = frames.make_definition()
+    definition.grade, definition.related_only, definition.window_days = 5, False, 21
+    words = "Whatever its cause, grade 5, beginning within 21 days after the first infusion"
+    assert tables.show_definition(definition) == words
+
+
+def test_dose_relation():
+    table = tables.format_dose_relation(frames.make_dose_relation(), frames.make_trial())
+    assert row(table, "Any adverse event")[1:] == ["18", "1.0000", "1.0000", "1.0000", "1.0000"]
+    severe = row(table, "Any adverse event: grade 3 or more")
+    assert severe[1:] == ["2", "0.1234", "0.0196", "0.2345", "0.0588"]
+    assert row(table, "Pyrexia")[1:] == ["12", "0.0412 (0.002)", "0.0001", "0.0731 (0.003)", "<0.0001"]
+    assert row(table, frames.HOSTILE)[1:] == ["1", "NE", "NE", "NE", "NE"]
+    text = str(read(table))
+    assert "1, 2, 3 and so on" in text
+    assert "Monte-Carlo" in text
+    exact = frames.make_dose_relation().query("is_exact")
+    assert "Monte-Carlo" not in str(read(tables.format_dose_relation(exact, frames.make_trial())))
+    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores="0.5, 1")
+    assert ["None", "", "", "", "", ""] in read(none)
+
+
+def test_differences():
+    table = tables.format_differences(frames.make_differences(), frames.make_trial(), conf_level=0.9)
+    shown = read(table)
+    assert shown[1] == ["Percentage points more than in A: low dose x 4 (90 % CI)"]
+    assert shown[2] == ["", "B: normal dose x 4", "C: normal dose x 8", "D: incremental dose x 8"]
+    assert row(table, "Any adverse event")[1:] == ["-10 (-60 to 50)", "-13 (-63 to 47)", "-5 (-55 to 55)"]
+    assert row(table, "Serious")[1:] == ["NE"] * 3
+    assert ["Interval: exact unconditional, each for itself."] in shown
+    none = tables.format_differences(frames.make_differences().iloc[:0], frames.make_trial())
+    assert ["None"] in read(none)
+
+
+def test_differences_by_term_name_the_grade():
+    frame = frames.make_terms().query("group == 'B' and grade in ['any', '3+'] and term == 'Pyrexia'")
+    frame = frame.assign(
+        reference="A", difference=[0.0, -13.3], ci_lower=-40.0, ci_upper=50.0, interval="score"
+    )
+    table = tables.format_differences(frame, frames.make_trial())
+    assert row(table, "Pyrexia")[1] == "0 (-40 to 50)"
+    assert row(table, "Pyrexia: grade 3 or more")[1] == "-13 (-40 to 50)"
+
+
+def test_listing_marks_imputed_days_and_shows_the_action():
+    frame = frames.make_listing().assign(action=["DRUG WITHDRAWN", ""], onset_imputed=["day", "month"])
+    table = tables.format_listing(frame, frames.make_trial())
+    label = "A: low dose x 4"
+    assert row(table, "NK-01")[1:7] == [label, "Pyrexia", "3", "15*", "2", "0*"]
+    assert row(table, "NK-01")[-2:] == ["DRUG WITHDRAWN", "RECOVERED"]
+    assert row(table, "=1+1")[4:] == ["-", "-", "-", "-", "Yes", "-", "-"]
+    assert "is imputed" in str(read(table))
+    whole = tables.format_listing(frame.assign(onset_imputed=""), frames.make_trial())
+    assert "is imputed" not in str(read(whole))
+
+
+@pytest.mark.parametrize("kind", list(frames.ARMS))
+def test_every_group_is_in_every_table(kind):
+    trial = frames.make_trial(kind)
+    labels = [label for label, _ in frames.ARMS[kind].values()]
+    for table in (
+        tables.format_adverse_events(frames.make_overview(kind), trial),
+        tables.format_adverse_events(frames.make_shares(kind), trial, conf_level=0.95),
+        tables.format_terms(frames.make_terms(kind), trial, layout="grades"),
+        tables.format_by_infusion(frames.make_by_infusion(kind), trial),
+        tables.format_rates(frames.make_rates(kind), trial),
+        tables.format_dose_limiting(frames.make_dose_limiting(kind), trial, frames.make_definition()),
+        tables.format_differences(frames.make_differences(kind), trial),
+    ):
+        cells = [cell for cells in read(table) for cell in cells]
+        for label in labels:
+            assert any(cell.startswith(label) or f"in {label}" in cell for cell in cells), label
+        assert not {"nan", "inf", "<NA>", "None", "n_events"} & set(cells)
+
+
+def test_tables_of_a_trial_from_its_own_frames(any_trial):
+    overview, by_term = safety.count_adverse_events(any_trial), safety.count_by_term(any_trial)
+    for table in (
+        tables.format_adverse_events(safety.estimate_shares(overview), any_trial, conf_level=0.95),
+        tables.format_shares(safety.estimate_shares(overview), any_trial),
+        tables.format_terms(by_term, any_trial, layout="grades"),
+        tables.format_terms(by_term, any_trial),
+        tables.format_listing(safety.list_adverse_events(any_trial, which="all"), any_trial),
+    ):
+        cells = {cell for cells in read(table) for cell in cells}
+        assert not {"nan", "inf", "<NA>"} & cells
