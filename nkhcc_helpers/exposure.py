@@ -239,7 +239,7 @@ def _list_first_events(trial, at_risk, events):
     so_far = (first["onset"] - first["start"]).dt.days + 1
     first["days_after"] = (first["days"] - so_far.fillna(0).astype(int)).fillna(0).mask(none, 0)
     first["n_infusions_after"] = first["n_infusions"] - first["latest_infusion"].fillna(0)
-    first["n_infusions_after"] = first["n_infusions_after"].mask(none | first["start"].isna(), 0)
+    first["n_infusions_after"] = first["n_infusions_after"].mask(none, 0)
     return first
 
 

@@ -12,6 +12,7 @@ from made_events import EVENTS, replace_events
 from r_values import REFERENCE
 
 from nkhcc_helpers import exposure, safety
+from nkhcc_helpers.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 
@@ -220,7 +221,8 @@ def test_events_not_collected_or_not_related_give_no_rate(tmp_path):
 def test_treated_without_an_infusion_gives_no_time(tmp_path):
     flags = ["SAFFL", "", "", "", "Y", ""]
     adsl = "\n".join(f"{line},{flag}" for line, flag in zip(ADSL.splitlines(), flags, strict=True))
-    trial = load_hand_made(tmp_path, adsl=adsl)
+    with pytest.warns(TrialDataWarning, match="says treated, but ADEX has no infusion"):
+        trial = load_hand_made(tmp_path, adsl=adsl)
     at_risk = exposure.list_time_at_risk(trial).set_index("USUBJID")
     assert at_risk.loc["s4", ["start", "end", "days"]].isna().all()
     assert at_risk.loc["s4", "n_infusions"] == 0
