@@ -98,7 +98,7 @@ def plot_first_event(
             limits, style = (band["lower"], band["upper"]), {"alpha": 0.15, "linewidth": 0}
             ax.fill_between(band["time"], *limits, step="post", color=look["color"], **style)
     _label_axes(ax, until, ticks, unit, event_label)
-    _explain_groups(ax, curves, groups, labels)
+    _explain_groups(ax, curves[curves["time"] <= until], groups, labels)
     return ax
 
 

@@ -85,8 +85,7 @@ def plot_shares(
     ax = choose_axes(ax, height)
     looks = _list_looks(groups, labels)
     _draw_intervals(ax, shares, "percent", shown, looks, (0.0, 100.0))
-    text = f"Patients, % ({100 * conf_level:g} % CI, Clopper-Pearson)"
-    ax.set_xlabel(text if beside is None else plain(text, 32), fontsize=SMALL)
+    ax.set_xlabel(f"Patients, %\n({100 * conf_level:g} % CI, Clopper-Pearson)", fontsize=SMALL)
     ax.set_xlim(-4, 104)
     ax.set_xticks(range(0, 101, 25))
     if beside is not None:
@@ -162,8 +161,8 @@ def _explain_differences(ax: Axes, frame: pd.DataFrame, labels: Mapping[str, str
     reference = str(frame["reference"].iloc[0])
     ax.set_title(plain(f"Difference from {labels.get(reference, reference)}", 44, lines=2), fontsize=SMALL)
     methods = " or ".join(dict.fromkeys(frame["interval"].astype("str")))
-    text = f"Percentage points ({100 * conf_level:g} % CI, {methods})"
-    ax.set_xlabel(plain(text, 40, lines=2), fontsize=SMALL)
+    interval = plain(f"({100 * conf_level:g} % CI, {methods})", 42)
+    ax.set_xlabel(f"Percentage points\n{interval}", fontsize=SMALL)
 
 
 def _explain_groups(ax: Axes, groups: list[str], labels: Mapping[str, str], looks: dict) -> None:

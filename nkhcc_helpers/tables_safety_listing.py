@@ -34,7 +34,12 @@ IMPUTED_NOTE = "* The day of onset was not recorded in full and is imputed."
 
 
 def format_listing(
-    frame: pd.DataFrame, trial: Trial, *, title: str = "Listing of adverse events", notes: Iterable[str] = ()
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    title: str = "Listing of adverse events",
+    most: int | None = None,
+    notes: Iterable[str] = (),
 ) -> GT:
     """Single adverse events, a row each.
 
@@ -47,6 +52,8 @@ def format_listing(
         Knows the group labels.
     title : str
         Heading; say which events are listed.
+    most : int, optional
+        Events shown, the first of the frame; all by default. A note says how many are left out.
     notes : iterable of str
         Further lines under the table.
 
@@ -54,6 +61,10 @@ def format_listing(
     -------
     great_tables.GT
     """
+    n_events = len(frame)
+    frame = frame.head(n_events if most is None else most)
+    left_out = n_events - len(frame)
+    more = [f"The first {len(frame)} of {n_events} events are shown."] if left_out else []
     labels = {column: label for column, label in LABELS.items() if column in frame}
     shown = pd.DataFrame({"USUBJID": frame["USUBJID"].astype("str")})
     shown["group"] = [show_group(code, trial) for code in frame["group"]]
@@ -73,9 +84,9 @@ def format_listing(
     return display_table(
         shown[list(labels)],
         title=title,
-        subtitle=f"{len(frame)} event{'' if len(frame) == 1 else 's'}",
+        subtitle=f"{n_events} event{'' if n_events == 1 else 's'}",
         labels=labels,
-        notes=[DAY_NOTE, *([IMPUTED_NOTE] if any(imputed) else []), *notes],
+        notes=[DAY_NOTE, *([IMPUTED_NOTE] if any(imputed) else []), *more, *notes],
         illustrative=trial.is_illustrative,
     )
 

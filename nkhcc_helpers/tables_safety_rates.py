@@ -92,13 +92,19 @@ def _show_rate(row: dict, trial: Trial) -> dict[str, str]:
     per_infusion = (row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"])
     return {
         "group": show_group(row["group"], trial),
-        "n_patients": f"{format_number(row['n_patients'], 0)} of {int(row['n_evaluable'])}",
+        "n_patients": _people(row),
         "time": format_number(row["time_at_risk"]),
         "rate": _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"]),
         "n_infusions": format_number(row["n_infusions"], 0),
         "per_infusion": _rate_and_limits(*per_infusion),
         "n_outside": format_number(row["n_outside"], 0),
     }
+
+
+def _people(row: dict) -> str:
+    if not is_estimable(row["n_patients"]):
+        return NOT_ESTIMABLE
+    return f"{int(row['n_patients'])} of {int(row['n_evaluable'])}"
 
 
 def _rate_and_limits(rate: float, lower: float, upper: float) -> str:

@@ -285,7 +285,7 @@ def test_shares_are_drawn_with_their_limits():
     assert intervals[4:] == [(0, 45)] * 4
     texts = shown(ax)
     assert texts.count("NE") == 4
-    assert ax.get_xlabel() == "Patients, % (95 % CI, Clopper-Pearson)"
+    assert ax.get_xlabel() == "Patients, %\n(95 % CI, Clopper-Pearson)"
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Any adverse event", "Fatal", "Serious"]
 
 
@@ -437,6 +437,7 @@ def test_first_events_cut_short_run_to_the_edge():
     ax = plots.plot_first_event(frames.make_first_events(), list_labels("four"), "days", until=30)
     steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
     assert list(steps[0].get_xdata()) == [0, 2, 30]
+    assert "Death without it (competing)" not in shown(ax)  # the deaths come on day 40
 
 
 def test_time_ends_a_little_after_the_last_first_event():

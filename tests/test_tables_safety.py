@@ -162,6 +162,12 @@ def test_rates_keep_digits_where_they_are_small(rates, text):
     assert row(tables.format_rates(frame, frames.make_trial()), "A: low dose x 4")[3] == text
 
 
+def test_rates_of_what_was_not_recorded():
+    frame = frames.make_rates().assign(n_patients=pd.array([pd.NA] * 15, dtype="Int64"), n_infusions=np.nan)
+    shown = row(tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")
+    assert (shown[1], shown[4]) == ("NE", "NE")
+
+
 def test_rates_of_the_first_terms():
     table = tables.format_rates(frames.make_rates(), frames.make_trial(), window_days=None, most=1)
     shown = str(read(table))
@@ -244,6 +250,16 @@ def test_listing_marks_imputed_days_and_shows_the_action():
     assert "is imputed" in str(read(table))
     whole = tables.format_listing(frame.assign(onset_imputed=""), frames.make_trial())
     assert "is imputed" not in str(read(whole))
+
+
+def test_a_listing_cut_short_says_so():
+    table = tables.format_listing(frames.make_listing(), frames.make_trial(), most=1)
+    shown = read(table)
+    assert shown[1] == ["2 events"]
+    assert ["The first 1 of 2 events are shown."] in shown
+    assert not any(cells[0] == "=1+1" for cells in shown)
+    whole = tables.format_listing(frames.make_listing(), frames.make_trial(), most=2)
+    assert "are shown" not in str(read(whole))
 
 
 @pytest.mark.parametrize("kind", list(frames.ARMS))
