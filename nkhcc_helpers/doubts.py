@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nkhcc_helpers.censoring import (
+    find_text,
     list_contradicted_deaths,
     list_death_records,
     list_miscodings,
@@ -14,9 +15,10 @@ from nkhcc_helpers.censoring import (
 )
 from nkhcc_helpers.durations import list_misfits
 from nkhcc_helpers.metadata import DAYS_PER_UNIT, TrialMetadata
+from nkhcc_helpers.partial_dates import list_date_ranges
 from nkhcc_helpers.reading import RawTable
-from nkhcc_helpers.rules import find_column, find_endpoint
-from nkhcc_helpers.schema import YES_NO
+from nkhcc_helpers.rules import find_endpoint
+from nkhcc_helpers.schema import SEVERITY_GRADES, YES_NO, parse_numbers
 
 _N_ROWS = 5
 _UNLIKE = 100.0
@@ -41,7 +43,8 @@ def list_doubts(
         unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[metadata.time_unit]:g}"
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
     said += _list_deaths(tables, raw, metadata) + _list_described(tables["ADTTE"], metadata)
-    return said + _list_infusions(tables, metadata) + _list_emergent(tables)
+    said += _list_untreated(tables) + _list_infusions(tables, metadata)
+    return said + _list_grades(tables) + _list_emergent(tables)
 
 
 def _list_deaths(
@@ -84,6 +87,24 @@ def _list_infusions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata)
     return said
 
 
+def _list_untreated(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    adsl, adex = tables["ADSL"], tables["ADEX"]
+    treated = find_text(adsl, "SAFFL").str.upper().map(YES_NO).eq(True)
+    rule = "says treated, but ADEX has no infusion of the subject"
+    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(adex["USUBJID"]), rule)
+
+
+def _list_grades(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    adae = tables.get("ADAE", pd.DataFrame())
+    grade = parse_numbers(find_text(adae, "AETOXGR"))
+    word = find_text(adae, "AESEV").str.upper()
+    meant = word.map(SEVERITY_GRADES)
+    # CDISC's own words for severity end with SEVERE.
+    other = (grade != meant) & ~((word == "SEVERE") & (grade > SEVERITY_GRADES["SEVERE"]))
+    rule = "is not the grade that AESEV tells of; AETOXGR is used"
+    return _say("ADAE", "AETOXGR", other & grade.notna() & meant.notna(), rule)
+
+
 def _list_emergent(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     adae = tables.get("ADAE", pd.DataFrame())
     if not {"TRTEMFL", "ASTDT"} <= set(adae.columns):
@@ -91,7 +112,8 @@ def _list_emergent(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
     emergent = adae["TRTEMFL"].fillna("").str.upper().map(YES_NO).eq(True)
     rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
-    said = _say("ADAE", "ASTDT", emergent & (find_column(adae, "ASTDT") < first), rule)
+    before = list_date_ranges(adae)["onset_last"] < first
+    said = _say("ADAE", "ASTDT", emergent & before, rule)
     rule = "says treatment-emergent, but the subject has no infusion"
     return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from nkhcc_helpers.censoring import list_ends
 from nkhcc_helpers.metadata import DAYS_PER_UNIT, TrialMetadata
-from nkhcc_helpers.rules import list_enrolment_dates
+from nkhcc_helpers.partial_dates import impute_dates
+from nkhcc_helpers.rules import find_column, find_endpoint, list_death_dates, list_enrolment_dates
 from nkhcc_helpers.schema import RELATED_WORDS, SEVERITY_GRADES, YES_NO, parse_numbers
 
 
@@ -49,15 +51,23 @@ def list_infusions(adex: pd.DataFrame, subjects: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def list_events(adae: pd.DataFrame | None, subjects: pd.DataFrame) -> pd.DataFrame:
+def list_events(
+    tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
+) -> pd.DataFrame:
     """Return ADAE with its computed columns.
 
-    They are `group term organ_class grade related serious onset resolved outcome action`; without a table
-    the frame has no rows.
+    They are `group term organ_class grade related serious onset resolved onset_imputed resolved_imputed
+    outcome action`, partial dates imputed as `partial_dates.impute_dates` says; without a table the frame
+    has no rows.
     """
-    if adae is None:
-        adae = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
+    adae = tables.get("ADAE", pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str))
     adae = adae.reset_index(drop=True)
+    first_infusion = subjects.set_index("USUBJID")["first_infusion"]
+    first, last = (
+        pd.to_datetime(adae["USUBJID"].map(days))
+        for days in (first_infusion, _list_last_days(tables, subjects, metadata))
+    )
+    dates = impute_dates(adae, first, last)
     return adae.assign(
         group=_groups(adae, subjects),
         term=adae["AEDECOD"].astype(str),
@@ -65,8 +75,7 @@ def list_events(adae: pd.DataFrame | None, subjects: pd.DataFrame) -> pd.DataFra
         grade=_grades(adae),
         related=_booleans(adae, "AEREL", RELATED_WORDS),
         serious=_booleans(adae, "AESER", YES_NO),
-        onset=_dates(adae, "ASTDT"),
-        resolved=_dates(adae, "AENDT"),
+        **dates,
         outcome=_text(adae, "AEOUT"),
         action=_text(adae, "AEACN"),
     )
@@ -83,8 +92,20 @@ def _text(frame: pd.DataFrame, name: str) -> pd.Series:
     )
 
 
-def _dates(frame: pd.DataFrame, name: str) -> pd.Series:
-    return frame[name] if name in frame else pd.Series(pd.NaT, index=frame.index, dtype="datetime64[ns]")
+def _list_last_days(
+    tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
+) -> pd.Series:
+    """Return the earlier of death and data cut-off, by USUBJID; a death without a date by its AVAL."""
+    adtte = tables["ADTTE"]
+    deaths = adtte[adtte["event"] & (adtte["PARAMCD"] == find_endpoint(metadata, "overall_survival"))]
+    enrolled = deaths["USUBJID"].map(subjects.set_index("USUBJID")["enrolled"])
+    counted = list_ends(deaths.assign(STARTDT=find_column(deaths, "STARTDT").fillna(enrolled)), metadata)
+    died = list_death_dates(tables, metadata)
+    died = died.fillna(counted.set_axis(deaths["USUBJID"]).reindex(died.index))
+    if metadata.data_cut_off is None:
+        return died
+    cut_off = pd.Timestamp(metadata.data_cut_off)
+    return died.mask(~(died <= cut_off), cut_off)
 
 
 def _booleans(frame: pd.DataFrame, name: str, words: dict[str, bool]) -> pd.Series:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nkhcc_helpers.metadata import TrialMetadata
+from nkhcc_helpers.partial_dates import parse_partial_dates
 from nkhcc_helpers.problems import Problem
 from nkhcc_helpers.reading import RawTable
 
@@ -145,8 +146,17 @@ def _check_date_order(table: str, frame: pd.DataFrame, raw: RawTable) -> list[Pr
     for start, end in [("TRTSDT", "TRTEDT"), ("ASTDT", "AENDT"), ("STARTDT", "ADT")]:
         if {start, end} <= set(frame.columns):
             rule = raw.frame[start].map(lambda date, start=start: f"must not be before {start}, {date}")
-            problems += report_rows(table, raw, end, frame[end] < frame[start], rule)
+            # Of partial dates, only what no day they allow could satisfy.
+            impossible = _list_days(table, frame, end)["last"] < _list_days(table, frame, start)["first"]
+            problems += report_rows(table, raw, end, impossible, rule)
     return problems
+
+
+def _list_days(table: str, frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the first and last day that each date allows, the same where it is a full one."""
+    if table == "ADAE":
+        return parse_partial_dates(frame[column])
+    return pd.DataFrame({"first": frame[column], "last": frame[column]})
 
 
 def _check_known_subjects(tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable]) -> list[Problem]:
@@ -191,8 +201,8 @@ def _check_bound(
     if not {"USUBJID", column} <= set(frame.columns):
         return []
     bound = pd.to_datetime(frame["USUBJID"].map(bounds))
-    dates = frame[column]
-    beyond = dates < bound if said.startswith("before") else dates > bound
+    days = _list_days(table, frame, column)
+    beyond = days["last"] < bound if said.startswith("before") else days["first"] > bound
     rules = f"must not be {said}, " + format_dates(bound)
     return report_rows(table, raw[table], column, beyond, rules)
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from nkhcc_helpers.metadata import TrialMetadata
+from nkhcc_helpers.partial_dates import parse_partial_dates
 from nkhcc_helpers.problems import Problem
 from nkhcc_helpers.reading import RawTable
 from nkhcc_helpers.validation import list_table_problems, report_absent_column
@@ -84,6 +85,7 @@ def parse_text(cells: pd.Series) -> pd.Series:
 _PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "number": parse_numbers,
     "date": parse_dates,
+    "partial date": lambda cells: cells.where(_is_given(cells)),
     "text": parse_text,
 }
 
@@ -116,6 +118,14 @@ def _date(*, required: bool = False, needed: bool = False) -> pa.Column:
 
     check = pa.Check(is_right, error="must be a date, YYYY-MM-DD")
     return _column("date", [check], required=required, needed=needed)
+
+
+def _partial_date() -> pa.Column:
+    def is_right(cells: pd.Series) -> pd.Series:
+        return ~_is_given(cells) | parse_partial_dates(cells)["first"].notna()
+
+    rule = "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)"
+    return _column("partial date", [pa.Check(is_right, error=rule)], required=False, needed=False)
 
 
 def _text(*, required: bool = False, needed: bool = False) -> pa.Column:
@@ -227,8 +237,8 @@ def _adae(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
             RELATED_WORDS, "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)"
         ),
         "AESER": _word(YES_NO, "must be Y or N"),
-        "ASTDT": _date(),
-        "AENDT": _date(),
+        "ASTDT": _partial_date(),
+        "AENDT": _partial_date(),
         "AEOUT": _text(),
         "AEACN": _text(),
         "TRTEMFL": _word(YES_NO, "must be Y or N"),
@@ -268,7 +278,8 @@ def check_table(
     -------
     pandas.DataFrame
         Columns as received; known columns as text, float or datetime64, missing where a cell is empty or
-        faulty; index the line number in the file. ADTTE also has `event`, true where CNSR is 0.
+        faulty; index the line number in the file. ASTDT and AENDT of ADAE stay text, since they may be
+        partial. ADTTE also has `event`, true where CNSR is 0.
     """
     schema = pa.DataFrameSchema(_SCHEMAS[table](metadata))
     faulty = list_table_problems(raw, schema, table)

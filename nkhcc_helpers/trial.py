@@ -43,7 +43,10 @@ class Trial:
     infusions : pandas.DataFrame
         ADEX by subject and date, and `group infusion date dose`; `infusion` counts from 1 in a subject.
     adverse_events : pandas.DataFrame
-        ADAE, and `group term organ_class grade related serious onset resolved outcome action`.
+        ADAE, and `group term organ_class grade related serious onset resolved onset_imputed
+        resolved_imputed outcome action`. ASTDT and AENDT are text, since they may be partial; `onset` and
+        `resolved` are dates, imputed as `partial_dates.impute_dates` says where the other two say "day" or
+        "month".
     """
 
     metadata: TrialMetadata
@@ -177,7 +180,7 @@ def load_trial(source: str | Path = "") -> Trial:
         subjects=subjects,
         times=list_times(tables["ADTTE"], subjects, metadata),
         infusions=list_infusions(tables["ADEX"], subjects),
-        adverse_events=list_events(tables.get("ADAE"), subjects),
+        adverse_events=list_events(tables, subjects, metadata),
     )
 
 

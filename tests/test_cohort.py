@@ -8,6 +8,7 @@ import pytest
 from hand_made import ADEX, ADSL, ADTTE, METADATA, load_hand_made
 
 from nkhcc_helpers import cohort, populations
+from nkhcc_helpers.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 
@@ -139,7 +140,8 @@ def test_saffl_overrides_exposure_where_given(tmp_path):
     # Infusions of somebody said to be untreated are refused unless nothing was given in them.
     adex = ADEX.replace("-08,1\n", "-08,0\n").replace("-22,1\n", "-22,0\n")
     adsl = with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"})
-    trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
+    with pytest.warns(TrialDataWarning, match="ADSL row 5 SAFFL: says treated, but ADEX has no infusion"):
+        trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
     treated = dict(zip(trial.subjects["USUBJID"], populations.list_treated(trial), strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
     counts = cohort.count_disposition(trial)

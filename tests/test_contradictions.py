@@ -370,6 +370,40 @@ def test_treatment_emergent_before_treatment_is_a_warning(folder: Path) -> None:
     assert load_trial(folder).warnings == ()
 
 
+def test_safety_population_without_infusion_is_a_warning(folder: Path) -> None:
+    """S-09 (ADSL row 10) had no infusion."""
+    edit_cell(folder, "ADSL", 10, "SAFFL", "y")
+    assert warnings_of(folder) == ["ADSL row 10 SAFFL: says treated, but ADEX has no infusion of the subject"]
+
+
+@pytest.mark.parametrize(
+    ("grade", "word", "doubtful"),
+    [
+        ("1", "severe", True),
+        ("3", "MODERATE", True),
+        ("4", "FATAL", True),
+        ("2.0", "Moderate", False),
+        ("4", "Life threatening", False),
+        # CDISC's words for severity end with SEVERE.
+        ("4", "SEVERE", False),
+        ("5", "SEVERE", False),
+        ("5", "MODERATE", True),
+        ("", "SEVERE", False),
+        ("1", "", False),
+    ],
+)
+def test_grade_against_severity_is_a_warning(tmp_path: Path, grade: str, word: str, doubtful: bool) -> None:
+    """The event of row 2 is of S-01, who died."""
+    folder = write_trial(tmp_path, adae=lambda adae: adae.assign(AESEV=""))
+    edit_cell(folder, "ADAE", 2, "AETOXGR", grade)
+    edit_cell(folder, "ADAE", 2, "AESEV", word)
+    said = "ADAE row 2 AETOXGR: is not the grade that AESEV tells of; AETOXGR is used"
+    if doubtful:
+        assert warnings_of(folder) == [said]
+    else:
+        assert load_trial(folder).warnings == ()
+
+
 def test_age_in_another_unit_may_be_above_120(folder: Path) -> None:
     edit_text(folder / "trial.yaml", "unit: years", "unit: months")
     edit_cell(folder, "ADSL", 2, "AGE", "600")

@@ -98,8 +98,8 @@ def test_statistics_do_not_draw(module):
 
 
 FLOORS = [
-    "problems metadata claims reading validation schema rules censoring durations contradictions "
-    "doubts frames trial",
+    "problems metadata claims reading validation partial_dates schema rules censoring durations "
+    "contradictions doubts frames trial",
     "checks limits survival survival_by_group logrank halves group_split allocations "
     "permutation calibration "
     "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "

@@ -33,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
 NUMBER = "must be a finite number >= 0"
 CENSORING = "must be a whole number >= 0"
 DATE = "must be a date, YYYY-MM-DD"
+PARTIAL = "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)"
 GRADE = "must be a grade, a whole number from 1 to 5"
 YES_NO = "must be Y or N"
 
@@ -99,7 +100,7 @@ YES_NO = "must be Y or N"
         ),
         ("ADAE", 2, "AESER", "1", YES_NO),
         ("ADAE", 2, "TRTEMFL", "?", YES_NO),
-        ("ADAE", 2, "ASTDT", "yesterday", DATE),
+        ("ADAE", 2, "ASTDT", "yesterday", PARTIAL),
         ("ADAE", 2, "AENDT", "2015-01-28", "must not be before ASTDT, 2015-01-29"),
         ("ADAE", 2, "USUBJID", "S-99", "subject is not in ADSL"),
         ("ADEX", 2, "USUBJID", "S-99", "subject is not in ADSL"),
@@ -497,7 +498,10 @@ TABLES = ["adsl", "adtte", "adex", "adae"]
 CELLS = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
-        ["", "NA", "inf", "-1", "0", "1e400", "2015-13-40", "9999-01-01", "S-02", "A", "=1+1", '"', "é"]
+        [
+            *("", "NA", "inf", "-1", "0", "1e400", "2015-13-40", "9999-01-01", "2015-UN"),
+            *("S-02", "A", "=1+1", '"', "é"),
+        ]
     ),
 )
 

@@ -13,7 +13,14 @@ import pytest
 from trials import VARIANTS, edit_cell, edit_text, write_trial
 
 from nkhcc_helpers import trial as trial_module
-from nkhcc_helpers.problems import N_LISTED, Problem, TrialDataError, format_printable, suggest_name
+from nkhcc_helpers.problems import (
+    N_LISTED,
+    Problem,
+    TrialDataError,
+    TrialDataWarning,
+    format_printable,
+    suggest_name,
+)
 from nkhcc_helpers.trial import Trial, load_trial, locate_bundled, locate_checkout, summarize_trial
 
 METADATA = """\
@@ -53,7 +60,7 @@ P1,2020-01-10,1,2
 
 ADAE = """\
 USUBJID,AEDECOD,AEBODSYS,AETOXGR,AESEV,AEREL,AESER,ASTDT,AENDT,AEOUT
-P1,Pyrexia,General,1,SEVERE,POSSIBLE,N,2020-01-03,2020-01-04,RECOVERED
+P1,Pyrexia,General,1,MILD,POSSIBLE,N,2020-01-03,2020-01-04,RECOVERED
 P3,Rash,,,moderate,UNLIKELY,Y,2020-03-04,,
 P3,Rash,Skin,NA,,,,,,
 """
@@ -123,7 +130,7 @@ def test_adverse_events(tiny: Path) -> None:
     assert events["term"].tolist() == ["Pyrexia", "Rash", "Rash"]
     assert events["organ_class"].tolist() == ["General", "Not coded", "Skin"]
     assert events["grade"].dtype == "Int64"
-    # AETOXGR before AESEV; AESEV where AETOXGR is empty; neither.
+    # AETOXGR; AESEV where AETOXGR is empty; neither.
     assert events["grade"][:2].tolist() == [1, 2]
     assert events["grade"].isna().tolist() == [False, False, True]
     assert events["related"].dtype == "boolean"
@@ -136,8 +143,15 @@ def test_adverse_events(tiny: Path) -> None:
     assert events["action"].tolist() == ["", "", ""]
 
 
+def test_grade_is_aetoxgr_before_aesev(tiny: Path) -> None:
+    edit_text(tiny / "adae.csv", "1,MILD", "1,SEVERE")
+    with pytest.warns(TrialDataWarning, match="is not the grade that AESEV tells of; AETOXGR is used"):
+        assert load_trial(tiny).adverse_events.loc[0, "grade"] == 1
+
+
 COMPUTED_EVENTS = [
-    *("group", "term", "organ_class", "grade", "related", "serious", "onset", "resolved", "outcome", "action")
+    *("group", "term", "organ_class", "grade", "related", "serious", "onset", "resolved"),
+    *("onset_imputed", "resolved_imputed", "outcome", "action"),
 ]
 
 
