@@ -107,10 +107,10 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     treated = set(trial.subjects.loc[list_treated(trial), "USUBJID"])
     given = trial.infusions.loc[trial.infusions["USUBJID"].isin(treated), ["USUBJID", "group", "infusion"]]
     n_received = _count_patients(given, given["infusion"].max(), trial.groups)["n_patients"]
-    recorded = check_recorded(
-        trial, list_events(trial, emergent_only=emergent_only), "related" if related_only else "any"
-    )
-    events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
+    events = list_events(trial, emergent_only=emergent_only)
+    recorded = check_recorded(trial, events, "related" if related_only else "any")
+    if related_only:
+        events = events[events["related"].fillna(False).astype(bool)].reset_index(drop=True)
     events = list_with_latest_infusion(events, trial).rename(columns={"latest_infusion": "infusion"})
     counts = _count_patients(events.dropna(subset="infusion"), given["infusion"].max(), trial.groups)
     counts = counts.astype("Int64")

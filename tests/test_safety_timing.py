@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADAE, METADATA, load_hand_made
+from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
 from hypothesis import given, settings
 from made_events import EVENTS, replace_events
 
@@ -138,10 +138,10 @@ def test_events_before_the_first_infusion_have_a_duration_and_no_onset(trial):
 
 def test_events_with_an_imputed_date_are_counted_once(trial):
     events = trial.adverse_events.assign(
-        onset_imputed=["", "day", "", "", "", "", "", "month"], resolved_imputed=["", "day", *[""] * 6]
+        onset_imputed=["", "day", "", "", "", "", "", "month"], resolved_imputed=["day", "day", *[""] * 6]
     )
     onset = safety_timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
-    assert dict(zip(onset["term"], onset["n_imputed"], strict=True)) == {"Fever": 2, "Rash": 0, "Sepsis": 0}
+    assert dict(zip(onset["term"], onset["n_imputed"], strict=True)) == {"Fever": 3, "Rash": 0, "Sepsis": 0}
 
 
 def test_no_events_and_none_collected_have_no_rows(trial, tmp_path):
@@ -191,6 +191,12 @@ def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
         assert [row[name] for name in SEEN] == pytest.approx([min(ends), max(ends)], nan_ok=True)
 
 
+def test_terms_of_more_patients_stand_before_terms_of_more_events(tmp_path):
+    lines = [*["s1,Rash,1,2020-01-09,,"] * 3, "s1,Fever,1,2020-01-09,,", "s3,Fever,1,2020-03-09,,"]
+    trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
+    assert list(safety_timing.summarize_onset(trial)["term"]) == ["Fever", "Rash"]
+
+
 def test_terms_stand_as_in_the_table_of_terms(any_trial):
     counts = safety.count_by_term(any_trial)
     terms = [term for term in counts["term"].unique() if term != safety.ANY_TERM]
@@ -212,6 +218,14 @@ def test_events_by_infusion(trial):
     assert list(counts["n_received"]) == [2, 2, 4, 1, 2, 3, 0, 1, 1]
     percent = [100, 50, 75, 100, 0, 100 / 3, np.nan, 0, 0]
     assert list(counts["percent"]) == pytest.approx(percent, nan_ok=True)
+
+
+def test_empty_infusions_of_the_untreated_are_not_received(tmp_path):
+    adsl = "\n".join(f"{line},{'N' if 's5' in line else ''}" for line in ADSL.splitlines())
+    adsl = adsl.replace("STAGE,", "STAGE,SAFFL")
+    adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
+    counts = safety_timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
+    assert list(counts["n_received"]) == [2, 1, 3, 1, 1, 2, 0, 1, 1]
 
 
 def test_an_event_on_the_day_of_an_infusion_comes_after_it(tmp_path):
