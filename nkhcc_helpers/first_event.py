@@ -7,7 +7,6 @@ import pandas as pd
 
 from nkhcc_helpers.events import list_events
 from nkhcc_helpers.exposure import list_deaths, list_time_at_risk
-from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.populations import list_with_all
 
 CENSORED, EVENT, DIED = 0, 1, 2
@@ -60,8 +59,7 @@ def estimate_first_event(trial, **options):
     -------
     DataFrame
         Columns ``group time event_probability competing_probability n_at_risk``: a row for time 0 and for
-        each time at which somebody of the group left, in the trial's display unit. Probabilities hold from
-        that time on; ``n_at_risk`` counts those still followed just before it.
+        each time at which somebody of the group left, in days. Probabilities hold from that time on; ``n_at_risk`` counts those still followed just before it.
 
     References
     ----------
@@ -75,8 +73,7 @@ def estimate_first_event(trial, **options):
     columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk"]
     if not parts:
         return pd.DataFrame(columns=columns)
-    curves = pd.concat(parts, ignore_index=True)
-    return curves.assign(time=curves["time"] / DAYS_PER_UNIT[trial.unit])[columns]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def _accumulate(days, outcome):

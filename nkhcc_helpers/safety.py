@@ -35,6 +35,7 @@ LISTINGS = {
     "grade 3": ["grade3"],
     "serious or grade 3": ["serious", "grade3"],
     "fatal": ["fatal"],
+    "interrupted": ["interrupted"],
     "discontinued": ["discontinued"],
 }
 """What `list_adverse_events` can list, and the categories each takes."""
