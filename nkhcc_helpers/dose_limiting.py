@@ -13,7 +13,7 @@ from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.events import check_recorded, list_events
 from nkhcc_helpers.exposure import list_observation
 from nkhcc_helpers.populations import list_treated, list_with_all
-from nkhcc_helpers.safety import estimate_shares, list_adverse_events
+from nkhcc_helpers.safety_counts import estimate_shares, list_adverse_events
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy import special
 from nkhcc_helpers.checks import check_vector
 from nkhcc_helpers.exact_tables import SCALE, TOLERANCE, TableP, Tables, list_log_ways
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety import ANY_TERM, count_by_term
+from nkhcc_helpers.safety_counts import ANY_TERM, count_by_term
 
 DEFAULT_SEED = 20260124
 N_DRAWS = 100_000

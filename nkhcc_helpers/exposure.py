@@ -12,7 +12,7 @@ from nkhcc_helpers.events import list_events, list_with_latest_infusion
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.populations import list_treated, list_with_all
 from nkhcc_helpers.rules import find_column
-from nkhcc_helpers.safety import ANY_TERM, count_by_term
+from nkhcc_helpers.safety_counts import ANY_TERM, count_by_term
 
 _BLOCK = ["organ_class", "term"]
 _RATES = {"time_at_risk": ["rate", "ci_lower", "ci_upper"]}

@@ -242,7 +242,7 @@ _CHECKS: dict[str, _Check] = {
     "grace_days": _at_least(0),
     "horizon": _at_least(0),
     "landmarks": _at_least(0),
-    "listing": _of_package("safety", "LISTINGS"),
+    "listing": _of_package("safety_counts", "LISTINGS"),
     "method": _of_package("cox_many", "METHODS"),
     "n_draws": _at_least(1),
     "n_terms": _at_least(1),

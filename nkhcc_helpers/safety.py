@@ -1,242 +1,61 @@
-"""Adverse events: patients per category, per term and worst grade, listing.
+"""One door to adverse events: which there were, in whom, when, how often, and how groups compare.
 
-Every count is of patients unless a name says events. The patients are those treated
-(`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones, or all of them with
-``emergent_only=False`` (`nkhcc_helpers.events.list_events`). Groups stand in the trial's order, then "All"; a
-group without events keeps its row with 0.
+Who counts is in `populations`, which events count in `events`; counts, exact limits and listings are in
+`safety_counts`; onset and duration in `safety_timing`, rates in `exposure`, the first event in `first_event`,
+each patient's course in `timelines`; dose-limiting toxicity in `dose_limiting`, exact tests across groups in
+`dose_relation`, risk differences in `risk_difference`; `totals` checks that all tables agree.
 """
 
-from __future__ import annotations
-
-import pandas as pd
-from scipy import stats
-
-from nkhcc_helpers.events import (
-    CATEGORIES,
-    check_recorded,
-    list_categories,
-    list_events,
-    list_with_latest_infusion,
+from nkhcc_helpers.dose_limiting import Definition, count_dose_limiting, list_dose_limiting
+from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
+from nkhcc_helpers.events import CATEGORIES, list_events
+from nkhcc_helpers.exposure import estimate_poisson_rate, estimate_rates, list_observation, list_time_at_risk
+from nkhcc_helpers.first_event import estimate_first_event, list_first_event
+from nkhcc_helpers.risk_difference import estimate_differences
+from nkhcc_helpers.safety_counts import (
+    ANY_TERM,
+    GRADES,
+    LISTING_LABELS,
+    LISTINGS,
+    count_adverse_events,
+    count_by_term,
+    count_evaluable,
+    estimate_shares,
+    list_adverse_events,
 )
-from nkhcc_helpers.populations import list_treated, list_with_all
+from nkhcc_helpers.safety_timing import count_by_infusion, summarize_onset
+from nkhcc_helpers.timelines import Timelines, list_timelines
+from nkhcc_helpers.totals import TotalsError, check_totals
 
-ANY_TERM = "Any adverse event"
-"""Term of the block that takes all terms together; its organ class is empty."""
-
-_ALL_TERMS = {"organ_class": "", "term": ANY_TERM}
-
-GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
-"""Rows of each term's block, in order."""
-
-LISTINGS = {
-    "all": ["any"],
-    "related": ["related"],
-    "serious": ["serious"],
-    "grade 3": ["grade3"],
-    "serious or grade 3": ["serious", "grade3"],
-    "fatal": ["fatal"],
-    "interrupted": ["interrupted"],
-    "discontinued": ["discontinued"],
-}
-"""What `list_adverse_events` can list, and the categories each takes."""
-
-LISTING_LABELS = {
-    which: ", or ".join(CATEGORIES[name] for name in names).capitalize() for which, names in LISTINGS.items()
-}
-"""What each listing is called where it is shown."""
-
-
-def count_evaluable(trial):
-    """Count the patients treated, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    Series of int
-        ``n_evaluable``, indexed by group, then "All".
-    """
-    treated = trial.subjects.loc[list_treated(trial), ["group"]]
-    counts = list_with_all(treated, trial.groups).groupby("group", observed=False).size()
-    return counts.rename("n_evaluable")
-
-
-def count_adverse_events(trial, *, emergent_only=True):
-    """Count patients with an adverse event of each category, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-    emergent_only : bool, default True
-        Count treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``category label group n_patients n_evaluable percent n_events``, one row for each of
-        `CATEGORIES` and group. Patients and events are NA where adverse events were not collected, and
-        where there are events but none records what the category needs (no AESER on any event, say);
-        percent is of ``n_evaluable``, NaN where that is 0.
-    """
-    events = list_events(trial, emergent_only=emergent_only)
-    flags = list_categories(events)
-    parts = []
-    for category, label in CATEGORIES.items():
-        inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
-        grouped = inside.groupby("group", observed=False)["USUBJID"]
-        counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not check_recorded(trial, events, category):
-            counts[:] = pd.NA
-        parts.append(counts.reset_index().assign(category=category, label=label))
-    counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
-    return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
-
-
-def estimate_shares(counts, *, conf_level=0.95):
-    """Estimate the share of patients behind each count, with exact limits.
-
-    Parameters
-    ----------
-    counts : DataFrame
-        Columns ``n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them.
-    conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1.
-
-    Returns
-    -------
-    DataFrame
-        `counts` with ``percent ci_lower ci_upper`` in percent, NaN where the count is NA or nobody is
-        evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
-    """
-    if not 0 < conf_level < 1:
-        raise ValueError(f"conf_level must lie between 0 and 1; got {conf_level!r}")
-    shares = []
-    for n_patients, n_evaluable in zip(counts["n_patients"], counts["n_evaluable"], strict=True):
-        if pd.isna(n_patients) or n_evaluable == 0:
-            shares.append((float("nan"),) * 3)
-            continue
-        limits = stats.binomtest(int(n_patients), int(n_evaluable)).proportion_ci(conf_level, "exact")
-        shares.append((n_patients / n_evaluable, limits.low, limits.high))
-    columns = ["percent", "ci_lower", "ci_upper"]
-    estimates = 100 * pd.DataFrame(shares, columns=columns, index=counts.index, dtype=float)
-    return counts.drop(columns="percent", errors="ignore").join(estimates)
-
-
-def count_by_term(trial, *, related_only=False, emergent_only=True):
-    """Count patients by term and worst grade, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-    related_only : bool, default False
-        Count only events related to treatment.
-    emergent_only : bool, default True
-        Count treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``organ_class term grade group n_patients n_evaluable percent``. Grade is "any", "1" to "5"
-        (the patient's worst known grade of the term), "3+", and "missing" (no event of the term has a known
-        grade), so that "any" is the sum of "1" to "5" and "missing". A patient counts once a row. The first
-        block, `ANY_TERM` with an empty organ class, takes all terms together; terms follow by number of
-        patients, then of events, then by name. Where adverse events were not collected, or with
-        `related_only` no event records its relation, that first block is the only one and its patients
-        are NA.
-    """
-    events = list_events(trial, emergent_only=emergent_only)
-    recorded = check_recorded(trial, events, "related" if related_only else "any")
-    if related_only:
-        events = events[list_categories(events)["related"]]
-    blocks = pd.concat([pd.DataFrame([_ALL_TERMS]), _order_terms(events)], ignore_index=True)
-    worst = pd.concat([_list_worst(events.assign(**_ALL_TERMS)), _list_worst(events)], ignore_index=True)
-    counts = _count_worst(worst, blocks, trial.groups)
-    if not recorded:
-        counts["n_patients"] = pd.NA
-    counts = _add_percent(counts.astype({"n_patients": "Int64"}), trial)
-    return counts[["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]]
-
-
-def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
-    """List adverse events one by one.
-
-    Parameters
-    ----------
-    trial : Trial
-    which : str, default "serious or grade 3"
-        One of `LISTINGS`; grade 3 stands for grade 3 or more.
-    emergent_only : bool, default True
-        List treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious
-        outcome``, by group, subject and onset. Day 1 is the day of the first infusion, the day before is
-        day -1 (CDISC has no day 0); the latest infusion is the number of the one on or before onset.
-
-    Raises
-    ------
-    ValueError
-        `which` is not one of `LISTINGS`.
-    """
-    if which not in LISTINGS:
-        raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
-    events = list_events(trial, emergent_only=emergent_only)
-    events = events[list_categories(events)[LISTINGS[which]].any(axis="columns")]
-    events = list_with_latest_infusion(events.reset_index(drop=True), trial)
-    days = (events["onset"] - events["first_infusion"]).dt.days.astype("Int64")
-    events["day"] = days.where(days < 0, days + 1)
-    columns = ["USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion"]
-    ordered = events.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
-    return ordered[[*columns, "related", "serious", "outcome"]]
-
-
-def _add_percent(counts, trial):
-    """Add the denominators of each group and the percentages of them."""
-    counts = counts.merge(count_evaluable(trial).reset_index(), on="group", how="left")
-    known = counts["n_evaluable"].where(counts["n_evaluable"] > 0)
-    counts["percent"] = (
-        100 * counts["n_patients"].astype("Float64").to_numpy(float, na_value=float("nan")) / known
-    )
-    return counts
-
-
-def _order_terms(events):
-    """Organ class and term of each block, the most frequent first."""
-    grouped = events.groupby(["organ_class", "term"])
-    sizes = pd.DataFrame({"n_patients": grouped["USUBJID"].nunique(), "n_events": grouped.size()})
-    order = ["n_patients", "n_events", "term", "organ_class"]
-    ordered = sizes.reset_index().sort_values(order, ascending=[False, False, True, True])
-    return ordered[["organ_class", "term"]]
-
-
-def _list_worst(events):
-    """Each patient's worst known grade in each block, "missing" where none is known."""
-    keys = ["organ_class", "term", "USUBJID", "group"]
-    worst = events.groupby(keys, observed=True, sort=False)["grade"].max().reset_index()
-    return worst.assign(grade=worst["grade"].astype("string").fillna("missing"))
-
-
-def _count_worst(worst, blocks, groups):
-    """Patients by block, grade and group, a row for every combination."""
-    place = pd.MultiIndex.from_frame(blocks).get_indexer(pd.MultiIndex.from_frame(worst[list(blocks)]))
-    worst = worst.assign(block=pd.Categorical(place, range(len(blocks))))
-    severe = worst[worst["grade"].isin(["3", "4", "5"])]
-    rows = pd.concat([worst, worst.assign(grade="any"), severe.assign(grade="3+")], ignore_index=True)
-    rows = list_with_all(rows.assign(grade=pd.Categorical(rows["grade"], GRADES)), groups)
-    counts = (
-        rows.groupby(["block", "grade", "group"], observed=False).size().rename("n_patients").reset_index()
-    )
-    return counts.astype({"block": int, "grade": "str"}).join(blocks, on="block")
+__all__ = [
+    "ANY_TERM",
+    "CATEGORIES",
+    "GRADES",
+    "LISTINGS",
+    "LISTING_LABELS",
+    "Definition",
+    "Timelines",
+    "TotalsError",
+    "calculate_groups_p",
+    "calculate_trend_p",
+    "check_totals",
+    "compare_groups",
+    "count_adverse_events",
+    "count_by_infusion",
+    "count_by_term",
+    "count_dose_limiting",
+    "count_evaluable",
+    "estimate_differences",
+    "estimate_first_event",
+    "estimate_poisson_rate",
+    "estimate_rates",
+    "estimate_shares",
+    "list_adverse_events",
+    "list_dose_limiting",
+    "list_events",
+    "list_first_event",
+    "list_observation",
+    "list_time_at_risk",
+    "list_timelines",
+    "summarize_onset",
+]

@@ -112,5 +112,5 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
     if not is_estimable(rate):
         return NOT_ESTIMABLE
     largest = max(value for value in (rate, upper) if is_estimable(value))
-    decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 4
+    decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 3
     return format_estimate(rate, lower, upper, decimals)

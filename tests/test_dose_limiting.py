@@ -12,7 +12,7 @@ from r_values import REFERENCE
 from nkhcc_helpers.dose_limiting import Definition, _find_upper, count_dose_limiting, list_dose_limiting
 from nkhcc_helpers.exposure import list_observation
 from nkhcc_helpers.populations import list_treated
-from nkhcc_helpers.safety import estimate_shares, list_adverse_events
+from nkhcc_helpers.safety_counts import estimate_shares, list_adverse_events
 
 COUNTS = ["n_treated", "n_evaluable", "n_patients", "n_events"]
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from nkhcc_helpers import exact_tables
 from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
-from nkhcc_helpers.safety import ANY_TERM, count_by_term
+from nkhcc_helpers.safety_counts import ANY_TERM, count_by_term
 
 COHORTS = st.lists(
     st.integers(1, 5).flatmap(lambda size: st.tuples(st.integers(0, size), st.just(size))),

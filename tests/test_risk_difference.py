@@ -12,7 +12,7 @@ from nkhcc_helpers.risk_difference import (
     calculate_score_limits,
     estimate_differences,
 )
-from nkhcc_helpers.safety import count_adverse_events, count_by_term
+from nkhcc_helpers.safety_counts import count_adverse_events, count_by_term
 
 # Newcombe (1998) Stat Med 17:873, Table II, method 6 (Miettinen-Nurminen).
 NEWCOMBE = [
