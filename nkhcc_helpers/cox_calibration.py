@@ -17,7 +17,7 @@ from nkhcc_helpers.design import check_estimable
 from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.partial_likelihood import PartialLikelihood
 from nkhcc_helpers.permutation import DEFAULT_SEED
-from nkhcc_helpers.relabelling import permute_cohorts
+from nkhcc_helpers.relabelling_many import permute_cohorts
 
 BLOCK = 250  # trials a process takes at a time
 TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")

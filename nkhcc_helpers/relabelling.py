@@ -12,10 +12,9 @@ import numpy as np
 
 from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.permutation import DEFAULT_SEED
-from nkhcc_helpers.relabelling_score import StratifiedScore
+from nkhcc_helpers.relabelling_many import StratifiedScore
 
 NUMBERS_AT_A_TIME = 4_000_000  # drawn labels held at once
-MOST_LISTED_EACH = 20_000  # relabellings of each of many cohorts
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SE
     Raises
     ------
     ValueError
-        As `StratifiedScore.of_trial`.
+        As `relabelling_many.StratifiedScore.of_trial`.
 
     Notes
     -----
@@ -87,44 +86,6 @@ def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SE
         p_value = test.draw_p(test.draw_uniforms(n_draws, np.random.default_rng(seed)))
         error = float(np.sqrt(p_value * (1 - p_value) / n_draws))
     return RelabelledP(p_value, error, test.n_allocations, test.n_subjects)
-
-
-def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None):
-    """Test one covariate of a Cox model in each of many cohorts.
-
-    Parameters
-    ----------
-    times, events : ndarray, shape (n_cohorts, n_subjects)
-        Times and boolean events.
-    x : ndarray, shape (n_subjects, n_covariates)
-        Covariates of the model, the same in each cohort.
-    column : int
-        The covariate tested.
-    coef : float, default 0
-        Log hazard ratio per unit under the hypothesis; see `relabelling_limits.estimate_exact_limits`.
-    n_draws : int, default 4,999
-        Random relabellings, where there are too many to list. At `coef` 0 the cohorts share them, so that few
-        would move all P-values together.
-    rng : numpy.random.Generator, optional
-        For the draws.
-
-    Returns
-    -------
-    ndarray of float, shape (n_cohorts,)
-        P-values as of `permute_covariate`; NaN where no stratum can tell.
-    """
-    test = StratifiedScore.of(times, events, x, column)
-    rng = rng or np.random.default_rng()
-    if not test.strata:
-        return np.full(len(times), np.nan)
-    if test.can_list(MOST_LISTED_EACH):
-        p_value = test.count_p(coef)
-    elif coef:
-        cohorts = range(len(times))
-        p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
-    else:
-        p_value = test.draw_p_together(n_draws, rng)
-    return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
 
 
 def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED):

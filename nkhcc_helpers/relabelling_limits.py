@@ -11,7 +11,7 @@ from scipy import optimize
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.permutation import DEFAULT_SEED
-from nkhcc_helpers.relabelling_score import StratifiedScore
+from nkhcc_helpers.relabelling_many import StratifiedScore
 
 FAR = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
 LARGEST = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
@@ -61,7 +61,7 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     Raises
     ------
     ValueError
-        As `relabelling_score.StratifiedScore.of_trial`, or `conf_level` out of range.
+        As `relabelling_many.StratifiedScore.of_trial`, or `conf_level` out of range.
 
     Notes
     -----

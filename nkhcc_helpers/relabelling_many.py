@@ -1,4 +1,4 @@
-"""Stratified score test of one covariate of a Cox model, over the orders in which patients may leave.
+"""Stratified score test of one covariate of a Cox model, in many cohorts of one design at once.
 
 Patients who agree in the other covariates form a stratum, and only they are compared with each other: the
 other coefficients then cancel, whatever they are, and nothing is left to estimate under the hypothesis.
@@ -13,10 +13,10 @@ import numpy as np
 
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.checks import check_survival
-from nkhcc_helpers.relabelling_orders import draw_orders
-from nkhcc_helpers.relabelling_strata import Stratum
+from nkhcc_helpers.relabelling_strata import Stratum, draw_orders
 
 MOST_LISTED = 2_000_000  # orders of leaving of all strata together
+MOST_LISTED_EACH = 20_000  # the same, of each of many cohorts
 MOST_PLACES = 500_000  # orders of one stratum, times its patients
 NUMBERS_AT_A_TIME = 1_000_000  # of orders of many cohorts
 PAIRS_AT_A_TIME = 50_000
@@ -171,6 +171,44 @@ class StratifiedScore:
         score, information = self.observe(coef, slice(cohort, cohort + 1))
         reached = _reach(drawn[0] - expected, drawn[1], _find_bound(score - expected, information))
         return float(1 + reached.sum()) / (1 + drawn.shape[1])
+
+
+def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None):
+    """Test one covariate of a Cox model in each of many cohorts.
+
+    Parameters
+    ----------
+    times, events : ndarray, shape (n_cohorts, n_subjects)
+        Times and boolean events.
+    x : ndarray, shape (n_subjects, n_covariates)
+        Covariates of the model, the same in each cohort.
+    column : int
+        The covariate tested.
+    coef : float, default 0
+        Log hazard ratio per unit under the hypothesis; see `relabelling_limits.estimate_exact_limits`.
+    n_draws : int, default 4,999
+        Random relabellings, where there are too many to list. At `coef` 0 the cohorts share them, so that few
+        would move all P-values together.
+    rng : numpy.random.Generator, optional
+        For the draws.
+
+    Returns
+    -------
+    ndarray of float, shape (n_cohorts,)
+        P-values as of `relabelling.permute_covariate`; NaN where no stratum can tell.
+    """
+    test = StratifiedScore.of(times, events, x, column)
+    rng = rng or np.random.default_rng()
+    if not test.strata:
+        return np.full(len(times), np.nan)
+    if test.can_list(MOST_LISTED_EACH):
+        p_value = test.count_p(coef)
+    elif coef:
+        cohorts = range(len(times))
+        p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
+    else:
+        p_value = test.draw_p_together(n_draws, rng)
+    return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
 
 
 def _count_beyond(parts, score, information):
