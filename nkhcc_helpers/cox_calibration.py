@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
-from tqdm import tqdm
 
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.cox_many import fit_cox_many
@@ -18,6 +15,7 @@ from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.partial_likelihood import PartialLikelihood
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.relabelling_many import permute_cohorts
+from nkhcc_helpers.simulation import check_censoring, simulate_blocks
 
 BLOCK = 250  # trials a process takes at a time
 TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
@@ -95,13 +93,8 @@ def attained_cox(
     starts = range(0, n_trials, BLOCK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     blocks = [(plan, min(BLOCK, n_trials - start), each) for start, each in zip(starts, seeds, strict=True)]
-    bar = tqdm(total=n_trials, unit="trial", disable=not progress)
-    parts = []
-    for part in _map(_simulate_block, blocks, jobs):
-        parts.append(part)
-        bar.update(len(part))
-    bar.close()
-    return _tabulate(plan, np.concatenate(parts))
+    judged = simulate_blocks(_simulate_block, blocks, n_trials=n_trials, jobs=jobs, progress=progress)
+    return _tabulate(plan, judged)
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,7 @@ class _Plan:
     @classmethod
     def of(cls, sizes, x, models, coef, censoring, alpha, n_draws):
         sizes = _check_sizes(sizes, x)
-        if not 0 <= censoring < 1:
-            raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+        check_censoring(censoring)
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
         unknown = [name for name in coef or {} if name not in x]
@@ -289,11 +281,3 @@ def _tabulate(plan, outcomes):
         coverage_error=np.where(held, error[:, 1], np.nan),
         not_estimable=share[:, 2],
     )
-
-
-def _map(function, arguments, jobs):
-    if jobs < 2 or len(arguments) < 2:
-        yield from map(function, arguments)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, arguments)
