@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 from lifelines.statistics import multivariate_logrank_test
+from measuring import report, time_median
 
 from nkhcc_helpers.allocations import exact_p
 from nkhcc_helpers.calibration import attained_size
@@ -43,16 +44,6 @@ risk = RiskSets.of(np.arange(1, 19), np.ones(18, bool))
 for block in draw_allocations(codes, 1_000_000, 1):
     risk.calculate_chi_square(block)
 """
-
-
-def time_median(work, repeats=3):
-    """Median seconds of several calls."""
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
 
 
 def lay_out(n_groups_of, seed):
@@ -115,18 +106,6 @@ def main():
     attained_size(SIZES, censoring=0.3, progress=True)
     rows.append(("attained size, 5,000 trials, 999 relabellings", time.perf_counter() - started, 60, "s"))
     return report(rows)
-
-
-def report(rows):
-    """Print the table; a negative limit is one to reach, not to stay under."""
-    missed = 0
-    print("\n| what | measured | limit | held |\n|---|---|---|---|")
-    for name, measured, limit, unit in rows:
-        held = limit is None or (measured >= -limit if limit < 0 else measured <= limit)
-        missed += not held
-        shown = "" if limit is None else f"{abs(limit):,g} {unit}"
-        print(f"| {name} | {measured:,.3g} {unit} | {shown} | {'yes' if held else 'NO'} |")
-    return int(missed > 0)
 
 
 if __name__ == "__main__":

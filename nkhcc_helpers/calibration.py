@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.limits import CONF_TYPES, calculate_limits
 from nkhcc_helpers.logrank import RiskSets
 from nkhcc_helpers.permutation import DEFAULT_SEED, draw_allocations
+from nkhcc_helpers.simulation import check_censoring, simulate_blocks
 
 BLOCK = 100  # trials a process takes at a time
 TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend permuted")
@@ -112,20 +110,14 @@ def attained_size(
         `sizes`, `censoring` or `alpha` out of range.
     """
     codes = _check_sizes(sizes)
-    _check_censoring(censoring)
+    check_censoring(censoring)
     alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
     if not ((alpha > 0) & (alpha < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha.tolist()}")
     seeds = np.random.SeedSequence(seed).spawn(n_trials)
     blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
     arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
-    bar = tqdm(total=n_trials, unit="trial", disable=not progress)
-    rejections = []
-    for part in _map(_simulate_block, arguments, jobs):
-        rejections.append(part)
-        bar.update(len(part))
-    bar.close()
-    rejections = np.concatenate(rejections)
+    rejections = simulate_blocks(_simulate_block, arguments, n_trials=n_trials, jobs=jobs, progress=progress)
     rejected = rejections.mean(axis=0)
     error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
@@ -173,7 +165,7 @@ def attained_coverage(
     truth = np.atleast_1d(np.asarray(survival, dtype=float))
     for n in np.atleast_1d(sizes):
         for share in np.atleast_1d(censoring):
-            _check_censoring(share)
+            check_censoring(share)
             rng = np.random.default_rng([seed, int(n), int(1000 * share)])
             time, event = _draw_cohorts(rng, n_trials, n, share)
             for conf_type in conf_types:
@@ -209,14 +201,6 @@ def _hold_truth(time, event, truth, conf_level, conf_type):
     lower = np.nan_to_num(np.take_along_axis(lower, row, axis=1), nan=0.0)
     upper = np.nan_to_num(np.take_along_axis(upper, row, axis=1), nan=1.0)
     return (lower <= truth) & (truth <= upper)
-
-
-def _map(function, arguments, jobs):
-    if jobs < 2 or len(arguments) < 2:
-        yield from map(function, arguments)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, arguments)
 
 
 def _simulate_block(argument):
@@ -263,11 +247,6 @@ def _is_extreme(statistics, alpha):
 def _lay_out_uncensored(sizes):
     codes = _check_sizes(sizes)
     return RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool)), codes
-
-
-def _check_censoring(censoring):
-    if not 0 <= censoring < 1:
-        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
 
 
 def _check_sizes(sizes):

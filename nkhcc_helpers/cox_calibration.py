@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
-from tqdm import tqdm
 
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.cox_many import fit_cox_many
@@ -18,7 +15,7 @@ from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.partial_likelihood import PartialLikelihood
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.relabelling_many import permute_cohorts
-from nkhcc_helpers.relabelling_strata import StratifiedScore
+from nkhcc_helpers.simulation import check_censoring, simulate_blocks
 
 BLOCK = 250  # trials a process takes at a time
 TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
@@ -34,7 +31,7 @@ def attained_cox(
     censoring=0.0,
     alpha=0.05,
     n_trials=2_000,
-    n_draws=999,
+    n_draws=4_999,
     seed=DEFAULT_SEED,
     jobs=2,
     progress=False,
@@ -57,7 +54,8 @@ def attained_cox(
     alpha : float, default 0.05
         Nominal level of the tests; that of the intervals is 1 - `alpha`.
     n_trials, n_draws : int
-        Trials simulated, and relabellings of each where they are too many to list.
+        Trials simulated, and relabellings where they are too many to list; trials simulated together share
+        them.
     seed : int
     jobs : int, default 2
         Processes; the answer does not depend on it.
@@ -95,13 +93,8 @@ def attained_cox(
     starts = range(0, n_trials, BLOCK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     blocks = [(plan, min(BLOCK, n_trials - start), each) for start, each in zip(starts, seeds, strict=True)]
-    bar = tqdm(total=n_trials, unit="trial", disable=not progress)
-    parts = []
-    for part in _map(_simulate_block, blocks, jobs):
-        parts.append(part)
-        bar.update(len(part))
-    bar.close()
-    return _tabulate(plan, np.concatenate(parts))
+    judged = simulate_blocks(_simulate_block, blocks, n_trials=n_trials, jobs=jobs, progress=progress)
+    return _tabulate(plan, judged)
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,7 @@ class _Plan:
     @classmethod
     def of(cls, sizes, x, models, coef, censoring, alpha, n_draws):
         sizes = _check_sizes(sizes, x)
-        if not 0 <= censoring < 1:
-            raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+        check_censoring(censoring)
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
         unknown = [name for name in coef or {} if name not in x]
@@ -235,26 +227,15 @@ def _judge_all(plan, fits, likelihood):
 
 def _judge_permuted(plan, model, times, events, rng):
     """The relabelling test of each covariate; its interval holds what the same test does not reject."""
-    columns = range(len(model.truth))
-    p_values = [
-        permute_cohorts(times, events, model.design, column, n_draws=plan.n_draws, rng=rng)
-        for column in columns
-    ]
-    p_value = np.stack(p_values, axis=1)
-    at_truth = p_value.copy()
-    for column in np.flatnonzero(np.nan_to_num(model.truth)):
-        for trial in np.flatnonzero(np.isfinite(p_value[:, column])):
-            test = StratifiedScore.of(times[trial], events[trial], model.design, column)
-            at_truth[trial, column] = _permute(test, model.truth[column], plan, rng)
+    options = {"n_draws": plan.n_draws, "rng": rng}
+    p_values, at_truth = [], []
+    for column, truth in enumerate(np.nan_to_num(model.truth)):
+        arguments = times, events, model.design, column
+        p_values.append(permute_cohorts(*arguments, **options))
+        at_truth.append(permute_cohorts(*arguments, coef=truth, **options) if truth else p_values[-1])
+    p_value, at_truth = np.stack(p_values, axis=1), np.stack(at_truth, axis=1)
     bound = plan.alpha * (1 + TOLERANCE)
     return _combine(p_value <= bound, at_truth > bound, np.isfinite(p_value))
-
-
-def _permute(test, coef, plan, rng):
-    """P-value of a coefficient that is not 0."""
-    if test.is_listed:
-        return test.count_p(coef)
-    return test.draw_p([rng.random((plan.n_draws, len(each.labels))) for each in test.strata], coef)
 
 
 def _judge_all_permuted(plan, model, times, events, observed, rng):
@@ -300,11 +281,3 @@ def _tabulate(plan, outcomes):
         coverage_error=np.where(held, error[:, 1], np.nan),
         not_estimable=share[:, 2],
     )
-
-
-def _map(function, arguments, jobs):
-    if jobs < 2 or len(arguments) < 2:
-        yield from map(function, arguments)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, arguments)

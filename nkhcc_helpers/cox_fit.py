@@ -23,6 +23,7 @@ from nkhcc_helpers.separation import find_separation
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
+MOST_LIMIT_DRAWS = 4_000  # each limit looks at dozens of values
 SUMMARY_COLUMNS = ["covariate", *ESTIMATES, *RELABELLED]
 
 
@@ -67,7 +68,7 @@ def fit_cox(
     method="firth",
     ties="breslow",
     conf_level=0.95,
-    n_draws=4_000,
+    n_draws=20_000,
     seed=DEFAULT_SEED,
 ):
     """Fit a Cox model.
@@ -82,8 +83,8 @@ def fit_cox(
         lifelines.
     ties : {"breslow", "efron"}, default "breslow"
     conf_level : float, default 0.95
-    n_draws : int, default 4,000
-        Random relabellings where they cannot all be counted; 0 for none.
+    n_draws : int, default 20,000
+        Random relabellings behind P where they cannot all be counted, 0 for none; limits take 4,000 at most.
     seed : int
 
     Returns
@@ -254,5 +255,6 @@ def _estimate(model, conf_level):
 def _relabel(model, column, *, conf_level, **drawing):
     arguments = model.time, model.event, model.x.to_numpy(), column
     tested = permute_covariate(*arguments, **drawing)
+    drawing["n_draws"] = min(drawing["n_draws"], MOST_LIMIT_DRAWS)
     limits = estimate_exact_limits(*arguments, conf_level=conf_level, **drawing)
     return tested.p_value, tested.error, limits.lower, limits.upper

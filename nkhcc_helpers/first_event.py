@@ -59,7 +59,8 @@ def estimate_first_event(trial, **options):
     -------
     DataFrame
         Columns ``group time event_probability competing_probability n_at_risk``: a row for time 0 and for
-        each time at which somebody of the group left, in days. Probabilities hold from that time on; ``n_at_risk`` counts those still followed just before it.
+        each time at which somebody of the group left, in days. Probabilities hold from that time on;
+        ``n_at_risk`` counts those still followed just before it.
 
     References
     ----------

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nkhcc_helpers.allocations import TooManyAllocationsError, exact_p
 from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.permutation import DEFAULT_SEED
-from nkhcc_helpers.relabelling_strata import StratifiedScore, calculate_bound
+from nkhcc_helpers.relabelling_many import StratifiedScore
 
 NUMBERS_AT_A_TIME = 4_000_000  # drawn labels held at once
 
@@ -58,34 +57,35 @@ def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SE
     Returns
     -------
     RelabelledP
-        Two-sided: how often a relabelling brings the stratified score as far from its mean.
+        Two-sided: how often a relabelling brings the stratified score statistic as far from 0.
 
     Raises
     ------
     ValueError
-        As `StratifiedScore.of`.
+        As `relabelling_many.StratifiedScore.of_trial`.
 
     Notes
     -----
-    Exact whatever the other coefficients are, if censoring does not depend on the covariate. With one
-    covariate there is one stratum and this is the trend test of `allocations.exact_p`; with a column for each
-    group but the first it is the exact test of each pair of group and first group.
+    The statistic squared is the score test that other programs print of a Cox model stratified by the other
+    covariates (ties by Breslow). Its distribution is that over relabellings within strata, so the test is
+    exact at any number of patients and whatever the other coefficients are, if censoring does not depend on
+    the covariate; (1 + count) / (1 + draws) keeps that so for random relabellings, and their error tells how
+    near that P-value is to the one over all. With one covariate there is one stratum; with a column for each
+    group but the first, each of these groups is compared with the first.
 
     References
     ----------
-    Mantel (1966) Cancer Chemother Rep; Tarone (1975) Biometrika; Hothorn et al. (2006) Am Stat.
+    Cox (1972) J R Stat Soc B; Mantel (1966) Cancer Chemother Rep; Phipson, Smyth (2010) Stat Appl Genet Mol
+    Biol.
     """
-    test = StratifiedScore.of(time, event, x, column)
-    counted = _count_all(test)
-    if counted is not None or not test.strata or not n_draws:
-        p_value, error = (np.nan, np.nan) if counted is None else (counted, 0.0)
-        return RelabelledP(p_value, error, test.n_allocations, test.n_subjects)
-    score = sum(_draw_linear(test, n_draws, np.random.default_rng(seed)))
-    bound = calculate_bound(sum(each.scores @ each.centred for each in test.strata))
-    p_value = float(1 + (np.abs(score) >= bound).sum()) / (1 + n_draws)
-    return RelabelledP(
-        p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws)), test.n_allocations, test.n_subjects
-    )
+    test = StratifiedScore.of_trial(time, event, x, column)
+    p_value = error = np.nan
+    if test.can_list():
+        p_value, error = float(test.count_p()[0]), 0.0
+    elif test.strata and n_draws:
+        p_value = test.draw_p(test.draw_uniforms(n_draws, np.random.default_rng(seed)))
+        error = float(np.sqrt(p_value * (1 - p_value) / n_draws))
+    return RelabelledP(p_value, error, test.n_allocations, test.n_subjects)
 
 
 def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED):
@@ -128,24 +128,3 @@ def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED):
             race[rows, who] = even[rows, who] = np.inf
             leaving[start + rows, place] = who
     return leaving
-
-
-def _count_all(test):
-    """P-value over every relabelling; None where there are too many, or none."""
-    if test.is_listed:
-        return test.count_p()
-    if len(test.strata) != 1:
-        return None
-    only = test.strata[0]
-    try:
-        return exact_p(only.scores, only.labels, trend=only.values).p_value
-    except TooManyAllocationsError:
-        return None
-
-
-def _draw_linear(test, n_draws, rng):
-    for stratum in test.strata:
-        scores, value = stratum.scores, stratum.centred
-        size = max(1, NUMBERS_AT_A_TIME // len(value))
-        sizes = [min(size, n_draws - start) for start in range(0, n_draws, size)]
-        yield np.concatenate([rng.permuted(np.tile(value, (k, 1)), axis=1) @ scores for k in sizes])

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.permutation import DEFAULT_SEED
-from nkhcc_helpers.relabelling_strata import StratifiedScore
+from nkhcc_helpers.relabelling_many import StratifiedScore
 
 FAR = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
-LARGEST = 600.0  # log hazard ratio that an exponential stands
-N_PLACES, N_DRAWN_PLACES = 161, 41  # coefficients looked at, dense near the estimate
-PRECISION, DRAWN_PRECISION = 1e-6, 1e-3  # of the limits, relative to the coefficient's standard error
+LARGEST = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
+MOST_DENSE = 20_000  # orders of leaving listed at each of many coefficients
+N_PLACES, N_COARSE_PLACES = 161, 41  # coefficients looked at, dense near the estimate
+PRECISION, COARSE_PRECISION = 1e-6, 1e-3  # of the limits, relative to the coefficient's standard error
 
 
 @dataclass(frozen=True)
@@ -59,39 +61,40 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     Raises
     ------
     ValueError
-        As `relabelling_strata.StratifiedScore.of`, or `conf_level` out of range.
+        As `relabelling_many.StratifiedScore.of_trial`, or `conf_level` out of range.
 
     Notes
     -----
     If the log hazard ratio is c, whoever leaves by an event is drawn from those left in the stratum in
-    proportion to exp(c x). The test of c asks how often the score is then as far from its mean as observed;
-    at c = 0 it is the permutation test. Without ties and censoring the interval holds the truth at least as
-    often as `conf_level` says, at any number of patients. With censoring it takes whoever is censored as
-    drawn evenly from those left.
+    proportion to exp(c x). The test of c asks how often the score statistic at c is then as far from 0 as
+    observed; at c = 0 it is the permutation test. Without ties and censoring the interval holds the truth at
+    least as often as `conf_level` says, at any number of patients. With censoring it takes whoever is
+    censored as drawn evenly from those left.
 
     References
     ----------
-    Cox (1972) J R Stat Soc B; Plackett (1975) Appl Stat; Bauer (1972) J Am Stat Assoc.
+    Cox (1972) J R Stat Soc B; Plackett (1975) Appl Stat; Rao (1948) Proc Camb Philos Soc.
     """
     check_conf_level(conf_level)
-    test = StratifiedScore.of(time, event, x, column)
-    if not test.strata or not (test.is_listed or n_draws):
-        return ExactLimits(float("nan"), float("nan"), bool(test.strata and test.is_listed))
+    test = StratifiedScore.of_trial(time, event, x, column)
+    is_listed = test.can_list()
+    if not test.strata or not (is_listed or n_draws):
+        return ExactLimits(float("nan"), float("nan"), is_listed)
     search = _Search.of(test, _make_decision(test, 1 - conf_level, n_draws, seed))
     lower, upper = search.find_limit(-1), search.find_limit(1)
     if search.accepts(0.0):
         # Scores may tie at no effect only, which then stands alone.
         lower, upper = min(lower, 0.0), max(upper, 0.0)
-    return ExactLimits(float(np.exp(lower)), float(np.exp(upper)), test.is_listed)
+    return ExactLimits(float(np.exp(lower)), float(np.exp(upper)), is_listed)
 
 
 def _make_decision(test, alpha, n_draws, seed):
     """Whether a coefficient is not rejected, as a function of it."""
-    if test.is_listed:
-        return lambda coef: test.count_p(coef) > alpha
-    rng = np.random.default_rng(seed)
-    uniforms = [rng.random((n_draws, len(stratum.labels))) for stratum in test.strata]
-    return lambda coef: test.draw_p(uniforms, coef) > alpha
+    bound = alpha * (1 + TOLERANCE)
+    if test.can_list():
+        return lambda coef: test.count_p(coef)[0] > bound
+    uniforms = test.draw_uniforms(n_draws, np.random.default_rng(seed))
+    return lambda coef: test.draw_p(uniforms, coef) > bound
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,19 @@ class _Search:
         spread = max(np.ptp(stratum.values) for stratum in test.strata)
         gap = min(np.diff(stratum.values).min() for stratum in test.strata)
         far = min(FAR / gap, LARGEST / spread)
-        if test.observe(far) < 0 < test.observe(-far):
-            centre = optimize.brentq(test.observe, -far, far)
+
+        def calculate_score(coef):
+            return test.observe(coef)[0][0]
+
+        if calculate_score(far) < 0 < calculate_score(-far):
+            centre = optimize.brentq(calculate_score, -far, far)
         else:
-            centre = far if test.observe(far) >= 0 else -far
-        near, step = np.clip(centre, -1 / spread, 1 / spread), 1e-4 / spread
-        information = (test.observe(near - step) - test.observe(near + step)) / (2 * step)
+            centre = far if calculate_score(far) >= 0 else -far
+        information = test.observe(np.clip(centre, -1 / spread, 1 / spread))[1][0]
         error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
-        if test.is_listed:
+        if test.can_list(MOST_DENSE):
             return cls(accepts, centre, error, far, PRECISION * error, N_PLACES, N_PLACES)
-        return cls(accepts, centre, error, far, DRAWN_PRECISION * error, N_DRAWN_PLACES, 3)
+        return cls(accepts, centre, error, far, COARSE_PRECISION * error, N_COARSE_PLACES, 3)
 
     def find_limit(self, side):
         """Where rejection starts on one side for good; infinite where it never does."""

@@ -1,18 +1,179 @@
-"""The relabelling test of `relabelling`, of many cohorts of one design at once."""
+"""Stratified score test of one covariate of a Cox model, in many cohorts of one design at once.
+
+Patients who agree in the other covariates form a stratum, and only they are compared with each other: the
+other coefficients then cancel, whatever they are, and nothing is left to estimate under the hypothesis.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
-from nkhcc_helpers.allocations import TOLERANCE, count_allocations
+from nkhcc_helpers.allocations import TOLERANCE
+from nkhcc_helpers.checks import check_survival
+from nkhcc_helpers.relabelling_strata import Stratum, draw_orders
 
-MOST_LISTED = 20_000  # relabellings of all strata together
+MOST_LISTED = 2_000_000  # orders of leaving of all strata together
+MOST_LISTED_EACH = 20_000  # the same, of each of many cohorts
+MOST_PLACES = 500_000  # orders of one stratum, times its patients
+NUMBERS_AT_A_TIME = 1_000_000  # of orders of many cohorts
+PAIRS_AT_A_TIME = 50_000
 
 
-def permute_cohorts(times, events, x, column, *, n_draws=999, rng=None):
+@dataclass(frozen=True)
+class StratifiedScore:
+    """The score test of one covariate, stratified by patients who agree in all other covariates.
+
+    Attributes
+    ----------
+    strata : tuple of Stratum
+        Those that can tell in some cohort: with an event while patients of different values may be at risk.
+
+    Notes
+    -----
+    The statistic of a coefficient is the score, less its expectation where ties keep that from being 0, over
+    the square root of the information; both of the partial likelihood, summed over strata. It is 0 where the
+    information is. Its square at coefficient 0 is the score test that other programs print.
+    """
+
+    strata: tuple
+
+    @classmethod
+    def of(cls, times, events, x, column):
+        """Lay out the strata of a covariate in many cohorts.
+
+        Parameters
+        ----------
+        times, events : ndarray, shape (n_cohorts, n_subjects)
+            Times and boolean events.
+        x : array_like, shape (n_subjects, n_covariates)
+            Covariates of the model, the same in each cohort.
+        column : int
+            The covariate tested.
+
+        Returns
+        -------
+        StratifiedScore
+
+        Raises
+        ------
+        ValueError
+            Covariates do not fit the times.
+        """
+        x = np.asarray(x, dtype=float)
+        if x.ndim != 2 or len(x) != times.shape[1] or not np.isfinite(x).all():
+            raise ValueError(f"x must be finite numbers, a row for each of {times.shape[1]} subjects")
+        others = np.unique(np.delete(x, column, axis=1), axis=0, return_inverse=True)[1].ravel()
+        members = [np.flatnonzero(others == place) for place in range(others.max() + 1)]
+        strata = (Stratum.of(times[:, who], events[:, who], x[who, column]) for who in members)
+        return cls(tuple(each for each in strata if each.tells.any()))
+
+    @classmethod
+    def of_trial(cls, time, event, x, column):
+        """Lay out the strata of one cohort, its times and events checked by `checks.check_survival`."""
+        time, event = check_survival(time, event)
+        return cls.of(time[None], event[None], x, column)
+
+    @property
+    def n_subjects(self):
+        """Patients in the strata."""
+        return sum(each.labels.shape[1] for each in self.strata)
+
+    @property
+    def n_allocations(self):
+        """Relabellings within strata that can be told apart."""
+        return prod(each.n_orders for each in self.strata)
+
+    def can_list(self, most=MOST_LISTED):
+        """Whether few enough orders of leaving exist to list them: of all strata, and places in each."""
+        places = max((each.n_orders * each.labels.shape[1] for each in self.strata), default=np.inf)
+        return self.n_allocations <= most and places <= min(most, MOST_PLACES)
+
+    def observe(self, coef, cohorts=slice(None)):
+        """Score and information of the orders observed, each of shape (n_cohorts,)."""
+        parts = [each.observe(coef, cohorts) for each in self.strata]
+        return sum(score for score, _ in parts), sum(information for _, information in parts)
+
+    def count_p(self, coef=0.0):
+        """P-value of a coefficient over every order of leaving.
+
+        Parameters
+        ----------
+        coef : float, default 0
+            Log hazard ratio per unit under the hypothesis.
+
+        Returns
+        -------
+        ndarray of float, shape (n_cohorts,)
+            Probability of a statistic at least as far from 0 as the observed one.
+        """
+        observed = np.transpose(self.observe(coef))
+        size = max(1, NUMBERS_AT_A_TIME // max(each.n_orders for each in self.strata))
+        p_values = []
+        for start in range(0, len(observed), size):
+            cohorts = slice(start, start + size)
+            lists = [np.stack(each.list_scores(coef, cohorts), axis=1) for each in self.strata]
+            p_values += [
+                _count_beyond(parts, *own) for *parts, own in zip(*lists, observed[cohorts], strict=True)
+            ]
+        return np.array(p_values)
+
+    def draw_p_together(self, n_draws, rng):
+        """P-value of no effect over relabellings drawn, the same ones for all cohorts.
+
+        Parameters
+        ----------
+        n_draws : int
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ndarray of float, shape (n_cohorts,)
+            (1 + count) / (1 + draws).
+        """
+        score, information = self.observe(0.0)
+        orders = [draw_orders(each.counts, n_draws, rng) for each in self.strata]
+        size, p_values = max(1, NUMBERS_AT_A_TIME // n_draws), []
+        for start in range(0, len(score), size):
+            cohorts = slice(start, start + size)
+            parts = zip(self.strata, orders, strict=True)
+            drawn = sum(np.stack(each.list_scores(0.0, cohorts, some)[:2]) for each, some in parts)
+            bound = _find_bound(score[cohorts], information[cohorts])
+            p_values += ((1 + _reach(*drawn, bound[:, None]).sum(axis=1)) / (1 + n_draws)).tolist()
+        return np.array(p_values)
+
+    def draw_uniforms(self, n_draws, rng):
+        """Random numbers for `draw_p`."""
+        return [rng.random((each.labels.shape[1], n_draws)) for each in self.strata]
+
+    def draw_p(self, uniforms, coef=0.0, cohort=0):
+        """P-value of a coefficient over drawn orders of leaving.
+
+        Parameters
+        ----------
+        uniforms : list of ndarray of float, shape (n_subjects of the stratum, n_draws)
+            Random numbers of each stratum.
+        coef : float, default 0
+        cohort : int, default 0
+
+        Returns
+        -------
+        float
+            (1 + count) / (1 + draws).
+        """
+        parts = zip(self.strata, uniforms, strict=True)
+        drawn = sum(np.stack(each.draw_scores(numbers, coef, cohort)) for each, numbers in parts)
+        # The mean is 0 without an effect or without ties; else it has to come from the draws.
+        biased = coef and any((each.tied[cohort] > 1).any() for each in self.strata)
+        expected = drawn[0].mean() if biased else 0.0
+        score, information = self.observe(coef, slice(cohort, cohort + 1))
+        reached = _reach(drawn[0] - expected, drawn[1], _find_bound(score - expected, information))
+        return float(1 + reached.sum()) / (1 + drawn.shape[1])
+
+
+def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None):
     """Test one covariate of a Cox model in each of many cohorts.
 
     Parameters
@@ -23,8 +184,11 @@ def permute_cohorts(times, events, x, column, *, n_draws=999, rng=None):
         Covariates of the model, the same in each cohort.
     column : int
         The covariate tested.
-    n_draws : int, default 999
-        Random relabellings of each cohort, where there are too many to list.
+    coef : float, default 0
+        Log hazard ratio per unit under the hypothesis; see `relabelling_limits.estimate_exact_limits`.
+    n_draws : int, default 4,999
+        Random relabellings, where there are too many to list. At `coef` 0 the cohorts share them, so that few
+        would move all P-values together.
     rng : numpy.random.Generator, optional
         For the draws.
 
@@ -33,70 +197,46 @@ def permute_cohorts(times, events, x, column, *, n_draws=999, rng=None):
     ndarray of float, shape (n_cohorts,)
         P-values as of `relabelling.permute_covariate`; NaN where no stratum can tell.
     """
-    others = np.unique(np.delete(x, column, axis=1), axis=0, return_inverse=True)[1].ravel()
-    members = [np.flatnonzero(others == place) for place in range(others.max() + 1)]
-    members = [who for who in members if np.ptp(x[who, column]) > 0]
-    values = [x[who, column] - x[who, column].mean() for who in members]
-    scores = [calculate_scores(times[:, who], events[:, who]) for who in members]
-    can_tell = np.zeros(len(times), dtype=bool)
-    for each in scores:
-        can_tell |= np.ptp(each, axis=1) > TOLERANCE
-    observed = sum((score @ value for score, value in zip(scores, values, strict=True)), np.zeros(len(times)))
-    bound = (np.abs(observed) * (1 - TOLERANCE) - 1e-12)[:, None]
-    if prod(_count(value) for value in values) <= MOST_LISTED:
-        p_value = (np.abs(_list_all(scores, values)) >= bound).mean(axis=1)
+    test = StratifiedScore.of(times, events, x, column)
+    rng = rng or np.random.default_rng()
+    if not test.strata:
+        return np.full(len(times), np.nan)
+    if test.can_list(MOST_LISTED_EACH):
+        p_value = test.count_p(coef)
+    elif coef:
+        cohorts = range(len(times))
+        p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
     else:
-        drawn = _draw(scores, values, n_draws, rng or np.random.default_rng())
-        p_value = (1 + (np.abs(drawn) >= bound).sum(axis=1)) / (1 + n_draws)
-    return np.where(can_tell, p_value, np.nan)
+        p_value = test.draw_p_together(n_draws, rng)
+    return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
 
 
-def calculate_scores(times, events):
-    """Log-rank scores of many cohorts.
-
-    Parameters
-    ----------
-    times, events : ndarray, shape (n_cohorts, n_subjects)
-
-    Returns
-    -------
-    ndarray of float, shape (n_cohorts, n_subjects)
-        1 for an event less the hazard summed up to its time; they sum to 0.
-    """
-    before = times[:, :, None] <= times[:, None, :]
-    n_at_risk = before.sum(axis=2)
-    return events - np.einsum("cjk,cj->ck", before, events / n_at_risk)
-
-
-def _count(value):
-    return count_allocations(np.unique(value, return_counts=True)[1].tolist())
-
-
-def _list_all(scores, values):
-    """The statistic of every relabelling, shape (n_cohorts, n_relabellings)."""
-    total = np.zeros((len(scores[0]) if scores else 1, 1))
-    for score, value in zip(scores, values, strict=True):
-        part = score @ _arrange(tuple(sorted(value.tolist()))).T
-        total = (total[:, :, None] + part[:, None, :]).reshape(len(part), -1)
-    return total
+def _count_beyond(parts, score, information):
+    """Probability of as large a statistic, of lists of scores, informations and chances."""
+    *others, last = sorted(parts, key=lambda part: part.shape[1])
+    first = np.array([[0.0], [0.0], [1.0]])
+    for more in others:
+        summed = (np.add.outer(one, two).ravel() for one, two in zip(first[:2], more[:2], strict=True))
+        first = np.stack([*summed, np.multiply.outer(first[2], more[2]).ravel()])
+    # Sums in place of products of vectors, which BLAS would spread over processors in vain.
+    expected = sum((part[0] * part[2]).sum() for part in parts)
+    bound = _find_bound(score - expected, information)
+    if bound <= 0:
+        return 1.0
+    size = max(1, PAIRS_AT_A_TIME // last.shape[1])
+    p_value = 0.0
+    for start in range(0, first.shape[1], size):
+        some = first[:, start : start + size, None]
+        reached = _reach(some[0] - expected + last[0], some[1] + last[1], bound)
+        p_value += (some[2, :, 0] * np.where(reached, last[2], 0.0).sum(axis=1)).sum()
+    return min(float(p_value), 1.0)
 
 
-@lru_cache(maxsize=1_024)
-def _arrange(values):
-    """Every order of sorted values that can be told apart, a row each."""
-    if len(set(values)) == 1:
-        return np.array([values])
-    parts = []
-    for first in sorted(set(values)):
-        at = values.index(first)
-        rest = _arrange(values[:at] + values[at + 1 :])
-        parts.append(np.column_stack([np.full(len(rest), first), rest]))
-    return np.concatenate(parts)
+def _find_bound(score, information):
+    """The squared statistic that counts as reaching this one, but for rounding."""
+    squared = np.divide(score**2, information, out=np.zeros_like(score), where=information > 0)
+    return squared * (1 - TOLERANCE) - 1e-12
 
 
-def _draw(scores, values, n_draws, rng):
-    total = 0
-    for score, value in zip(scores, values, strict=True):
-        orders = rng.permuted(np.tile(value, (len(score) * n_draws, 1)), axis=1)
-        total = total + np.matmul(orders.reshape(len(score), n_draws, -1), score[:, :, None])[:, :, 0]
-    return total
+def _reach(score, information, bound):
+    return (score**2 >= bound * information) & ((information > 0) | (bound <= 0))

@@ -183,8 +183,9 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
     -------
     DataFrame
         Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious outcome
-        action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the day before is
-        day -1 (CDISC has no day 0); the latest infusion is the number of the one on or before onset.
+        action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the
+        day before is day -1 (CDISC has no day 0); the latest infusion is the number of the one on or before
+        onset.
 
     Raises
     ------

@@ -1,5 +1,7 @@
 """Attained size and coverage of Cox models against listings, known results and one trial at a time."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter
 
-from nkhcc_helpers.allocations import exact_p
+from nkhcc_helpers import relabelling_many
 from nkhcc_helpers.cox_calibration import _draw_trials, _judge_all_permuted, _Plan, attained_cox
 from nkhcc_helpers.cox_fit import fit_cox
-from nkhcc_helpers.logrank import RiskSets
 from nkhcc_helpers.relabelling import permute_covariate
-from nkhcc_helpers.relabelling_many import calculate_scores, permute_cohorts
+from nkhcc_helpers.relabelling_many import StratifiedScore, permute_cohorts
 
 SIZES = (3, 5, 6, 4)
 X = pd.DataFrame(
@@ -73,17 +74,12 @@ def test_pairs_of_groups_reject_as_often_as_the_listing_says():
     # Without ties and censoring every order of the pair is as likely as any other.
     table = attained_cox((3, 4), pd.DataFrame({"b": [0.0, 1]}), {"pair": ["b"]}, n_trials=4_000, jobs=1)
     row = table[(table["test"] == "permuted") & (table["covariate"] == "b")].iloc[0]
-    codes = np.repeat([0, 1], (3, 4))
-    scores = RiskSets.of(np.arange(1, 8), np.ones(7, dtype=bool)).scores
     from_list = []
-    for first in range(7):
-        for second in range(first):
-            for third in range(second):
-                labels = np.ones(7, dtype=int)
-                labels[[first, second, third]] = 0
-                from_list.append(exact_p(scores, labels, trend=[0, 1]).p_value <= 0.05)
+    for chosen in combinations(range(7), 3):
+        x = np.ones((7, 1))
+        x[list(chosen)] = 0
+        from_list.append(permute_covariate(np.arange(7.0), np.ones(7), x, 0).p_value <= 0.05)
     assert len(from_list) == 35
-    assert len(codes) == 7
     assert abs(row["rejected"] - np.mean(from_list)) < 4 * row["rejected_error"]
 
 
@@ -224,21 +220,26 @@ def test_many_relabelling_tests_equal_one_by_one(cohort):
         assert permute_cohorts(*both, x, column) == pytest.approx(alone, abs=1e-12, nan_ok=True)
 
 
-def test_drawn_relabellings_are_near_the_listed():
+@pytest.mark.parametrize("coef", [0.0, 1.2])
+def test_drawn_relabellings_are_near_the_listed(monkeypatch, coef):
     rng = np.random.default_rng(6)
-    x = np.repeat(np.arange(4.0), SIZES)[:, None]
-    times = rng.exponential(size=(5, 18))
-    events = rng.random((5, 18)) < 0.8
+    x = X.loc[np.repeat(list("ABCD"), SIZES), ["dose", "infusions"]].to_numpy(float)
+    times, events = np.ceil(4 * rng.exponential(size=(5, 18))), rng.random((5, 18)) < 0.8
+    listed = permute_cohorts(times, events, x, 0, coef=coef)
     alone = [
-        exact_p(RiskSets.of(time, event).scores, x[:, 0].astype(int), trend=np.arange(4.0)).p_value
+        StratifiedScore.of_trial(time, event, x, 0).count_p(coef)[0]
         for time, event in zip(times, events, strict=True)
     ]
-    drawn = permute_cohorts(times, events, x, 0, n_draws=20_000, rng=rng)
-    assert drawn == pytest.approx(alone, abs=4 * 0.5 / np.sqrt(20_000))
+    assert listed == pytest.approx(alone, abs=1e-12)
+    monkeypatch.setattr(relabelling_many, "MOST_LISTED_EACH", 10)
+    drawn = permute_cohorts(times, events, x, 0, coef=coef, n_draws=20_000, rng=rng)
+    assert drawn == pytest.approx(listed, abs=4 * 0.5 / np.sqrt(20_000))
+    assert (drawn != listed).all()
 
 
-def test_scores_agree_with_the_log_rank_ones():
-    rng = np.random.default_rng(8)
-    times, events = rng.integers(1, 6, (4, 12)).astype(float), rng.random((4, 12)) < 0.7
-    for got, time, event in zip(calculate_scores(times, events), times, events, strict=True):
-        assert got == pytest.approx(RiskSets.of(time, event).scores)
+def test_cohorts_that_tell_nothing_have_no_p():
+    x = np.arange(4.0)[:, None]
+    times = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4], [2, 2, 2, 2]])
+    events = np.array([[True] * 4, [False] * 4, [True] * 4])
+    assert np.isnan(permute_cohorts(times, events, x, 0)).tolist() == [False, True, True]
+    assert np.isnan(permute_cohorts(times[1:], events[1:], x, 0)).all()

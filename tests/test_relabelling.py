@@ -1,20 +1,20 @@
-"""The relabelling test of one covariate and its limits, against listing every order and by hand."""
+"""The relabelling test of one covariate and its limits, against listing every order, R and by hand."""
 
-from itertools import permutations
+from functools import cache
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from r_values import read_data, read_reference
+from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers import relabelling_strata
-from nkhcc_helpers.allocations import count_allocations, exact_p
-from nkhcc_helpers.logrank import logrank_scores
-from nkhcc_helpers.permutation import compare_pairs
+from nkhcc_helpers import relabelling_many
+from nkhcc_helpers.allocations import count_allocations
+from nkhcc_helpers.partial_likelihood import PartialLikelihood
 from nkhcc_helpers.relabelling import draw_relabellings, permute_covariate
 from nkhcc_helpers.relabelling_limits import estimate_exact_limits
-from nkhcc_helpers.relabelling_strata import StratifiedScore, Stratum
+from nkhcc_helpers.relabelling_many import StratifiedScore
 
 TIME, EVENT = np.array([3.0, 1, 2, 2, 5, 4]), np.array([1, 1, 1, 1, 0, 0])
 
@@ -26,96 +26,164 @@ def read_groups():
     return data, places, (places[:, None] == np.arange(1, 4)).astype(float)
 
 
-def list_slowly(time, event, x, coef):
-    """P-value over all orders of patients, who leave one by one; scores in plain loops."""
+def sort_trial(time, event):
+    """Times and events as they pass, events before censorings of the same time."""
     order = sorted(range(len(time)), key=lambda i: (time[i], 1 - event[i]))
-    time, event = [time[i] for i in order], [event[i] for i in order]
+    return [float(time[i]) for i in order], [bool(event[i]) for i in order], order
 
-    def score(values):
-        total = 0.0
-        for i, value in enumerate(values):
-            if event[i]:
-                risk = [v for v, t in zip(values, time, strict=True) if t >= time[i]]
-                total += value - sum(v * np.exp(coef * v) for v in risk) / sum(np.exp(coef * v) for v in risk)
-        return total
 
-    def chance(values):
-        p = 1.0
-        for i, value in enumerate(values):
-            left = values[i:]
-            p *= np.exp(coef * value) / sum(np.exp(coef * v) for v in left) if event[i] else 1 / len(left)
-        return p
+def score_slowly(time, event, values, coef):
+    """Score and information in plain loops."""
+    score = information = 0.0
+    for i, value in enumerate(values):
+        if event[i]:
+            risk = [(v, np.exp(coef * v)) for v, t in zip(values, time, strict=True) if t >= time[i]]
+            total = sum(h for _, h in risk)
+            mean = sum(v * h for v, h in risk) / total
+            score += value - mean
+            information += sum((v - mean) ** 2 * h for v, h in risk) / total
+    return score, information
 
-    every = [(score(values), chance(values)) for values in permutations([x[i] for i in order])]
-    mean = sum(s * p for s, p in every)
-    observed = abs(score([x[i] for i in order]) - mean)
-    return sum(p for s, p in every if abs(s - mean) >= observed - 1e-9)
+
+def chance_slowly(event, values, coef):
+    chance = 1.0
+    for i, value in enumerate(values):
+        left = values[i:]
+        hazards = [np.exp(coef * v) for v in left]
+        chance *= np.exp(coef * value) / sum(hazards) if event[i] else 1 / len(left)
+    return chance
+
+
+def list_slowly(strata, coef=0.0):
+    """P-value over all orders of patients of strata (time, event, x), who leave one by one."""
+    every, own = [], []
+    for time, event, x in strata:
+        time, event, order = sort_trial(time, event)
+        chances = {}
+        for values in permutations([x[i] for i in order]):
+            chances[values] = chances.get(values, 0) + chance_slowly(event, values, coef)
+        every.append([(*score_slowly(time, event, v, coef), p) for v, p in chances.items()])
+        own.append(score_slowly(time, event, [x[i] for i in order], coef))
+    together = [
+        (sum(u for u, _, _ in parts), sum(v for _, v, _ in parts), np.prod([p for _, _, p in parts]))
+        for parts in product(*every)
+    ]
+    mean = sum(u * p for u, _, p in together)
+
+    def standardise(score, information):
+        return abs(score - mean) / np.sqrt(information) if information > 1e-12 else 0.0
+
+    observed = standardise(sum(u for u, _ in own), sum(v for _, v in own))
+    return sum(p for u, v, p in together if standardise(u, v) >= observed - 1e-9)
 
 
 @pytest.mark.parametrize("coef", [0.0, 0.7, -2.5])
 @pytest.mark.parametrize("x", [[0, 0, 1, 1, 0, 1], [0.5, 1, 1, 2, 0.5, 2]])
 def test_p_equals_listing_every_order(x, coef):
-    test = StratifiedScore.of(TIME, EVENT, np.array(x, float)[:, None], 0)
-    assert test.count_p(coef) == pytest.approx(list_slowly(TIME, EVENT, x, coef), abs=1e-10)
+    test = StratifiedScore.of_trial(TIME, EVENT, np.array(x, float)[:, None], 0)
+    assert test.count_p(coef)[0] == pytest.approx(list_slowly([(TIME, EVENT, x)], coef), abs=1e-10)
+
+
+@pytest.mark.parametrize("coef", [0.0, -1.3])
+def test_strata_are_summed(coef):
+    # Three strata of two to five patients, with ties and censoring.
+    stratum = np.array([0] * 5 + [1] * 4 + [2] * 2)
+    time = np.array([3, 1, 3, 2, 2, 1, 4, 4, 2, 5, 3.0])
+    event = np.array([1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1]) == 1
+    x = np.array([0, 1, 1, 0, 2, 0, 0, 1, 1, 0, 1.0])
+    test = StratifiedScore.of_trial(time, event, np.column_stack([x, stratum]), 0)
+    assert len(test.strata) == 3
+    parts = [(time[stratum == each], event[stratum == each], x[stratum == each]) for each in range(3)]
+    assert test.count_p(coef)[0] == pytest.approx(list_slowly(parts, coef), abs=1e-10)
 
 
 def test_by_hand():
-    # Times 1 to 4 of groups a a b b: 6 relabellings, of which 2 are as far from the mean.
-    got = permute_covariate([1, 2, 3, 4], [1, 1, 1, 1], np.array([[0.0], [0], [1], [1]]), 0)
-    assert got.p_value == pytest.approx(2 / 6)
-    assert (got.error, got.n_allocations, got.n_subjects) == (0, 6, 4)
+    # One against three. Leaving first, second, third, last gives squared statistics 3, (5/12)^2 / (59/144),
+    # (1/12)^2 / (95/144) and (13/12)^2 / (95/144); the score alone is farthest from 0 for the last.
+    for place, expected in enumerate((1 / 4, 3 / 4, 1, 2 / 4)):
+        x = np.zeros((4, 1))
+        x[place] = 1
+        got = permute_covariate([1, 2, 3, 4], [1, 1, 1, 1], x, 0)
+        assert got.p_value == pytest.approx(expected)
+        assert (got.error, got.n_allocations, got.n_subjects) == (0, 4, 4)
+    score, information = StratifiedScore.of_trial([1, 2, 3, 4], [1, 1, 1, 1], x, 0).observe(0.0)
+    assert score[0] ** 2 / information[0] == pytest.approx(169 / 95)
 
 
-def test_dummies_give_the_exact_test_of_each_pair():
-    data, _, dummies = read_groups()
-    pairs = compare_pairs(data["time"], data["event"], data["group"])
-    rows = read_reference("small18", "coin_exact_two_sample_p").query("at == 'logrank'").set_index("group")
-    for column, group in enumerate("BCD"):
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_observed_statistic_is_that_of_coxph(name):
+    data = read_data(name)
+    rows = read_reference(name, "coxph_score_breslow").query("group == 'score'")
+    test = StratifiedScore.of_trial(data["time"], data["event"], data[["order"]], 0)
+    score, information = test.observe(0.0)
+    assert score[0] ** 2 / information[0] == pytest.approx(rows["value"].iloc[0], rel=1e-9)
+
+
+def test_dummies_are_tested_within_pairs():
+    data, places, dummies = read_groups()
+    for column in range(3):
         got = permute_covariate(data["time"], data["event"], dummies, column)
-        assert got.p_value == pytest.approx(pairs["p_exact"][column], abs=1e-12)
-        assert got.p_value == pytest.approx(rows.loc[f"A v {group}", "value"], abs=1e-9)
+        keep = np.isin(places, [0, column + 1])
+        time, event, order = sort_trial(data["time"][keep].to_numpy(), data["event"][keep].to_numpy())
+        group = places[keep][order] > 0
+
+        def calculate(chosen, time=time, event=event):
+            values = [float(i in chosen) for i in range(len(time))]
+            score, information = score_slowly(time, event, values, 0.0)
+            return score**2 / information if information else 0.0
+
+        statistics = [calculate(each) for each in combinations(range(len(group)), int(group.sum()))]
+        observed = calculate(set(np.flatnonzero(group).tolist()))
+        assert got.n_allocations == len(statistics)
+        assert got.p_value == pytest.approx(np.mean(np.array(statistics) >= observed - 1e-9))
 
 
-def test_one_covariate_gives_the_exact_trend_test():
-    data, places, _ = read_groups()
-    scores = logrank_scores(data["time"], data["event"])
-    exact = exact_p(scores, places, trend=[0, 1, 2, 3])
-    got = permute_covariate(data["time"], data["event"], places[:, None], 0)
-    assert got.p_value == pytest.approx(exact.p_value, rel=1e-9)
-    assert (got.n_allocations, got.n_subjects, got.error) == (514_594_080, 18, 0)
+def draw_statistics(time, event, x, strata, n_draws, seed):
+    """Squared statistics of random relabellings within strata, by the likelihood of the fits."""
+    rng, parts = np.random.default_rng(seed), []
+    for which in np.unique(strata):
+        keep = strata == which
+        labels = rng.permuted(np.tile(x[keep], (n_draws, 1)), axis=1)
+        labels[0] = x[keep]
+        at = np.full((n_draws, 1), 0.0)
+        times, events = np.tile(time[keep], (n_draws, 1)), np.tile(event[keep] == 1, (n_draws, 1))
+        found = PartialLikelihood.of(times, events, labels[:, :, None]).evaluate(at)
+        parts.append((found.score[:, 0], found.information[:, 0, 0]))
+    return sum(score for score, _ in parts) ** 2 / sum(information for _, information in parts)
 
 
-def test_two_slopes_are_tested_within_pure_contrasts():
-    data, places, _ = read_groups()
-    time, event = data["time"].to_numpy(), data["event"].to_numpy()
-    dose = permute_covariate(time, event, data[["dose", "infusions"]], 0)
+def test_small_trial_against_draws_by_the_likelihood():
+    data, _, _ = read_groups()
+    time, event, x = data["time"].to_numpy(), data["event"].to_numpy(), data[["dose", "infusions"]]
     # A with B, at four infusions; C with D, at eight.
-    assert dose.n_allocations == count_allocations([3, 5]) * count_allocations([6, 4])
-    parts = []
-    for pair in ([0, 1], [2, 3]):
-        keep = np.isin(places, pair)
-        values, scores = data["dose"].to_numpy()[keep], logrank_scores(time[keep], event[keep])
-        draws = np.random.default_rng(5).permuted(np.tile(values - values.mean(), (200_000, 1)), axis=1)
-        parts.append((draws @ scores, (values - values.mean()) @ scores))
-    drawn, observed = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
-    assert np.mean(np.abs(drawn) >= abs(observed) - 1e-9) == pytest.approx(dose.p_value, abs=0.002)
-    infusions = permute_covariate(time, event, data[["dose", "infusions"]], 1)
-    assert infusions.p_value == pytest.approx(
-        compare_pairs(time, event, data["group"], pairs=[("B", "C")])["p_exact"][0]
-    )
+    dose = permute_covariate(time, event, x, 0)
+    assert dose.n_allocations == count_allocations([3, 5]) * count_allocations([6, 4]) == 11_760
+    assert dose.error == 0
+    drawn = draw_statistics(time, event, x["dose"].to_numpy(), x["infusions"].to_numpy(), 20_000, 5)
+    assert np.mean(drawn >= drawn[0] - 1e-9) == pytest.approx(dose.p_value, abs=0.006)
+    # One covariate: the whole trial, too many to list.
+    groups = data["order"].to_numpy(float)
+    late = np.roll(groups, 5)
+    got = permute_covariate(time, event, late[:, None], 0)
+    drawn = draw_statistics(time, event, late, np.zeros(18), 20_000, 6)
+    assert (got.n_allocations, got.n_subjects) == (514_594_080, 18)
+    assert 0.05 < got.p_value < 0.95
+    assert got.error == pytest.approx(np.sqrt(got.p_value * (1 - got.p_value) / 20_000))
+    assert np.mean(drawn >= drawn[0] - 1e-9) == pytest.approx(got.p_value, abs=6 * got.error)
 
 
 def test_draws_agree_with_the_count(monkeypatch):
     data, _, _ = read_groups()
     x = data[["dose", "infusions"]].to_numpy(float)
     counted = permute_covariate(data["time"], data["event"], x, 0)
-    test = StratifiedScore.of(data["time"], data["event"], x, 0)
-    rng = np.random.default_rng(2)
+    test = StratifiedScore.of_trial(data["time"], data["event"], x, 0)
+    uniforms = test.draw_uniforms(40_000, np.random.default_rng(2))
     for coef in (0.0, -4.0, 1.5):
-        uniforms = [rng.random((40_000, len(stratum.labels))) for stratum in test.strata]
-        assert test.draw_p(uniforms, coef) == pytest.approx(test.count_p(coef), abs=0.006)
+        assert test.draw_p(uniforms, coef) == pytest.approx(test.count_p(coef)[0], abs=0.006)
+    together = test.draw_p_together(40_000, np.random.default_rng(3))
+    assert together[0] == pytest.approx(counted.p_value, abs=0.004)
     exact = estimate_exact_limits(data["time"], data["event"], x, 0)
-    monkeypatch.setattr(relabelling_strata, "MOST_LISTED", 10)
+    monkeypatch.setattr(relabelling_many, "MOST_PLACES", 10)
     drawn = permute_covariate(data["time"], data["event"], x, 0, seed=3)
     assert 0 < drawn.error < 0.002
     assert abs(drawn.p_value - counted.p_value) < 4 * drawn.error
@@ -150,7 +218,7 @@ cohorts = st.integers(4, 8).flatmap(
 @given(cohorts)
 def test_limits_are_where_the_test_changes_its_mind(cohort):
     time, event, x = np.array(cohort[0], float), np.array(cohort[1]), np.array(cohort[2], float)[:, None]
-    test = StratifiedScore.of(time, event, x, 0)
+    test = StratifiedScore.of_trial(time, event, x, 0)
     limits = estimate_exact_limits(time, event, x, 0, conf_level=0.8)
     if not test.strata:
         assert np.isnan(limits.lower)
@@ -159,14 +227,36 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
     assert limits.lower < limits.upper
     for limit, side, none in ((limits.lower, -1, 0), (limits.upper, 1, np.inf)):
         if limit == none:
-            assert test.count_p(side * 40) > 0.2
+            assert test.count_p(side * 30)[0] > 0.2
         elif len(set(time)) == len(time):
-            assert max(test.count_p(np.log(limit) - side * inward) for inward in (0, 1e-4)) > 0.2
-            assert test.count_p(np.log(limit) + side * 1e-4) <= 0.2
+            assert max(test.count_p(np.log(limit) - side * inward)[0] for inward in (0, 1e-4)) > 0.2
+            assert test.count_p(np.log(limit) + side * 1e-4)[0] <= 0.2
     for coef in np.linspace(-5, 5, 41):
         # Tied values make the P-value jump up and down; what holds for a tenth around must be found.
-        if min(test.count_p(coef + near) for near in (-0.05, 0, 0.05)) > 0.2:
+        if min(test.count_p(coef + near)[0] for near in (-0.05, 0, 0.05)) > 0.2:
             assert limits.lower <= np.exp(coef) <= limits.upper
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.permutations([0, 0, 0, 1, 1, 1, 1, 2]), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_limits_leave_out_no_effect_where_p_is_at_most_the_level(values, event):
+    x = np.array(values, float)[:, None]
+    got = permute_covariate(np.arange(8.0), event, x, 0)
+    limits = estimate_exact_limits(np.arange(8.0), event, x, 0, conf_level=0.9)
+    assert got.error == 0 or np.isnan(got.error)
+    assert (limits.lower > 1 or limits.upper < 1) == (got.p_value <= 0.1)
+
+
+def test_drawn_limits_leave_out_no_effect_where_p_is_at_most_the_level():
+    data, places, _ = read_groups()
+    for seed in range(4):
+        x = np.random.default_rng(seed).permutation(places)[:, None]
+        p_value = permute_covariate(data["time"], data["event"], x, 0, n_draws=300, seed=1).p_value
+        for level in (p_value - 0.01, p_value + 0.01):
+            limits = estimate_exact_limits(
+                data["time"], data["event"], x, 0, conf_level=1 - level, n_draws=300, seed=1
+            )
+            assert (limits.lower > 1 or limits.upper < 1) == (level > p_value)
 
 
 def test_separated_groups_have_one_limit():
@@ -183,19 +273,42 @@ def test_separated_groups_have_one_limit():
     assert halved.upper == pytest.approx(limits.upper**2, rel=1e-4)
 
 
+@cache
+def list_pair(sizes):
+    """Every order of leaving of two groups, nobody censored, with its P-value and limits."""
+    n, found = sum(sizes), []
+    for chosen in combinations(range(n), sizes[0]):
+        x = np.ones((n, 1))
+        x[list(chosen)] = 0
+        arguments = np.arange(1.0, n + 1), np.ones(n), x, 0
+        limits = estimate_exact_limits(*arguments)
+        found.append((x[:, 0], permute_covariate(*arguments).p_value, limits.lower, limits.upper))
+    return found
+
+
+def weigh_pair(orders, hr):
+    """Chance of each order of leaving where the second group has this hazard ratio."""
+    n_orders = count_allocations([int((orders[0][0] == each).sum()) for each in (0, 1)])
+    assert len(orders) == n_orders
+    chance = np.array([chance_slowly([True] * len(x), x, np.log(hr)) for x, *_ in orders])
+    return chance / chance.sum()
+
+
+@pytest.mark.parametrize("sizes", [(3, 4), (3, 5)])
 @pytest.mark.parametrize("hr", [1 / 30, 1 / 8, 0.5, 1, 3, 8])
-def test_limits_hold_the_truth_as_often_as_they_say(hr):
-    # Three patients against four: every order of leaving, with its chance.
-    x, time, event = np.array([0, 0, 0, 1, 1, 1, 1.0]), np.arange(1.0, 8), np.ones(7, dtype=bool)
-    stratum = Stratum.of(time, event, x)
-    held = 0.0
-    for labels in set(permutations(x.tolist())):
-        limits = estimate_exact_limits(time, event, np.array(labels)[:, None], 0)
-        _, chance = stratum.calculate(np.array(labels, dtype=int)[None], np.log(hr))
-        if limits.lower <= hr <= limits.upper:
-            held += np.exp(chance[0])
-    total = np.exp(stratum.calculate(np.array(sorted(set(permutations(x.astype(int))))), np.log(hr))[1]).sum()
-    assert 0.95 <= held / total < 0.99
+def test_limits_hold_the_truth_as_often_as_they_say(sizes, hr):
+    orders = list_pair(sizes)
+    held = [lower <= hr <= upper for _, _, lower, upper in orders]
+    assert 0.95 - 1e-12 <= weigh_pair(orders, hr) @ held < 0.995
+
+
+@pytest.mark.parametrize(("sizes", "power"), [((3, 4), 0.4), ((3, 5), 0.3)])
+def test_a_small_group_that_does_worst_is_found(sizes, power):
+    # The score not divided by its standard error never rejects here.
+    orders = list_pair(sizes)
+    rejected = [p_value <= 0.05 for _, p_value, _, _ in orders]
+    assert weigh_pair(orders, 1 / 8) @ rejected > power
+    assert weigh_pair(orders, 1) @ rejected <= 0.05
 
 
 def test_nothing_to_tell_is_not_estimable():

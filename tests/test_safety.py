@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
+from nkhcc_helpers.events import list_categories
 from nkhcc_helpers.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
@@ -184,7 +185,7 @@ def test_one_missing_seriousness_and_relation_count_as_neither(tmp_path):
 )
 def test_action_taken_that_means_discontinuation(trial, action, discontinued):
     events = trial.adverse_events.iloc[:1].assign(action=[action])
-    assert safety.list_categories(events)["discontinued"].tolist() == [discontinued]
+    assert list_categories(events)["discontinued"].tolist() == [discontinued]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_action_taken_that_means_discontinuation(trial, action, discontinued):
 )
 def test_fatal_by_grade_or_outcome(trial, outcome, grade, fatal):
     events = trial.adverse_events.iloc[:1].assign(outcome=[outcome], grade=pd.array([grade], dtype="Int64"))
-    assert safety.list_categories(events)["fatal"].tolist() == [fatal]
+    assert list_categories(events)["fatal"].tolist() == [fatal]
 
 
 @pytest.mark.parametrize(
@@ -301,12 +302,12 @@ def test_listing(trial):
     listed = safety.list_adverse_events(trial)
     assert list(listed) == [
         "USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion", "related",
-        "serious", "outcome",
+        "serious", "outcome", "action", "onset_imputed",
     ]  # fmt: skip
     # The first infusion, 8 January, is day 1, so 23 January is day 16.
     assert listed.to_numpy().tolist() == [
-        ["s1", "L", "Fever", 3, 16, 2, 1, True, True, "RECOVERED/RESOLVED"],
-        ["s2", "L", "Sepsis", 5, 35, 1, 34, False, True, "FATAL"],
+        ["s1", "L", "Fever", 3, 16, 2, 1, True, True, "RECOVERED/RESOLVED", "DOSE NOT CHANGED", ""],
+        ["s2", "L", "Sepsis", 5, 35, 1, 34, False, True, "FATAL", "DRUG WITHDRAWN", ""],
     ]
 
 

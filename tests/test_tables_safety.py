@@ -150,7 +150,7 @@ def test_rates_show_their_denominators():
 @pytest.mark.parametrize(
     ("rates", "text"),
     [
-        ((0.0, 0.0, 0.012), "0.0000 (0.0000 to 0.0120)"),
+        ((0.0, 0.0, 0.012), "0.000 (0.000 to 0.012)"),
         ((0.0, 0.0, 1.84), "0.00 (0.00 to 1.84)"),
         ((4.0, 1.09, 10.24), "4.0 (1.1 to 10.2)"),
         ((np.nan, np.nan, np.nan), "NE"),

@@ -1,0 +1,52 @@
+"""Simulated trials in blocks, spread over processes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from tqdm import tqdm
+
+
+def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False):
+    """Simulate trials block by block.
+
+    Parameters
+    ----------
+    simulate : callable
+        Takes a block, returns an array with one row for each of its trials; defined in a module, so that
+        other processes can find it.
+    blocks : list
+    n_trials : int
+        Trials of all blocks, for the progress bar.
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    ndarray, shape (n_trials, ...)
+        In the order of the blocks.
+    """
+    parts = []
+    with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
+        for part in _map(simulate, blocks, jobs):
+            parts.append(part)
+            bar.update(len(part))
+    return np.concatenate(parts)
+
+
+def check_censoring(censoring):
+    """Raise ValueError unless the share of censored patients is at least 0 and below 1."""
+    if not 0 <= censoring < 1:
+        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+
+
+def _map(function, arguments, jobs):
+    if jobs < 2 or len(arguments) < 2:
+        yield from map(function, arguments)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(function, arguments)
