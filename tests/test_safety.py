@@ -365,6 +365,7 @@ def make_events(trial, rows):
     events["serious"] = pd.array([None] * len(ids), dtype="boolean")
     events["onset"] = pd.Series(pd.to_datetime(onsets), dtype="datetime64[ns]")
     events["resolved"] = pd.Series(pd.NaT, index=events.index, dtype="datetime64[ns]")
+    events = events.assign(onset_imputed="", resolved_imputed="")
     return dataclasses.replace(trial, adverse_events=events)
 
 
