@@ -231,12 +231,24 @@ def _check_dose_coding(value: Any, load: Callable[[], Any] | None) -> str:
     return _check_choice(value, DOSE_CODINGS)
 
 
+def _check_grade(value: Any, load: Any) -> str:
+    return "" if value in range(1, 6) else f"must be 1, 2, 3, 4 or 5, not {value!r}"
+
+
+def _check_terms(value: Any, load: Any) -> str:
+    strange = [item for item in value if not isinstance(item, str)]
+    return f"may hold text, not {strange[0]!r}" if strange else ""
+
+
 _CHECKS: dict[str, _Check] = {
     "axis_end": _at_least(0),
     "conf_level": _check_conf_level,
     "conf_type": _of_package("limits", "CONF_TYPES"),
     "convention": _of_package("survival", "CONVENTIONS"),
     "covariates": _check_covariates,
+    "dlt_days": _at_least(0),
+    "dlt_excluded_terms": _check_terms,
+    "dlt_grade": _check_grade,
     "dose_coding": _check_dose_coding,
     "endpoint": _of_trial(lambda trial: trial.endpoint_labels),
     "grace_days": _at_least(0),
@@ -245,7 +257,6 @@ _CHECKS: dict[str, _Check] = {
     "listing": _of_package("safety_counts", "LISTINGS"),
     "method": _of_package("cox_many", "METHODS"),
     "n_draws": _at_least(1),
-    "n_terms": _at_least(1),
     "n_trials": _at_least(2),
     "variables": _of_trial(lambda trial: [item.column for item in trial.metadata.baseline]),
 }

@@ -41,12 +41,21 @@ CHANGED = {
         "conf_type": "plain",
         "convention": "first",
     },
-    "03_cox_dose_frequency": {"endpoint": "OS", "conf_level": 0.8},
+    "03_cox_dose_frequency": {
+        "endpoint": "OS",
+        "conf_level": 0.8,
+        "method": "partial",
+        "dose_coding": "cumulative",
+        "n_trials": 50,
+    },
     "04_safety": {
         "treatment_emergent_only": False,
         "related_only": True,
         "listing": "all",
-        "n_terms": 2,
+        "dlt_grade": 2,
+        "dlt_related_only": False,
+        "dlt_days": 7,
+        "dlt_excluded_terms": ["Pyrexia"],
         "conf_level": 0.8,
     },
 }

@@ -149,7 +149,9 @@ TYPES = "must be bpcp, log-log, log or plain"
             "frith",
             "must be firth or partial, not 'frith'; did you mean 'firth'? (03_cox_dose_frequency)",
         ),
-        ("n_terms", "0", "must be 1 or more, not 0 (04_safety)"),
+        ("dlt_days", "-1", "must be 0 or more, not -1 (04_safety)"),
+        ("dlt_excluded_terms", "[3]", "may hold text, not 3 (04_safety)"),
+        ("dlt_grade", "6", "must be 1, 2, 3, 4 or 5, not 6 (04_safety)"),
         (
             "dose_coding",
             "loglog",
@@ -175,7 +177,8 @@ TYPES = "must be bpcp, log-log, log or plain"
         (
             "listing",
             "seriuos",
-            "must be all, related, serious, grade 3, serious or grade 3, fatal or discontinued, "
+            "must be all, related, serious, grade 3, serious or grade 3, fatal, interrupted or "
+            "discontinued, "
             "not 'seriuos'; did you mean 'serious'? (04_safety)",
         ),
     ],
