@@ -15,6 +15,9 @@ from nkhcc_helpers.exposure import list_observation
 from nkhcc_helpers.populations import list_treated, list_with_all
 from nkhcc_helpers.safety_counts import estimate_shares, list_adverse_events
 
+MOST_WINDOW_DAYS = 3650
+"""Longest window of a definition, ten years: beyond any use, and well within the range of dates."""
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -27,7 +30,8 @@ class Definition:
     related_only : bool, default True
         Whether only events related to treatment count; one without an entry saying so does not.
     window_days : int, default 28
-        Last day after the first infusion, whose day is 0, on which an event may begin.
+        Last day after the first infusion, whose day is 0, on which an event may begin; 0 to
+        `MOST_WINDOW_DAYS`.
     excluded_terms : sequence of str, default ()
         Terms that do not count, in upper or lower case.
 
@@ -47,8 +51,9 @@ class Definition:
             raise ValueError(f"grade must be a whole number from 1 to 5; got {self.grade!r}")
         if not isinstance(self.related_only, bool):
             raise ValueError(f"related_only must be True or False; got {self.related_only!r}")
-        if not _is_whole(self.window_days) or self.window_days < 0:
-            raise ValueError(f"window_days must be a whole number, at least 0; got {self.window_days!r}")
+        if not _is_whole(self.window_days) or not 0 <= self.window_days <= MOST_WINDOW_DAYS:
+            must = f"a whole number from 0 to {MOST_WINDOW_DAYS}"
+            raise ValueError(f"window_days must be {must}; got {self.window_days!r}")
         if isinstance(self.excluded_terms, str):
             raise ValueError(f"excluded_terms must be a list of terms; got the text {self.excluded_terms!r}")
         terms = tuple(self.excluded_terms)

@@ -137,8 +137,9 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
         one that nobody can place (no onset date, or a patient without a dated infusion), and give neither
         an event nor time. The three add up to the patients with the term. ``time_at_risk`` is the sum over
         patients in the trial's display unit, ``rate`` is per patient and such unit; ``n_infusions`` are
-        those given up to and on the day of the first event. Rates are NaN where nothing was at risk;
-        counts are NA where `count_by_term` has NA.
+        those given up to and on the day of the first event. Rates are NaN where nothing was at risk, and
+        where patients had the term and nobody can place an event of any of them; counts are NA where
+        `count_by_term` has NA.
 
     Raises
     ------
@@ -172,12 +173,29 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
         rates[name] = rates[name].astype("Int64").where(known)
     rates["time_at_risk"] = rates["days"].astype("Float64").to_numpy(float, na_value=np.nan)
     rates["time_at_risk"] /= DAYS_PER_UNIT[trial.unit]
+    # With no event that anybody can place, 0 would say that nobody had one.
+    placed = rates["n_patients"].mask(list_unplaced(rates))
     for exposure, names in _RATES.items():
-        rates[names] = np.column_stack(
-            estimate_poisson_rate(rates["n_patients"], rates[exposure], conf_level=conf_level)
-        )
+        rates[names] = np.column_stack(estimate_poisson_rate(placed, rates[exposure], conf_level=conf_level))
     first = [*_BLOCK, "group", "n_patients", "n_evaluable"]
     return rates[[*first, *(n for k, v in _RATES.items() for n in (k, *v)), "n_outside", "n_undated"]]
+
+
+def list_unplaced(rates):
+    """List in which rows patients had the term, but nobody can place an event of any of them.
+
+    Parameters
+    ----------
+    rates : DataFrame
+        Columns ``n_patients n_outside n_undated``, as `estimate_rates` returns them.
+
+    Returns
+    -------
+    Series of bool
+        Indexed as `rates`; False where the counts are NA.
+    """
+    placed = rates["n_patients"] + rates["n_outside"]
+    return ((placed == 0) & (rates["n_undated"] > 0)).fillna(False).astype(bool)
 
 
 def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):

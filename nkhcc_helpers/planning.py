@@ -235,6 +235,13 @@ def _check_grade(value: Any, load: Any) -> str:
     return "" if value in range(1, 6) else f"must be 1, 2, 3, 4 or 5, not {value!r}"
 
 
+def _check_window(value: Any, load: Any) -> str:
+    from nkhcc_helpers.dose_limiting import MOST_WINDOW_DAYS
+
+    must = f"must be from 0 to {MOST_WINDOW_DAYS} days, not {value!r}"
+    return "" if 0 <= value <= MOST_WINDOW_DAYS else must
+
+
 def _check_terms(value: Any, load: Any) -> str:
     strange = [item for item in value if not isinstance(item, str)]
     return f"may hold text, not {strange[0]!r}" if strange else ""
@@ -246,7 +253,7 @@ _CHECKS: dict[str, _Check] = {
     "conf_type": _of_package("limits", "CONF_TYPES"),
     "convention": _of_package("survival", "CONVENTIONS"),
     "covariates": _check_covariates,
-    "dlt_days": _at_least(0),
+    "dlt_days": _check_window,
     "dlt_excluded_terms": _check_terms,
     "dlt_grade": _check_grade,
     "dose_coding": _check_dose_coding,

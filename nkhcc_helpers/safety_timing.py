@@ -12,7 +12,10 @@ from nkhcc_helpers.limits import calculate_limits
 from nkhcc_helpers.populations import list_text, list_treated, list_with_all
 from nkhcc_helpers.survival import TOLERANCE
 
-_OVER = r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)"
+_ONGOING = (
+    r"\bNOT[\s_-]*(?:YET[\s_-]*)?(?:RECOVERED|RESOLVED)|\bUNRESOLVED\b"
+    r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
+)
 
 
 def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level=0.95):
@@ -20,9 +23,10 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
 
     Onset is counted from the patient's latest infusion on or before it, 0 on the day of the infusion.
     Duration is end minus onset, 0 on the same day (CDISC's ADURN counts both days, and is one more); an
-    end date counts whatever AEOUT says. An event without an end date is over where AEOUT says recovered,
-    resolved or fatal; otherwise it is ongoing, and its duration is censored at the patient's end of
-    observation (`exposure.list_observation`), at 0 where it began later.
+    end date counts whatever AEOUT says. An event without an end date is ongoing where AEOUT says so (not
+    recovered or resolved, recovering, ongoing, continuing), and its duration is censored at the patient's end
+    of observation (`exposure.list_observation`), at 0 where it began later. With any other outcome, or
+    none, its end is not known.
 
     Parameters
     ----------
@@ -45,8 +49,8 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
           before it
         - ``duration_median duration_lower duration_upper``: Kaplan-Meier, as `survival.estimate_median`;
           the median is NaN where the curve stays above a half, the limits are 0 or inf where none exists
-        - ``duration_minimum duration_maximum``: of the events seen to end
-        - ``n_ongoing n_unknown_end n_imputed``: events ongoing; events over whose end is not known, which
+        - ``duration_minimum duration_maximum``: of the events seen to end, on a day that was not imputed
+        - ``n_ongoing n_unknown_end n_imputed``: events ongoing; events whose end is not known, which
           durations leave out; events of which a date was imputed
         - ``percent_within_one_day``: share of events that ended on the day of onset or the next, from the
           same curve; NaN where nobody was followed that long
@@ -85,7 +89,8 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     """Count adverse events, and patients with one, after each infusion.
 
     An event belongs to the patient's latest infusion on or before its onset, however long ago that was;
-    events before the first infusion or without an onset date belong to none and are left out.
+    events before the first infusion belong to none and are left out. Of an event without an onset date, or
+    of a patient without a dated infusion, nobody knows the infusion.
 
     Parameters
     ----------
@@ -99,10 +104,11 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     -------
     DataFrame
         Columns ``infusion group n_patients n_received n_events percent``, a row for each number from 1 to
-        the most infusions anyone received, and group. A patient counts once a row; percent is of
-        ``n_received``, the treated patients who received that infusion, NaN where nobody did. Patients and
-        events are NA where adverse events were not collected, and with `related_only` where no event
-        records its relation.
+        the most infusions anyone received, and group; then, where there are events whose infusion is not
+        known, a row for them with ``infusion`` and ``n_received`` NA. A patient counts once a row; percent
+        is of ``n_received``, the treated patients who received that infusion, NaN where nobody did. Patients
+        and events are NA where adverse events were not collected, with `related_only` where no event records
+        its relation, and by infusion where a group has events and the infusion of none is known.
     """
     treated = set(trial.subjects.loc[list_treated(trial), "USUBJID"])
     given = trial.infusions.loc[trial.infusions["USUBJID"].isin(treated), ["USUBJID", "group", "infusion"]]
@@ -114,13 +120,23 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     events = list_with_latest_infusion(events, trial).rename(columns={"latest_infusion": "infusion"})
     counts = _count_patients(events.dropna(subset="infusion"), given["infusion"].max(), trial.groups)
     counts = counts.astype("Int64")
+    unknown = events[events["onset"].isna() | events["first_infusion"].isna()].assign(infusion=1)
+    unknown = _count_patients(unknown, 1, trial.groups).loc[1]
+    # Where no event of a group has its infusion, 0 after each would say that there were none.
+    dated = counts["n_events"].groupby("group", observed=False).sum().reindex(unknown.index)
+    hidden = unknown.index[((unknown["n_events"] > 0) & (dated == 0)).to_numpy(bool)]
+    counts[counts.index.get_level_values("group").isin(hidden)] = pd.NA
     if not recorded:
         counts[:] = pd.NA
-    counts["n_received"] = n_received
+    counts["n_received"] = n_received.astype("Int64")
     share = 100 * counts["n_patients"].astype("Float64") / n_received.where(n_received > 0)
     counts["percent"] = share.to_numpy(float, na_value=np.nan)
-    counts = counts.reset_index().astype({"infusion": int})
-    return counts[["infusion", "group", "n_patients", "n_received", "n_events", "percent"]]
+    names = ["infusion", "group", "n_patients", "n_received", "n_events", "percent"]
+    counts = counts.reset_index()[names].astype({"infusion": "Int64"})
+    if counts.empty or not unknown["n_events"].any():
+        return counts
+    last = unknown.reset_index().assign(infusion=pd.NA, n_received=pd.NA, percent=np.nan)
+    return pd.concat([counts, last[names].astype(counts.dtypes)], ignore_index=True)
 
 
 def _count_patients(rows, most, groups):
@@ -134,17 +150,18 @@ def _count_patients(rows, most, groups):
 
 def _list_with_duration(events, trial):
     """Add each event's duration in days, whether it ended then, and what is not known of it."""
-    over = list_matches(events, "outcome", _OVER)
+    goes_on = list_matches(events, "outcome", _ONGOING)
     ended = events["resolved"].notna()
     followed = events["USUBJID"].map(list_observation(trial).set_index("USUBJID")["end"])
     censored = (pd.to_datetime(followed) - events["onset"]).dt.days.clip(lower=0)
     lasted = (events["resolved"] - events["onset"]).dt.days
     imputed = [list_text(events, f"{name}_imputed") != "" for name in ("onset", "resolved")]
     return events.assign(
-        duration=lasted.where(ended, censored.mask(over)),
+        duration=lasted.where(ended, censored.where(goes_on)),
         ended=ended,
-        ongoing=~ended & ~over,
-        unknown_end=~ended & over,
+        seen=ended & ~imputed[1],
+        ongoing=~ended & goes_on,
+        unknown_end=~ended & ~goes_on,
         imputed=imputed[0] | imputed[1],
     )
 
@@ -158,7 +175,7 @@ def _estimate_durations(events, conf_level):
     n_at_risk = (n_events + n_censored)[:, ::-1].cumsum(axis=1)[:, ::-1]
     survival = np.cumprod(1 - n_events / np.maximum(n_at_risk, 1), axis=1)
     lower, upper = calculate_limits(n_at_risk, n_events, n_censored, conf_level=conf_level, conf_type="bpcp")
-    seen = events[events["ended"]].groupby("term")["duration"]
+    seen = events[events["seen"]].groupby("term")["duration"]
     within = np.where(time.to_numpy() <= 1, survival, 1.0).min(axis=1)
     unknown = (time.max(axis=1) < 1) & (within > TOLERANCE)
     columns = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
+from nkhcc_helpers.exposure import list_unplaced
 from nkhcc_helpers.labels import list_term_names, show_group, show_interval
 from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_estimate, format_number, is_estimable
 
@@ -20,7 +21,9 @@ END_OF_OBSERVATION = "the end of observation"
 WINDOW_END = "{window_days} days after the last, or the end of observation if that is earlier"
 RATE_NOTE = (
     "Time at risk: from the first infusion to {end}; it stops at the patient's first event of the term, and "
-    "so do the infusions. Only outside: patients whose first event lies outside that time."
+    "so do the infusions. Only outside: patients whose first event lies outside that time. Day not known: "
+    "patients with an event that nobody can place; they are left out of the rate, and of the patients that "
+    "the others are counted of."
 )
 GARWOOD_NOTE = "Limits: exact, Garwood. A rate assumes that the risk stays the same over time."
 
@@ -40,8 +43,8 @@ def format_rates(
     ----------
     frame : pandas.DataFrame
         Columns ``organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
-        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside``, as
-        `exposure.estimate_rates` returns it.
+        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``,
+        as `exposure.estimate_rates` returns it.
     trial : Trial
         Knows the group labels and the unit of time.
     window_days : int, optional
@@ -57,6 +60,7 @@ def format_rates(
     -------
     great_tables.GT
     """
+    frame = frame.assign(unplaced=list_unplaced(frame))
     names = list_term_names(frame)
     shown = dict(list(names.items())[:most])
     keys = list(zip(frame["organ_class"].astype("str"), frame["term"].astype("str"), strict=True))
@@ -76,6 +80,7 @@ def format_rates(
         "n_infusions": "Infusions",
         "per_infusion": f"First events per infusion ({interval})",
         "n_outside": "Only outside",
+        "n_undated": "Day not known",
     }
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
     return display_table(
@@ -98,13 +103,14 @@ def _show_rate(row: dict, trial: Trial) -> dict[str, str]:
         "n_infusions": format_number(row["n_infusions"], 0),
         "per_infusion": _rate_and_limits(*per_infusion),
         "n_outside": format_number(row["n_outside"], 0),
+        "n_undated": format_number(row["n_undated"], 0),
     }
 
 
 def _people(row: dict) -> str:
-    if not is_estimable(row["n_patients"]):
+    if not is_estimable(row["n_patients"]) or row["unplaced"]:
         return NOT_ESTIMABLE
-    return f"{int(row['n_patients'])} of {int(row['n_evaluable'])}"
+    return f"{int(row['n_patients'])} of {int(row['n_evaluable'] - row['n_undated'])}"
 
 
 def _rate_and_limits(rate: float, lower: float, upper: float) -> str:

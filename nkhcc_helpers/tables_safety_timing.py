@@ -28,11 +28,13 @@ ONSET_NOTES = (
     "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
     "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
     "Median duration and limits, and percent ended the same or next day, by Kaplan-Meier: an ongoing event "
-    "is censored at the patient's end of observation; one that is over but has no end date is left out. "
+    "is censored at the patient's end of observation. One without an end date whose outcome does not say "
+    "that it goes on is left out, its end not known. Longest seen to end: of ends dated to the day. "
     "Events of one patient are taken for independent, so that the limits may be too narrow.",
 )
 BY_INFUSION_NOTE = (
-    "An event belongs to the latest infusion on or before its onset. Later infusions were received by fewer "
+    "An event belongs to the latest infusion on or before its onset, however long ago that was: this table "
+    "has no window of days. Later infusions were received by fewer "
     "patients, and not by chance: who had bad events may have stopped."
 )
 
@@ -131,11 +133,13 @@ def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
     frame = frame.assign(group=frame["group"].astype("str"))
     codes = list(dict.fromkeys(frame["group"]))
     headings = {code: show_group(code, trial) for code in codes}
+    frame["infusion"] = frame["infusion"].astype("object").where(frame["infusion"].notna(), None)
     cells = {(row["infusion"], row["group"]): _cell(row) for row in frame.to_dict("records")}
     numbers = list(dict.fromkeys(frame["infusion"]))
+    names = ["Infusion not known" if pd.isna(number) else f"Infusion {number}" for number in numbers]
     columns = {code: [cells.get((number, code), NOT_APPLICABLE) for number in numbers] for code in codes}
     return display_table(
-        pd.DataFrame({"": [f"Infusion {number}" for number in numbers], **columns}, dtype="object"),
+        pd.DataFrame({"": names, **columns}, dtype="object"),
         title="Adverse events after each infusion",
         subtitle="Patients with an event / patients who received the infusion (%) [events]",
         labels={"": ""},
@@ -146,10 +150,12 @@ def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
 
 
 def _cell(row: dict) -> str:
-    if not row["n_received"]:
+    if row["infusion"] is not None and not row["n_received"]:
         return NOT_APPLICABLE
     if not is_estimable(row["n_patients"]):
         return NOT_ESTIMABLE
     n_patients, n_events = int(row["n_patients"]), int(row["n_events"])
+    if row["infusion"] is None:
+        return f"{n_patients} [{n_events}]" if n_patients else "0"
     share = f" ({format_percent(row['percent'])}) [{n_events}]" if n_patients else ""
     return f"{n_patients}/{int(row['n_received'])}{share}"

@@ -468,6 +468,7 @@ def make_rates(kind="four"):
                 "group": group,
                 "n_evaluable": n,
                 "n_outside": int(i == 1),
+                "n_undated": int(i == 1),
             }
             row |= {"n_patients": int(i > 0), "time_at_risk": 4.25 * i, "n_infusions": 3 * i}
             rates = (0.2353, 0.00596, 1.311) if i else (np.nan,) * 3

@@ -34,6 +34,16 @@ def test_usual_definition(trial):
     assert listed[["USUBJID", "term", "grade", "day"]].to_numpy(object).tolist() == [["s1", "Fever", 3, 16]]
 
 
+@pytest.mark.parametrize("window_days", [-1, 3651, 100_000])
+def test_window_beyond_use_is_refused(window_days):
+    with pytest.raises(ValueError, match="from 0 to 3650; got"):
+        Definition(window_days=window_days)
+
+
+def test_longest_window_is_counted(trial):
+    assert count(trial, window_days=3650)[0] == [2, 1, 1, 1]
+
+
 def test_window_closes_after_its_last_day(trial):
     assert count(trial, window_days=15)[0] == [2, 2, 1, 1]
     assert count(trial, window_days=14)[0] == [2, 2, 0, 0]

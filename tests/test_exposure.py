@@ -156,6 +156,16 @@ def test_first_events_and_the_time_up_to_them(
     assert row["rate_per_infusion"] == pytest.approx(patients / infusions)
 
 
+def test_a_term_that_nobody_can_place_has_no_rate(tmp_path):
+    lines = ["USUBJID,AEDECOD,AETOXGR,ASTDT", "s2,Fever,1,", "s5,Fever,1,2020-04-10"]
+    rates = exposure.estimate_rates(load_hand_made(tmp_path, adae="\n".join(lines) + "\n"))
+    assert exposure.list_unplaced(rates).tolist() == [True, False, False] * 2
+    names = ["rate", "ci_lower", "ci_upper", "rate_per_infusion", "infusion_lower", "infusion_upper"]
+    assert rates[names].isna().all(axis=1).tolist() == [True, False, False] * 2
+    # Of L only s1 could be followed, without an event.
+    assert rates["n_undated"].tolist() == [1, 0, 1] * 2
+
+
 def test_limits_of_nobody_and_of_one_in_closed_form(trial):
     nobody = rates_of(trial, "Sepsis", "L")
     # exp(-upper * time) is half of what the level leaves.

@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
-from hand_made import load_hand_made
+from hand_made import METADATA, load_hand_made
 from lifelines import AalenJohansenFitter
 
-from nkhcc_helpers.first_event import _accumulate, estimate_first_event, list_first_event
+from nkhcc_helpers.first_event import UNDATED, _accumulate, estimate_first_event, list_first_event
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,12 @@ def test_each_patient_by_hand(trial):
     listed = list_first_event(trial).set_index("USUBJID")[["days", "outcome"]]
     assert listed.T.to_dict("list") == {"s1": [0, 1], "s2": [34, 1], "s3": [304, 0], "s5": [8, 1]}
     within = list_first_event(trial, window_days=7).set_index("USUBJID")[["days", "outcome"]]
-    assert within.T.to_dict("list") == {"s1": [0, 1], "s2": [7, 0], "s3": [35, 0], "s5": [8, 1]}
+    # Whether s2's undated fever lies within the shorter time nobody knows.
+    assert within.loc["s2", "outcome"] == UNDATED
+    assert within["days"].isna().tolist() == [name == "s2" for name in within.index]
+    assert within.drop("s2").T.to_dict("list") == {"s1": [0, 1], "s3": [35, 0], "s5": [8, 1]}
     related = list_first_event(trial, related_only=True).set_index("USUBJID")[["days", "outcome"]]
-    assert related.loc["s2"].tolist() == [34, 2]
+    assert related["outcome"].to_dict() == {"s1": 1, "s2": UNDATED, "s3": 0, "s5": 0}
 
 
 def test_death_without_an_event_is_its_own_outcome(trial):
@@ -34,6 +37,31 @@ def test_death_without_an_event_is_its_own_outcome(trial):
     # s1 and s2, all of L, died; of H nobody did.
     last = curves.groupby("group", observed=True)["competing_probability"].max()
     assert last.to_dict() == {"L": 1, "H": 0, "All": 0.5}
+
+
+def test_patients_with_undated_events_alone_are_left_out_and_counted(tmp_path):
+    # s1's day is known, s2's is not; of s5, the only one of H with an event, neither.
+    lines = ["s1,Fever,1,2020-01-09", "s2,Fever,1,", "s5,Fever,1,"]
+    trial = load_hand_made(tmp_path, adae="\n".join(["USUBJID,AEDECOD,AETOXGR,ASTDT", *lines]) + "\n")
+    curves = estimate_first_event(trial)
+    # H would show a curve at 0 although a patient had an event.
+    assert list(curves["group"].unique()) == ["L", "All"]
+    starts = curves[curves["time"] == 0].set_index("group")
+    assert starts["n_at_risk"].to_dict() == {"L": 1, "All": 2}
+    assert starts["n_undated"].to_dict() == {"L": 1, "All": 2}
+    assert curves.groupby("group")["event_probability"].max().to_dict() == {"L": 1, "All": 0.5}
+
+
+def test_nothing_recorded_has_no_curve(tmp_path):
+    metadata = METADATA | {"adverse_events": {"collected": False}}
+    assert estimate_first_event(load_hand_made(tmp_path / "none", metadata=metadata, adae=None)).empty
+    header = "USUBJID,AEDECOD,AETOXGR,ASTDT\n"
+    trial = load_hand_made(tmp_path / "unrelated", adae=header + "s1,Fever,1,2020-01-09\n")
+    assert estimate_first_event(trial, related_only=True).empty
+    assert len(estimate_first_event(trial))
+    undated = load_hand_made(tmp_path / "undated", adae=header + "s1,Fever,1,\n")
+    # L and All have an event that nobody can date; H has none.
+    assert list(estimate_first_event(undated)["group"].unique()) == ["H"]
 
 
 def test_incidence_by_hand():

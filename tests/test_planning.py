@@ -149,7 +149,8 @@ TYPES = "must be bpcp, log-log, log or plain"
             "frith",
             "must be firth or partial, not 'frith'; did you mean 'firth'? (03_cox_dose_frequency)",
         ),
-        ("dlt_days", "-1", "must be 0 or more, not -1 (04_safety)"),
+        ("dlt_days", "-1", "must be from 0 to 3650 days, not -1 (04_safety)"),
+        ("dlt_days", "100000", "must be from 0 to 3650 days, not 100000 (04_safety)"),
         ("dlt_excluded_terms", "[3]", "may hold text, not 3 (04_safety)"),
         ("dlt_grade", "6", "must be 1, 2, 3, 4 or 5, not 6 (04_safety)"),
         (

@@ -35,7 +35,7 @@ def test_onset_and_duration(trial):
     assert list(onset.index) == ["Fever", "Rash", "Sepsis"]
     # Fevers begin 0, 1 and 8 days after an infusion and last 0, 2 and 1 days; one is undated.
     fever = onset.loc["Fever"]
-    assert fever[["n_patients", "n_events", "n_ongoing", "n_unknown_end"]].tolist() == [3, 4, 1, 0]
+    assert fever[["n_patients", "n_events", "n_ongoing", "n_unknown_end"]].tolist() == [3, 4, 0, 1]
     assert fever[["onset_median", "onset_minimum", "onset_maximum"]].tolist() == [1, 0, 8]
     assert fever[["duration_median", *SEEN]].tolist() == [1, 0, 2]
     assert fever["percent_within_one_day"] == pytest.approx(200 / 3)
@@ -97,11 +97,15 @@ def test_an_event_whose_end_is_not_known_is_left_out_of_duration(tmp_path):
         ("FATAL", 0),
         ("NOT RECOVERED/NOT RESOLVED", 1),
         ("RECOVERING/RESOLVING", 1),
-        ("UNKNOWN", 1),
-        ("", 1),
+        ("Unresolved", 1),
+        ("ONGOING", 1),
+        ("NOT_RECOVERED", 1),
+        ("UNKNOWN", 0),
+        ("NOT EVALUABLE", 0),
+        ("", 0),
     ],
 )
-def test_an_event_without_end_date_is_ongoing_unless_the_outcome_says_otherwise(tmp_path, outcome, ongoing):
+def test_an_event_without_end_date_is_ongoing_only_if_the_outcome_says_so(tmp_path, outcome, ongoing):
     row = summarize(tmp_path, [f"s2,Fever,1,2020-02-03,,{outcome}"])
     assert [row["n_ongoing"], row["n_unknown_end"]] == [ongoing, 1 - ongoing]
     assert np.isnan(row["duration_median"])
@@ -117,7 +121,7 @@ def test_nobody_followed_for_a_day_leaves_the_share_open(tmp_path):
 
 def test_onset_without_any_date_is_nan(tmp_path):
     row = summarize(tmp_path, ["s1,Fever,1,,,"])
-    assert [row["n_events"], row["n_ongoing"]] == [1, 1]
+    assert [row["n_events"], row["n_ongoing"], row["n_unknown_end"]] == [1, 0, 1]
     unknown = ["onset_median", "onset_minimum", "onset_maximum", *DURATION, *SEEN, "percent_within_one_day"]
     assert all(np.isnan(row[name]) for name in unknown)
 
@@ -144,6 +148,14 @@ def test_events_with_an_imputed_date_are_counted_once(trial):
     assert dict(zip(onset["term"], onset["n_imputed"], strict=True)) == {"Fever": 3, "Rash": 0, "Sepsis": 0}
 
 
+def test_an_imputed_end_is_not_seen(trial):
+    # Fevers of 0, 2 and 1 days; the end of the second was filled in.
+    events = trial.adverse_events.assign(resolved_imputed=["", "day", *[""] * 6])
+    onset = safety_timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
+    fever = onset.set_index("term").loc["Fever"]
+    assert fever[["duration_median", *SEEN, "n_imputed"]].tolist() == [1, 0, 1, 1]
+
+
 def test_no_events_and_none_collected_have_no_rows(trial, tmp_path):
     empty = load_hand_made(tmp_path / "empty", adae=ADAE.splitlines()[0] + "\n")
     metadata = METADATA | {"adverse_events": {"collected": False}}
@@ -167,7 +179,7 @@ def list_durations(trial, rows, term):
             continue
         if days is not None:
             yield days, True
-        elif not outcome.startswith(("RECOVERED", "FATAL")):
+        elif outcome.startswith("NOT"):
             yield max((pd.Timestamp(last[patient]) - pd.Timestamp(onset)).days, 0), False
 
 
@@ -208,10 +220,15 @@ def test_terms_stand_as_in_the_table_of_terms(any_trial):
 def test_events_by_infusion(trial):
     counts = safety_timing.count_by_infusion(trial)
     assert list(counts) == ["infusion", "group", "n_patients", "n_received", "n_events", "percent"]
-    assert list(counts["group"]) == ROWS * 3
-    assert list(counts["infusion"]) == [1] * 3 + [2] * 3 + [3] * 3
+    assert list(counts["group"]) == ROWS * 4
+    # s2's undated fever has the last row; s1's cough of before the first infusion belongs to none.
+    assert list(counts["infusion"])[:9] == [1] * 3 + [2] * 3 + [3] * 3
+    assert counts["infusion"].isna().tolist() == [False] * 9 + [True] * 3
+    last, counts = counts.iloc[9:], counts.iloc[:9]
+    assert list(last["group"]) == ROWS
+    assert [list(last["n_patients"]), list(last["n_events"])] == [[1, 0, 1]] * 2
+    assert last[["n_received", "percent"]].isna().all(axis=None)
     # After the first: s1's first fever, s2's sepsis, s5's fever; after the second: s1's other two.
-    # s2's undated fever belongs to none, nor does s1's cough of before the first infusion.
     assert list(counts["n_patients"]) == [2, 1, 3, 1, 0, 1, 0, 0, 0]
     assert list(counts["n_events"]) == [2, 1, 3, 2, 0, 2, 0, 0, 0]
     # s1 and s2; s3 and s5; s4 was never treated.
@@ -225,7 +242,17 @@ def test_empty_infusions_of_the_untreated_are_not_received(tmp_path):
     adsl = adsl.replace("STAGE,", "STAGE,SAFFL")
     adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
     counts = safety_timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
-    assert list(counts["n_received"]) == [2, 1, 3, 1, 1, 2, 0, 1, 1]
+    assert list(counts["n_received"])[:9] == [2, 1, 3, 1, 1, 2, 0, 1, 1]
+
+
+def test_undated_events_do_not_become_none(tmp_path):
+    lines = ["s1,Fever,1,,,", "s1,Fever,1,,,", "s5,Fever,1,2020-04-10,,"]
+    trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
+    counts = safety_timing.count_by_infusion(trial).set_index("group")
+    assert counts.loc["L", "n_patients"].isna().tolist() == [True] * 3 + [False]
+    assert counts.loc["L", "n_events"].tolist()[3] == 2
+    assert counts.loc["H", "n_patients"].tolist() == [1, 0, 0, 0]
+    assert counts.loc["All", "n_patients"].tolist() == [1, 0, 0, 1]
 
 
 def test_an_event_on_the_day_of_an_infusion_comes_after_it(tmp_path):
@@ -237,7 +264,7 @@ def test_an_event_on_the_day_of_an_infusion_comes_after_it(tmp_path):
 
 def test_related_events_by_infusion(trial):
     counts = safety_timing.count_by_infusion(trial, related_only=True).query("group == 'All'")
-    assert list(counts["n_events"]) == [1, 1, 0]
+    assert list(counts["n_events"]) == [1, 1, 0, 1]
 
 
 def test_events_by_infusion_are_not_known_without_a_record(tmp_path):
@@ -263,6 +290,8 @@ def test_every_trial_adds_up_over_infusions(any_trial):
     together = counts[counts["group"] == "All"].set_index("infusion")
     groups = counts[counts["group"] != "All"].groupby("infusion")
     for name in ("n_patients", "n_received", "n_events"):
-        pd.testing.assert_series_equal(groups[name].sum(min_count=1), together[name], check_dtype=False)
+        pd.testing.assert_series_equal(
+            groups[name].sum(min_count=1), together.loc[together.index.notna(), name], check_dtype=False
+        )
     if any_trial.metadata.adverse_events.collected:
         assert together["n_events"].sum() == len(safety.list_events(any_trial))

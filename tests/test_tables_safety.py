@@ -122,6 +122,11 @@ def test_by_infusion():
     assert row(table, "Infusion 2")[1:3] == ["-", "1/5 (20 %) [2]"]
     nobody = frames.make_by_infusion().assign(n_patients=0, n_events=0)
     assert row(tables.format_by_infusion(nobody, frames.make_trial()), "Infusion 1")[1] == "0/3"
+    last = frames.make_by_infusion().query("infusion == 2").assign(infusion=pd.NA, n_received=pd.NA)
+    frame = pd.concat([frames.make_by_infusion().astype({"infusion": "object"}), last])
+    frame = frame.astype({"infusion": "Int64", "n_received": "Int64"})
+    table = tables.format_by_infusion(frame, frames.make_trial())
+    assert row(table, "Infusion not known")[1:3] == ["0", "1 [2]"]
     unknown = frames.make_by_infusion().assign(n_patients=pd.NA, n_events=pd.NA)
     assert row(tables.format_by_infusion(unknown, frames.make_trial()), "Infusion 1")[1] == "NE"
 
@@ -137,12 +142,16 @@ def test_rates_show_their_denominators():
         "Infusions",
         "First events per infusion (90 % CI)",
         "Only outside",
+        "Day not known",
     ]
     assert shown[2:5] == [
         ["Any adverse event"],
-        ["A: low dose x 4", "0 of 3", "0.0", "NE", "0", "NE", "0"],
-        ["B: normal dose x 4", "1 of 5", "4.2", "0.24 (0.01 to 1.31)", "3", "0.24 (0.01 to 1.31)", "1"],
+        ["A: low dose x 4", "0 of 3", "0.0", "NE", "0", "NE", "0", "0"],
+        ["B: normal dose x 4", "1 of 4", "4.2", "0.24 (0.01 to 1.31)", "3", "0.24 (0.01 to 1.31)", "1", "1"],
     ]
+    # One patient with the term, whose day is not known.
+    frame = frames.make_rates().assign(n_patients=0, n_outside=0)
+    assert row(tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")[1] == "NE"
     assert "30 days after the last" in str(shown)
     assert "Garwood" in str(shown)
 
