@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -31,6 +33,7 @@ GRADE_NAMES = {"1": "Grade 1", "2": "2", "3": "3", "4": "4", "5": "5", MISSING: 
 HATCH = "/////"
 NAME_COLUMN = 2.1  # inches, for the terms
 MOST_COLUMNS = 5  # panels side by side
+SEVERE = ("3", "4", "5", "3+", MISSING)  # a missing grade may be any
 
 
 def list_grade_look(grade: str) -> dict[str, object]:
@@ -80,7 +83,8 @@ def plot_grades(
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
     most : int
-        Terms shown, the most frequent.
+        Terms shown, the most frequent; beyond them every term that a patient had at grade 3 or more or
+        without a known grade.
     ax : matplotlib Axes, optional
         Axes to draw all patients together into (or where the frame has no "All", its last group), without
         the other panels.
@@ -93,7 +97,7 @@ def plot_grades(
     frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
     names = list_term_names(frame)
-    shown = list(names)[:most]
+    shown = choose_terms(frame, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     groups = groups if ax is None else groups[-1:]
@@ -102,11 +106,11 @@ def plot_grades(
         (str(row["organ_class"]), str(row["term"]), row["group"], str(row["grade"])): row
         for row in frame.to_dict("records")
     }
-    width = 16 if ax is None and len(groups) > 2 else 30
+    width = int(13.8 * (WIDTH - NAME_COLUMN) / _count_columns(len(groups)))
     for panel, group in zip(panels, groups, strict=True):
         _draw_panel(panel, cells, shown, group)
         size = frame.loc[frame["group"] == group, "n_evaluable"].max()
-        name = plain(labels.get(group, group), width, lines=4)
+        name = wrap_label(labels.get(group, group), width)
         panel.set_title(f"{name}\nn = {format_number(size, 0)}", fontsize=SMALL)
     panels[0].set_yticks(range(len(shown)), [plain(names[key], 30, lines=2) for key in shown], fontsize=SMALL)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
@@ -115,25 +119,73 @@ def plot_grades(
     return panels[0]
 
 
-def say_left_out(n_terms: int) -> str:
-    """Say how many terms a figure leaves out; nothing where it leaves out none.
+def choose_terms(counts_by_term: pd.DataFrame, most: int) -> list[tuple[str, str]]:
+    """Terms to show: the most frequent, and all that a patient had at grade 3 or more or without a grade.
 
     Parameters
     ----------
-    n_terms : int
+    counts_by_term : pandas.DataFrame
+        As `safety.count_by_term` returns it.
+    most : int
+        How many of the most frequent.
+
+    Returns
+    -------
+    list of (str, str)
+        Organ class and term, in the order of the frame.
+    """
+    keys = list(list_term_names(counts_by_term))
+    severe = counts_by_term["grade"].astype("str").isin(SEVERE)
+    rows = counts_by_term[severe & (counts_by_term["n_patients"].astype("Float64") > 0).fillna(False)]
+    kept = set(zip(rows["organ_class"].astype("str"), rows["term"].astype("str"), strict=True))
+    return [key for i, key in enumerate(keys) if i < most or key in kept]
+
+
+def wrap_label(label: object, width: int, lines: int = 4) -> str:
+    """Text from data as `style.plain` wraps it, but no line begins with a number.
+
+    Parameters
+    ----------
+    label : object
+    width : int
+        Characters per line.
+    lines : int
+        Most lines.
 
     Returns
     -------
     str
     """
-    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'} not shown" if n_terms else ""
+    tied = re.sub(r" (?=\d)", "\N{NO-BREAK SPACE}", " ".join(str(label).split()))
+    return "\n".join(plain(line) for line in textwrap.wrap(tied, width, max_lines=lines, placeholder=" …"))
+
+
+def say_left_out(n_terms: int, *, none_severe: bool = False) -> str:
+    """Say how many terms a figure leaves out; nothing where it leaves out none.
+
+    Parameters
+    ----------
+    n_terms : int
+    none_severe : bool
+        Whether the figure shows every term with grade 3 or more.
+
+    Returns
+    -------
+    str
+    """
+    severe = ", none with grade 3 or more," if none_severe else ""
+    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown" if n_terms else ""
+
+
+def _count_columns(n_panels: int) -> int:
+    return -(-n_panels // -(-n_panels // MOST_COLUMNS))
 
 
 def _choose_panels(ax: Axes | None, n_panels: int, n_terms: int, cut: bool) -> list[Axes]:
     if ax is not None:
         return [ax]
-    lines = -(-n_panels // MOST_COLUMNS)
-    columns = -(-n_panels // lines)
+    columns = _count_columns(n_panels)
+    lines = -(-n_panels // columns)
     height = 0.6 + 0.2 * cut + lines * (1.2 + 0.3 * n_terms)
     figure = plt.figure(figsize=(WIDTH, height))
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -174,6 +226,6 @@ def _explain_grades(ax: Axes, n_left_out: int, *, with_missing: bool) -> None:
     handles = list_grade_handles(with_missing=with_missing)
     place = {"loc": "outside upper left", "handlelength": 1.4, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=handles, ncols=len(handles), title="Worst grade of each patient", **place)
-    more = f"; {say_left_out(n_left_out)}" if n_left_out else ""
+    more = f"\n{say_left_out(n_left_out, none_severe=True)}" if n_left_out else ""
     text = f"Percent of the group's patients; behind each bar their number{more}"
     ax.figure.supxlabel(text, fontsize=SMALL)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nkhcc_helpers.labels import list_term_names
 from nkhcc_helpers.numbers import format_number, is_estimable
-from nkhcc_helpers.plots_grades import say_left_out
+from nkhcc_helpers.plots_grades import choose_terms, say_left_out, wrap_label
 from nkhcc_helpers.style import (
     FAINT,
     INK,
@@ -28,6 +28,7 @@ from nkhcc_helpers.style import (
 )
 
 NAME_COLUMN = 2.2  # inches, for the terms
+FEWEST = 3  # events, for an interval of their duration
 
 
 @in_house_style
@@ -43,7 +44,8 @@ def plot_terms(
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
     most : int
-        Terms shown, the most frequent.
+        Terms shown, the most frequent; beyond them every term that a patient had at grade 3 or more or
+        without a known grade.
     ax : matplotlib Axes, optional
         Axes to draw into.
 
@@ -55,7 +57,7 @@ def plot_terms(
     frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
     terms = list_term_names(frame)
-    shown = list(terms)[:most]
+    shown = choose_terms(frame, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     names = [_column_name(frame, group, labels, len(groups)) for group in groups]
@@ -70,8 +72,8 @@ def plot_terms(
     )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    more = say_left_out(len(terms) - len(shown))
-    more = f"; {more}" if more else ""
+    more = say_left_out(len(terms) - len(shown), none_severe=True)
+    more = f"\n{more}" if more else ""
     ax.set_xlabel(
         f"Patients (of them with grade 3 or more); darker: larger share of the group{more}", fontsize=SMALL
     )
@@ -81,7 +83,7 @@ def plot_terms(
 def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_groups: int) -> str:
     size = frame.loc[frame["group"] == group, "n_evaluable"].max()
     width = max(10, int((WIDTH - NAME_COLUMN) / n_groups * 13))
-    return f"{plain(labels.get(group, group), width, lines=4)}\nn = {format_number(size, 0)}"
+    return f"{wrap_label(labels.get(group, group), width)}\nn = {format_number(size, 0)}"
 
 
 def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[tuple[str, str]], groups: list[str]) -> None:
@@ -119,8 +121,9 @@ def plot_onset(
     Parameters
     ----------
     onset : pandas.DataFrame
-        Columns ``term n_events n_ongoing``, ``onset_`` with ``median minimum maximum`` and ``duration_``
-        with ``median lower upper``, as `safety_timing.summarize_onset` returns it.
+        Columns ``term n_events n_ongoing`` (and ``n_unknown_end``), ``onset_`` with ``median minimum
+        maximum`` and ``duration_`` with ``median lower upper``, as `safety_timing.summarize_onset` returns
+        it.
     most : int
         Terms shown, the first of the frame.
     conf_level : float
@@ -131,7 +134,8 @@ def plot_onset(
     Returns
     -------
     matplotlib Axes
-        The axes of the onset. An interval without an upper end runs to the edge in an arrow.
+        The axes of the onset. An interval without an upper end runs to the edge in an arrow; of fewer than
+        3 events whose duration is known in part or whole there is none.
     """
     shown = onset.head(most)
     if shown.empty:
@@ -140,7 +144,10 @@ def plot_onset(
     if ax is None:
         figure = plt.figure(figsize=(WIDTH, 1.1 + 0.36 * len(shown)))
         panels = dict(zip(("onset", "duration"), figure.subplots(1, 2, sharey=True), strict=True))
-    duration = f"Duration: days\n(median, {100 * conf_level:g} % CI)"
+    shown = _leave_out_intervals(shown)
+    duration = (
+        f"Duration: days (median,\n{100 * conf_level:g} % CI from {FEWEST} events on{_say_arrow(shown)})"
+    )
     looks = {
         "onset": ("o", 0, "Onset: days since infusion\n(median, range)"),
         "duration": ("s", 1, duration),
@@ -157,6 +164,21 @@ def plot_onset(
     first.set_ylim(len(shown) - 0.4, -0.6)
     first.set_title(say_left_out(len(onset) - len(shown)), fontsize=SMALL)
     return first
+
+
+def _leave_out_intervals(shown: pd.DataFrame) -> pd.DataFrame:
+    """Durations of which too few are known end where they begin, at the median."""
+    known = shown["n_events"] - shown.get("n_unknown_end", 0)
+    few = (known < FEWEST) & shown["duration_lower"].notna()
+    # Without a median a lower limit of 0 makes the row say that the median was not reached, and no more.
+    lower = shown["duration_lower"].mask(few, shown["duration_median"].fillna(0.0))
+    upper = shown["duration_upper"].mask(few, shown["duration_median"])
+    return shown.assign(duration_lower=lower, duration_upper=upper)
+
+
+def _say_arrow(shown: pd.DataFrame) -> str:
+    drawn = shown["duration_median"].notna() | shown["duration_lower"].gt(0)
+    return ";\narrow: no upper limit" if (drawn & ~np.isfinite(shown["duration_upper"])).any() else ""
 
 
 def _term_and_events(row: dict) -> str:

@@ -140,8 +140,8 @@ def test_terms_print_people_and_severe_ones():
 def test_terms_left_out_are_counted():
     labels = frames.make_trial().group_labels
     two, one = (plots.plot_terms(frames.make_terms(), labels, most=most) for most in (2, 3))
-    assert "; 2 less frequent terms not shown" in two.get_xlabel()
-    assert "; 1 less frequent term not shown" in one.get_xlabel()
+    assert "\n2 less frequent terms, none with grade 3 or more, not shown" in two.get_xlabel()
+    assert "\n1 less frequent term, none with grade 3 or more, not shown" in one.get_xlabel()
 
 
 def test_terms_that_nobody_recorded_print_ne():
@@ -195,6 +195,28 @@ def test_duration_without_an_upper_limit_ends_in_an_arrow():
     assert [line.get_marker() for line in unreached.lines] == ["None", ">"]
 
 
+@pytest.mark.parametrize(
+    ("n_events", "n_unknown", "ends"), [(3, 0, [0.5, 3]), (3, 1, [1, 1]), (2, 0, [1, 1])]
+)
+def test_durations_of_fewer_than_3_events_have_no_interval(n_events, n_unknown, ends):
+    frame = frames.make_onset().head(1).assign(n_events=n_events, n_unknown_end=n_unknown, duration_lower=0.5)
+    duration = plots.plot_onset(frame).figure.axes[1]
+    assert list(duration.lines[0].get_xdata()) == ends
+    assert list(duration.lines[1].get_xdata()) == [1]
+    unreached = frame.assign(duration_median=np.nan, duration_upper=np.inf)
+    assert ("median not reached" in shown(plots.plot_onset(unreached))) == (ends == [1, 1])
+
+
+def test_the_arrow_of_a_duration_is_explained_where_it_is_drawn():
+    frame = frames.make_onset()
+    without, with_arrow = (
+        plots.plot_onset(frame.assign(duration_upper=upper)).figure.axes[1].get_xlabel()
+        for upper in ([3.0, np.inf, np.nan], [np.inf, np.inf, np.nan])
+    )
+    assert without == "Duration: days (median,\n95 % CI from 3 events on)"
+    assert with_arrow == "Duration: days (median,\n95 % CI from 3 events on;\narrow: no upper limit)"
+
+
 def test_onset_counts_the_terms_left_out():
     ax = plots.plot_onset(frames.make_onset(), most=1)
     assert "2 less frequent terms not shown" in shown(ax)
@@ -245,7 +267,27 @@ def test_grades_that_nobody_recorded_print_ne():
 
 def test_grades_left_out_are_counted():
     ax = plots.plot_grades(frames.make_terms(), list_labels("four"), most=3)
-    assert any(text.endswith("; 1 less frequent term not shown") for text in shown(ax))
+    assert any(
+        text.endswith("\n1 less frequent term, none with grade 3 or more, not shown") for text in shown(ax)
+    )
+
+
+@pytest.mark.parametrize("grade", ["3", "5", "missing"])
+@pytest.mark.parametrize("draw", ["plot_grades", "plot_terms"])
+def test_no_term_of_a_high_or_missing_grade_is_left_out(draw, grade):
+    frame = frames.make_terms()
+    one = (frame["term"] == "$x$") & (frame["grade"] == grade) & (frame["group"] == "B")
+    frame.loc[one, "n_patients"] = 1
+    ax = getattr(plots, draw)(frame, list_labels("four"), most=2)
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert names == ["Any adverse event", "Pyrexia", r"\$x\$"]
+    assert any("1 less frequent term, none with grade 3" in text for text in shown(ax))
+
+
+def test_names_of_groups_do_not_part_from_their_numbers():
+    panels = FIGURES["grades"]("four").figure.axes
+    assert panels[1].get_title(loc="left") == "B: normal dose\nx 4\nn = 5"
+    assert plots_grades.wrap_label("A cohort 12 of 30", 10) == "A\ncohort 12\nof 30"
 
 
 def test_on_axes_given_grades_are_of_all_together():
