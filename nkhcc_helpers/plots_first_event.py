@@ -18,7 +18,6 @@ from nkhcc_helpers.style import (
     SMALL,
     WIDTH,
     choose_axes,
-    choose_axis_end,
     darken,
     group_lines,
     group_palette,
@@ -31,6 +30,8 @@ from nkhcc_helpers.style import (
 
 ROW_HEIGHT = 0.175  # inches
 CURVE_HEIGHT = 3.4
+WIDEST, THINNEST = 4.2, 1.3  # points, the curves of the first and the last group
+PAST_LAST_EVENT = 1.35  # the end of the axis is at this many times the day of the last first event
 CROSS = {"marker": "X", "markersize": 6, "linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
@@ -53,7 +54,8 @@ def plot_first_event(
         Columns ``group time event_probability n_at_risk`` (and ``lower upper`` for bands), as
         `first_event.estimate_first_event` returns it: a row for time 0 and for each later time of a group;
         probabilities from 0 to 1, patients at risk just before. With ``competing_probability``, death
-        without the event is a competing event, a thin line with crosses.
+        without the event is a competing event, a thin line with crosses. The first group's curve is the
+        widest and the last one's the thinnest, so that curves that coincide are all seen.
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
     unit : str
@@ -63,8 +65,8 @@ def plot_first_event(
     show_ci : bool
         Draw the confidence bands, where the frame has them.
     until : float, optional
-        End of the time axis; by default a little after the last rise of a curve, or the last time if that
-        is not far off.
+        End of the time axis; by default a little after the last first event of any group, and later
+        deaths are not drawn.
     ax : matplotlib Axes, optional
         Axes to draw into, without the patients at risk.
 
@@ -84,13 +86,11 @@ def plot_first_event(
         figure = plt.figure(figsize=(WIDTH, sum(heights) + 1.1 + 0.2 * ((len(groups) + 1) // 2)))
         ax, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
         _write_at_risk(below, curves, groups, labels, ticks)
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
+    looks = _list_looks(groups, labels)
     for group in groups:
         part = _cut(curves[curves["group"].astype("str") == group], until)
-        look = {"color": colours.get(group, INK), "where": "post"}
-        ax.step(
-            part["time"], part["event_probability"], linestyle=lines.get(group, "-"), linewidth=1.9, **look
-        )
+        look = looks[group]
+        ax.step(part["time"], part["event_probability"], where="post", **look)
         if "competing_probability" in part:
             _draw_competing(ax, part, look["color"])
         if show_ci and {"lower", "upper"} <= set(part):
@@ -98,13 +98,24 @@ def plot_first_event(
             limits, style = (band["lower"], band["upper"]), {"alpha": 0.15, "linewidth": 0}
             ax.fill_between(band["time"], *limits, step="post", color=look["color"], **style)
     _label_axes(ax, until, ticks, unit, event_label)
-    _explain_groups(ax, curves[curves["time"] <= until], groups, labels)
+    _explain_groups(ax, curves[curves["time"] <= until], labels, looks)
     return ax
 
 
 def _choose_end(curves: pd.DataFrame) -> float:
+    last = float(curves["time"].max())
     rises = curves.groupby("group", observed=True)["event_probability"].diff() > 0
-    return choose_axis_end(curves.assign(n_events=rises.astype(int)))
+    return min(last, PAST_LAST_EVENT * float(curves.loc[rises, "time"].max())) if rises.any() else last
+
+
+def _list_looks(groups: list[str], labels: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Colour, line style and width of each group's curve; later groups are drawn over earlier ones."""
+    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
+    widths = np.linspace(WIDEST, THINNEST, len(groups)) if len(groups) > 1 else [1.9]
+    return {
+        group: {"color": colours.get(group, INK), "linestyle": lines.get(group, "-"), "linewidth": width}
+        for group, width in zip(groups, widths, strict=True)
+    }
 
 
 def _cut(part: pd.DataFrame, until: float) -> pd.DataFrame:
@@ -130,23 +141,21 @@ def _label_axes(ax: Axes, until: float, ticks: list[float], unit: str, event_lab
     ax.set_xlim(-0.015 * right, 1.02 * right)
     ax.set_ylim(-0.02, 1.03)
     ax.set_yticks(np.arange(0, 1.01, 0.25))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}"))
     ax.set_xlabel(f"Time since the first infusion ({plain(unit)})")
     ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
     ax.grid(axis="y", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
 
 
-def _explain_groups(ax: Axes, curves: pd.DataFrame, groups: list[str], labels: Mapping[str, str]) -> None:
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
+def _explain_groups(ax: Axes, curves: pd.DataFrame, labels: Mapping[str, str], looks: dict) -> None:
     handles = []
-    for group in groups:
-        look = {"color": colours.get(group, INK), "linestyle": lines.get(group, "-")}
+    for group, look in looks.items():
         name = plain(labels.get(group, group), 40, lines=1)
-        handles.append(Line2D([], [], linewidth=1.9, label=name, **look))
+        handles.append(Line2D([], [], label=name, **look))
     if "competing_probability" in curves and curves["competing_probability"].max() > 0:
         look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
-        handles.append(Line2D([], [], label="Death without it (competing)", color=GREY, **look))
+        handles.append(Line2D([], [], label="Died without an event", color=GREY, **look))
     columns = 2 if len(handles) > 1 else 1
     place = {"loc": "outside upper left", "handlelength": 3.2, "fontsize": SMALL}
     ax.figure.legend(handles=handles, ncols=columns, **place)

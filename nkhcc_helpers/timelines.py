@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.events import list_events, list_matches
-from nkhcc_helpers.exposure import list_observation
+from nkhcc_helpers.exposure import list_deaths, list_observation
 from nkhcc_helpers.populations import list_treated
 
 OVER = r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)"
@@ -21,20 +21,24 @@ class Timelines:
     Attributes
     ----------
     patients : DataFrame
-        Columns ``USUBJID group last_day``: end of observation; by group and USUBJID.
+        Columns ``USUBJID group last_day died``: end of observation, and day of death (NaN where no death is
+        known); by group and USUBJID.
     infusions : DataFrame
         Columns ``USUBJID group infusion day``.
     events : DataFrame
         Columns ``USUBJID group term grade day end_day ending``; ending is "ended", "ongoing" (``end_day``
         is the end of observation) or "unknown" (over on a day that is not known).
     n_undated : int
-        Events left out because their onset, or the patient's first infusion, is not known.
+        Events of these patients left out because their onset is not known.
+    n_uninfused : int
+        Treated patients left out, with their events, because no infusion is recorded.
     """
 
     patients: pd.DataFrame
     infusions: pd.DataFrame
     events: pd.DataFrame
     n_undated: int
+    n_uninfused: int = 0
 
 
 def list_timelines(trial, *, related_only=False, emergent_only=True):
@@ -53,14 +57,18 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     Timelines
         An event without an end date is ongoing unless AEOUT says recovered, resolved or fatal.
     """
-    observed = trial.subjects[list_treated(trial)].merge(list_observation(trial), on="USUBJID", how="left")
+    treated = trial.subjects.assign(death=list_deaths(trial).to_numpy())[list_treated(trial)]
+    observed = treated.merge(list_observation(trial), on="USUBJID", how="left")
     started = observed.dropna(subset=["first_infusion"]).sort_values(["group", "USUBJID"], ignore_index=True)
-    patients = started[["USUBJID", "group"]].assign(last_day=_days(started, "end"))
+    patients = started[["USUBJID", "group"]].assign(
+        last_day=_days(started, "end"), died=_days(started, "death")
+    )
     origin = started[["USUBJID", "first_infusion", "end"]]
     given = trial.infusions[["USUBJID", "group", "infusion", "date"]].merge(origin, on="USUBJID")
     infusions = given[["USUBJID", "group", "infusion"]].assign(day=_days(given, "date"))
     events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
-    dated = events.drop(columns="first_infusion").merge(origin, on="USUBJID").dropna(subset=["onset"])
+    infused = events.drop(columns="first_infusion").merge(origin, on="USUBJID")
+    dated = infused.dropna(subset=["onset"])
     dated = dated.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
     over = list_matches(dated, "outcome", OVER)
     ending = np.select([dated["resolved"].notna(), over], ["ended", "unknown"], "ongoing")
@@ -68,7 +76,7 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     listed = dated[["USUBJID", "group", "term", "grade"]].assign(
         day=_days(dated, "onset"), end_day=end_day, ending=ending
     )
-    return Timelines(patients, infusions, listed, len(events) - len(listed))
+    return Timelines(patients, infusions, listed, len(infused) - len(dated), len(observed) - len(started))
 
 
 def _days(frame, column):

@@ -465,13 +465,13 @@ def test_first_events_rise_in_steps_to_the_last_time():
     assert list(steps[0].get_ydata()) == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
     crosses = [line for line in ax.lines if line.get_marker() == "X"]
     assert [list(line.get_xdata()) for line in crosses] == [[40]] * 4
-    assert "Death without it (competing)" in shown(ax)
+    assert "Died without an event" in shown(ax)
 
 
 def test_first_events_without_competing_deaths_do_not_name_them():
     frame = frames.make_first_events().drop(columns="competing_probability")
     ax = plots.plot_first_event(frame, list_labels("four"), "days")
-    assert "Death without it (competing)" not in shown(ax)
+    assert "Died without an event" not in shown(ax)
     assert not [line for line in ax.lines if line.get_marker() == "X"]
 
 
@@ -479,7 +479,7 @@ def test_first_events_cut_short_run_to_the_edge():
     ax = plots.plot_first_event(frames.make_first_events(), list_labels("four"), "days", until=30)
     steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
     assert list(steps[0].get_xdata()) == [0, 2, 30]
-    assert "Death without it (competing)" not in shown(ax)  # the deaths come on day 40
+    assert "Died without an event" not in shown(ax)  # the deaths come on day 40
 
 
 def test_time_ends_a_little_after_the_last_first_event():
@@ -489,6 +489,36 @@ def test_time_ends_a_little_after_the_last_first_event():
     bare = frames.make_first_events().drop(columns=["lower", "upper"])
     ax = plots.plot_first_event(bare, list_labels("four"), "days", show_ci=True)
     assert not ax.collections
+
+
+def test_time_ends_before_a_late_death_though_it_is_not_far_off():
+    frame = frames.make_first_events()
+    frame["time"] = frame["time"].replace({40.0: 8.0, 60.0: 9.0})  # the last first event is on day 5
+    ax = plots.plot_first_event(frame, list_labels("four"), "days")
+    assert ax.get_xlim()[1] == pytest.approx(1.02 * 1.35 * 5)
+    assert "Died without an event" not in shown(ax)
+    never = frame.assign(event_probability=0.0)
+    ax = plots.plot_first_event(never, list_labels("four"), "days")
+    assert ax.get_xlim()[1] == pytest.approx(1.02 * 9)
+    assert "Died without an event" in shown(ax)
+
+
+def test_a_curve_under_another_is_wider():
+    frame = frames.make_first_events()
+    one = frame[frame["group"] == "A"]
+    same = pd.concat([one.assign(group=group) for group in "ABCD"], ignore_index=True)
+    ax = plots.plot_first_event(same, list_labels("four"), "days", until=60)
+    steps = [line for line in ax.lines if line.get_drawstyle() == "steps-post" and line.get_marker() != "X"]
+    widths = [line.get_linewidth() for line in steps if line.get_linewidth() > 1]
+    assert len(widths) == 4
+    assert (np.diff(widths) < -0.5).all()
+
+
+def test_first_events_are_percentages_of_patients():
+    ax = FIGURES["first event"]("four")
+    assert ax.get_ylabel() == "First adverse event, % of patients"
+    ax.figure.draw_without_rendering()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["0", "25", "50", "75", "100"]
 
 
 def test_patients_at_risk_stand_under_their_ticks():

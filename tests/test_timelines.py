@@ -14,7 +14,13 @@ def test_days_count_from_the_first_infusion(tmp_path):
     found = timelines.list_timelines(load_hand_made(tmp_path / "trial"))
     # s1 was infused first on day 7 after enrolment and died on day 140; s2 on day 1, died on 35; s3 was
     # followed for 305 days and s5 for 268, both infused first on day 1. s4 was not treated.
-    assert show(found.patients) == [("s1", "L", 133), ("s2", "L", 34), ("s3", "H", 304), ("s5", "H", 267)]
+    assert show(found.patients) == [
+        ("s1", "L", 133, 133),
+        ("s2", "L", 34, 34),
+        ("s3", "H", 304, None),
+        ("s5", "H", 267, None),
+    ]
+    assert found.n_uninfused == 0
     days = found.infusions.groupby("USUBJID")["day"].agg(list).to_dict()
     assert days == {"s1": [0, 14], "s2": [0], "s3": [0, 14, 28], "s5": [0, 14]}
     # The cough of s1 came before the first infusion; nobody knows when the fever of s2 began.
@@ -48,7 +54,8 @@ def test_a_treated_patient_without_an_infusion_has_no_line(tmp_path):
     trial = dataclasses.replace(trial, subjects=trial.subjects.assign(SAFFL="Y"))
     found = timelines.list_timelines(trial)
     assert "s4" not in set(found.patients["USUBJID"])
-    assert found.n_undated == 2  # with the fever of s4, which has no first infusion to count from
+    assert found.n_uninfused == 1
+    assert found.n_undated == 1  # that of s2; the fever of s4 goes with the patient
 
 
 def test_every_trial_has_its_lines(any_trial):
