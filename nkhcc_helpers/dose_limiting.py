@@ -90,6 +90,23 @@ def list_dose_limiting(trial, definition=None):
     return events[counted.astype(bool)].reset_index(drop=True)
 
 
+def list_absent_terms(trial, definition):
+    """List the excluded terms that no adverse event of the trial has, misspelt perhaps.
+
+    Parameters
+    ----------
+    trial : Trial
+    definition : Definition
+
+    Returns
+    -------
+    list of str
+        As `definition` has them.
+    """
+    known = set(trial.adverse_events["term"].astype("str").str.strip().str.casefold())
+    return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
+
+
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 

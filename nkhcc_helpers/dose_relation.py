@@ -14,7 +14,7 @@ from scipy import special
 from nkhcc_helpers.checks import check_vector
 from nkhcc_helpers.exact_tables import SCALE, TOLERANCE, TableP, Tables, list_log_ways
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety_counts import ANY_TERM, count_by_term
+from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
 
 DEFAULT_SEED = 20260124
 N_DRAWS = 100_000
@@ -49,9 +49,9 @@ def compare_groups(
     -------
     DataFrame
         Columns ``organ_class term grade p_trend trend_smallest p_groups groups_smallest n_patients is_exact
-        p_trend_error p_groups_error``. The first two rows take all terms together (`safety.ANY_TERM`): any
-        grade, and grade 3 or more (grade "3+"); then a row for each term, any grade, in the order of
-        `safety.count_by_term`. ``p_trend``: exact Cochran-Armitage, two-sided
+        p_trend_error p_groups_error``. The first two rows take all terms together (`safety.ANY_TERM`, or
+        `safety.ANY_RELATED`): any grade, and grade 3 or more (grade "3+"); then a row for each term, any
+        grade, in the order of `safety.count_by_term`. ``p_trend``: exact Cochran-Armitage, two-sided
         (`calculate_trend_p`); ``p_groups``: exact Fisher-Freeman-Halton (`calculate_groups_p`);
         ``trend_smallest``, ``groups_smallest``: the smallest each could be. Groups with nobody evaluable are
         left out, the others keep their scores; with fewer than two groups, or where patients with the
@@ -224,7 +224,7 @@ def _count_subsets(sizes, most):
 
 def _keep_rows(counts):
     """Rows that are compared; grade 3 or more is not known where there are events and none has a grade."""
-    total = (counts["organ_class"] == "") & (counts["term"] == ANY_TERM)
+    total = (counts["organ_class"] == "") & counts["term"].isin([ANY_TERM, ANY_RELATED])
     by_grade = counts[total].groupby("grade")["n_patients"].sum()
     kept = counts[(counts["grade"] == "any") | (total & (counts["grade"] == "3+"))]
     if by_grade["any"] == by_grade["missing"] > 0:

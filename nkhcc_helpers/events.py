@@ -66,6 +66,48 @@ def list_events(trial, *, emergent_only=True, related_only=False):
     return events.reset_index(drop=True)
 
 
+def describe_events(trial, *, emergent_only=True):
+    """Describe which events are analysed, and what is not recorded of them.
+
+    Parameters
+    ----------
+    trial : Trial
+    emergent_only : bool, default True
+        As in `list_events`.
+
+    Returns
+    -------
+    dict
+        ``n_treated n_enrolled``: patients; ``n_events n_people``: events, and patients with one;
+        ``n_imputed``: events with a date that was completed; ``n_without_grade n_without_relation
+        n_without_onset``: events that lack the entry; ``n_by_words``: events whose grade is that of the
+        word in AESEV; ``n_never_treated``: events of patients never treated, left out; ``dictionary``.
+        Counts of events are None where adverse events were not collected.
+    """
+    treated = list_treated(trial)
+    events = list_events(trial, emergent_only=emergent_only)
+    everybody = trial.adverse_events["USUBJID"]
+    imputed = events["onset_imputed"].fillna("") + events["resolved_imputed"].fillna("")
+    worded = events["grade"].notna() & (list_text(events, "AETOXGR") == "")
+    counts = {
+        "n_events": len(events),
+        "n_people": events["USUBJID"].nunique(),
+        "n_imputed": (imputed != "").sum(),
+        "n_without_grade": events["grade"].isna().sum(),
+        "n_without_relation": events["related"].isna().sum(),
+        "n_without_onset": events["onset"].isna().sum(),
+        "n_by_words": (worded & (list_text(events, "AESEV") != "")).sum(),
+        "n_never_treated": (~everybody.isin(trial.subjects.loc[treated, "USUBJID"])).sum(),
+    }
+    collected = trial.metadata.adverse_events.collected
+    return {
+        "n_treated": int(treated.sum()),
+        "n_enrolled": len(treated),
+        "dictionary": trial.metadata.adverse_events.dictionary or "not named",
+        **{name: int(count) if collected else None for name, count in counts.items()},
+    }
+
+
 def list_categories(events):
     """List which categories of the overview each event falls in.
 

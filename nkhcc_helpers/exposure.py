@@ -12,7 +12,7 @@ from nkhcc_helpers.events import list_events, list_with_latest_infusion
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.populations import list_treated, list_with_all
 from nkhcc_helpers.rules import find_column
-from nkhcc_helpers.safety_counts import ANY_TERM, count_by_term
+from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
 
 _BLOCK = ["organ_class", "term"]
 _RATES = {"time_at_risk": ["rate", "ci_lower", "ci_upper"]}
@@ -162,7 +162,8 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     counts = count_by_term(trial, **options)
     rates = counts.loc[counts["grade"] == "any", [*_BLOCK, "group", "n_evaluable", "n_patients"]]
     known = rates.pop("n_patients").notna().to_numpy()
-    sums = _sum_first_events(_list_first_events(trial, at_risk, list_events(trial, **options)), trial)
+    total = ANY_RELATED if related_only else ANY_TERM
+    sums = _sum_first_events(_list_first_events(trial, at_risk, list_events(trial, **options), total), trial)
     rates = rates.merge(sums, on=[*_BLOCK, "group"], how="left").fillna(dict.fromkeys(sums.columns[3:], 0))
     whole = list_with_all(at_risk[["group", "days", "n_infusions"]], trial.groups)
     whole = whole[whole["days"].notna()].groupby("group", observed=False)[["days", "n_infusions"]].sum()
@@ -238,13 +239,13 @@ def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):
     return n_events / exposure, lower / exposure, upper / exposure
 
 
-def _list_first_events(trial, at_risk, events):
+def _list_first_events(trial, at_risk, events, total):
     """List each patient's first event of each block within the time at risk, and what follows it."""
     events = events[[*_BLOCK, "USUBJID", "onset"]].merge(at_risk, on="USUBJID")
     events["undated"] = events["onset"].isna() | events["start"].isna()
     within = (events["onset"] >= events["start"]) & (events["onset"] <= events["end"])
     events["onset"] = events["onset"].where(within)
-    together = events.assign(organ_class="", term=ANY_TERM)
+    together = events.assign(organ_class="", term=total)
     grouped = pd.concat([together, events]).groupby([*_BLOCK, "USUBJID"], sort=False)
     first = grouped.agg(onset=("onset", "min"), undated=("undated", "max")).reset_index()
     first = list_with_latest_infusion(first, trial).merge(at_risk, on="USUBJID")

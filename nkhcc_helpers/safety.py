@@ -6,13 +6,19 @@ each patient's course in `timelines`; dose-limiting toxicity in `dose_limiting`,
 `dose_relation`, risk differences in `risk_difference`; `totals` checks that all tables agree.
 """
 
-from nkhcc_helpers.dose_limiting import Definition, count_dose_limiting, list_dose_limiting
+from nkhcc_helpers.dose_limiting import (
+    Definition,
+    count_dose_limiting,
+    list_absent_terms,
+    list_dose_limiting,
+)
 from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
-from nkhcc_helpers.events import CATEGORIES, list_events
+from nkhcc_helpers.events import CATEGORIES, describe_events, list_events
 from nkhcc_helpers.exposure import estimate_poisson_rate, estimate_rates, list_observation, list_time_at_risk
 from nkhcc_helpers.first_event import estimate_first_event, list_first_event
 from nkhcc_helpers.risk_difference import estimate_differences
 from nkhcc_helpers.safety_counts import (
+    ANY_RELATED,
     ANY_TERM,
     GRADES,
     LISTING_LABELS,
@@ -28,6 +34,7 @@ from nkhcc_helpers.timelines import Timelines, list_timelines
 from nkhcc_helpers.totals import TotalsError, check_totals
 
 __all__ = [
+    "ANY_RELATED",
     "ANY_TERM",
     "CATEGORIES",
     "GRADES",
@@ -45,11 +52,13 @@ __all__ = [
     "count_by_term",
     "count_dose_limiting",
     "count_evaluable",
+    "describe_events",
     "estimate_differences",
     "estimate_first_event",
     "estimate_poisson_rate",
     "estimate_rates",
     "estimate_shares",
+    "list_absent_terms",
     "list_adverse_events",
     "list_dose_limiting",
     "list_events",

@@ -23,7 +23,8 @@ from nkhcc_helpers.populations import list_treated, list_with_all
 ANY_TERM = "Any adverse event"
 """Term of the block that takes all terms together; its organ class is empty."""
 
-_ALL_TERMS = {"organ_class": "", "term": ANY_TERM}
+ANY_RELATED = "Any related event"
+"""What that block is called where only related events are counted."""
 
 GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
 """Rows of each term's block, in order."""
@@ -150,7 +151,8 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
         Columns ``organ_class term grade group n_patients n_evaluable percent``. Grade is "any", "1" to "5"
         (the patient's worst known grade of the term), "3+", and "missing" (no event of the term has a known
         grade), so that "any" is the sum of "1" to "5" and "missing". A patient counts once a row. The first
-        block, `ANY_TERM` with an empty organ class, takes all terms together; terms follow by number of
+        block, `ANY_TERM` (`ANY_RELATED` with `related_only`) with an empty organ class, takes all terms
+        together; terms follow by number of
         patients, then of events, then by name. Where adverse events were not collected, or with
         `related_only` no event records its relation, that first block is the only one and its patients
         are NA.
@@ -159,8 +161,9 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
     recorded = check_recorded(trial, events, "related" if related_only else "any")
     if related_only:
         events = events[list_categories(events)["related"]]
-    blocks = pd.concat([pd.DataFrame([_ALL_TERMS]), _order_terms(events)], ignore_index=True)
-    worst = pd.concat([_list_worst(events.assign(**_ALL_TERMS)), _list_worst(events)], ignore_index=True)
+    total = {"organ_class": "", "term": ANY_RELATED if related_only else ANY_TERM}
+    blocks = pd.concat([pd.DataFrame([total]), _order_terms(events)], ignore_index=True)
+    worst = pd.concat([_list_worst(events.assign(**total)), _list_worst(events)], ignore_index=True)
     counts = _count_worst(worst, blocks, trial.groups)
     if not recorded:
         counts["n_patients"] = pd.NA

@@ -56,7 +56,7 @@ from nkhcc_helpers.tables_safety_dose import (
 )
 from nkhcc_helpers.tables_safety_listing import format_listing
 from nkhcc_helpers.tables_safety_rates import format_rates
-from nkhcc_helpers.tables_safety_terms import format_terms
+from nkhcc_helpers.tables_safety_terms import SEVERITY_NOTE, format_terms
 from nkhcc_helpers.tables_safety_timing import format_by_infusion, format_onset
 from nkhcc_helpers.tables_survival import (
     format_comparison,
@@ -74,6 +74,7 @@ from nkhcc_helpers.tables_tests import (
 )
 
 __all__ = [
+    "SEVERITY_NOTE",
     "as_html",
     "display_table",
     "format_adverse_events",

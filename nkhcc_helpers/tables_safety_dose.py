@@ -10,6 +10,7 @@ import pandas as pd
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import list_term_names, show_group, show_interval
 from nkhcc_helpers.numbers import (
+    NOT_APPLICABLE,
     NOT_ESTIMABLE,
     format_interval,
     format_number,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nkhcc_helpers.dose_limiting import Definition
     from nkhcc_helpers.trial import Trial
 
+ROUNDING = 1e-9
 LIMITING_NOTES = (
     "Evaluable: treated, and observed throughout those days or with a dose-limiting toxicity. Percent of the "
     "evaluable; limits exact, Clopper-Pearson.",
@@ -37,6 +39,8 @@ RELATION_NOTES = (
     "Smallest possible: what these numbers of patients can give at all. Every term is shown, none chosen by "
     "its P, and no P is adjusted for the others.",
 )
+NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
+BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
 DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
 
 
@@ -91,7 +95,7 @@ def format_dose_limiting(
             "n_patients": "With it (%)",
             "n_events": "Events",
             "interval": f"{show_interval(conf_level)}, %",
-            "upper": f"Upper limit, {100 * conf_level:g} %",
+            "upper": f"Upper limit, one-sided {100 * conf_level:g} %",
         },
         notes=[*LIMITING_NOTES, *notes],
         illustrative=trial.is_illustrative,
@@ -122,7 +126,12 @@ def _limits(lower: float, upper: float) -> str:
 
 
 def format_dose_relation(
-    frame: pd.DataFrame, trial: Trial, *, scores: str = "1, 2, 3 and so on", notes: Iterable[str] = ()
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    counts: pd.DataFrame | None = None,
+    scores: str = "1, 2, 3 and so on",
+    notes: Iterable[str] = (),
 ) -> GT:
     """Exact tests of each term across the groups, each beside the smallest P possible.
 
@@ -132,7 +141,10 @@ def format_dose_relation(
         Columns ``organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest is_exact
         p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
     trial : Trial
-        Knows whether the data are illustrative.
+        Knows the group labels.
+    counts : pandas.DataFrame, optional
+        Columns ``organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term` returns
+        it; shows which way a trend goes.
     scores : str
         Scores of the groups behind the trend, in words.
     notes : iterable of str
@@ -144,34 +156,38 @@ def format_dose_relation(
     """
     names = list_term_names(frame)
     records = frame.to_dict("records")
-    shown = pd.DataFrame(
-        {
-            "term": [_name_row(row, names) for row in records],
-            "n_patients": [format_number(row["n_patients"], 0) for row in records],
-            "p_trend": [_with_error(row["p_trend"], row["p_trend_error"]) for row in records],
-            "trend_smallest": [format_p(row["trend_smallest"]) for row in records],
-            "p_groups": [_with_error(row["p_groups"], row["p_groups_error"]) for row in records],
-            "groups_smallest": [format_p(row["groups_smallest"]) for row in records],
-        }
-    )
+    columns = {
+        "term": [_name_row(row, names) for row in records],
+        "n_patients": [format_number(row["n_patients"], 0) for row in records],
+    }
+    for test in ("trend", "groups"):
+        columns[f"p_{test}"] = [_show_p(row, test) for row in records]
+        columns[f"{test}_smallest"] = [_show_whole(row[f"{test}_smallest"]) for row in records]
+    labels = {"term": "", "n_patients": "Patients"}
+    more = [NO_TEST_NOTE] if NOT_APPLICABLE in {*columns["p_trend"], *columns["p_groups"]} else []
+    if counts is not None:
+        columns["by_group"] = _list_by_group(records, counts, trial)
+        labels["by_group"] = "By group"
+        more += [BY_GROUP_NOTE.format(groups=", ".join(show_group(code, trial) for code in trial.groups))]
+    labels |= {"p_trend": "P", "trend_smallest": "Smallest possible"}
+    labels |= {"p_groups": "P", "groups_smallest": "Smallest possible"}
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
     drawn = [] if all_exact else [DRAWN_NOTE]
     return display_table(
-        shown,
+        pd.DataFrame(columns)[list(labels)],
         title="Do adverse events go with the group?",
-        labels={
-            "term": "",
-            "n_patients": "Patients",
-            "p_trend": "P",
-            "trend_smallest": "Smallest possible",
-            "p_groups": "P",
-            "groups_smallest": "Smallest possible",
-        },
+        labels=labels,
         spanners=[
             ("Trend over the groups", ["p_trend", "trend_smallest"]),
             ("Any difference", ["p_groups", "groups_smallest"]),
         ],
-        notes=[*RELATION_NOTES, f"Scores of the groups for the trend, in order: {scores}.", *drawn, *notes],
+        notes=[
+            *RELATION_NOTES,
+            f"Scores of the groups for the trend, in order: {scores}.",
+            *more,
+            *drawn,
+            *notes,
+        ],
         illustrative=trial.is_illustrative,
     )
 
@@ -182,9 +198,29 @@ def _name_row(row: dict, names: dict) -> str:
     return name if grade == "any" else f"{name}: grade {'3 or more' if grade == '3+' else grade}"
 
 
-def _with_error(p_value: float, error: float) -> str:
+def _show_p(row: dict, test: str) -> str:
+    p_value, error, smallest = row[f"p_{test}"], row[f"p_{test}_error"], row[f"{test}_smallest"]
+    if is_estimable(smallest) and smallest > 1 - ROUNDING:
+        return NOT_APPLICABLE
     drawn = is_estimable(p_value) and is_estimable(error) and error > 0
-    return f"{format_p(p_value)} ({error:.1g})" if drawn else format_p(p_value)
+    return f"{format_p(p_value)} ({error:.1g})" if drawn else _show_whole(p_value)
+
+
+def _show_whole(p_value: float) -> str:
+    """A P of 1 prints as 1, although its sum of probabilities may fall short of it in the last digits."""
+    return format_p(1.0 if is_estimable(p_value) and p_value > 1 - ROUNDING else p_value)
+
+
+def _list_by_group(records: list[dict], counts: pd.DataFrame, trial: Trial) -> list[str]:
+    """Patients with the event of those treated, group by group, of each row."""
+    keys = ["organ_class", "term", "grade", "group"]
+    texts = [
+        f"{format_number(row['n_patients'], 0)}/{int(row['n_evaluable'])}"
+        for row in counts.to_dict("records")
+    ]
+    cells = dict(zip(counts[keys].astype("str").itertuples(index=False, name=None), texts, strict=True))
+    rows = [tuple(str(row[key]) for key in keys[:3]) for row in records]
+    return [" ".join(cells.get((*row, code), NOT_ESTIMABLE) for code in trial.groups) for row in rows]
 
 
 def format_differences(

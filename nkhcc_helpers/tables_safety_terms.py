@@ -27,6 +27,10 @@ COUNT_NOTE = (
     "Patients (%), each counted once a row at the worst grade; percent of patients treated. Grade missing: "
     "no event of the term has a known grade."
 )
+SEVERITY_NOTE = (
+    "Grades of {n_by_words} events were read from severity words (mild 1, moderate 2, severe 3, "
+    "life-threatening 4, fatal 5; not CTCAE grades)."
+)
 
 
 def format_terms(

@@ -9,7 +9,13 @@ import pytest
 from hand_made import ADAE, ADTTE, load_hand_made
 from r_values import REFERENCE
 
-from nkhcc_helpers.dose_limiting import Definition, _find_upper, count_dose_limiting, list_dose_limiting
+from nkhcc_helpers.dose_limiting import (
+    Definition,
+    _find_upper,
+    count_dose_limiting,
+    list_absent_terms,
+    list_dose_limiting,
+)
 from nkhcc_helpers.exposure import list_observation
 from nkhcc_helpers.populations import list_treated
 from nkhcc_helpers.safety_counts import estimate_shares, list_adverse_events
@@ -65,6 +71,11 @@ def test_unrelated_events_when_asked_for(trial):
 def test_excluded_terms(trial):
     assert count(trial, excluded_terms=[" FEVER"])[0] == [2, 2, 0, 0]
     assert count(trial, excluded_terms=("Fev",))[0] == [2, 2, 1, 1]
+
+
+def test_excluded_terms_that_occur_nowhere(trial):
+    assert list_absent_terms(trial, Definition(excluded_terms=(" fever", "Fev", "Sepsis "))) == ["Fev"]
+    assert list_absent_terms(trial, Definition()) == []
 
 
 def test_patient_not_observed_throughout_is_not_evaluable(trial):

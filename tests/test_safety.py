@@ -47,6 +47,22 @@ def test_events_before_the_first_infusion_and_of_the_untreated_are_left_out(tria
     ]  # fmt: skip
 
 
+def test_what_is_not_recorded_is_counted(trial, tmp_path):
+    # Of the six: s2's fever and s1's rash have no grade; s5's fever no relation; s2's fever no onset.
+    described = safety.describe_events(trial)
+    assert described == {
+        "n_treated": 4, "n_enrolled": 5, "n_events": 6, "n_people": 3, "n_imputed": 0, "n_without_grade": 2,
+        "n_without_relation": 1, "n_without_onset": 1, "n_never_treated": 1, "n_by_words": 0,
+        "dictionary": "not named",
+    }  # fmt: skip
+    worded = "USUBJID,AEDECOD,AETOXGR,AESEV\ns1,Fever,,MILD\ns2,Fever,3,SEVERE\ns2,Rash,,\n"
+    described = safety.describe_events(load_hand_made(tmp_path / "words", adae=worded))
+    assert [described["n_by_words"], described["n_without_grade"]] == [1, 1]
+    metadata = METADATA | {"adverse_events": {"collected": False}}
+    none = safety.describe_events(load_hand_made(tmp_path / "none", metadata=metadata, adae=None))
+    assert [none["n_treated"], none["n_events"], none["n_never_treated"]] == [4, None, None]
+
+
 def test_all_events_of_the_treated_are_taken_when_asked_for(trial):
     everything = {"emergent_only": False}
     # s1's cough of 5 January, infused from 8 January, comes in; s4's fever does not, s4 being untreated.
@@ -154,7 +170,7 @@ def test_what_no_event_records_is_not_counted_as_none(tmp_path):
         assert list(counts.loc[category, "n_patients"]) == [1, 0, 1]
     assert list(counts.loc["fatal", "n_patients"]) == [0, 0, 0]
     related = safety.count_by_term(trial, related_only=True)
-    assert set(related["term"]) == {safety.ANY_TERM}
+    assert set(related["term"]) == {safety.ANY_RELATED}
     assert related[["n_patients", "percent"]].isna().all(axis=None)
 
 
@@ -239,10 +255,10 @@ def test_terms_by_frequency_then_name_with_all_rows_of_each(trial):
 
 def test_related_only(trial):
     counts = safety.count_by_term(trial, related_only=True)
-    assert list(counts["term"].unique()) == [safety.ANY_TERM, "Fever"]
+    assert list(counts["term"].unique()) == [safety.ANY_RELATED, "Fever"]
     assert patients_of(counts, term="Fever", grade="any") == [2, 0, 2]
     assert patients_of(counts, term="Fever", grade="3") == [1, 0, 1]
-    assert patients_of(counts, term=safety.ANY_TERM, grade="missing") == [1, 0, 1]
+    assert patients_of(counts, term=safety.ANY_RELATED, grade="missing") == [1, 0, 1]
 
 
 def test_one_term_in_two_organ_classes_makes_two_blocks(tmp_path):

@@ -195,7 +195,7 @@ def test_dose_limiting():
         "Related to treatment, grade 3 or more, beginning within 28 days after the first infusion; "
         f"not counted: {frames.HOSTILE}, Pyrexia"
     ]
-    assert shown[2][-2:] == ["95 % CI, %", "Upper limit, 95 %"]
+    assert shown[2][-2:] == ["95 % CI, %", "Upper limit, one-sided 95 %"]
     assert row(table, "A: low dose x 4")[1:] == ["3", "0", "0", "0", "NE", "NE"]
     assert row(table, "B: normal dose x 4")[1:] == ["5", "5", "0", "0", "0 to 50", "45 %"]
     assert row(table, "D: incremental dose x 8")[1:] == ["4", "4", "1 (25 %)", "2", "12 to 75", "70 %"]
@@ -213,7 +213,8 @@ def test_definition_in_words():
 
 def test_dose_relation():
     table = tables.format_dose_relation(frames.make_dose_relation(), frames.make_trial())
-    assert row(table, "Any adverse event")[1:] == ["18", "1.0000", "1.0000", "1.0000", "1.0000"]
+    assert row(table, "Any adverse event")[1:] == ["18", "-", "1.0000", "-", "1.0000"]
+    assert "no P other than 1" in str(read(table))
     severe = row(table, "Any adverse event: grade 3 or more")
     assert severe[1:] == ["2", "0.1234", "0.0196", "0.2345", "0.0588"]
     assert row(table, "Pyrexia")[1:] == ["12", "0.0412 (0.002)", "0.0001", "0.0731 (0.003)", "<0.0001"]
@@ -225,6 +226,18 @@ def test_dose_relation():
     assert "Monte-Carlo" not in str(read(tables.format_dose_relation(exact, frames.make_trial())))
     none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores="0.5, 1")
     assert ["None", "", "", "", "", ""] in read(none)
+
+
+def test_dose_relation_by_group():
+    frame = frames.make_dose_relation().query("grade == 'any' and term == 'Pyrexia'")
+    frame[["p_trend", "p_groups", "p_trend_error"]] = [1 - 1e-12, 1 - 1e-6, 0.0]
+    counts = frames.make_terms().astype({"group": "str"})
+    shown = row(tables.format_dose_relation(frame, frames.make_trial(), counts=counts), "Pyrexia")
+    assert shown[1:4] == ["12", "3/3 5/5 6/6 4/4", "1.0000"]
+    assert shown[5].startswith(">0.9999")
+    assert "A: low dose x 4, B: normal dose x 4" in str(
+        read(tables.format_dose_relation(frame, frames.make_trial(), counts=counts))
+    )
 
 
 def test_differences():
