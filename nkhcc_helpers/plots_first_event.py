@@ -30,7 +30,7 @@ from nkhcc_helpers.style import (
 
 ROW_HEIGHT = 0.175  # inches
 CURVE_HEIGHT = 3.4
-WIDEST, THINNEST = 4.2, 1.3  # points, the curves of the first and the last group
+WIDEST, THINNEST = 4.0, 1.7  # points, the curves of the first and the last group
 PAST_LAST_EVENT = 1.35  # the end of the axis is at this many times the day of the last first event
 CROSS = {"marker": "X", "markersize": 6, "linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.5}
 

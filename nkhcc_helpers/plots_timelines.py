@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from nkhcc_helpers.plots_courses import find_shared_start
@@ -37,20 +39,25 @@ SHORTEST = 0.008  # of the axis, so that an event of one day is seen
 TALLEST = 11.0  # inches, of all rows together
 LANE = 0.155
 HEAD = 0.22  # inches, for the name of a group
+TINY = 6.5  # points, for the terms beside bars
+LETTER = 0.06  # inches, of that size
+FEWEST_LETTERS, MOST_LETTERS = 7, 26
+NARROW = [(-0.25, -1), (0.25, -1), (0.25, 1), (-0.25, 1), (-0.25, -1)]
 
 
 @in_house_style
 def plot_timelines(
     timelines: Timelines, labels: Mapping[str, str], *, until: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Each patient's line: infusions as ticks, adverse events as bars from onset to end, filled by grade.
+    """Each patient's line: infusions as ticks, adverse events as bars from onset to end, deaths as crosses.
 
     Parameters
     ----------
     timelines : Timelines
         As `timelines.list_timelines` returns it, or anything with its frames: ``patients`` (``USUBJID group
-        last_day``), ``infusions`` (``USUBJID day``), ``events`` (``USUBJID grade day end_day ending``) and
-        ``n_undated``. Days since the first infusion.
+        last_day`` and, for deaths, ``died``), ``infusions`` (``USUBJID day``), ``events`` (``USUBJID term
+        grade day end_day ending``), ``n_undated`` and, if there are any, ``n_uninfused``. Days since the
+        first infusion.
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
     until : float, optional
@@ -62,7 +69,8 @@ def plot_timelines(
     -------
     matplotlib Axes
         Up to 18 patients are named; beyond 60 the first 60 are drawn and a note says so. A bar covers the
-        days of onset and of the end.
+        days of onset and of the end; one of grade 3 or more is named by its term where there is room. A note
+        counts the events that begin after the axis; deaths after it are not drawn.
     """
     groups = known_groups(timelines.patients, labels)
     if not groups:
@@ -76,17 +84,36 @@ def plot_timelines(
     ax = choose_axes(ax, 1.6 + min(LANE * n_lanes, TALLEST))
     start = min(0.0, events["day"].min()) if len(events) else 0.0
     _draw_lines(ax, rows, timelines.infusions, until)
+    n_died = _draw_deaths(ax, rows, until)
     _draw_events(ax, rows, events, start, until)
+    _name_terms(ax, rows, events, start, until)
     _name_rows(ax, rows, labels, start)
     _label_axes(ax, start, until, n_lanes)
+    notes = ["Days since the first infusion", *_list_notes(timelines, patients, shown, until)]
+    ax.set_xlabel("\n".join(textwrap.wrap("; ".join(notes), 92)))
+    _explain_marks(ax, events, with_deaths=n_died > 0)
+    return ax
+
+
+def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float) -> list[str]:
+    """What the figure does not show."""
     notes = []
     if len(patients) > len(shown):
         notes.append(f"the first {len(shown)} of {len(patients)} patients")
+    events = timelines.events
+    late = events[events["USUBJID"].isin(shown["USUBJID"]) & (events["day"] > until)]
+    if len(late):
+        worst = late["grade"].max()
+        grade = "worst grade missing" if pd.isna(worst) else f"worst grade {worst}"
+        notes.append(
+            f"{len(late)} event{'' if len(late) == 1 else 's'} after day {until:g} not shown ({grade})"
+        )
     if timelines.n_undated:
         notes.append(f"events without a known day, not shown: {timelines.n_undated}")
-    ax.set_xlabel("; ".join(["Days since the first infusion", *notes]))
-    _explain_marks(ax, events)
-    return ax
+    n_uninfused = getattr(timelines, "n_uninfused", 0)
+    if n_uninfused:
+        notes.append(f"patients never infused are not shown: {n_uninfused}")
+    return notes
 
 
 def _order_patients(patients: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
@@ -107,8 +134,9 @@ def _lay_out_events(events: pd.DataFrame, patients: pd.DataFrame, until: float) 
     ends = events["end_day"].where(events["ending"] != "unknown", events["day"]).fillna(events["day"])
     left = events["day"].astype(float)
     right = np.maximum(ends + 1.0, left + SHORTEST * until)
+    beyond = ends > until
     events = events.assign(
-        left=left, right=right, goes_on=(events["ending"] == "ongoing") | (right > until + 1)
+        left=left, right=right, is_beyond=beyond, is_ongoing=(events["ending"] == "ongoing") & ~beyond
     )
     return events.assign(lane=_choose_lanes(events, 2 * SHORTEST * until))
 
@@ -149,6 +177,22 @@ def _draw_lines(ax: Axes, rows: pd.DataFrame, infusions: pd.DataFrame, until: fl
     ax.plot(given["day"] + 0.5, given["base"], linestyle="", marker="^", markersize=4, color=INK, zorder=2)
 
 
+def _draw_deaths(ax: Axes, rows: pd.DataFrame, until: float) -> int:
+    """A cross on the line of each patient who died within the axis; how many did."""
+    if "died" not in rows:
+        return 0
+    died = rows[rows["died"] <= until]
+    look = {
+        "marker": "X",
+        "markersize": 6.5,
+        "color": INK,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+    }
+    ax.plot(died["died"] + 0.5, died["bottom"] - 0.35, linestyle="", zorder=5, **look)
+    return len(died)
+
+
 def _draw_events(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float, until: float) -> None:
     top = events["USUBJID"].map(rows.set_index("USUBJID")["top"])
     events = events.assign(y=top + events["lane"] + 0.5, grade=_name_grades(events))
@@ -162,10 +206,40 @@ def _draw_events(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: floa
         look = list_grade_look(grade)
         style = {"color": look["facecolor"], "markeredgecolor": INK, "markeredgewidth": 0.7}
         ax.plot(part["left"] + 0.5, part["y"], linestyle="", marker="o", markersize=6, zorder=3, **style)
-    on = bars[bars["goes_on"]]
-    if len(on):
-        tips = on["right"].clip(upper=until + 1) + 0.006 * (until - start)
-        ax.plot(tips, on["y"], linestyle="", marker=">", markersize=4.5, color=INK, zorder=4, clip_on=False)
+    for column, face in (("is_ongoing", "white"), ("is_beyond", INK)):
+        on = bars[bars[column]]
+        if len(on):
+            tips = on["right"].clip(upper=until + 1) + 0.006 * (until - start)
+            look = {"marker": ">", "markersize": 4.5, "markerfacecolor": face, "markeredgecolor": INK}
+            ax.plot(tips, on["y"], linestyle="", zorder=4, clip_on=False, **look)
+
+
+def _name_terms(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float, until: float) -> None:
+    """Name events of grade 3 or more within the bar, or behind it up to the next event of the lane."""
+    width = ax.get_position().width * ax.figure.get_figwidth()
+    if "term" not in events or LANE * rows["bottom"].max() > 1.4 * TALLEST:
+        return
+    letter = LETTER * (until + 1 - start) / width
+    events = events.assign(right=events["right"].clip(upper=until + 1))
+    lanes = events.groupby(["USUBJID", "lane"], sort=False)
+    following = lanes["left"].shift(-1).fillna(until + 1)
+    before = lanes["right"].cummax().groupby([events["USUBJID"], events["lane"]]).shift()
+    top = events["USUBJID"].map(rows.set_index("USUBJID")["top"])
+    events = events.assign(following=following, y=top + events["lane"] + 0.5)
+    severe = events["grade"].fillna(0).ge(3) & ~(before > events["left"]) & (events["right"] <= following)
+    for event in events[severe].to_dict("records"):
+        name = plain(event["term"], MOST_LETTERS, lines=1)
+        is_within = event["ending"] != "unknown" and event["right"] - event["left"] >= letter * (
+            len(name) + 1
+        )
+        x = event["left"] + 0.5 * letter if is_within else event["right"] + 1.5 * letter
+        if not is_within:
+            room = min(MOST_LETTERS, int((event["following"] - x) / letter))
+            if room < FEWEST_LETTERS:
+                continue
+            name = plain(event["term"], room, lines=1)
+        colour = "white" if is_within and event["grade"] > 3 else INK
+        ax.text(x, event["y"], name, fontsize=TINY, color=colour, va="center_baseline", zorder=6)
 
 
 def _name_grades(events: pd.DataFrame) -> pd.Series:
@@ -177,6 +251,8 @@ def _name_rows(ax: Axes, rows: pd.DataFrame, labels: Mapping[str, str], start: f
         start_of_all = find_shared_start(rows["USUBJID"])
         names = [plain(name.removeprefix(start_of_all), 14, lines=1) for name in rows["USUBJID"]]
         ax.set_yticks(rows["bottom"] - 0.35 - 0.5 * rows["n_lanes"], names, fontsize=SMALL)
+        if start_of_all:
+            ax.set_ylabel(f"Patients: {plain(rows['USUBJID'].iloc[0], 24, lines=1)} and so on")
     else:
         ax.set_yticks([])
     colours = group_palette(labels or rows["group"].unique())
@@ -198,16 +274,33 @@ def _label_axes(ax: Axes, start: float, until: float, n_lanes: float) -> None:
     ax.set_axisbelow(True)
 
 
-def _explain_marks(ax: Axes, events: pd.DataFrame) -> None:
-    marks = {"Infusion": ("^", 5)}
-    if events["goes_on"].any():
-        marks["Goes on"] = (">", 5)
+def _explain_marks(ax: Axes, events: pd.DataFrame, *, with_deaths: bool) -> None:
+    """Grades above the figure, the other marks that it has under it."""
+    grades = list_grade_handles(with_missing=bool(events["grade"].isna().any()))
+    place = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
+    ax.figure.legend(handles=grades, loc="outside upper left", ncols=len(grades), **place)
+    infusion = (Line2D([], [], marker="|", markersize=13, color=GREY), _make_mark("^", 5))
+    marks = {"Infusion": infusion}
+    if with_deaths:
+        marks["Death"] = _make_mark("X", 6.5)
+    if ((events["ending"] == "ended") & (events["end_day"] == events["day"])).any():
+        marks["Ended on the day it began"] = _make_mark(NARROW, 10, "white")
+    if events["is_ongoing"].any():
+        marks["Ongoing at last contact"] = _make_mark(">", 5, "white")
+    if events["is_beyond"].any():
+        marks["Goes on beyond the figure"] = _make_mark(">", 5)
     if (events["ending"] == "unknown").any():
-        marks["End not known"] = ("o", 6)
-    handles = list_grade_handles(with_missing=bool(events["grade"].isna().any()))
-    for name, (marker, size) in marks.items():
-        face = "white" if marker == "o" else INK
-        look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
-        handles.append(Line2D([], [], linestyle="", label=name, **look))
-    spacing = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), **spacing)
+        marks["End not known"] = _make_mark("o", 6, "white")
+    ax.figure.legend(
+        handles=list(marks.values()),
+        labels=list(marks),
+        loc="outside lower left",
+        ncols=min(3, len(marks)),
+        handler_map={tuple: HandlerTuple(ndivide=1)},
+        **place,
+    )
+
+
+def _make_mark(marker: object, size: float, face: str = INK) -> Line2D:
+    look = {"markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
+    return Line2D([], [], linestyle="", marker=marker, **look)

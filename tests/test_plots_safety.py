@@ -387,7 +387,10 @@ def test_a_bar_covers_the_days_of_onset_and_end():
     assert second.get_hatch()
     marks = [line for line in ax.lines if line.get_marker() == "^" and len(line.get_xdata())]
     assert list(marks[0].get_xdata()) == [0.5, 14.5]
-    assert "Goes on" not in shown(ax)
+    assert "Goes on beyond the figure" not in shown(ax)
+    assert "Ended on the day it began" in shown(ax)
+    longer = plots.plot_timelines(make_one_patient((3, 2, 4, "ended")), {"X": "Group"}, until=40)
+    assert "Ended on the day it began" not in shown(longer)
 
 
 def test_events_of_one_time_are_drawn_one_above_the_other():
@@ -401,12 +404,15 @@ def test_events_of_one_time_are_drawn_one_above_the_other():
 def test_events_that_go_on_end_in_an_arrow():
     ongoing = make_one_patient((1, 2, 30, "ongoing"), last_day=30)
     beyond = make_one_patient((1, 2, 90, "ended"))
-    for frame, tip in ((ongoing, 31), (beyond, 41)):
+    names = ("Ongoing at last contact", "Goes on beyond the figure")
+    for frame, tip, face, name in ((ongoing, 31, "white", 0), (beyond, 41, plots_grades.INK, 1)):
         ax = plots.plot_timelines(frame, {}, until=40)
         (arrow,) = [line for line in ax.lines if line.get_marker() == ">"]
         assert arrow.get_xdata()[0] == pytest.approx(tip, abs=0.5)
         assert ax.patches[0].get_x() + ax.patches[0].get_width() == tip
-        assert "Goes on" in shown(ax)
+        assert to_rgb(arrow.get_markerfacecolor()) == to_rgb(face)
+        assert names[name] in shown(ax)
+        assert names[1 - name] not in shown(ax)
 
 
 def test_an_event_over_on_an_unknown_day_is_a_point():
@@ -427,6 +433,45 @@ def test_events_after_the_axis_are_not_drawn():
     ax = plots.plot_timelines(make_one_patient((1, 50, 60, "ended")), {}, until=40)
     assert not ax.patches
     assert ax.get_xlim()[1] < 45
+    assert ax.get_xlabel().endswith("; 1 event after day 40 not shown (worst grade 1)")
+    two = make_one_patient((pd.NA, 41, 42, "ended"), (4, 50, 60, "ended"), (5, 40, 40, "ended"))
+    ax = plots.plot_timelines(two, {}, until=40)
+    assert ax.get_xlabel().endswith("; 2 events after day 40 not shown (worst grade 4)")
+    none = make_one_patient((pd.NA, 41, 42, "ended"))
+    assert plots.plot_timelines(none, {}, until=40).get_xlabel().endswith("(worst grade missing)")
+
+
+@pytest.mark.parametrize(("day", "is_seen"), [(40.0, True), (41.0, False), (np.nan, False)])
+def test_deaths_within_the_axis_are_crosses(day, is_seen):
+    frame = make_one_patient()
+    frame.patients = frame.patients.assign(died=day)
+    ax = plots.plot_timelines(frame, {}, until=40)
+    crosses = [x for line in ax.lines if line.get_marker() == "X" for x in line.get_xdata()]
+    assert crosses == ([40.5] if is_seen else [])
+    assert ("Death" in shown(ax)) == is_seen
+
+
+def test_patients_never_infused_are_counted():
+    frame = make_one_patient()
+    frame.n_uninfused = 3
+    label = plots.plot_timelines(frame, {}, until=40).get_xlabel()
+    assert label == "Days since the first infusion; patients never infused are not shown: 3"
+
+
+def test_severe_events_are_named_where_there_is_room():
+    def list_names(*events):
+        frame = make_one_patient(*events)
+        frame.events["term"] = "Hepatic failure"
+        ax = plots.plot_timelines(frame, {"X": "Group"}, until=40)
+        return [text.get_text() for text in ax.texts if text.get_text() != "Group"]
+
+    assert list_names((3, 2, 4, "ended")) == ["Hepatic failure"]
+    assert list_names((5, 2, 30, "ended")) == ["Hepatic failure"]
+    assert list_names((2, 2, 4, "ended"), (pd.NA, 20, 22, "ended")) == []
+    assert list_names((3, 39, 39, "ended")) == []
+    assert list_names((3, 2, 4, "ended"), (1, 6, 7, "ended")) == []
+    (short,) = list_names((3, 2, 4, "ended"), (1, 10, 11, "ended")) or ["none"]
+    assert short in {"none", "Hepatic …"}
 
 
 def test_axis_ends_four_weeks_after_the_last_infusion():
