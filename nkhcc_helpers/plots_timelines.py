@@ -42,6 +42,7 @@ HEAD = 0.22  # inches, for the name of a group
 TINY = 6.5  # points, for the terms beside bars
 LETTER = 0.06  # inches, of that size
 FEWEST_LETTERS, MOST_LETTERS = 7, 26
+LONGEST = 90  # letters, of a line under the axis
 NARROW = [(-0.25, -1), (0.25, -1), (0.25, 1), (-0.25, 1), (-0.25, -1)]
 
 
@@ -89,10 +90,15 @@ def plot_timelines(
     _name_terms(ax, rows, events, start, until)
     _name_rows(ax, rows, labels, start)
     _label_axes(ax, start, until, n_lanes)
-    notes = ["Days since the first infusion", *_list_notes(timelines, patients, shown, until)]
-    ax.set_xlabel("\n".join(textwrap.wrap("; ".join(notes), 92)))
+    notes = "; ".join(_list_notes(timelines, patients, shown, until))
+    ax.set_xlabel(_join_lines("Days since the first infusion", notes))
     _explain_marks(ax, events, with_deaths=n_died > 0)
     return ax
+
+
+def _join_lines(label: str, notes: str) -> str:
+    both = f"{label}; {notes}" if notes else label
+    return both if len(both) <= LONGEST else "\n".join([label, *textwrap.wrap(notes, LONGEST)])
 
 
 def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float) -> list[str]:

@@ -485,7 +485,12 @@ def test_up_to_18_patients_are_named_and_up_to_60_drawn():
     assert [tick.get_text() for tick in few.get_yticklabels()][:4] == ["A00", "A01", "A02", "B00"]
     assert len(few.get_yticklabels()) == 18
     assert not many.get_yticklabels()
-    assert "the first 60 of 108 patients" in many.get_xlabel()
+    assert many.get_xlabel() == (
+        "Days since the first infusion\n"
+        "the first 60 of 108 patients; events without a known day, not shown: 2"
+    )
+    assert few.get_ylabel() == "Patients: STUDY-A00 and so on"
+    assert not many.get_ylabel()
     assert "first" not in few.get_xlabel().removeprefix("Days since the first infusion")
     assert len(many.collections[0].get_segments()) == 60
 
