@@ -167,7 +167,7 @@ class CoxModel:
     @cached_property
     def df(self):
         """How many coefficients the events can tell apart."""
-        return int(np.linalg.matrix_rank(self.null.information[0], hermitian=True))
+        return int(self.likelihood.count_identified(self.null.information)[0])
 
     @cached_property
     def separated(self):
@@ -204,11 +204,17 @@ class CoxModel:
 
     def _fit_by_library(self):
         """The estimate of the library that has this method and ties; None where there is none."""
+        # Both work best with covariates of like size.
+        span = np.ptp(self.x.to_numpy(), axis=0)
         if self.is_firth and self.ties == "breslow":
-            return _fit_firthmodels(self.x.to_numpy(), self.time, self.event)
+            return _divide(_fit_firthmodels((self.x / span).to_numpy(), self.time, self.event), span)
         if not self.is_firth and self.ties == "efron":
-            return _fit_lifelines(self.x, self.time, self.event)
+            return _divide(_fit_lifelines(self.x / span, self.time, self.event), span)
         return None
+
+
+def _divide(coef, span):
+    return None if coef is None else (coef / span)[None]
 
 
 def _fit_firthmodels(x, time, event):
@@ -249,7 +255,8 @@ def _estimate(model, conf_level):
     without = np.where(np.eye(len(coef)), 0.0, np.nan)
     restricted = model.likelihood.maximize(model.is_firth, without)[1].log_likelihood
     p_value = stats.chi2.sf(np.maximum(2 * (best - restricted), 0), 1)
-    return np.column_stack([coef, np.exp(coef), np.exp(limits), p_value])
+    with np.errstate(over="ignore"):  # a hazard ratio beyond all numbers is infinite
+        return np.column_stack([coef, np.exp(coef), np.exp(limits), p_value])
 
 
 def _relabel(model, column, *, conf_level, **drawing):

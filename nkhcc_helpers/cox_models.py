@@ -9,6 +9,7 @@ from scipy import stats
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.cox_fit import CoxModel, fit_cox
 from nkhcc_helpers.cox_many import fit_cox_many
+from nkhcc_helpers.design import count_rank
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.relabelling import draw_relabellings
 
@@ -197,12 +198,11 @@ def _compare_fits(draws, x, leaving, held):
 
 def _reparametrise(smaller, larger):
     """Columns that span what `larger` spans, those of `smaller` first; None where it does not hold them."""
-    kept, more = [np.ones(len(larger)), *smaller.T], 0
-    rank = np.linalg.matrix_rank(np.column_stack([np.ones(len(larger)), larger]))
-    for column in larger.T:
-        if np.linalg.matrix_rank(np.column_stack([*kept, column])) > len(kept):
-            kept, more = [*kept, column], more + 1
-    return np.column_stack(kept[1:]) if len(kept) == rank and more else None
+    kept, wanted = smaller, count_rank(larger)
+    for column in larger.T[:, :, None]:
+        if count_rank(np.hstack([kept, column])) > kept.shape[1]:
+            kept = np.hstack([kept, column])
+    return kept if smaller.shape[1] < kept.shape[1] == wanted else None
 
 
 def _calculate_aicc(frame, covariates, model, ties):
