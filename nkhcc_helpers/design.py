@@ -216,7 +216,7 @@ def count_events_before_plans_part(trial, endpoint):
     -------
     dict
         ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
-        and time are NaN, and no event is early, where the plans do not differ or a schedule is not given.
+        and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
     """
     frame = trial.survival(endpoint)
     arms = trial.metadata.arms
@@ -228,7 +228,7 @@ def count_events_before_plans_part(trial, endpoint):
     return {
         "days": days,
         "time": time,
-        "n_early": int((frame["event"] & (frame["time"] < time)).sum()),
+        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if days == days else None,
         "n_events": int(frame["event"].sum()),
     }
 

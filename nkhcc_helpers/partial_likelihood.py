@@ -148,9 +148,9 @@ class PartialLikelihood:
         -------
         RiskSetAverages
         """
-        linear = np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
-        if not self._moves and np.ptp(linear, axis=-1).max(initial=0) > WIDEST:
+        if self._is_wide(coef):
             return self._unfold().average(coef)
+        linear = self._predict(coef)
         # Scaled by the largest hazard at risk, so that no exponential overflows or all vanish.
         if self._moves:
             at_risk = np.swapaxes(self.weights, 1, 2) > 0
@@ -180,6 +180,8 @@ class PartialLikelihood:
         -------
         Evaluation
         """
+        if self._is_wide(coef):
+            return self._unfold().evaluate(coef, firth)
         at = self.average(coef)
         log_likelihood, score = at.log_chance.sum(axis=1), (self.own - at.mean).sum(axis=2)
         information = at.variance.sum(axis=3)
@@ -251,6 +253,12 @@ class PartialLikelihood:
     def _moves(self):
         return self.covariates.ndim == 4
 
+    def _predict(self, coef):
+        return np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
+
+    def _is_wide(self, coef):
+        return not self._moves and np.ptp(self._predict(coef), axis=-1).max(initial=0) > WIDEST
+
     def _unfold(self):
         """The same with covariates that could change from event to event."""
         n_events = self.weights.shape[-1]
@@ -308,6 +316,12 @@ class PartialLikelihood:
             found[worse] = coef[worse] + step[worse] / 2**halving
             _put(there, worse, self.take(worse).evaluate(found[worse], firth))
         return found, there
+
+
+def exponentiate(coef):
+    """Hazard ratios of coefficients; infinite where a double cannot hold them."""
+    with np.errstate(over="ignore"):
+        return np.exp(coef)
 
 
 def standardize(information):

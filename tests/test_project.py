@@ -104,7 +104,7 @@ FLOORS = [
     "permutation simulation calibration "
     "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "
     "relabelling_limits relabelling_many cox_fit cox_models cox_diagnostics assumption_sweep "
-    "cox_calibration immortal_time cox "
+    "cox_calibration trial_calibration immortal_time cox "
     "populations events cohort safety published illustration compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
