@@ -136,9 +136,9 @@ def test_methods_have_names():
 
 
 def test_attained_cox_within_three_errors_is_not_marked():
-    frame = frames.make_attained_cox().assign(rejected=0.0630, coverage=0.9301, not_estimable=0.0)
+    frame = frames.make_attained_cox().assign(rejected=0.0599, coverage=0.9361, not_estimable=0.0)
     table = tables.format_attained_cox(frame, frames.make_trial())
-    assert row(table, "Dose per infusion")[1:] == ["6.3 (0.5)"] * 5 + ["93.0 (0.7)"] * 5
+    assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5)"] * 5 + ["93.6 (0.7)"] * 5
     assert not any("without answer, at most" in cells[0] for cells in read(table))
     table = tables.format_attained_cox(frame, frames.make_trial(), alpha=0.01)
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5) *"] * 5 + ["93.6 (0.7) *"] * 5
