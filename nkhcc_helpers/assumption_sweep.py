@@ -9,7 +9,7 @@ from scipy import stats
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.cox_many import fit_cox_many
 from nkhcc_helpers.design import DOSE_CODINGS, code_covariates
-from nkhcc_helpers.partial_likelihood import PartialLikelihood
+from nkhcc_helpers.partial_likelihood import PartialLikelihood, exponentiate
 from nkhcc_helpers.profile_limits import find_profile_limits
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
@@ -83,6 +83,32 @@ def sweep_assumptions(
     return _stack(keys, frame, designs, method=method, ties=ties, conf_level=conf_level)[SWEEP_COLUMNS]
 
 
+def summarize_sweep(swept):
+    """Summarize what hangs on the assumed numbers.
+
+    Parameters
+    ----------
+    swept : DataFrame
+        As of `sweep_assumptions`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group quantity covariate both_directions verdict_changes``: whether the hazard ratio is
+        above 1 for some values and below for others, and whether its interval leaves out 1 for some only.
+    """
+    keys = ["group", "quantity", "covariate"]
+    known = swept.dropna(subset=["hr"])
+    leaves_out = (known["ci_lower"] > 1) | (known["ci_upper"] < 1)
+    grouped = known.assign(above=known["hr"] > 1, leaves_out=leaves_out).groupby(keys, sort=False)
+    return pd.DataFrame(
+        {
+            "both_directions": grouped["above"].min() != grouped["above"].max(),
+            "verdict_changes": grouped["leaves_out"].min() != grouped["leaves_out"].max(),
+        }
+    ).reset_index()
+
+
 def sweep_codings(
     trial,
     endpoint,
@@ -120,7 +146,7 @@ def sweep_codings(
     designs = [_code_or_blank(frame, covariates, coding) for coding in codings]
     table = _stack(keys, frame, designs, method=method, ties=ties, conf_level=conf_level)
     spread = np.concatenate([np.ptp(x, axis=0) for x in designs])
-    table["hr_range"] = np.exp(table["coef"] * spread)
+    table["hr_range"] = exponentiate(table["coef"] * spread)
     return table
 
 
@@ -157,7 +183,7 @@ def _stack(keys, frame, designs, **options):
     table = keys.loc[keys.index.repeat(len(names))].reset_index(drop=True)
     table["covariate"] = names * len(designs)
     coef, lower, upper, p_value = (each.ravel() for each in found)
-    columns = [coef, np.exp(coef), np.exp(lower), np.exp(upper), p_value]
+    columns = [coef, exponentiate(coef), exponentiate(lower), exponentiate(upper), p_value]
     return table.assign(**dict(zip(ESTIMATES, columns, strict=True)))
 
 

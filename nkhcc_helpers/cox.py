@@ -3,11 +3,12 @@
 What the groups can separate is in `design`; fits are in `cox_fit`, of many cohorts at once in `cox_many`, on
 the likelihood of `partial_likelihood`; tests and limits by relabelling patients in `relabelling` and
 `relabelling_limits`; comparison of models in `cox_models`, checks in `cox_diagnostics`, what hangs on an
-assumption in `assumption_sweep`, how far to trust it all in `cox_calibration`, infusions received in
+assumption in `assumption_sweep`, how far to trust it all in `cox_calibration`
+and `trial_calibration`, infusions received in
 `immortal_time`.
 """
 
-from nkhcc_helpers.assumption_sweep import sweep_assumptions, sweep_codings
+from nkhcc_helpers.assumption_sweep import summarize_sweep, sweep_assumptions, sweep_codings
 from nkhcc_helpers.cox_calibration import attained_cox
 from nkhcc_helpers.cox_diagnostics import (
     check_proportional_hazards,
@@ -17,7 +18,7 @@ from nkhcc_helpers.cox_diagnostics import (
 )
 from nkhcc_helpers.cox_fit import CoxFit, fit_cox
 from nkhcc_helpers.cox_many import CohortFits, fit_cox_many
-from nkhcc_helpers.cox_models import compare_models, summarize_models
+from nkhcc_helpers.cox_models import compare_models, list_separated, summarize_models
 from nkhcc_helpers.design import (
     Design,
     code_covariates,
@@ -32,12 +33,14 @@ from nkhcc_helpers.design import (
 from nkhcc_helpers.immortal_time import fit_received, list_infusion_intervals, simulate_immortal_time
 from nkhcc_helpers.relabelling import permute_covariate
 from nkhcc_helpers.relabelling_limits import estimate_exact_limits
+from nkhcc_helpers.trial_calibration import attained_in_trial
 
 __all__ = [
     "CohortFits",
     "CoxFit",
     "Design",
     "attained_cox",
+    "attained_in_trial",
     "check_proportional_hazards",
     "code_covariates",
     "code_trial",
@@ -56,9 +59,11 @@ __all__ = [
     "list_contrasts",
     "list_design_points",
     "list_infusion_intervals",
+    "list_separated",
     "permute_covariate",
     "simulate_immortal_time",
     "summarize_models",
+    "summarize_sweep",
     "sweep_assumptions",
     "sweep_codings",
 ]

@@ -219,7 +219,7 @@ def _judge_ratio(plan, model, fits, likelihood, is_firth):
 
 def _judge_all(plan, fits, likelihood):
     information = likelihood.evaluate(np.zeros(fits.coef.shape)).information
-    df = np.linalg.matrix_rank(information, hermitian=True)
+    df = likelihood.count_identified(information)
     there = (df > 0) & np.isfinite(fits.lr_statistic)
     beyond = np.nan_to_num(fits.lr_statistic) > stats.chi2.isf(plan.alpha, np.maximum(df, 1))
     return _combine(beyond, np.zeros_like(beyond), there)

@@ -10,6 +10,7 @@ from nkhcc_helpers.checks import check_conf_level, check_survival
 from nkhcc_helpers.cox_fit import CoxModel
 from nkhcc_helpers.cox_many import fit_cox_many
 from nkhcc_helpers.design import check_estimable
+from nkhcc_helpers.partial_likelihood import exponentiate, standardize
 
 
 def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
@@ -197,8 +198,8 @@ def _tabulate(frame, covariates, coef):
         table["group"] = table["group"].astype(frame["group"].dtype)
     table["covariate"] = covariates * len(frame)
     table["coef"] = coef[1:].ravel()
-    table["hr"] = np.exp(table["coef"])
-    table["hr_all"] = np.tile(np.exp(coef[0]), len(frame))
+    table["hr"] = exponentiate(table["coef"])
+    table["hr_all"] = np.tile(exponentiate(coef[0]), len(frame))
     table["changes_sign"] = (coef[1:] * coef[0] < 0).ravel()
     return table
 
@@ -227,7 +228,7 @@ def _inform_about_trend(ranks, variances):
 
 
 def _is_regular(information):
-    return np.linalg.matrix_rank(information, hermitian=True) == len(information)
+    return np.linalg.matrix_rank(standardize(information)[0], hermitian=True) == len(information)
 
 
 def _variance_of_trends(ranks, variances):

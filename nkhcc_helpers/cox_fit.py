@@ -14,7 +14,7 @@ from scipy import stats
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
 from nkhcc_helpers.cox_many import METHODS
 from nkhcc_helpers.design import check_estimable
-from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
+from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood, exponentiate
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.profile_limits import find_profile_limits
 from nkhcc_helpers.relabelling import permute_covariate
@@ -23,7 +23,6 @@ from nkhcc_helpers.separation import find_separation
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
-MOST_LIMIT_DRAWS = 4_000  # each limit looks at dozens of values
 SUMMARY_COLUMNS = ["covariate", *ESTIMATES, *RELABELLED]
 
 
@@ -68,7 +67,7 @@ def fit_cox(
     method="firth",
     ties="breslow",
     conf_level=0.95,
-    n_draws=20_000,
+    n_draws=10_000,
     seed=DEFAULT_SEED,
 ):
     """Fit a Cox model.
@@ -83,8 +82,8 @@ def fit_cox(
         lifelines.
     ties : {"breslow", "efron"}, default "breslow"
     conf_level : float, default 0.95
-    n_draws : int, default 20,000
-        Random relabellings behind P where they cannot all be counted, 0 for none; limits take 4,000 at most.
+    n_draws : int, default 10,000
+        Random relabellings where they cannot all be counted; 0 for none. P and limits use the same.
     seed : int
 
     Returns
@@ -167,7 +166,7 @@ class CoxModel:
     @cached_property
     def df(self):
         """How many coefficients the events can tell apart."""
-        return int(np.linalg.matrix_rank(self.null.information[0], hermitian=True))
+        return int(self.likelihood.count_identified(self.null.information)[0])
 
     @cached_property
     def separated(self):
@@ -204,11 +203,17 @@ class CoxModel:
 
     def _fit_by_library(self):
         """The estimate of the library that has this method and ties; None where there is none."""
+        # Both work best with covariates of like size.
+        span = np.ptp(self.x.to_numpy(), axis=0)
         if self.is_firth and self.ties == "breslow":
-            return _fit_firthmodels(self.x.to_numpy(), self.time, self.event)
+            return _divide(_fit_firthmodels((self.x / span).to_numpy(), self.time, self.event), span)
         if not self.is_firth and self.ties == "efron":
-            return _fit_lifelines(self.x, self.time, self.event)
+            return _divide(_fit_lifelines(self.x / span, self.time, self.event), span)
         return None
+
+
+def _divide(coef, span):
+    return None if coef is None else (coef / span)[None]
 
 
 def _fit_firthmodels(x, time, event):
@@ -249,12 +254,11 @@ def _estimate(model, conf_level):
     without = np.where(np.eye(len(coef)), 0.0, np.nan)
     restricted = model.likelihood.maximize(model.is_firth, without)[1].log_likelihood
     p_value = stats.chi2.sf(np.maximum(2 * (best - restricted), 0), 1)
-    return np.column_stack([coef, np.exp(coef), np.exp(limits), p_value])
+    return np.column_stack([coef, exponentiate(coef), exponentiate(limits), p_value])
 
 
 def _relabel(model, column, *, conf_level, **drawing):
     arguments = model.time, model.event, model.x.to_numpy(), column
     tested = permute_covariate(*arguments, **drawing)
-    drawing["n_draws"] = min(drawing["n_draws"], MOST_LIMIT_DRAWS)
     limits = estimate_exact_limits(*arguments, conf_level=conf_level, **drawing)
     return tested.p_value, tested.error, limits.lower, limits.upper

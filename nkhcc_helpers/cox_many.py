@@ -100,12 +100,14 @@ def _fit_block(times, events, x, firth, ties, fixed):
     estimable = likelihood.is_identified(null.information)
     free = np.setdiff1d(np.arange(shape[1]), list(fixed))
     if not firth and len(free):
-        unsure = np.flatnonzero(estimable & ~_is_maximum(null, state, free))
-        cohorts = [np.broadcast_to(a, (shape[0], *a.shape[1:]))[unsure] for a in (x, times, events)]
-        information = state.information[unsure][:, free[:, None], free]
-        estimable[unsure] = _has_maximum(
-            cohorts[0][..., free], *cohorts[1:], coef[unsure][:, free], information
-        )
+        # In units in which the information without effects has ones on its diagonal.
+        scale = np.sqrt(np.maximum(np.einsum("cpp->cp", null.information)[:, free], 1e-300))
+        information = state.information[:, free[:, None], free] / scale[:, :, None] / scale[:, None]
+        unsure = np.flatnonzero(estimable & ~_is_maximum(information, state.score[:, free] / scale))
+        which = [np.broadcast_to(a, (shape[0], *a.shape[1:]))[unsure] for a in (x[..., free], times, events)]
+        units = scale[unsure]
+        which[0] = which[0] / (units[:, None] if x.ndim == 3 else units[:, None, None])
+        estimable[unsure] = _has_maximum(*which, coef[unsure][:, free] * units, information[unsure])
     information = np.where(estimable[:, None, None], state.information, np.eye(shape[1]))
     variance = np.einsum("cpp->cp", np.linalg.inv(information))
     return (
@@ -135,12 +137,9 @@ def _has_maximum(x, times, events, coef, information):
     return has
 
 
-def _is_maximum(null, state, free):
+def _is_maximum(information, score):
     """Where the information at the point reached is large enough to make it a maximum beyond doubt."""
-    scale = np.sqrt(np.maximum(np.einsum("cpp->cp", null.information)[:, free], 1e-300))
-    there = state.information[:, free[:, None], free] / scale[:, :, None] / scale[:, None, :]
-    flat = np.abs(state.score[:, free] / scale).max(axis=1) < FLAT
-    return flat & (np.linalg.eigvalsh(there)[:, 0] > CURVED)
+    return (np.abs(score).max(axis=1) < FLAT) & (np.linalg.eigvalsh(information)[:, 0] > CURVED)
 
 
 def _check_cohorts(times, events, x):

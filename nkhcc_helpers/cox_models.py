@@ -9,6 +9,7 @@ from scipy import stats
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.cox_fit import CoxModel, fit_cox
 from nkhcc_helpers.cox_many import fit_cox_many
+from nkhcc_helpers.design import count_rank
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.relabelling import draw_relabellings
 
@@ -28,6 +29,8 @@ COMPARISON_COLUMNS = [
     "aicc",
 ]
 
+NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
+
 
 def summarize_models(
     frame,
@@ -36,7 +39,7 @@ def summarize_models(
     method="firth",
     ties="breslow",
     conf_level=0.95,
-    n_draws=20_000,
+    n_draws=10_000,
     seed=DEFAULT_SEED,
 ):
     """Fit several Cox models and stack their summaries.
@@ -126,9 +129,31 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
         draws = _Draws(model, n_draws, seed)
         rows.append({"model": name} | _test_against_nothing(model, draws))
         rows[-1] |= _test_lack_of_fit(model, largest, draws)
-        rows[-1]["aicc"] = _calculate_aicc(frame, models[name], model, ties)
+        rows[-1] |= _describe_fit(frame, models[name], model, ties)
     table = pd.DataFrame(rows)
     return table[COMPARISON_COLUMNS].astype(dict.fromkeys(COMPARISON_COLUMNS[2:], float))
+
+
+def list_separated(frame, models):
+    """List the models whose likelihood without penalty has no maximum, and along which covariates.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and every covariate as numbers.
+    models : dict of str to list of str
+
+    Returns
+    -------
+    dict of str to list of str
+        Name of the model, and the covariates along which it is separated.
+    """
+    found = {}
+    for name, covariates in models.items():
+        direction = CoxModel.of(frame, covariates, method="partial", ties="breslow").separated
+        if direction is not None:
+            found[name] = direction.index[direction.abs() > NEGLIGIBLE].tolist()
+    return found
 
 
 class _Draws:
@@ -152,7 +177,9 @@ class _Draws:
     def calculate_p(self, statistic, drawn):
         """P-value of a statistic among those drawn, and its Monte-Carlo standard error."""
         p_value = (1 + (drawn >= statistic * (1 - TOLERANCE)).sum()) / (1 + self.n_draws)
-        return float(p_value), float(np.sqrt(p_value * (1 - p_value) / self.n_draws))
+        # Every draw as extreme leaves an error too: of one draw.
+        error = max(np.sqrt(p_value * (1 - p_value) / self.n_draws), 1 / (1 + self.n_draws))
+        return float(p_value), float(error)
 
 
 def _test_against_nothing(model, draws):
@@ -163,7 +190,6 @@ def _test_against_nothing(model, draws):
         p_value, error = draws.calculate_p(statistic, drawn)
     return {
         "df": model.df,
-        "log_likelihood": model.log_likelihood,
         "lr_statistic": statistic,
         "p_value": float(stats.chi2.sf(statistic, model.df)) if model.df else np.nan,
         "p_permutation": p_value,
@@ -197,17 +223,18 @@ def _compare_fits(draws, x, leaving, held):
 
 def _reparametrise(smaller, larger):
     """Columns that span what `larger` spans, those of `smaller` first; None where it does not hold them."""
-    kept, more = [np.ones(len(larger)), *smaller.T], 0
-    rank = np.linalg.matrix_rank(np.column_stack([np.ones(len(larger)), larger]))
-    for column in larger.T:
-        if np.linalg.matrix_rank(np.column_stack([*kept, column])) > len(kept):
-            kept, more = [*kept, column], more + 1
-    return np.column_stack(kept[1:]) if len(kept) == rank and more else None
+    kept, wanted = smaller, count_rank(larger)
+    for column in larger.T[:, :, None]:
+        if count_rank(np.hstack([kept, column])) > kept.shape[1]:
+            kept = np.hstack([kept, column])
+    return kept if smaller.shape[1] < kept.shape[1] == wanted else None
 
 
-def _calculate_aicc(frame, covariates, model, ties):
-    free = int(model.event.sum()) - model.df - 1
-    if free <= 0 or not model.df:
-        return np.nan
+def _describe_fit(frame, covariates, model, ties):
+    """The likelihood without penalty at its maximum, and its criterion."""
     plain = CoxModel.of(frame, covariates, method="partial", ties=ties) if model.is_firth else model
-    return 2 * (model.df - plain.log_likelihood) + 2 * model.df * (model.df + 1) / free
+    free = int(model.event.sum()) - model.df - 1
+    aicc = np.nan
+    if free > 0 and model.df:
+        aicc = 2 * (model.df - plain.log_likelihood) + 2 * model.df * (model.df + 1) / free
+    return {"log_likelihood": plain.log_likelihood, "aicc": aicc}

@@ -142,7 +142,7 @@ def describe_design(trial, covariates=("dose", "infusions"), *, endpoint="", dos
     points = list_design_points(frame, list(x.columns))
     return Design(
         points=points,
-        rank=int(np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x]))),
+        rank=1 + count_rank(x),
         correlation=x.corr(),
         variance_inflation=_inflate_variance(x),
         events_per_covariate=float(event.sum() / len(x.columns)),
@@ -216,7 +216,7 @@ def count_events_before_plans_part(trial, endpoint):
     -------
     dict
         ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
-        and time are NaN, and no event is early, where the plans do not differ or a schedule is not given.
+        and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
     """
     frame = trial.survival(endpoint)
     arms = trial.metadata.arms
@@ -228,7 +228,7 @@ def count_events_before_plans_part(trial, endpoint):
     return {
         "days": days,
         "time": time,
-        "n_early": int((frame["event"] & (frame["time"] < time)).sum()),
+        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if days == days else None,
         "n_events": int(frame["event"].sum()),
     }
 
@@ -260,15 +260,32 @@ def find_unusable(x):
     dict of str to str
         Column and why: the same for everyone, or a combination of the columns before it.
     """
-    unusable, kept = {}, [np.ones(len(x))]
+    unusable, kept = {}, []
     for name in x.columns:
         if x[name].nunique() < 2:
             unusable[name] = "is the same for everyone"
-        elif np.linalg.matrix_rank(np.column_stack([*kept, x[name]])) <= len(kept):
+        elif count_rank(x[[*kept, name]]) <= len(kept):
             unusable[name] = "follows from the covariates before it"
         else:
-            kept.append(x[name].to_numpy())
+            kept.append(name)
     return unusable
+
+
+def count_rank(x):
+    """Count the columns of a design matrix that do not follow from the others and a constant.
+
+    Parameters
+    ----------
+    x : array_like of float, shape (n_subjects, n_columns)
+
+    Returns
+    -------
+    int
+    """
+    centred = np.asarray(x, float) - np.asarray(x, float).mean(axis=0)
+    # Units must not matter.
+    span = np.ptp(centred, axis=0)
+    return int(np.linalg.matrix_rank(centred / np.where(span > 0, span, 1)))
 
 
 def keep_estimable(frame, models):

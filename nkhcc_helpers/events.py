@@ -18,6 +18,12 @@ CATEGORIES = {
 }
 """Rows of the overview, in order: name and label."""
 
+ONGOING = (
+    r"\bNOT[\s_-]*(?:YET[\s_-]*)?(?:RECOVERED|RESOLVED)|\bUNRESOLVED\b"
+    r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
+)
+"""What AEOUT says of an event that goes on."""
+
 # What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
 _NEEDS = {
     "any": [],

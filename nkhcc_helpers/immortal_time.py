@@ -14,7 +14,7 @@ from nkhcc_helpers.checks import check_choice, check_conf_level
 from nkhcc_helpers.cox_many import fit_cox_many
 from nkhcc_helpers.design import count_events_before_plans_part
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood
+from nkhcc_helpers.partial_likelihood import TIES, PartialLikelihood, exponentiate
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.rules import find_column
 from nkhcc_helpers.survival import estimate_median
@@ -149,15 +149,16 @@ def simulate_immortal_time(
     Raises
     ------
     ValueError
-        `alpha`, `n_trials` or `copies` out of range, no such endpoint, no event, or no interval between
-        infusions to be known.
+        `alpha`, `n_trials` or `copies` out of range, or no such endpoint.
 
     Notes
     -----
     All patients have the same constant hazard, with the trial's overall median; where the curve does not
     reach a half, as many events per time as in the trial. They are followed to the trial's longest time.
-    Infusions keep to the plan from day 0 on and stop at the event; where `trial.yaml` has no interval, it
-    is the median interval of ADEX.
+    Infusions keep to the plan from day 0 on and stop at the event, or at progression where the endpoint is
+    another and comes later: progression then has a constant hazard, estimated in the same way, and so has
+    the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
+    the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
 
     References
     ----------
@@ -168,8 +169,13 @@ def simulate_immortal_time(
     if min(n_trials, copies) < 1:
         raise ValueError(f"n_trials and copies must be at least 1; got {n_trials!r} and {copies!r}")
     followed, cohorts = _read_cohort(trial, endpoint)
-    mean, longest = _estimate_mean(followed, endpoint), followed["days"].max()
-    schedule = np.repeat(_list_schedule(trial, followed), copies, axis=0)
+    schedule = _list_schedule(trial, followed)
+    if schedule is None or not followed["event"].any():
+        nothing = np.full((len(FITS), n_trials), np.nan)
+        return _summarize_simulation(nothing, np.isfinite(nothing))
+    mean, longest = _estimate_mean(followed), followed["days"].max()
+    schedule = np.repeat(schedule, copies, axis=0)
+    until_progression = _estimate_progression(trial, endpoint, mean)
     planned = np.repeat(cohorts.planned, copies)
     size = max(1, PAIRS_AT_A_TIME // len(planned) ** 2)
     starts = range(0, n_trials, size)
@@ -177,8 +183,10 @@ def simulate_immortal_time(
     bar = tqdm(total=n_trials, unit="trial", disable=not progress)
     for start, child in zip(starts, np.random.SeedSequence(seed).spawn(len(starts)), strict=True):
         shape = min(size, n_trials - start), len(planned)
-        days = np.random.default_rng(child).exponential(mean, shape)
-        drawn = _Cohorts.follow(days, longest, planned, schedule, cohorts.landmark)
+        rng = np.random.default_rng(child)
+        stops = rng.exponential(until_progression or mean, shape)
+        days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
+        drawn = _Cohorts.follow(days, stops, longest, planned, schedule, cohorts.landmark)
         fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
         coefs.append([fit.coef[:, 0] for fit in fits])
         statistics.append([fit.lr_statistic for fit in fits])
@@ -212,10 +220,10 @@ class _Cohorts:
     landmark: float
 
     @classmethod
-    def follow(cls, days, longest, planned, schedule, landmark):
-        """Follow patients with these times of the event, infused by schedule until then."""
+    def follow(cls, days, stops, longest, planned, schedule, landmark):
+        """Follow patients with these times of the event, infused by schedule until they stop."""
         seen = np.minimum(days, longest)
-        given = np.where(schedule < seen[..., None], schedule, np.inf)
+        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
         return cls(seen, days <= longest, planned, given, landmark)
 
     def list_designs(self):
@@ -284,7 +292,7 @@ def _estimate(design, ties, conf_level):
     lowest = fit.log_likelihood[0] - stats.chi2.ppf(conf_level, 1) / 2
     limits = [_find_limit(likelihood, coef, side * se, lowest) for side in (-1, 1)]
     p_value = stats.chi2.sf(max(fit.lr_statistic[0], 0), 1)
-    return coef, np.exp(coef), *np.exp(limits), p_value
+    return coef, exponentiate(coef), *exponentiate(limits), p_value
 
 
 def _find_limit(likelihood, coef, step, lowest):
@@ -299,27 +307,38 @@ def _find_limit(likelihood, coef, step, lowest):
     return coef + step * optimize.brentq(excess, 0, far, xtol=1e-12)
 
 
-def _estimate_mean(followed, endpoint):
+def _estimate_mean(followed):
     """Mean days to the event, were the hazard constant."""
-    if not followed["event"].any():
-        raise ValueError(f"nobody had an event of {endpoint}: there is no hazard to simulate")
     median = estimate_median(followed["days"], followed["event"]).estimate
     if median > 0:
         return median / np.log(2)
     return followed["days"].sum() / followed["event"].sum()
 
 
+def _estimate_progression(trial, endpoint, mean):
+    """Mean days to progression, which stops infusions; None where the endpoint is not preceded by it."""
+    progression = trial.endpoint_with_role("progression_free_survival")
+    if progression is None or progression == endpoint:
+        return None
+    followed, _ = _read_cohort(trial, progression)
+    if not followed["event"].any():
+        return None
+    earlier = _estimate_mean(followed)
+    # The rest of the time to the event has what is left of the mean.
+    return earlier if earlier < mean else None
+
+
 def _list_schedule(trial, followed):
-    """Day of each planned infusion, infinite past the plan, shape (n_subjects, n_infusions)."""
+    """Day of each planned infusion, infinite past the plan, shape (n_subjects, n_infusions).
+
+    None where no interval is known: an arm has none in `trial.yaml`, and nobody was infused on two days.
+    """
     intervals = {arm.code: arm.interval_days for arm in trial.metadata.arms}
     if None in intervals.values():
         between = trial.infusions.groupby("USUBJID")["date"].diff().dt.days
         between = between[between > 0]
         if between.empty:
-            raise ValueError(
-                "the interval between infusions is not known: an arm of trial.yaml has no interval_days, and "
-                "nobody in ADEX has infusions on two days"
-            )
+            return None
         usual = between.median()
         intervals = {code: usual if days is None else days for code, days in intervals.items()}
     interval = followed["group"].map(intervals).to_numpy(float)
@@ -335,6 +354,6 @@ def _summarize_simulation(coefs, rejects):
     for name, coef, counts, reject in zip(FITS, coefs, estimable, rejects & estimable, strict=True):
         rejected = reject.mean() if counts.any() else np.nan
         error = np.sqrt(rejected * (1 - rejected) / n_trials)
-        median = np.median(np.exp(coef[counts])) if counts.any() else np.nan
+        median = np.median(exponentiate(coef[counts])) if counts.any() else np.nan
         rows.append((name, rejected, error, n_trials, 1 - counts.mean(), median))
     return pd.DataFrame(rows, columns=["fit", "rejected", "error", "n_trials", "not_estimable", "median_hr"])

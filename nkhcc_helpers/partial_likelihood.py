@@ -13,6 +13,7 @@ LARGEST_STEP = 5.0  # of a linear predictor, in one step
 SMALLEST_GAIN = 1e-16  # of a log-likelihood, in one step
 ROUNDING = 1e-11  # of a log-likelihood
 LARGEST_SHARE = 2.0  # of the last step in a correction
+SMALLEST_VALUE = 1e-13  # of a standardized information, for a step along its vector
 WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
 
@@ -147,9 +148,9 @@ class PartialLikelihood:
         -------
         RiskSetAverages
         """
-        linear = np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
-        if not self._moves and np.ptp(linear, axis=-1).max(initial=0) > WIDEST:
+        if self._is_wide(coef):
             return self._unfold().average(coef)
+        linear = self._predict(coef)
         # Scaled by the largest hazard at risk, so that no exponential overflows or all vanish.
         if self._moves:
             at_risk = np.swapaxes(self.weights, 1, 2) > 0
@@ -179,6 +180,8 @@ class PartialLikelihood:
         -------
         Evaluation
         """
+        if self._is_wide(coef):
+            return self._unfold().evaluate(coef, firth)
         at = self.average(coef)
         log_likelihood, score = at.log_chance.sum(axis=1), (self.own - at.mean).sum(axis=2)
         information = at.variance.sum(axis=3)
@@ -225,26 +228,36 @@ class PartialLikelihood:
             if not moving.all():
                 going, here, step, part = going[moving], _take(here, moving), step[moving], part.take(moving)
                 last_step, last_move = (a if a is None else a[moving] for a in (last_step, last_move))
-            move = _mix(step, last_step, last_move) if firth and last_step is not None else step
+            weight = np.einsum("cpp->cp", here.information)
+            mixes = firth and last_step is not None
+            move = _mix(step, last_step, last_move, weight) if mixes else step
             found, there = part._climb(coef[going], move, step, here, firth)
             last_step, last_move = step, found - coef[going]
             coef[going] = found
             _put(state, going, there)
         return coef, state
 
-    def is_identified(self, information):
-        """Which informations tell all coefficients apart, shape (n_cohorts,)."""
+    def count_identified(self, information):
+        """Count the coefficients that each information tells apart, shape (n_cohorts,)."""
         axes = (1, 3) if self._moves else (2,)
         span = np.square(self.covariates).max(axis=axes, initial=0)
-        diagonal = np.einsum("cpp->cp", information)
-        known = (diagonal > NEGLIGIBLE * span).all(axis=1)
-        scale = np.sqrt(np.where(known[:, None], diagonal, 1))
-        values = np.linalg.eigvalsh(information / scale[:, :, None] / scale[:, None, :])
-        return known & (values[:, 0] > NEGLIGIBLE)
+        known = np.einsum("cpp->cp", information) > NEGLIGIBLE * span
+        standard = standardize(np.where(known[:, :, None] & known[:, None], information, 0))[0]
+        return (np.linalg.eigvalsh(standard) > NEGLIGIBLE).sum(axis=1)
+
+    def is_identified(self, information):
+        """Which informations tell all coefficients apart, shape (n_cohorts,)."""
+        return self.count_identified(information) == information.shape[-1]
 
     @property
     def _moves(self):
         return self.covariates.ndim == 4
+
+    def _predict(self, coef):
+        return np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
+
+    def _is_wide(self, coef):
+        return not self._moves and np.ptp(self._predict(coef), axis=-1).max(initial=0) > WIDEST
 
     def _unfold(self):
         """The same with covariates that could change from event to event."""
@@ -305,25 +318,48 @@ class PartialLikelihood:
         return found, there
 
 
-def _mix(step, last_step, last_move):
+def exponentiate(coef):
+    """Hazard ratios of coefficients; infinite where a double cannot hold them."""
+    with np.errstate(over="ignore"):
+        return np.exp(coef)
+
+
+def standardize(information):
+    """Divide by the square roots of the diagonal, so that units do not matter.
+
+    Parameters
+    ----------
+    information : ndarray, shape (..., p, p)
+
+    Returns
+    -------
+    standard : ndarray, shape (..., p, p)
+    scale : ndarray, shape (..., p)
+        What was divided by on either side; 1 where the diagonal is 0.
+    """
+    diagonal = np.einsum("...pp->...p", information)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    return information / scale[..., :, None] / scale[..., None, :], scale
+
+
+def _mix(step, last_step, last_move, weight):
     """Correct Newton's step, which leaves out the curvature of the penalty, by how the last one turned out.
 
-    Anderson (1965) J ACM, with a memory of one step.
+    Anderson (1965) J ACM, with a memory of one step; `weight` makes steps of different units comparable.
     """
     change = step - last_step
-    size = np.maximum((change**2).sum(axis=1), 1e-300)
-    share = np.clip((change * step).sum(axis=1) / size, -LARGEST_SHARE, LARGEST_SHARE)
+    size = np.maximum((weight * change**2).sum(axis=1), 1e-300)
+    share = np.clip((weight * change * step).sum(axis=1) / size, -LARGEST_SHARE, LARGEST_SHARE)
     return step - share[:, None] * (last_move + change)
 
 
 def _solve(information, score):
     """Newton's step; along directions without information, none."""
-    if information.shape[-1] == 1:
-        return np.divide(score, information[..., 0], out=np.zeros_like(score), where=information[..., 0] > 0)
-    values, vectors = np.linalg.eigh(information)
-    sure = values > 1e-13 * np.maximum(values[:, -1:], 1e-300)
-    along = np.einsum("cqp,cq->cp", vectors, score)
-    return np.einsum("cpq,cq->cp", vectors, np.divide(along, values, out=np.zeros_like(along), where=sure))
+    standard, scale = standardize(information)
+    values, vectors = np.linalg.eigh(standard)
+    along = np.einsum("cqp,cq->cp", vectors, score / scale)
+    size = np.divide(along, values, out=np.zeros_like(along), where=values > SMALLEST_VALUE)
+    return np.einsum("cpq,cq->cp", vectors, size) / scale
 
 
 def _take(state, which):

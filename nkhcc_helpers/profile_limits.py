@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.optimize import elementwise
 
 MOST_STEPS = 40  # outwards, each half as long again
-TOLERANCE = 1e-9  # of a limit
+TOLERANCE = 1e-9  # of a limit, times the span of the covariate
 
 
 def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=False):
@@ -37,21 +37,22 @@ def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=F
     target = np.broadcast_to(log_likelihood, n_cohorts) - stats.chi2.ppf(conf_level, 1) / 2
     shape = n_cohorts, n_covariates, 2
     cohort, column, side = (a.ravel() for a in np.indices(shape))
+    span = np.ptp(likelihood.covariates, axis=-1)
+    span = np.broadcast_to(span.max(axis=1) if span.ndim == 3 else span, coef.shape)[cohort, column]
     others = coef[cohort]
 
     def excess(value, at):
-        """How far the profile is above the target, for the limits numbered `at`."""
+        """How far the profile is above the target, for the limits numbered `at`; values over the span."""
         at = at.astype(int)
         held = np.full((len(at), n_covariates), np.nan)
-        held[np.arange(len(at)), column[at]] = value
+        held[np.arange(len(at)), column[at]] = value / span[at]
         # What the other coefficients were at the last value is close to what they are at this one.
         others[at], state = likelihood.take(cohort[at]).maximize(firth, held, others[at])
         return state.log_likelihood - target[cohort[at]]
 
-    span = np.ptp(likelihood.covariates, axis=-1)
-    span = span.max(axis=1) if span.ndim == 3 else span
-    step = (2 * side - 1) / np.broadcast_to(span, coef.shape)[cohort, column]
-    near, far = coef[cohort, column], coef[cohort, column] + step
+    step = 2.0 * side - 1
+    near = coef[cohort, column] * span
+    far = near + step
     inside = np.arange(len(near))
     for _ in range(MOST_STEPS):
         inside = inside[excess(far[inside], inside) >= 0]
@@ -66,5 +67,5 @@ def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=F
         root = elementwise.find_root(
             excess, (near[found], far[found]), args=(found,), tolerances={"xatol": TOLERANCE}
         )
-        limits[found] = root.x
+        limits[found] = root.x / span[found]
     return limits.reshape(shape)

@@ -10,6 +10,7 @@ from scipy import optimize
 
 from nkhcc_helpers.allocations import TOLERANCE
 from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.partial_likelihood import exponentiate
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.relabelling_many import StratifiedScore
 
@@ -85,7 +86,7 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     if search.accepts(0.0):
         # Scores may tie at no effect only, which then stands alone.
         lower, upper = min(lower, 0.0), max(upper, 0.0)
-    return ExactLimits(float(np.exp(lower)), float(np.exp(upper)), is_listed)
+    return ExactLimits(float(exponentiate(lower)), float(exponentiate(upper)), is_listed)
 
 
 def _make_decision(test, alpha, n_draws, seed):

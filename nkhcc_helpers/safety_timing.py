@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import check_conf_level
-from nkhcc_helpers.events import check_recorded, list_events, list_matches, list_with_latest_infusion
+from nkhcc_helpers.events import (
+    ONGOING,
+    check_recorded,
+    list_events,
+    list_matches,
+    list_with_latest_infusion,
+)
 from nkhcc_helpers.exposure import list_observation
 from nkhcc_helpers.limits import calculate_limits
 from nkhcc_helpers.populations import list_text, list_treated, list_with_all
 from nkhcc_helpers.survival import TOLERANCE
-
-_ONGOING = (
-    r"\bNOT[\s_-]*(?:YET[\s_-]*)?(?:RECOVERED|RESOLVED)|\bUNRESOLVED\b"
-    r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
-)
 
 
 def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level=0.95):
@@ -150,7 +151,7 @@ def _count_patients(rows, most, groups):
 
 def _list_with_duration(events, trial):
     """Add each event's duration in days, whether it ended then, and what is not known of it."""
-    goes_on = list_matches(events, "outcome", _ONGOING)
+    goes_on = list_matches(events, "outcome", ONGOING)
     ended = events["resolved"].notna()
     followed = events["USUBJID"].map(list_observation(trial).set_index("USUBJID")["end"])
     censored = (pd.to_datetime(followed) - events["onset"]).dt.days.clip(lower=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from great_tables import GT
 
     from nkhcc_helpers.trial import Trial
+
+ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large trials only."
 
 
 def format_proportional_hazards(
@@ -58,7 +61,11 @@ def format_proportional_hazards(
         title="Are the hazards proportional?",
         labels={"covariate": "", "statistic": "Chi-square", "df": "Degrees of freedom", "p_value": "P"},
         decimals=0,
-        notes=["A small P speaks against one hazard ratio for the whole follow-up.", *notes],
+        notes=[
+            "A small P speaks against one hazard ratio for the whole follow-up.",
+            "P from the chi-square distribution: in small trials it comes out too small somewhat too often.",
+            *notes,
+        ],
         illustrative=trial.is_illustrative,
     )
 
@@ -80,7 +87,9 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
     told = []
     for row in frame.to_dict("records"):
         name, ratio = labels.get(row["covariate"], row["covariate"]), row["hr_detectable"]
-        drift = format_ratio(row["drift_detectable"])
+        drift = (
+            "over 1,000" if 1000 < row["drift_detectable"] < np.inf else format_ratio(row["drift_detectable"])
+        )
         told.append(
             f"{name}: a hazard ratio of {format_ratio(1 / ratio)} or {format_ratio(ratio)}, or one that "
             f"changes {drift} times over from the first event to the last"
@@ -137,6 +146,7 @@ def format_codings(
         notes=[
             "A unit changes with the coding. Over the range: from the smallest value in the trial to the "
             "largest, which can be compared.",
+            ASYMPTOTIC_NOTE,
             *notes,
         ],
         illustrative=trial.is_illustrative,
@@ -188,6 +198,12 @@ def format_received(
             "interval": show_interval(conf_level),
             "p_value": "P",
         },
-        notes=["Below 1: events come later. NE: not estimable.", *told, *notes],
+        notes=[
+            "Below 1: events come later. NE: not estimable.",
+            "Partial likelihood, ties by Efron.",
+            ASYMPTOTIC_NOTE,
+            *told,
+            *notes,
+        ],
         illustrative=trial.is_illustrative,
     )

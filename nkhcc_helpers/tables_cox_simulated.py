@@ -29,7 +29,7 @@ ATTAINED_NAMES = {
     "firth": "Firth, likelihood ratio",
     "permuted": "Permuted",
 }
-MARK_NOTE = "* On the wrong side of the nominal level by more than two Monte-Carlo errors."
+MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
 
 
 def format_immortal_time(
@@ -170,6 +170,6 @@ def _show_shares(
         elif not is_estimable(share):
             cells.append(NOT_APPLICABLE)
         else:
-            wrong = share - 2 * spread > above or share + 2 * spread < below
+            wrong = share - 3 * spread > above or share + 3 * spread < below
             cells.append(f"{100 * share:.1f} ({100 * spread:.1f}){' *' if wrong else ''}")
     return cells

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.events import list_events, list_matches
+from nkhcc_helpers.events import ONGOING, list_events, list_matches
 from nkhcc_helpers.exposure import list_deaths, list_observation
 from nkhcc_helpers.populations import list_treated
-
-OVER = r"^(?:RECOVERED|RESOLVED|FATAL|DEATH|DIED)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Timelines:
         Columns ``USUBJID group infusion day``.
     events : DataFrame
         Columns ``USUBJID group term grade day end_day ending``; ending is "ended", "ongoing" (``end_day``
-        is the end of observation) or "unknown" (over on a day that is not known).
+        is the end of observation) or "unknown" (nobody says whether or when it ended).
     n_undated : int
         Events of these patients left out because their onset is not known.
     n_uninfused : int
@@ -55,7 +53,7 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     Returns
     -------
     Timelines
-        An event without an end date is ongoing unless AEOUT says recovered, resolved or fatal.
+        An event without an end date is ongoing where AEOUT says so, else its end is not known.
     """
     treated = trial.subjects.assign(death=list_deaths(trial).to_numpy())[list_treated(trial)]
     observed = treated.merge(list_observation(trial), on="USUBJID", how="left")
@@ -70,8 +68,8 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     infused = events.drop(columns="first_infusion").merge(origin, on="USUBJID")
     dated = infused.dropna(subset=["onset"])
     dated = dated.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
-    over = list_matches(dated, "outcome", OVER)
-    ending = np.select([dated["resolved"].notna(), over], ["ended", "unknown"], "ongoing")
+    goes_on = list_matches(dated, "outcome", ONGOING)
+    ending = np.select([dated["resolved"].notna(), goes_on], ["ended", "ongoing"], "unknown")
     end_day = _days(dated, "resolved").where(ending != "ongoing", _days(dated, "end"))
     listed = dated[["USUBJID", "group", "term", "grade"]].assign(
         day=_days(dated, "onset"), end_day=end_day, ending=ending

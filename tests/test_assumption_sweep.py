@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nkhcc_helpers.assumption_sweep import _fit_designs, sweep_assumptions, sweep_codings
+from nkhcc_helpers.assumption_sweep import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
 from nkhcc_helpers.cox_fit import fit_cox
 from nkhcc_helpers.design import DOSE_CODINGS, code_covariates
 from nkhcc_helpers.trial import load_trial
@@ -213,3 +213,14 @@ def test_any_trial_can_be_swept(any_trial):
     assert (table["ci_lower"].isna() | (table["ci_lower"] <= table["hr"])).all()
     codings = [each for each in DOSE_CODINGS if each != "log2" or (any_trial.subjects["dose"] > 0).all()]
     assert len(sweep_codings(any_trial, endpoint, SLOPES, codings=codings)) == 2 * len(codings)
+
+
+def test_summary_of_a_sweep_by_hand():
+    rows = [("A", "dose", "dose", hr, low, high) for hr, low, high in ((0.5, 0.2, 0.9), (2, 0.8, 5))]
+    rows += [("A", "dose", "infusions", 0.5, 0.2, 0.9), ("A", "dose", "infusions", np.nan, np.nan, np.nan)]
+    swept = pd.DataFrame(rows, columns=["group", "quantity", "covariate", "hr", "ci_lower", "ci_upper"])
+    assert summarize_sweep(swept).to_numpy().tolist() == [
+        ["A", "dose", "dose", True, True],
+        ["A", "dose", "infusions", False, False],
+    ]
+    assert summarize_sweep(swept.iloc[:0]).empty

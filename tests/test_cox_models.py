@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from nkhcc_helpers.cox_fit import fit_cox
 from nkhcc_helpers.cox_many import fit_cox_many
-from nkhcc_helpers.cox_models import compare_models, summarize_models
+from nkhcc_helpers.cox_models import compare_models, list_separated, summarize_models
 from nkhcc_helpers.partial_likelihood import PartialLikelihood
 
 LACK = ["lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
@@ -162,3 +162,10 @@ def test_summaries_are_stacked_by_model():
         pd.testing.assert_frame_equal(part, fit_cox(data, covariates, **options).summary)
     with pytest.raises(ValueError, match="conf_level must lie between 0 and 1"):
         summarize_models(data, models, conf_level=95)
+
+
+def test_separated_models_are_named_with_their_covariates():
+    data = pd.DataFrame({"time": [1.0, 2, 3, 4, 5, 6], "event": [1, 1, 1, 1, 1, 0]})
+    data = data.assign(first=[1.0, 1, 1, 0, 0, 0], other=[0.0, 1, 0, 1, 0, 1])
+    models = {"one": ["first"], "two": ["other"], "both": ["other", "first"]}
+    assert list_separated(data, models) == {"one": ["first"], "both": ["first"]}

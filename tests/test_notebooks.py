@@ -61,6 +61,10 @@ CHANGED = {
 }
 
 
+FEWER_TRIALS = {"03_cox_dose_frequency": {"n_trials": 40}}
+"""Simulations cut short where all that matters is that a notebook runs."""
+
+
 @pytest.fixture(params=NAMES)
 def path(request):
     return PATHS[request.param]
@@ -232,7 +236,7 @@ COMBINATIONS = [
 def test_every_notebook_runs_on_every_kind_of_trial(name, variant, load_variant, tmp_path, monkeypatch):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     trial = load_variant(variant)
-    parameters = {"data_dir": str(trial.source), "out_dir": str(tmp_path)}
+    parameters = {"data_dir": str(trial.source), "out_dir": str(tmp_path), **FEWER_TRIALS.get(name, {})}
     executed = execute_here(PATHS[name], **parameters)
     assert executed.printed == ""
     visible = check_shown(executed.html, tmp_path, name)
@@ -257,7 +261,7 @@ def test_every_notebook_runs_with_its_parameters_changed(name, variant, trial_fo
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_of_a_page_has_a_name_of_its_own(name, tmp_path, monkeypatch):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
-    execute_here(PATHS[name], out_dir=str(tmp_path))
+    execute_here(PATHS[name], out_dir=str(tmp_path), **FEWER_TRIALS.get(name, {}))
     values = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))["values"]
     assert [key for key in values if re.sub(r"_\d+$", "", key) in set(values) - {key}] == []
     by_group = [value for value in values.values() if isinstance(value, dict)]

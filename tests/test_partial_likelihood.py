@@ -107,6 +107,14 @@ def test_huge_coefficients_neither_overflow_nor_vanish():
     assert likelihood.evaluate(np.array([[2000.0]])).log_likelihood[0] == pytest.approx(-12000)
 
 
+def test_huge_coefficients_with_the_penalty():
+    times, events = np.array([[1.0, 2, 3, 4]]), np.ones((1, 4), dtype=bool)
+    likelihood = PartialLikelihood.of(times, events, np.array([[[0.0], [1], [0], [1]]]))
+    # So far out the information has vanished, and with it the penalised likelihood.
+    assert likelihood.evaluate(np.array([[-600.0]]), firth=True).log_likelihood[0] == -np.inf
+    assert likelihood.evaluate(np.array([[-600.0]])).log_likelihood[0] < 0
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.sampled_from(["breslow", "efron"]), st.booleans())
 def test_no_point_is_above_the_maximum(seed, ties, firth):

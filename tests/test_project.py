@@ -104,7 +104,7 @@ FLOORS = [
     "permutation simulation calibration "
     "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "
     "relabelling_limits relabelling_many cox_fit cox_models cox_diagnostics assumption_sweep "
-    "cox_calibration immortal_time cox "
+    "cox_calibration trial_calibration immortal_time cox "
     "populations events cohort safety_counts exposure safety_timing first_event timelines "
     "exact_tables dose_relation dose_limiting risk_difference totals safety "
     "published illustration compatible",

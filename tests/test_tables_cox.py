@@ -135,7 +135,7 @@ def test_methods_have_names():
     assert tables.show_method("partial") == "Partial likelihood"
 
 
-def test_attained_cox_within_two_errors_is_not_marked():
+def test_attained_cox_within_three_errors_is_not_marked():
     frame = frames.make_attained_cox().assign(rejected=0.0599, coverage=0.9361, not_estimable=0.0)
     table = tables.format_attained_cox(frame, frames.make_trial())
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5)"] * 5 + ["93.6 (0.7)"] * 5
