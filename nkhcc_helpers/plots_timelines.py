@@ -45,6 +45,8 @@ FEWEST_LETTERS, MOST_LETTERS = 7, 26
 LONGEST = 90  # letters, of a line under the axis
 NARROW = [(-0.25, -1), (0.25, -1), (0.25, 1), (-0.25, 1), (-0.25, -1)]
 
+UNDER_AXIS = 0.6  # inches from the axis to the legend of marks, past ticks and label
+
 
 @in_house_style
 def plot_timelines(
@@ -297,10 +299,14 @@ def _explain_marks(ax: Axes, events: pd.DataFrame, *, with_deaths: bool) -> None
         marks["Goes on beyond the figure"] = _make_mark(">", 5)
     if (events["ending"] == "unknown").any():
         marks["End not known"] = _make_mark("o", 6, "white")
-    ax.figure.legend(
+    # Tied to the axes: a legend of the figure would move when the saved picture is cut out.
+    below = UNDER_AXIS / max(ax.figure.get_size_inches()[1] - 1.2, 1.0)
+    ax.legend(
         handles=list(marks.values()),
         labels=list(marks),
-        loc="outside lower left",
+        loc="upper left",
+        bbox_to_anchor=(0, -below),
+        borderaxespad=0,
         ncols=min(3, len(marks)),
         handler_map={tuple: HandlerTuple(ndivide=1)},
         **place,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from nkhcc_helpers.events import CATEGORIES, list_categories, list_events
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety_counts import ANY_TERM
+from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM
 
 WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
 SEVERE_GRADES = ["3", "4", "5"]
@@ -17,7 +17,7 @@ class TotalsError(ValueError):
     """Tables of adverse events that contradict each other."""
 
 
-def check_totals(trial, *, overview, by_term, listings, emergent_only=True):
+def check_totals(trial, *, overview, by_term, listings, related_only=False, emergent_only=True):
     """Check that the tables of adverse events reconcile.
 
     Parameters
@@ -26,11 +26,13 @@ def check_totals(trial, *, overview, by_term, listings, emergent_only=True):
     overview : DataFrame
         As of `safety.count_adverse_events`.
     by_term : DataFrame
-        As of `safety.count_by_term`, of all events, whatever their relation.
+        As of `safety.count_by_term`.
     listings : dict of str to DataFrame
         Category of the overview, and all its events as of `safety.list_adverse_events`.
+    related_only : bool, default False
+        As it was for `by_term`.
     emergent_only : bool, default True
-        As it was for the tables.
+        As it was for all tables.
 
     Returns
     -------
@@ -40,22 +42,26 @@ def check_totals(trial, *, overview, by_term, listings, emergent_only=True):
     Raises
     ------
     TotalsError
-        Naming every pair that disagrees: worst grades against patients with any; groups against "All";
-        overview against terms, against listings, and against the events counted anew.
+        Naming every pair that disagrees or lacks its partner: worst grades against patients with any; groups
+        against "All"; percentages; terms and overview against the events counted anew; overview against
+        terms and against listings.
     """
     checks = pd.concat(
         [
             _compare_grades(by_term),
             _compare_groups(by_term, ["organ_class", "term", "grade"], "by term"),
             _compare_groups(overview, ["category"], "overview"),
-            _compare_overview_with_terms(overview, by_term),
+            _compare_percentages(pd.concat([by_term, overview])),
+            _compare_terms_with_events(trial, by_term, related_only, emergent_only),
+            _compare_overview_with_terms(overview, by_term, related_only),
             _compare_overview_with_events(trial, overview, emergent_only),
             *(_compare_listing(overview, category, listed) for category, listed in listings.items()),
         ],
         ignore_index=True,
     )
-    checks = checks.dropna(subset=["first", "second"])
-    wrong = checks[checks["first"] != checks["second"]]
+    # What is not recorded has nothing to agree with; what is told must have a partner.
+    checks = checks.dropna(subset=["first"])
+    wrong = checks[(checks["first"] != checks["second"]).fillna(True).astype(bool)]
     if len(wrong):
         told = [f"{row.what}: {row.first} is not {row.second}" for row in wrong.head(MOST_SHOWN).itertuples()]
         more = [f"and {len(wrong) - MOST_SHOWN} more"] if len(wrong) > MOST_SHOWN else []
@@ -86,10 +92,51 @@ def _compare_groups(table, keys, name):
     return _pair(f"{name}, all against groups, " + where, total, summed.reindex(total.index))
 
 
-def _compare_overview_with_terms(overview, by_term):
-    first = by_term[(by_term["term"] == ANY_TERM) & (by_term["organ_class"] == "")]
+def _compare_percentages(table):
+    """Percentages, in thousandths, are of those evaluable."""
+    share = (100_000 * table["percent"]).round()
+    known = table["n_evaluable"].where(table["n_evaluable"] > 0).astype("Float64")
+    counted = (10_000_000 * table["n_patients"].astype("Float64") / known).round()
+    return _pair("percentage, group " + pd.Index(table["group"].astype(str)), counted, share)
+
+
+def _compare_terms_with_events(trial, by_term, related_only, emergent_only):
+    """Every row of the table by term, counted anew patient by patient."""
+    if by_term["n_patients"].isna().all() and len(by_term):
+        return _pair([], pd.Series(dtype="Int64"), pd.Series(dtype="Int64"))
+    total = ANY_RELATED if related_only else ANY_TERM
+    worst = {}
+    events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
+    columns = [events[name].astype(str) for name in ("organ_class", "term", "USUBJID", "group")]
+    for organ_class, term, patient, group, grade in zip(*columns, events["grade"], strict=True):
+        for block in ((organ_class, term), ("", total)):
+            for code in (group, ALL_GROUPS):
+                grades = worst.setdefault((*block, code), {})
+                known = 0 if pd.isna(grade) else int(grade)
+                grades[patient] = max(grades.get(patient, 0), known)
+    told = by_term.astype({"group": str, "organ_class": str}).set_index(["organ_class", "term", "group"])
+    seen = [
+        _count_grade(worst.get(key, {}).values(), grade)
+        for key, grade in zip(told.index, told["grade"], strict=True)
+    ]
+    where = "terms against events, " + told.index.map(" / ".join) + " / " + told["grade"].to_numpy()
+    cells = _pair(where, told["n_patients"], pd.Series(seen, dtype="Int64"))
+    blocks = pd.Series([len({key[:2] for key in worst} | {("", total)})], dtype="Int64")
+    n_blocks = pd.Series([len(by_term[["organ_class", "term"]].drop_duplicates())], dtype="Int64")
+    return pd.concat([cells, _pair(["terms that occurred"], blocks, n_blocks)])
+
+
+def _count_grade(grades, row):
+    wanted = {"any": range(6), "3+": (3, 4, 5), "missing": (0,)}.get(row) or (int(row),)
+    return sum(grade in wanted for grade in grades)
+
+
+def _compare_overview_with_terms(overview, by_term, related_only):
+    total, grade3 = ("related", "related_grade3") if related_only else ("any", "grade3")
+    name = ANY_RELATED if related_only else ANY_TERM
+    first = by_term[(by_term["term"] == name) & (by_term["organ_class"] == "")]
     parts = []
-    for category, grade in (("any", "any"), ("grade3", "3+")):
+    for category, grade in ((total, "any"), (grade3, "3+")):
         counted = _by_group(overview[overview["category"] == category])
         terms = _by_group(first[first["grade"] == grade]).reindex(counted.index)
         parts.append(_pair(f"overview against terms, {category}, " + counted.index, counted, terms))

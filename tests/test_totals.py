@@ -52,6 +52,27 @@ def test_one_number_changed_is_found(plain_trial, table, chosen, column, told):
         check_totals(plain_trial, **(tables | {table: changed}))
 
 
+def test_related_events_agree_too(plain_trial):
+    tables = make_tables(plain_trial) | {"by_term": safety.count_by_term(plain_trial, related_only=True)}
+    check_totals(plain_trial, **tables, related_only=True)
+
+
+def test_what_is_lost_or_moved_is_found(plain_trial):
+    tables = make_tables(plain_trial)
+    by_term = tables["by_term"]
+    lost = by_term[by_term["term"] != by_term["term"].iloc[-1]]
+    with pytest.raises(TotalsError, match="terms that occurred"):
+        check_totals(plain_trial, **(tables | {"by_term": lost}))
+    with pytest.raises(TotalsError, match="overview against terms"):
+        check_totals(plain_trial, **(tables | {"by_term": by_term.iloc[:0]}))
+    swapped = by_term.assign(grade=by_term["grade"].replace({"1": "2", "2": "1"}))
+    with pytest.raises(TotalsError, match="terms against events"):
+        check_totals(plain_trial, **(tables | {"by_term": swapped}))
+    halved = by_term.assign(percent=by_term["percent"] / 2)
+    with pytest.raises(TotalsError, match="percentage"):
+        check_totals(plain_trial, **(tables | {"by_term": halved}))
+
+
 def test_a_row_missing_from_a_listing_is_found(plain_trial):
     tables = make_tables(plain_trial)
     tables["listings"]["related"] = tables["listings"]["related"].iloc[1:]
