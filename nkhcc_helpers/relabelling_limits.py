@@ -131,7 +131,8 @@ class _Search:
 
     def find_limit(self, side):
         """Where rejection starts on one side for good; infinite where it never does."""
-        if self.accepts(side * self.far):
+        # Where the estimate itself has no end, no interval has one there.
+        if self.centre == side * self.far or self.accepts(side * self.far):
             return side * np.inf
         inside, outside, rejected = side * self.centre, self.far, 0
         for place in self._list_places(side):

@@ -344,3 +344,12 @@ def test_drawn_orders_have_their_chances():
     assert (censored[censored[:, 0] == 2, 1] == 0).mean() == pytest.approx(1 / 2, abs=0.01)
     again = draw_relabellings([1, 2, 3], [1, 1, 1], np.log([1, 2, 3]), 60_000, seed=1)
     assert (again == draws).all()
+
+
+def test_an_interval_reaches_as_far_as_the_estimate():
+    # Whoever has the event first has the smallest covariate of those at risk: the likelihood has no maximum.
+    time, event = [2, 2, 1, 3, 3, 3, 3, 2], [0, 0, 0, 0, 0, 1, 1, 1]
+    x = np.array([1.0, 2, 0, 2, 2, 2, 2, 1])[:, None]
+    for level in (0.5, 0.8, 0.95):
+        limits = estimate_exact_limits(time, event, x, 0, conf_level=level)
+        assert limits.lower == 0 < limits.upper
