@@ -86,6 +86,10 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     if search.accepts(0.0):
         # Scores may tie at no effect only, which then stands alone.
         lower, upper = min(lower, 0.0), max(upper, 0.0)
+    if lower == upper == search.far:
+        upper = np.inf  # an estimate without end, and nothing else that is not rejected
+    elif lower == upper == -search.far:
+        lower = -np.inf
     return ExactLimits(float(exponentiate(lower)), float(exponentiate(upper)), is_listed)
 
 
@@ -131,8 +135,7 @@ class _Search:
 
     def find_limit(self, side):
         """Where rejection starts on one side for good; infinite where it never does."""
-        # Where the estimate itself has no end, no interval has one there.
-        if self.centre == side * self.far or self.accepts(side * self.far):
+        if self.accepts(side * self.far):
             return side * np.inf
         inside, outside, rejected = side * self.centre, self.far, 0
         for place in self._list_places(side):

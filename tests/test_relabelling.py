@@ -225,6 +225,8 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
         assert np.isnan(permute_covariate(time, event, x, 0).p_value)
         return
     assert limits.lower < limits.upper
+    if limits.upper < 1e-10 or limits.lower > 1e10:  # every value is rejected, the estimate without end too
+        return
     for limit, side, none in ((limits.lower, -1, 0), (limits.upper, 1, np.inf)):
         if limit == none:
             assert test.count_p(side * 30)[0] > 0.2
