@@ -228,9 +228,11 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
     if limits.upper < 1e-10 or limits.lower > 1e10:  # every value is rejected, the estimate without end too
         return
     for limit, side, none in ((limits.lower, -1, 0), (limits.upper, 1, np.inf)):
+        if len(set(time)) < len(time):
+            continue  # tied values make the P-value jump
         if limit == none:
             assert test.count_p(side * 30)[0] > 0.2
-        elif len(set(time)) == len(time):
+        else:
             assert max(test.count_p(np.log(limit) - side * inward)[0] for inward in (0, 1e-4)) > 0.2
             assert test.count_p(np.log(limit) + side * 1e-4)[0] <= 0.2
     for coef in np.linspace(-5, 5, 41):
@@ -246,6 +248,9 @@ def test_limits_leave_out_no_effect_where_p_is_at_most_the_level(values, event):
     got = permute_covariate(np.arange(8.0), event, x, 0)
     limits = estimate_exact_limits(np.arange(8.0), event, x, 0, conf_level=0.9)
     assert got.error == 0 or np.isnan(got.error)
+    test = StratifiedScore.of_trial(np.arange(8.0), event, x, 0)
+    if got.p_value <= 0.1 < max(test.count_p(beside)[0] for beside in (-1e-4, 1e-4)):
+        return  # an interval cannot leave out a single value
     assert (limits.lower > 1 or limits.upper < 1) == (got.p_value <= 0.1)
 
 
