@@ -24,11 +24,12 @@ bench: $(READY)
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done
 
 # The lock holds for the Python it was made for; other versions take the ranges of pyproject.toml.
+# It is complete: nothing is resolved, so that a newer release of a package with an extra cannot get in its way.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	@if $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(LOCKED_PYTHON)")'; then \
 	  echo "installing the locked packages, a minute or two"; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --no-deps --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	else \
 	  echo "this Python is not $(LOCKED_PYTHON): installing by the ranges in pyproject.toml"; \
