@@ -109,17 +109,17 @@ def permute_logrank_many(
     n_allocations = count_allocations(sizes)
     exact = n_allocations <= MOST_LISTED and n_allocations * len(codes) <= MOST_PLACES
     n_draws = 0 if exact else n_draws
-    blocks = [list_labels(sizes)] if exact else draw_allocations(codes, n_draws, seed)
+    blocks = [list_labels(sizes)] if exact else draw_allocations(np.sort(codes), n_draws, seed)
     with tqdm(total=n_draws or n_allocations, unit="allocation", disable=not progress) as bar:
         # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
         count = patterns.count_reaching(statistic * (1 - TOLERANCE) - 1e-12, blocks, values, bar)
     p_value = count / n_allocations if exact else (1 + count) / (1 + n_draws)
     error = np.sqrt(p_value * (1 - p_value) / n_draws) if n_draws else np.zeros(len(p_value))
     df = df if scores is None else np.ones_like(df)
-    told = [
-        np.where(df > 0, each, np.nan) for each in (statistic, stats.chi2.sf(statistic, df), p_value, error)
-    ]
-    return PermutedCohorts(told[0], df, *told[1:], n_allocations, n_draws, exact)
+    p_asymptotic = stats.chi2.sf(statistic, df)
+    told = (np.where(df > 0, each, np.nan) for each in (statistic, p_asymptotic, p_value, error))
+    statistic, p_asymptotic, p_value, error = told
+    return PermutedCohorts(statistic, df, p_asymptotic, p_value, error, n_allocations, n_draws, exact)
 
 
 def permute_pairs_many(
