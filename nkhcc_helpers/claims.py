@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nkhcc_helpers.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
 from nkhcc_helpers.problems import Problem, TrialDataError
@@ -61,6 +61,28 @@ class LogrankP(Model):
     decimals: Decimals
 
 
+class HazardRatio(Model):
+    """Hazard ratio of one group to another, from a Cox model of these two; all others where none is named."""
+
+    kind: Literal["hazard_ratio"]
+    endpoint: Text
+    group: Text
+    reference: Text | None = None
+    value: Annotated[Number, Field(gt=0)]
+    decimals: Decimals
+
+
+class LandmarkRate(Model):
+    """Percent without the event `at` a time, of one group or of everyone; display unit."""
+
+    kind: Literal["landmark_rate"]
+    endpoint: Text
+    group: Text | None = None
+    at: Annotated[Number, Field(ge=0)]
+    value: Annotated[Number, Field(ge=0, le=100)]
+    decimals: Decimals
+
+
 class LongestFollowUp(Model):
     """Longest follow-up, in `unit`."""
 
@@ -93,6 +115,8 @@ Claim = Annotated[
     | LastEnrolment
     | Median
     | LogrankP
+    | HazardRatio
+    | LandmarkRate
     | LongestFollowUp
     | MostCommonRelatedEvent
     | TypicalResolution,
@@ -100,14 +124,56 @@ Claim = Annotated[
 ]
 
 
+class Censored(Model):
+    """How many patients may be censored for an endpoint, and when; display unit, any time where not said."""
+
+    endpoint: Text
+    fewest: Annotated[int, Field(ge=0)] = 0
+    most: Annotated[int, Field(ge=0)]
+    earliest: Annotated[Number, Field(ge=0)] | None = None
+    latest: Annotated[Number, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Censored:
+        if self.fewest > self.most:
+            raise ValueError("fewest must not be above most")
+        if None not in (self.earliest, self.latest) and self.earliest > self.latest:
+            raise ValueError("earliest must not be above latest")
+        return self
+
+
+class CohortAssumptions(Model):
+    """What the paper does not say and the cohorts compatible with its claims are taken to be like.
+
+    Times are whole multiples of 10^-`recorded_decimals` `recorded_unit`, between `shortest` and `longest`
+    (display unit). An endpoint that `censored` does not name has no censored patient.
+    """
+
+    median_convention: Literal["midpoint", "first", "either"] = "either"
+    recorded_unit: TimeUnit = "days"
+    recorded_decimals: Decimals = 0
+    prior: Literal["log_uniform", "uniform"] = "log_uniform"
+    shortest: Annotated[Number, Field(gt=0)]
+    longest: Annotated[Number, Field(gt=0)]
+    pfs_before_os: bool = True
+    censored: list[Censored] = []
+
+    @model_validator(mode="after")
+    def _check_range(self) -> CohortAssumptions:
+        if self.shortest >= self.longest:
+            raise ValueError("shortest must be below longest")
+        return self
+
+
 class Published(Model):
-    """The contents of `published.yaml`: what a paper reported, claim by claim."""
+    """The contents of `published.yaml`: what a paper reported, claim by claim, and what is assumed beside."""
 
     citation: Text
     claims: list[Claim]
+    assumptions: CohortAssumptions | None = None
 
 
-_KNOWN_KEYS = {"": list(Published.model_fields)} | {
+_KNOWN_KEYS = {"": list(Published.model_fields), "assumptions": list(CohortAssumptions.model_fields)} | {
     get_args(claim.model_fields["kind"].annotation)[0]: list(claim.model_fields)
     for claim in get_args(get_args(Claim)[0])
 }

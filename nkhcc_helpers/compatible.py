@@ -1,249 +1,238 @@
-"""Cohorts compatible with published summaries: the illustrative reconstruction.
-
-Draws one trial that gives every number of a `published.yaml` at its printed rounding. What the paper does
-not say (doses, schedule, censoring, baseline, adverse events) is assumed here and listed in `trial.yaml`.
-"""
+"""Cohorts compatible with published summaries: all that give the printed numbers, drawn from a prior."""
 
 from __future__ import annotations
 
-import datetime as dt
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from nkhcc_helpers.claims import read_published
-from nkhcc_helpers.illustration import draw_infusions, make_adae, make_adex, make_adsl, make_adtte
-from nkhcc_helpers.logrank import calculate_logrank, solve_quadratic
-from nkhcc_helpers.metadata import DAYS_PER_UNIT, read_metadata
-from nkhcc_helpers.trial import locate_bundled
+from nkhcc_helpers.claimed_trial import ClaimedTrial
+from nkhcc_helpers.cohort_space import CohortSpace
+from nkhcc_helpers.compatible_chains import Chains
+from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.simulation import simulate_blocks
 
-DEFAULT_SEED = 20260124
-N_COHORTS_A_DRAW = 20_000
-MAX_DRAWS = 500  # of N_COHORTS_A_DRAW each
+N_CHAINS = 400  # of a block
+N_BLOCKS = 4  # that know nothing of each other
+N_SETTLING = 30  # sweeps before cohorts are taken
+LOOKS_PER_SWEEP = 2
+ENTRIES, LOOKS = 1.5, 40.0  # chains that came to meet all claims, or looks at such, for each cohort taken
+MOST_SWEEPS = 2_000  # of a block
+MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
+STARTS = ("prior", "medians")
+"""Where chains begin: at cohorts drawn from the prior, or with every time at a claimed median."""
 
-SURVIVOR_FOLLOW_UP = (3270, 3305)  # days: 9 years, to a tenth of a year
-LOSS_TO_FOLLOW_UP = (1000, 2100)  # days: after every median, so that medians stay order statistics
-SHORTEST_PFS = 21  # days: before a first response assessment progression is not seen
-SHORTEST_FROM_PFS_TO_OS = 14  # days
+
+class IncompatibleClaimsError(ValueError):
+    """No cohort was found that meets every claim."""
 
 
-def write_reconstruction(out_dir, *, seed=DEFAULT_SEED, source=""):
-    """Draw the illustrative trial and write its four tables.
+@dataclass(frozen=True, eq=False)
+class CompatibleCohorts:
+    """Cohorts that give every published number, drawn from the prior given the claims.
+
+    Attributes
+    ----------
+    claimed : ClaimedTrial
+        The claims that all of them meet, and the assumptions.
+    times : ndarray of float, shape (n_cohorts, n_endpoints, n_patients)
+        In `claimed.unit`.
+    events : ndarray of bool, shape (n_cohorts, n_endpoints, n_patients)
+    chain : ndarray of int, shape (n_cohorts,)
+        The Markov chain each comes from; cohorts of different chains are independent.
+    block : ndarray of int, shape (n_cohorts,)
+        Block of chains, each with a start and random numbers of its own.
+    late : ndarray of bool, shape (n_cohorts,)
+        Whether it comes from the second half of its block's run.
+    seed : int
+    """
+
+    claimed: ClaimedTrial
+    times: np.ndarray
+    events: np.ndarray
+    chain: np.ndarray
+    block: np.ndarray
+    late: np.ndarray
+    seed: int
+
+    def __len__(self):
+        return len(self.times)
+
+    def of(self, endpoint):
+        """Times and events of one endpoint, each of shape (n_cohorts, n_patients)."""
+        at = self.claimed.endpoints.index(endpoint)
+        return self.times[:, at], self.events[:, at]
+
+    def take(self, rows):
+        """Some of the cohorts."""
+        names = ("times", "events", "chain", "block", "late")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def to_frame(self):
+        """One row for each cohort, endpoint and patient.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``cohort patient group endpoint time event chain block late``.
+        """
+        n_cohorts, n_endpoints, n_patients = self.times.shape
+        groups = np.array(self.claimed.groups)[self.claimed.codes]
+        index = pd.MultiIndex.from_product(
+            [range(n_cohorts), self.claimed.endpoints, range(1, n_patients + 1)],
+            names=["cohort", "endpoint", "patient"],
+        )
+        frame = pd.DataFrame({"time": self.times.ravel(), "event": self.events.ravel()}, index=index)
+        frame = frame.reset_index()
+        frame["group"] = groups[frame["patient"] - 1]
+        for name in ("chain", "block", "late"):
+            frame[name] = getattr(self, name)[frame["cohort"]]
+        order = ["cohort", "patient", "group", "endpoint", "time", "event", "chain", "block", "late"]
+        return frame[order]
+
+
+def sample_compatible(
+    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=N_BLOCKS, start="both", jobs=2, progress=False
+):
+    """Draw cohorts that give every published number.
 
     Parameters
     ----------
-    out_dir : path
-        Folder for ``adsl.csv adtte.csv adex.csv adae.csv``; made when it is not there.
+    claimed : ClaimedTrial
+        Claims and assumptions.
+    n_cohorts : int, default 1,000
     seed : int
-        The same seed writes the same bytes.
-    source : path, optional
-        Folder with the ``trial.yaml`` and ``published.yaml`` to meet; the bundled trial when empty.
+    n_blocks : int, default 4
+        Blocks of chains that know nothing of each other; even ones start from the prior, odd ones at the
+        claimed medians.
+    start : {"both", "prior", "medians"}, default "both"
+        The start of every block, or of every other one.
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
 
     Returns
     -------
-    list of Path
-        The files written.
+    CompatibleCohorts
 
     Raises
     ------
+    IncompatibleClaimsError
+        No cohort was found; `compatible_conflicts.find_conflict` names claims that conflict.
     ValueError
-        No cohort was found that gives the published numbers.
+        `n_cohorts` or `n_blocks` is below 1, or an unknown start.
+
+    Notes
+    -----
+    The prior takes times of different patients as independent (log-uniform or uniform), every number of
+    censored patients in the range as equally likely and any patients as those, given that PFS is not longer
+    than OS and that who died had the event of PFS.
+
+    References
+    ----------
+    Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
+    Distributions.
     """
-    folder = Path(source) if source else locate_bundled()
-    metadata = read_metadata(folder / "trial.yaml")
-    published = read_published(folder / "published.yaml", metadata)
-    tables = draw_trial(metadata, published, seed=seed)
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, table in tables.items():
-        paths.append(out_dir / f"{name}.csv")
-        paths[-1].write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")
-    return paths
+    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start)
+    rows = simulate_blocks(
+        draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
+    )
+    return gather_blocks(claimed, rows, seed)
 
 
-def draw_trial(metadata, published, *, seed=DEFAULT_SEED, max_draws=MAX_DRAWS):
-    """Draw a trial that gives every published number.
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=N_BLOCKS, start="both"):
+    """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
+    if n_cohorts < 1 or n_blocks < 1:
+        raise ValueError(f"n_cohorts and n_blocks must be at least 1; got {n_cohorts!r} and {n_blocks!r}")
+    if start not in ("both", *STARTS):
+        raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
+    n_blocks = min(n_blocks, n_cohorts)
+    sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
+    seeds = np.random.SeedSequence(seed).spawn(n_blocks)
+    starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
+    return list(zip([claimed] * n_blocks, range(n_blocks), sizes, seeds, starts, strict=True))
+
+
+def draw_block(argument):
+    """Draw the cohorts of one block.
 
     Parameters
     ----------
-    metadata : TrialMetadata
-        Arms, data cut-off and study identifier.
-    published : Published
-        Claims: group sizes, enrolment dates, medians and log-rank P-values of PFS and OS. The longest
-        follow-up and the safety claims are met by construction and checked by `compare_published`.
-    seed : int
-    max_draws : int
-        Batches of cohorts drawn for each endpoint before giving up.
+    argument : tuple
+        As of `plan_blocks`.
 
     Returns
     -------
-    dict of str to DataFrame
-        Tables ``adsl adtte adex adae`` as ADaM, times in months of 30.4375 days.
-
-    Raises
-    ------
-    ValueError
-        No cohort was found that gives the published numbers.
+    ndarray of records, shape (n_cohorts,)
+        Fields ``steps events chain block late``; no records where no cohort was met.
     """
+    claimed, block, n_cohorts, seed, start = argument
     rng = np.random.default_rng(seed)
-    claims = _collect_claims(metadata, published)
-    cohort = _draw_enrolment(rng, claims, metadata.data_cut_off)
-    cohort = _draw_times(rng, claims, cohort, max_draws)
-    infusions = draw_infusions(rng, metadata, cohort)
-    return {
-        "adsl": make_adsl(rng, metadata, cohort, infusions),
-        "adtte": make_adtte(metadata, cohort),
-        "adex": make_adex(metadata, cohort, infusions),
-        "adae": make_adae(rng, metadata, cohort, infusions),
-    }
+    steps, events = _draw_start(claimed, start, rng)
+    chains = Chains.start(claimed, steps, events, rng)
+    chains.anneal()
+    chains.settle(N_SETTLING)
+    met = _meet(chains, n_cohorts)
+    rows = np.zeros(len(met), dtype=_record_of(steps.shape[1:]))
+    for row, (look, chain, its_steps, its_events) in zip(rows, met, strict=True):
+        row["steps"], row["events"] = its_steps, its_events
+        row["chain"], row["block"], row["late"] = block * N_CHAINS + chain, block, look >= met[-1][0] / 2
+    return rows[rng.permutation(len(rows))[:n_cohorts]]
 
 
-def _collect_claims(metadata, published):
-    """The claims by what they are about; medians as (lowest, highest) whole days that print as claimed."""
-    codes = [arm.code for arm in metadata.arms]
-    claims = {"sizes": {}, "medians": {}, "logrank": {}}
-    for claim in published.claims:
-        if claim.kind == "group_size":
-            claims["sizes"][codes.index(claim.group)] = claim.value
-        elif claim.kind == "median":
-            group = None if claim.group is None else codes.index(claim.group)
-            claims["medians"][claim.endpoint, group] = _days_printing_as(claim)
-        elif claim.kind == "logrank_p":
-            claims["logrank"][claim.endpoint] = (claim.value, claim.decimals)
-        elif claim.kind in ("first_enrolment", "last_enrolment"):
-            claims[claim.kind] = claim.value
-    claims["group"] = np.repeat(np.arange(len(codes)), [claims["sizes"][g] for g in range(len(codes))])
-    return claims
-
-
-def _days_printing_as(claim):
-    half = 0.5 * 10**-claim.decimals
-    month = DAYS_PER_UNIT["months"]
-    return int(np.ceil((claim.value - half) * month)), int(np.floor((claim.value + half) * month))
-
-
-def _draw_enrolment(rng, claims, cut_off):
-    """Enrolment days group after group, the survivor first in the last group."""
-    group = claims["group"]
-    first, last = claims["first_enrolment"], claims["last_enrolment"]
-    follow_up = int(rng.integers(*SURVIVOR_FOLLOW_UP))
-    survivor_enrolled = (cut_off - dt.timedelta(days=follow_up) - first).days
-    span = (last - first).days
-    opened = np.round(np.searchsorted(group, np.arange(group[-1] + 1)) / len(group) * span).astype(int)
-    opened = np.append(opened, span + 1)
-    opened[-2] = survivor_enrolled
-    enrolled = np.concatenate(
-        [np.sort(rng.integers(opened[g], opened[g + 1], (group == g).sum())) for g in range(group[-1] + 1)]
-    )
-    survivor = int(np.searchsorted(group, group[-1]))
-    enrolled[0], enrolled[survivor], enrolled[-1] = 0, survivor_enrolled, span
-    return pd.DataFrame(
-        {
-            "group": group,
-            "enrolled": [first + dt.timedelta(days=int(day)) for day in enrolled],
-            "survivor": np.arange(len(group)) == survivor,
-            "follow_up": [(cut_off - first).days - int(day) for day in enrolled],
-        }
+def gather_blocks(claimed, rows, seed):
+    """Turn the records of all blocks into `CompatibleCohorts`, or raise where there are none."""
+    if not len(rows):
+        raise IncompatibleClaimsError(
+            "no cohort was found that gives every published number under the assumptions"
+        )
+    times = rows["steps"] * CohortSpace.of(claimed).step
+    return CompatibleCohorts(
+        claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed
     )
 
 
-def _draw_times(rng, claims, cohort, max_draws):
-    """PFS and OS in days, matched within groups so that OS follows PFS."""
-    survivor = cohort["survivor"].to_numpy()
-    group = cohort["group"].to_numpy()
-    lost = int(np.flatnonzero(group == group[-1] - 1)[-1])
-    fixed = int(cohort.loc[survivor, "follow_up"].iloc[0])
-    search = partial(_search_times, rng, claims, survivor=survivor, follow_up=fixed, max_draws=max_draws)
-    pfs = search("PFS", lost=np.array([], dtype=int))
-    os = search("OS", lost=np.array([lost]))
-    pfs = _match_times(rng, group, survivor, pfs, os)
-    return cohort.assign(
-        pfs=pfs,
-        os=os,
-        progressed=~survivor,
-        died=~survivor & (np.arange(len(group)) != lost),
-    )
+def _meet(chains, n_cohorts):
+    """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
+    met, look, entries, before = [], 0, 0, np.zeros(len(chains.steps), dtype=bool)
+    while entries < ENTRIES * n_cohorts and len(met) < LOOKS * n_cohorts:
+        chains.sweep(1 / LOOKS_PER_SWEEP)
+        chains.swap()
+        now = chains.meets_all
+        entries += int((now & ~before).sum())
+        for chain in np.flatnonzero(now):
+            met.append((look, chain, chains.steps[chain].copy(), chains.events[chain].copy()))
+        look, before = look + 1, now
+        if look >= LOOKS_PER_SWEEP * (MOST_SWEEPS if met else MOST_FRUITLESS):
+            break
+    return met
 
 
-def _search_times(rng, claims, endpoint, *, survivor, lost, follow_up, max_draws):
-    """Draw cohorts until one gives the medians and the log-rank P of this endpoint."""
-    group = claims["group"]
-    membership = np.eye(group[-1] + 1)[group]
-    events = np.ones(len(group), dtype=bool)
-    events[survivor] = False
-    events[lost] = False
-    value, decimals = claims["logrank"][endpoint]
-    for _ in range(max_draws):
-        times = _propose_times(rng, claims, endpoint, survivor, follow_up)
-        times[:, lost] = rng.integers(*LOSS_TO_FOLLOW_UP, (len(times), len(lost)))
-        times = times[_meet_medians(times, claims, endpoint)]
-        if not len(times):
-            continue
-        repeated = np.broadcast_to(events, times.shape)
-        observed, expected, variance = calculate_logrank(times, repeated, membership)
-        # The last group follows from the others.
-        statistic = solve_quadratic((observed - expected)[:, :-1], variance[:, :-1, :-1])
-        p_value = stats.chi2.sf(statistic, group[-1])
-        hits = np.flatnonzero(np.abs(p_value - value) < 0.49 * 10.0**-decimals)
-        if len(hits):
-            return times[hits[0]]
-    raise ValueError(f"no cohort found that gives the published {endpoint} medians and log-rank P")
+def _draw_start(claimed, start, rng):
+    space = CohortSpace.of(claimed)
+    steps, events = space.draw_start(N_CHAINS, rng)
+    if start == "medians":
+        steps = _put_at_medians(claimed, space, steps)
+    possible = np.flatnonzero(space.is_possible(steps, events))
+    if not len(possible):
+        raise ValueError("no cohort keeps to the assumptions; is nobody allowed to be censored when they must?")
+    chosen = possible[np.arange(N_CHAINS) % len(possible)]
+    return steps[chosen], events[chosen]
 
 
-def _propose_times(rng, claims, endpoint, survivor, follow_up):
-    """Cohorts with each group's middle times at its median and the others spread around it."""
-    group = claims["group"]
-    times = np.empty((N_COHORTS_A_DRAW, len(group)), dtype=int)
-    for g in range(group[-1] + 1):
-        low, high = claims["medians"][endpoint, g]
-        members = np.flatnonzero(group == g)
-        # The survivor stands first in the last group but has its longest time.
-        members = np.concatenate([members[~survivor[members]], members[survivor[members]]])
-        n = len(members)
-        middle = np.arange((n - 1) // 2, n // 2 + 1)
-        before, after = members[: middle[0]], members[middle[-1] + 1 :]
-        times[:, members[middle]] = rng.integers(low, high + 1, (len(times), len(middle)))
-        times[:, before] = np.floor(low * rng.uniform(0.4, 1.0, (len(times), len(before))))
-        times[:, after] = np.ceil(high * (1 + rng.exponential(0.5, (len(times), len(after)))))
-    _place_overall_median(rng, times, claims, endpoint)
-    times[:, survivor] = follow_up
-    return times
+def _put_at_medians(claimed, space, steps):
+    """Every patient with the claimed median of the group, or of everyone, as far as there is one."""
+    steps = steps.copy()
+    for each in sorted(claimed.claims, key=lambda claim: getattr(claim, "group", None) is not None):
+        if each.kind == "median":
+            members = claimed.codes == claimed.groups.index(each.group) if each.group else slice(None)
+            at = np.clip(round(each.value / space.step), 1, space.last_step)
+            steps[:, claimed.endpoints.index(each.endpoint), members] = at
+    return steps
 
 
-def _place_overall_median(rng, times, claims, endpoint):
-    low, high = claims["medians"][endpoint, None]
-    rows = np.arange(len(times))
-    for _ in range(2):
-        times[rows, rng.integers(0, times.shape[1], len(times))] = rng.integers(low, high + 1, len(times))
-
-
-def _meet_medians(times, claims, endpoint):
-    """Whether the two middle times (or the one) of each group and of everyone print as claimed."""
-    meets = times.min(axis=1) >= SHORTEST_PFS
-    for (of, g), (low, high) in claims["medians"].items():
-        if of != endpoint:
-            continue
-        part = times if g is None else times[:, claims["group"] == g]
-        n = part.shape[1]
-        middle = np.sort(part, axis=1)[:, [(n - 1) // 2, n // 2]]
-        meets &= ((middle >= low) & (middle <= high)).all(axis=1)
-    return meets
-
-
-def _match_times(rng, group, survivor, pfs, os):
-    """Shuffle PFS within groups until each comes well before its patient's OS."""
-    matched = pfs.copy()
-    for g in range(group[-1] + 1):
-        members = np.flatnonzero((group == g) & ~survivor)
-        for _ in range(10_000):
-            candidate = rng.permutation(pfs[members])
-            if (os[members] - candidate >= SHORTEST_FROM_PFS_TO_OS).all():
-                matched[members] = candidate
-                break
-        else:
-            raise ValueError("no matching of PFS to OS found in which every PFS comes before its OS")
-    return matched
+def _record_of(shape):
+    fields = [("steps", np.int32, shape), ("events", bool, shape)]
+    return np.dtype([*fields, ("chain", int), ("block", int), ("late", bool)])

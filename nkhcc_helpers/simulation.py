@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 
-def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False):
+def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial"):
     """Simulate trials block by block.
 
     Parameters
@@ -24,6 +24,8 @@ def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False):
         Processes; the answer does not depend on it.
     progress : bool, default False
         Show a progress bar on standard error.
+    unit : str, default "trial"
+        What the bar counts.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False):
         In the order of the blocks.
     """
     parts = []
-    with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
+    with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:
         for part in _map(simulate, blocks, jobs):
             parts.append(part)
             bar.update(len(part))

@@ -1,0 +1,215 @@
+"""How far cohorts are from each published claim, at the rounding it was printed with.
+
+A distance is 0 where the claim is met and else counts half widths of the interval that a printed number stands
+for, or of a wider one where that interval is finer than what a change of one patient moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from nkhcc_helpers.claimed_trial import convert
+from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.logrank import solve_quadratic
+
+ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
+SMALLEST = 1e-300  # P-value
+UNREACHED = 1000.0  # distance of a number that does not exist
+FINEST_LOG_P, FINEST_RATE, FINEST_SCORE = 0.6, 0.1, 0.6  # half widths that count, at the least
+
+
+@dataclass(frozen=True)
+class MedianDistance:
+    """Distance of a median, in steps, on the scale of its logarithm."""
+
+    column: int
+    limits: tuple
+    conventions: tuple
+
+    is_costly = False
+
+    def measure(self, ordered):
+        """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
+        medians = (ordered.medians[each][:, self.column] for each in self.conventions)
+        return np.minimum.reduce([_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits)) for each in medians])
+
+
+@dataclass(frozen=True)
+class LogrankDistance:
+    """Distance of a log-rank P, on the scale of its logarithm."""
+
+    limits: tuple
+
+    is_costly = True
+
+    def measure(self, ordered):
+        """Distance of each cohort, shape (n_cohorts,)."""
+        difference, variance = ordered.sum_logrank()
+        statistic = solve_quadratic(difference, variance)
+        p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
+        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), FINEST_LOG_P)
+
+
+@dataclass(frozen=True)
+class LandmarkDistance:
+    """Distance of the share without the event at a time from its limits."""
+
+    column: int
+    at: float
+    limits: tuple
+
+    is_costly = False
+
+    def measure(self, ordered):
+        """Distance of each cohort, shape (n_cohorts,)."""
+        return _stray(ordered.find_survival(self.at)[:, self.column], self.limits, FINEST_RATE)
+
+
+@dataclass(frozen=True)
+class HazardRatioDistance:
+    """Distance of a hazard ratio from its limits, on the scale of its score test, without fitting.
+
+    The score of a partial likelihood falls with the coefficient, so that the estimate lies between two limits
+    if and only if the score is not below 0 at the lower and not above 0 at the upper one. Ties by Efron's
+    method.
+    """
+
+    group: int
+    reference: int | None
+    limits: tuple
+
+    is_costly = True
+
+    def measure(self, ordered):
+        """Distance of each cohort, shape (n_cohorts,)."""
+        low, high = (self._score(ordered, np.log(limit)) for limit in self.limits)
+        outside = np.maximum(np.maximum(-low, high), 0.0)
+        return np.where(outside <= ROUNDING, 0.0, outside / FINEST_SCORE)
+
+    def _score(self, ordered, coef):
+        """Score of one coefficient over the root of its information."""
+        treated = ordered.codes == self.group
+        counted = treated | (ordered.codes == self.reference) if self.reference is not None else True
+        weight = np.where(treated, np.exp(coef), 1.0) * counted
+        died = ordered.events & counted
+        parts = [weight, weight * treated, weight * died, weight * treated * died]
+        at_risk, at_risk_treated = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in parts[:2])
+        first = ordered.first_of_time
+        at_risk, at_risk_treated = (
+            np.take_along_axis(each, first, axis=1) for each in (at_risk, at_risk_treated)
+        )
+        tied, tied_treated, n_tied = (ordered.sum_within_time(each) for each in (*parts[2:], died))
+        earlier = ordered.count_earlier(died)
+        share = np.where(died, earlier / np.maximum(n_tied, 1), 0.0)
+        total = np.maximum(at_risk - share * tied, 1e-300)
+        mean = (at_risk_treated - share * tied_treated) / total
+        score = (died * (treated - mean)).sum(axis=1)
+        information = (died * mean * (1 - mean)).sum(axis=1)
+        known = information > 1e-12
+        standardized = score / np.sqrt(np.where(known, information, 1.0))
+        return np.where(known, standardized, np.copysign(UNREACHED, coef))
+
+
+@dataclass(frozen=True)
+class FollowUpDistance:
+    """Distance of the longest time, in steps, on the scale of its logarithm."""
+
+    limits: tuple
+
+    is_costly = False
+
+    def measure(self, ordered):
+        """Distance of each cohort, shape (n_cohorts,)."""
+        return _stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)), np.log(np.maximum(self.limits, 0.25)))
+
+
+def lay_out_claims(claimed, space):
+    """Turn claims into distances.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    space : CohortSpace
+
+    Returns
+    -------
+    list of (int, object)
+        For each claim the endpoint it is about and what measures the distance from it.
+    """
+    return [
+        (claimed.endpoints.index(_endpoint_of(claim, claimed)), _lay_out(claim, claimed, space.step))
+        for claim in claimed.claims
+    ]
+
+
+def measure_claims(distances, codes, steps, events, endpoints=None):
+    """Measure how far cohorts are from every claim.
+
+    Parameters
+    ----------
+    distances : list of (int, object)
+        As of `lay_out_claims`.
+    codes : ndarray of int, shape (n_patients,)
+    steps, events : ndarray, shape (n_cohorts, n_endpoints, n_patients)
+    endpoints : set of int, optional
+        Measure the claims on these only; distances from others are NaN.
+
+    Returns
+    -------
+    ndarray, shape (n_cohorts, n_claims)
+        0 where a claim is met.
+    """
+    measured = np.full((len(steps), len(distances)), np.nan)
+    wanted = {endpoint for endpoint, _ in distances if endpoints is None or endpoint in endpoints}
+    for endpoint in wanted:
+        ordered = OrderedCohorts.of(steps[:, endpoint], events[:, endpoint], codes)
+        for column, (of, distance) in enumerate(distances):
+            if of == endpoint:
+                measured[:, column] = distance.measure(ordered)
+    return measured
+
+
+def count_degrees(variance):
+    """Rank of each log-rank covariance, at least 1, shape (n,)."""
+    if variance.shape[1] == 1:
+        return np.ones(len(variance))
+    full = np.full(len(variance), float(variance.shape[1]))
+    scale = np.maximum(np.einsum("nkk->nk", variance).max(axis=1), 1e-300)
+    thin = np.flatnonzero(np.abs(np.linalg.det(variance)) <= 1e-10 * scale ** variance.shape[1])
+    if len(thin):
+        values = np.linalg.eigvalsh(variance[thin])
+        full[thin] = np.maximum((values > 1e-10 * np.maximum(values[:, -1:], 1e-300)).sum(axis=1), 1)
+    return full
+
+
+def _endpoint_of(claim, claimed):
+    return claimed.follow_up_endpoint if claim.kind == "longest_follow_up" else claim.endpoint
+
+
+def _lay_out(claim, claimed, step):
+    half = 0.5 * 10.0**-claim.decimals
+    limits = np.array([claim.value - half, claim.value + half])
+    groups = list(claimed.groups)
+    column = groups.index(claim.group) if getattr(claim, "group", None) else len(groups)
+    if claim.kind == "median":
+        convention = claimed.assumptions.median_convention
+        conventions = ("midpoint", "first") if convention == "either" else (convention,)
+        return MedianDistance(column, np.maximum(limits / step, 0.25), conventions)
+    if claim.kind == "logrank_p":
+        return LogrankDistance(np.clip(limits, 0.0, 1.0))
+    if claim.kind == "landmark_rate":
+        return LandmarkDistance(column, np.floor(claim.at / step + ROUNDING), limits / 100)
+    if claim.kind == "hazard_ratio":
+        reference = None if claim.reference is None else groups.index(claim.reference)
+        return HazardRatioDistance(column, reference, np.maximum(limits, 1e-6))
+    return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
+
+
+def _stray(value, limits, finest=0.0):
+    """How far values are outside of limits; `UNREACHED` where there is no value."""
+    outside = np.maximum(limits[0] - value, value - limits[1])
+    far = outside / max((limits[1] - limits[0]) / 2, finest)
+    return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))

@@ -1,0 +1,151 @@
+"""Many cohorts in order of time: numbers at risk, curves and log-rank sums at the cost of one sort.
+
+Everything here grows with patients times groups, where comparing every patient with every other would grow
+with patients squared; that is what makes long Markov chains affordable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+HALF = 0.5 + 1e-9  # a curve at one half, whatever rounding makes of it
+NOBODY = 1e-9  # a curve at 0
+
+
+@dataclass(frozen=True)
+class OrderedCohorts:
+    """Cohorts of one design, each in order of time, events before censored at tied times.
+
+    Attributes
+    ----------
+    steps : ndarray of int, shape (n_cohorts, n_patients)
+        Times.
+    events : ndarray of bool, shape (n_cohorts, n_patients)
+    codes : ndarray of int, shape (n_cohorts, n_patients)
+        Group of each patient, counted from 0.
+    n_groups : int
+    """
+
+    steps: np.ndarray
+    events: np.ndarray
+    codes: np.ndarray
+    n_groups: int
+
+    @classmethod
+    def of(cls, steps, events, codes):
+        """Put cohorts in order; `codes` has the group of each patient, the same in every cohort."""
+        order = np.argsort(2 * steps + ~events, axis=1)
+        in_order = (_pick(each, order) for each in (steps, events))
+        return cls(*in_order, codes[order], int(codes.max()) + 1)
+
+    def take(self, rows):
+        """Some of the cohorts, with the numbers at risk as far as they are known."""
+        taken = OrderedCohorts(self.steps[rows], self.events[rows], self.codes[rows], self.n_groups)
+        for name in ("inside", "n_from"):
+            if name in self.__dict__:
+                taken.__dict__[name] = self.__dict__[name][rows]
+        return taken
+
+    @cached_property
+    def inside(self):
+        """1 where a patient is in a group, and in the last column: (n_cohorts, n_patients, n_groups + 1)."""
+        return np.hstack([np.eye(self.n_groups), np.ones((self.n_groups, 1))])[self.codes]
+
+    @cached_property
+    def n_from(self):
+        """Patients of each group from each place on, shaped as `inside`."""
+        return self.inside[:, ::-1].cumsum(axis=1)[:, ::-1]
+
+    @cached_property
+    def survival(self):
+        """Kaplan-Meier estimate of each group just after each place, shaped as `inside`.
+
+        Between patients of one time it is that of some of them; at the last of them it is right.
+        """
+        died = self.inside * self.events[..., None]
+        died /= np.maximum(self.n_from, 1)
+        np.subtract(1, died, out=died)
+        return np.cumprod(died, axis=1, out=died)
+
+    @cached_property
+    def first_of_time(self):
+        """Place of the first patient with the same time, shape (n_cohorts, n_patients)."""
+        places = np.arange(self.steps.shape[1])
+        new = np.ones(self.steps.shape, dtype=bool)
+        new[:, 1:] = self.steps[:, 1:] != self.steps[:, :-1]
+        return np.maximum.accumulate(np.where(new, places, 0), axis=1)
+
+    @cached_property
+    def n_tied(self):
+        """Events at each patient's time, shape (n_cohorts, n_patients)."""
+        return self.sum_within_time(self.events)
+
+    def sum_within_time(self, values):
+        """Sum of values over all patients with the same time, at each of them; shaped as `values`."""
+        n = self.steps.shape[1]
+        so_far = np.zeros((len(self.steps), n + 1))
+        np.cumsum(values, axis=1, out=so_far[:, 1:])
+        until = _pick(so_far, self._last_of_time + 1)
+        return until - _pick(so_far, self.first_of_time)
+
+    def count_earlier(self, values):
+        """Number of patients with the same time that stand before each one and have a value of 1."""
+        so_far = np.cumsum(values, axis=1) - values
+        return so_far - _pick(so_far, self.first_of_time)
+
+    @cached_property
+    def _last_of_time(self):
+        mirrored = OrderedCohorts(self.steps[:, ::-1], self.events, self.codes, self.n_groups)
+        return (self.steps.shape[1] - 1 - mirrored.first_of_time)[:, ::-1]
+
+    @cached_property
+    def medians(self):
+        """Medians by convention, in steps: of each group and of everyone, (n_cohorts, n_groups + 1).
+
+        "first" is the first time at which the curve is at or below one half, "midpoint" the middle of the
+        stretch where it is flat at one half, as `survival.estimate_median` has them; NaN where not reached.
+        """
+        reached, below = self.survival <= HALF, self.survival < 1 - HALF
+        at, later = reached.argmax(axis=1), below.argmax(axis=1)
+        first = np.where(_pick_by_group(reached, at), _pick(self.steps, at), np.nan)
+        flat = (later > at) & _pick_by_group(below, later)
+        middle = (first + _pick(self.steps, later)) / 2
+        return {"first": first, "midpoint": np.where(flat, middle, first)}
+
+    def find_survival(self, at):
+        """Share without the event at a time of each group and of everyone, (n_cohorts, n_groups + 1).
+
+        NaN past a group's last time, unless its curve has reached 0.
+        """
+        n_before = (self.steps <= at).sum(axis=1)
+        curve = np.concatenate([np.ones_like(self.survival[:, :1]), self.survival], axis=1)
+        share = curve[np.arange(len(curve)), n_before]
+        last = np.where(self.inside > 0, self.steps[..., None], -1).max(axis=1)
+        return np.where((last >= at) | (share < NOBODY), share, np.nan)
+
+    def sum_logrank(self):
+        """Observed less expected events of each group but the last, and their covariance."""
+        at_risk = _pick(self.n_from, self.first_of_time)
+        n_at_risk = at_risk[..., -1]
+        share = at_risk[..., : self.n_groups - 1] / n_at_risk[..., None]
+        died = self.events.astype(float)
+        weight = died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1)
+        difference = np.einsum("ci,cig->cg", died, self.inside[..., : self.n_groups - 1] - share)
+        weighted = share * weight[..., None]
+        variance = -np.matmul(weighted.transpose(0, 2, 1), share)
+        diagonal = np.arange(self.n_groups - 1)
+        variance[:, diagonal, diagonal] += weighted.sum(axis=1)
+        return difference, variance
+
+
+def _pick(values, places):
+    """Values of each cohort at places of its own."""
+    return values[np.arange(len(values))[:, None], places]
+
+
+def _pick_by_group(values, places):
+    """Values of each cohort and group at a place of their own, shape (n_cohorts, n_groups + 1)."""
+    return values[np.arange(len(values))[:, None], places, np.arange(values.shape[2])]

@@ -1,0 +1,74 @@
+"""Whether a sample of compatible cohorts can be trusted: effective size, split R-hat, agreement of starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+DIAGNOSTICS = ["mean", "sd", "effective_size", "r_hat", "starts_differ"]
+
+
+def diagnose(cohorts, statistics):
+    """Diagnose a sample of compatible cohorts, statistic by statistic.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        One row for each cohort, one column for each statistic; cohorts where it is NaN are left out.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the columns of `statistics`; columns ``mean sd effective_size r_hat starts_differ``.
+        ``effective_size`` is the number of independent cohorts whose mean would be as precise, from the
+        variance between Markov chains. ``r_hat`` compares halves of blocks: 1 where all agree. Where
+        blocks start in two ways, ``starts_differ`` is the difference between their means in standard
+        errors. NaN for a statistic that does not vary.
+
+    References
+    ----------
+    Gelman, Rubin (1992) Stat Sci; Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal.
+    """
+    rows = [_diagnose(cohorts, statistics[name].to_numpy(float)) for name in statistics.columns]
+    return pd.DataFrame(rows, index=statistics.columns, columns=DIAGNOSTICS)
+
+
+def compare_means(one, other):
+    """Difference between two diagnosed means in standard errors, as of `diagnose`; one value a statistic."""
+    variance = one["sd"] ** 2 / one["effective_size"] + other["sd"] ** 2 / other["effective_size"]
+    return (one["mean"] - other["mean"]) / np.sqrt(variance)
+
+
+def _diagnose(cohorts, values):
+    known = np.isfinite(values)
+    values, chain, block = values[known], cohorts.chain[known], cohorts.block[known]
+    if not len(values) or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
+        return (values.mean() if len(values) else np.nan, 0.0 if len(values) else np.nan, *[np.nan] * 3)
+    size = _count_effective(values, chain)
+    halves = [values[(block == each) & (cohorts.late[known] == late)] for each in np.unique(block) for late in (0, 1)]
+    starts = [_estimate_mean(values[block % 2 == odd], chain[block % 2 == odd]) for odd in (0, 1)]
+    differ = (starts[0][0] - starts[1][0]) / np.hypot(starts[0][1], starts[1][1])
+    return values.mean(), values.std(ddof=1), size, _calculate_r_hat(halves), differ
+
+
+def _count_effective(values, chain):
+    """Size of an independent sample whose mean varies as much, at most the cohorts there are."""
+    centred = values - values.mean()
+    sums = np.bincount(np.unique(chain, return_inverse=True)[1], centred)
+    return float(min(len(values), len(values) * (centred**2).sum() / max((sums**2).sum(), 1e-300)))
+
+
+def _estimate_mean(values, chain):
+    if len(values) < 2:
+        return np.nan, np.nan
+    return values.mean(), values.std(ddof=1) / np.sqrt(_count_effective(values, chain))
+
+
+def _calculate_r_hat(sequences):
+    size = min(len(each) for each in sequences)
+    if size < 2:
+        return np.nan
+    kept = np.array([each[:size] for each in sequences])
+    within, between = kept.var(axis=1, ddof=1).mean(), kept.mean(axis=1).var(ddof=1)
+    return float(np.sqrt((size - 1) / size + between / within)) if within > 0 else np.nan
