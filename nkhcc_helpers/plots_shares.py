@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nkhcc_helpers.labels import list_term_names
+from nkhcc_helpers.labels import list_block_keys, list_term_names, say_left_out
+from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.numbers import NOT_ESTIMABLE, is_estimable
-from nkhcc_helpers.plots_grades import say_left_out
+from nkhcc_helpers.safety_terms import list_terms
 from nkhcc_helpers.style import (
     FAINT,
     GREY,
@@ -49,8 +50,8 @@ def plot_shares(
     Parameters
     ----------
     shares : pandas.DataFrame
-        Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``organ_class term
-        grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
+        Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``level
+        organ_class term grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
         `safety.count_by_term`.
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
@@ -106,9 +107,11 @@ def _name_rows(frame: pd.DataFrame, grade: str) -> tuple[pd.DataFrame, dict]:
     if "category" in frame:
         keys = frame["category"].astype("str")
         return frame.assign(key=keys), dict(zip(keys, frame["label"], strict=True))
+    # Differences have no row for "All", by which terms are ordered; the shares give the order.
+    frame = list_terms(frame) if (frame["group"] == ALL_GROUPS).any() else frame
     frame = frame[frame["grade"].astype("str") == grade]
-    keys = list(zip(frame["organ_class"].astype("str"), frame["term"].astype("str"), strict=True))
-    return frame.assign(key=pd.Series(keys, index=frame.index, dtype="object")), list_term_names(frame)
+    keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
+    return frame.assign(key=keys), list_term_names(frame)
 
 
 def _list_looks(groups: list[str], labels: Mapping[str, str]) -> dict[str, tuple]:

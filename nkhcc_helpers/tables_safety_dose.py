@@ -19,6 +19,7 @@ from nkhcc_helpers.numbers import (
     format_share,
     is_estimable,
 )
+from nkhcc_helpers.safety_terms import BLOCK
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -138,13 +139,13 @@ def format_dose_relation(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest is_exact
-        p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
+        Columns ``level organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest
+        is_exact p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
     trial : Trial
         Knows the group labels.
     counts : pandas.DataFrame, optional
-        Columns ``organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term` returns
-        it; shows which way a trend goes.
+        Columns ``level organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term`
+        returns it; shows which way a trend goes.
     scores : str
         Scores of the groups behind the trend, in words.
     notes : iterable of str
@@ -193,7 +194,7 @@ def format_dose_relation(
 
 
 def _name_row(row: dict, names: dict) -> str:
-    name = names[str(row["organ_class"]), str(row["term"])]
+    name = names[tuple(str(row[column]) for column in BLOCK)]
     grade = str(row["grade"])
     return name if grade == "any" else f"{name}: grade {'3 or more' if grade == '3+' else grade}"
 
@@ -213,13 +214,13 @@ def _show_whole(p_value: float) -> str:
 
 def _list_by_group(records: list[dict], counts: pd.DataFrame, trial: Trial) -> list[str]:
     """Patients with the event of those treated, group by group, of each row."""
-    keys = ["organ_class", "term", "grade", "group"]
+    keys = [*BLOCK, "grade", "group"]
     texts = [
         f"{format_number(row['n_patients'], 0)}/{int(row['n_evaluable'])}"
         for row in counts.to_dict("records")
     ]
     cells = dict(zip(counts[keys].astype("str").itertuples(index=False, name=None), texts, strict=True))
-    rows = [tuple(str(row[key]) for key in keys[:3]) for row in records]
+    rows = [tuple(str(row[key]) for key in keys[:-1]) for row in records]
     return [" ".join(cells.get((*row, code), NOT_ESTIMABLE) for code in trial.groups) for row in rows]
 
 
@@ -231,8 +232,8 @@ def format_differences(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``category label`` or ``organ_class term grade``, and ``group reference difference ci_lower
-        ci_upper interval``, as `risk_difference.estimate_differences` returns it.
+        Columns ``category label`` or ``level organ_class term grade``, and ``group reference difference
+        ci_lower ci_upper interval``, as `risk_difference.estimate_differences` returns it.
     trial : Trial
         Knows the group labels.
     conf_level : float
@@ -266,7 +267,7 @@ def format_differences(
 
 
 def _key_rows(frame: pd.DataFrame) -> list[tuple]:
-    columns = ["category"] if "category" in frame else ["organ_class", "term", "grade"]
+    columns = ["category"] if "category" in frame else [*BLOCK, "grade"]
     return list(frame[columns].astype("str").itertuples(index=False, name=None))
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from nkhcc_helpers.events import CATEGORIES, list_categories, list_events
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM
+from nkhcc_helpers.safety_terms import ANY_RELATED, ANY_TERM
 
 WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
 SEVERE_GRADES = ["3", "4", "5"]

@@ -14,7 +14,7 @@ from scipy import stats
 
 from nkhcc_helpers import exact_tables
 from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
+from nkhcc_helpers.safety_terms import ANY_RELATED, ANY_TERM, count_by_term, list_terms
 
 COHORTS = st.lists(
     st.integers(1, 5).flatmap(lambda size: st.tuples(st.integers(0, size), st.just(size))),
@@ -187,7 +187,7 @@ def test_scores_that_are_none(scores, plain_trial):
 
 def test_every_term_is_compared(any_trial):
     compared = compare_groups(any_trial)
-    counts = count_by_term(any_trial)
+    counts = list_terms(count_by_term(any_trial))
     terms = counts[["organ_class", "term"]].drop_duplicates().to_numpy().tolist()
     expected = [[*terms[0], "any"], [*terms[0], "3+"], *([*term, "any"] for term in terms[1:])]
     assert compared[["organ_class", "term", "grade"]].to_numpy().tolist() == expected

@@ -75,11 +75,11 @@ def test_no_terms(layout):
 def test_onset():
     table = tables.format_onset(frames.make_onset(), frames.make_trial(), conf_level=0.9)
     assert "Duration: median (90 % CI)" in read(table)[2]
-    pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "2"]
+    pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "0", "2"]
     assert row(table, "Pyrexia")[1:] == pyrexia
-    lasting = ["1", "1", "3.0 (3 to 3)", "NE (0.0 to NE)", "-", "0 %", "1", "0", "0"]
+    lasting = ["1", "1", "3.0 (3 to 3)", "NE (0.0 to NE)", "-", "0 %", "1", "0", "0", "0"]
     assert row(table, frames.HOSTILE)[1:] == lasting
-    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "-", "NE", "0", "1", "0"]
+    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "-", "NE", "0", "0", "1", "0"]
     notes = " ".join(cell for cells in read(table) for cell in cells)
     assert "end date minus onset date, 0 on the same day" in notes
     assert "Dates do not tell hours" in notes
@@ -178,13 +178,21 @@ def test_rates_of_what_was_not_recorded():
 
 
 def test_rates_of_the_first_terms():
-    table = tables.format_rates(frames.make_rates(), frames.make_trial(), window_days=None, most=1)
+    counts = frames.make_terms().query("term != '$x$'")
+    options = {"window_days": None, "most": 1}
+    # Pyrexia reached grade 3, and so is shown although one row is asked for.
+    table = tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts, **options)
     shown = str(read(table))
-    assert "2 less frequent terms not shown." in shown
-    assert "Pyrexia" not in shown
+    assert "Pyrexia" in shown
+    assert frames.HOSTILE not in shown
+    left_out = "1 less frequent term, none with grade 3 or more, not shown; the CSV file of this table has"
+    assert left_out in shown
+    without_grades = tables.format_rates(frames.make_rates(), frames.make_trial(), **options)
+    assert frames.HOSTILE in str(read(without_grades))
     assert "from the first infusion to the end of observation; it stops" in shown
-    one = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), most=2)))
-    assert "1 less frequent term not shown." in one
+    all_of_them = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts)))
+    assert frames.HOSTILE in all_of_them
+    assert "not shown" not in all_of_them
 
 
 def test_dose_limiting():
