@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-9
 LIMITING_NOTES = (
-    "Evaluable: treated, and observed throughout those days or with a dose-limiting toxicity. Percent of the "
-    "evaluable; limits exact, Clopper-Pearson.",
+    "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
+    "{fewest_infusions} of the infusions in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
+    "Doses given after those days, as in a schedule that goes on or rises, are not judged by this table.",
     "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
     "there were.",
 )
@@ -98,7 +99,8 @@ def format_dose_limiting(
             "interval": f"{show_interval(conf_level)}, %",
             "upper": f"Upper limit, one-sided {100 * conf_level:g} %",
         },
-        notes=[*LIMITING_NOTES, *notes],
+        notes=[note.format(fewest_infusions=definition.fewest_infusions) for note in LIMITING_NOTES]
+        + list(notes),
         illustrative=trial.is_illustrative,
     )
 

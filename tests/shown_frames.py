@@ -515,7 +515,9 @@ def make_dose_limiting(kind="four"):
 
 
 def make_definition(*excluded):
-    return SimpleNamespace(grade=3, related_only=True, window_days=28, excluded_terms=excluded)
+    return SimpleNamespace(
+        grade=3, related_only=True, window_days=28, excluded_terms=excluded, fewest_infusions=2
+    )
 
 
 def make_dose_relation():
