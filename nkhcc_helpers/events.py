@@ -181,10 +181,12 @@ def list_endings(events):
 def list_matches(events, column, pattern, unless=None):
     """List where a text column holds `pattern` and not `unless`, regular expressions in upper case."""
     text = list_text(events, column)
-    said = text.str.contains(pattern)
+    # Entries are few and events may be many.
+    entries = pd.Series(text.unique(), dtype="string")
+    said = entries.str.contains(pattern)
     if unless is not None:
-        said &= ~text.str.contains(unless)
-    return said.astype(bool)
+        said &= ~entries.str.contains(unless)
+    return text.isin(entries[said])
 
 
 def check_recorded(trial, events, category):

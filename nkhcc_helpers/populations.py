@@ -61,4 +61,5 @@ def list_text(frame, column):
     """
     if column not in frame:
         return pd.Series("", index=frame.index, dtype="string")
-    return frame[column].astype("string").fillna("").str.strip().str.upper()
+    text = frame[column].astype("string").fillna("")
+    return text.map({entry: entry.strip().upper() for entry in text.unique()}).astype("string")

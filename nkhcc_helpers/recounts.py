@@ -7,8 +7,8 @@ observation (`exposure.list_observation`). Days are whole numbers since 1970, No
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
 from statistics import median
 from typing import NamedTuple
 
@@ -84,15 +84,23 @@ def recount_rates(trial, *, window_days=30, related_only=False, emergent_only=Tr
         onsets[overall][patient].append(day)
         onsets.setdefault((TERM, *term), defaultdict(list))[patient].append(day)
     names = ("n_patients", "n_outside", "n_undated", "days", "n_infusions")
+    without = {who: _follow(course, (), window_days) for who, course in courses.items()}
+    nobody = {group: _add(courses, without, group) for group in (*trial.groups, ALL_GROUPS)}
     found = {}
     for block, by_patient in onsets.items():
-        sums = {group: [0] * len(names) for group in (*trial.groups, ALL_GROUPS)}
-        for patient, course in courses.items():
-            counts = _follow(course, by_patient.get(patient, ()), window_days)
-            for group in (course.group, ALL_GROUPS):
-                sums[group] = [a + b for a, b in zip(sums[group], counts, strict=True)]
-        found |= {(*block, group): dict(zip(names, counts, strict=True)) for group, counts in sums.items()}
+        followed = {who: _follow(courses[who], days, window_days) for who, days in by_patient.items()}
+        # Patients without the event are followed for the whole of their time.
+        instead = {who: [a - b for a, b in zip(followed[who], without[who], strict=True)] for who in followed}
+        for group, whole in nobody.items():
+            sums = [a + b for a, b in zip(whole, _add(courses, instead, group), strict=True)]
+            found[*block, group] = dict(zip(names, sums, strict=True))
     return found
+
+
+def _add(courses, counts, group):
+    """Add up the counts of the patients of a group."""
+    own = [each for who, each in counts.items() if group in (courses[who].group, ALL_GROUPS)]
+    return [sum(column) for column in zip(*own, strict=True)] or [0] * 5
 
 
 def _follow(course, onsets, window_days):
@@ -148,20 +156,21 @@ def _describe_term(events, courses):
         if lasted is not None:
             durations.append((lasted, ending == RESOLVED))
             seen += [lasted] if ending == RESOLVED and not end_imputed else []
+    steps = _list_survival(durations)
     return {
         "n_patients": len({event[0] for event in events}),
         "n_events": len(events),
         "onset_median": median(waits) if waits else None,
         "onset_minimum": min(waits, default=None),
         "onset_maximum": max(waits, default=None),
-        "duration_median": _find_median(durations),
+        "duration_median": _find_median(steps),
         "duration_minimum": min(seen, default=None),
         "duration_maximum": max(seen, default=None),
         "n_ongoing": endings.count(NOT_RESOLVED),
         "n_fatal": endings.count(DIED_OF),
         "n_unknown_end": endings.count(END_UNKNOWN),
         "n_imputed": sum(bool(event[4] or event[5]) for event in events),
-        "percent_within_one_day": _find_percent(durations, 1),
+        "percent_within_one_day": _find_percent(durations, steps, 1),
     }
 
 
@@ -174,16 +183,15 @@ def _find_duration(onset, resolved, ending, observed):
 
 def _list_survival(durations):
     """Kaplan-Meier: each day on which an event resolved, and the share that then goes on."""
+    times, ends = sorted(time for time, _ in durations), Counter(time for time, ended in durations if ended)
     share, steps = 1.0, []
-    for day in sorted({time for time, ended in durations if ended}):
-        n_at_risk = sum(time >= day for time, _ in durations)
-        share *= 1 - sum(ended and time == day for time, ended in durations) / n_at_risk
+    for day in sorted(ends):
+        share *= 1 - ends[day] / (len(times) - bisect_left(times, day))
         steps.append((day, share))
     return steps
 
 
-def _find_median(durations):
-    steps = _list_survival(durations)
+def _find_median(steps):
     reached = [day for day, share in steps if share <= HALF + ROUNDING]
     passed = [day for day, share in steps if share < HALF - ROUNDING]
     if not reached:
@@ -191,11 +199,11 @@ def _find_median(durations):
     return (reached[0] + passed[0]) / 2 if passed else reached[0]
 
 
-def _find_percent(durations, until):
+def _find_percent(durations, steps, until):
     """Percent resolved by a day; None where all left unresolved before it."""
     if not durations:
         return None
-    share = min((share for day, share in _list_survival(durations) if day <= until), default=1.0)
+    share = min((share for day, share in steps if day <= until), default=1.0)
     followed = any(time >= until for time, _ in durations)
     return 100 * (1 - share) if followed or share < ROUNDING else None
 

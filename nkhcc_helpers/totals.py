@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 
 from nkhcc_helpers.events import CATEGORIES, list_categories, list_events
@@ -113,33 +115,42 @@ def _compare_terms_with_events(trial, by_term, related_only, emergent_only):
     if by_term["n_patients"].isna().all() and len(by_term):
         return pair([], pd.Series(dtype="Int64"), pd.Series(dtype="Int64"))
     overall = (OVERALL, "", ANY_RELATED if related_only else ANY_TERM)
-    worst = {}
     events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
-    columns = [events[name].astype(str) for name in ("organ_class", "term", "USUBJID", "group")]
-    for organ_class, term, patient, group, grade in zip(*columns, events["grade"], strict=True):
+    columns = [events[name].astype(str) for name in ("organ_class", "term", "USUBJID")]
+    grades = events["grade"].fillna(0).astype(int)
+    worst = {overall: {}}
+    for organ_class, term, patient, grade in zip(*columns, grades, strict=True):
         blocks = [overall, (TERM, organ_class, term)]
         if organ_class != NOT_CODED:
             blocks.append((ORGAN_CLASS, organ_class, ANY_OF_CLASS))
         for block in blocks:
-            for code in (group, ALL_GROUPS):
-                grades = worst.setdefault((*block, code), {})
-                known = 0 if pd.isna(grade) else int(grade)
-                grades[patient] = max(grades.get(patient, 0), known)
+            own = worst.setdefault(block, {})
+            own[patient] = max(own.get(patient, 0), grade)
+    seen = _count_by_group(worst, dict(zip(events["USUBJID"], events["group"].astype(str), strict=True)))
     told = by_term.astype({"group": str, "organ_class": str}).set_index([*BLOCK, "group"])
-    seen = [
-        _count_grade(worst.get(key, {}).values(), grade)
-        for key, grade in zip(told.index, told["grade"], strict=True)
+    counted = [
+        _count_grade(seen.get(key, {}), grade) for key, grade in zip(told.index, told["grade"], strict=True)
     ]
     where = "terms against events, " + told.index.map(" / ".join) + " / " + told["grade"].to_numpy()
-    cells = pair(where, told["n_patients"], pd.Series(seen, dtype="Int64"))
-    n_seen = pd.Series([len({key[: len(BLOCK)] for key in worst} | {overall})], dtype="Int64")
+    cells = pair(where, told["n_patients"], pd.Series(counted, dtype="Int64"))
+    n_seen = pd.Series([len(worst)], dtype="Int64")
     n_told = pd.Series([len(by_term[BLOCK].drop_duplicates())], dtype="Int64")
     return pd.concat([cells, pair(["terms and classes that occurred"], n_seen, n_told)])
 
 
-def _count_grade(grades, row):
+def _count_by_group(worst, group_of):
+    """How many patients of each block and group have which worst grade, 0 where none is known."""
+    counts = {}
+    for block, own in worst.items():
+        for patient, grade in own.items():
+            for group in (group_of[patient], ALL_GROUPS):
+                counts.setdefault((*block, group), Counter())[grade] += 1
+    return counts
+
+
+def _count_grade(counts, row):
     wanted = {"any": range(6), "3+": (3, 4, 5), "missing": (0,)}.get(row) or (int(row),)
-    return sum(grade in wanted for grade in grades)
+    return sum(counts.get(grade, 0) for grade in wanted)
 
 
 def _compare_overview_with_terms(overview, by_term, related_only):
