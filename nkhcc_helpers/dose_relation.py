@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from nkhcc_helpers.checks import check_vector
+from nkhcc_helpers.checks import check_choice, check_vector
 from nkhcc_helpers.exact_tables import SCALE, TOLERANCE, TableP, Tables, list_log_ways
 from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.safety_terms import BLOCK, OVERALL, count_by_term, list_terms
@@ -28,7 +28,7 @@ def compare_groups(
     *,
     related_only=False,
     emergent_only=True,
-    scores=None,
+    scores="equal",
     n_draws=N_DRAWS,
     seed=DEFAULT_SEED,
 ):
@@ -39,9 +39,8 @@ def compare_groups(
     trial : Trial
     related_only, emergent_only : bool
         As in `safety.count_by_term`.
-    scores : sequence of float, optional
-        Scores of the trial's groups, in order, for the trend; 1, 2, 3, ... when absent, so that the groups
-        are taken to be equally far apart, whatever their doses.
+    scores : {"equal", "dose"} or sequence of float, default "equal"
+        Scores of the groups for the trend, as `list_scores` takes them.
     n_draws, seed : int
         Random tables, and their seed, where a count of every table is beyond feasible.
 
@@ -61,9 +60,9 @@ def compare_groups(
     Raises
     ------
     ValueError
-        `scores` are not one finite number for each group, or all the same; or ``n_draws`` is below 1.
+        As `list_scores`; or ``n_draws`` is below 1.
     """
-    scores = _check_scores(scores, len(trial.groups), "groups of the trial")
+    scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:
         raise ValueError(f"n_draws must be at least 1; got {n_draws!r}")
     counts = count_by_term(trial, related_only=related_only, emergent_only=emergent_only)
@@ -80,6 +79,34 @@ def compare_groups(
     columns = [*_ROW, "p_trend", "trend_smallest", "p_groups", "groups_smallest", "n_patients", "is_exact"]
     table = pd.DataFrame(rows, columns=[*columns, "p_trend_error", "p_groups_error"])
     return table.astype({"n_patients": "Int64"})
+
+
+def list_scores(trial, scores="equal"):
+    """List the scores that the groups have in the test of a trend.
+
+    Parameters
+    ----------
+    trial : Trial
+    scores : {"equal", "dose"} or sequence of float, default "equal"
+        ``equal``: 1, 2, 3, ... in the trial's order, so that the groups are taken to be equally far apart,
+        whatever their doses. ``dose``: the planned dose of each arm, however many infusions it has; groups
+        of one dose have one score. A sequence: one for each group, in order.
+
+    Returns
+    -------
+    Series of float
+        Indexed by group.
+
+    Raises
+    ------
+    ValueError
+        `scores` are not one finite number for each group, or all the same.
+    """
+    if isinstance(scores, str):
+        check_choice(scores, "scores", ("equal", "dose"))
+        scores = None if scores == "equal" else [arm.dose for arm in trial.metadata.arms]
+    checked = _check_scores(scores, len(trial.groups), "groups of the trial")
+    return pd.Series(checked, index=trial.groups, name="score")
 
 
 def calculate_trend_p(events, sizes, scores=None, *, n_draws=N_DRAWS, seed=DEFAULT_SEED):

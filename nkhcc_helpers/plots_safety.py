@@ -197,7 +197,7 @@ def _draw_ranges(ax: Axes, shown: pd.DataFrame, name: str, marker: str, colour: 
             ax.text(0, y, "not known", va="center", fontsize=SMALL)
             continue
         without_end = not np.isfinite(high)
-        if np.isnan(median) and not low > 0:
+        if np.isnan(median) and not 0 < low < np.inf:
             ax.text(0, y, "median not reached", va="center", fontsize=SMALL)
             continue
         ax.plot(

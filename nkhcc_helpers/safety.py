@@ -13,10 +13,16 @@ from nkhcc_helpers.dose_limiting import (
     list_absent_terms,
     list_dose_limiting,
 )
-from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
+from nkhcc_helpers.dose_relation import (
+    calculate_groups_p,
+    calculate_trend_p,
+    compare_groups,
+    list_scores,
+)
 from nkhcc_helpers.events import CATEGORIES, describe_events, list_events
 from nkhcc_helpers.exposure import estimate_poisson_rate, estimate_rates, list_observation, list_time_at_risk
 from nkhcc_helpers.first_event import estimate_first_event, list_first_event
+from nkhcc_helpers.populations import GROUPS, describe_treatment, group_by_treatment
 from nkhcc_helpers.risk_difference import estimate_differences
 from nkhcc_helpers.safety_counts import (
     LISTING_LABELS,
@@ -49,6 +55,7 @@ __all__ = [
     "BLOCK",
     "CATEGORIES",
     "GRADES",
+    "GROUPS",
     "LISTINGS",
     "LISTING_LABELS",
     "ORGAN_CLASS",
@@ -67,17 +74,20 @@ __all__ = [
     "count_dose_limiting",
     "count_evaluable",
     "describe_events",
+    "describe_treatment",
     "estimate_differences",
     "estimate_first_event",
     "estimate_poisson_rate",
     "estimate_rates",
     "estimate_shares",
+    "group_by_treatment",
     "list_absent_terms",
     "list_adverse_events",
     "list_dose_limiting",
     "list_events",
     "list_first_event",
     "list_observation",
+    "list_scores",
     "list_terms",
     "list_time_at_risk",
     "list_timelines",

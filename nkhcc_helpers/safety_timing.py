@@ -57,7 +57,8 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
         - ``onset_median onset_minimum onset_maximum``: over events with a known onset and an infusion
           before it
         - ``duration_median duration_lower duration_upper``: Kaplan-Meier, as `survival.estimate_median`;
-          the median is NaN where the curve stays above a half, the limits are 0 or inf where none exists
+          the median is NaN where the curve stays above a half, the limits are 0 or inf where none exists, and
+          both inf where so many events are fatal that the median is never
         - ``duration_minimum duration_maximum``: of the events seen to resolve, on a day that was not imputed
         - ``n_ongoing n_fatal n_unknown_end n_imputed``: events ongoing; fatal; whose end is not known; of
           which a date was imputed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
+from nkhcc_helpers.dose_relation import list_scores
 from nkhcc_helpers.labels import list_term_names, show_group, show_interval
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
@@ -41,6 +42,7 @@ RELATION_NOTES = (
     "Smallest possible: what these numbers of patients can give at all. Every term is shown, none chosen by "
     "its P, and no P is adjusted for the others.",
 )
+SCORE_NAMES = {"equal": "equally spaced, whatever their doses", "dose": "planned dose of each arm"}
 NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
 BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
 DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
@@ -133,7 +135,7 @@ def format_dose_relation(
     trial: Trial,
     *,
     counts: pd.DataFrame | None = None,
-    scores: str = "1, 2, 3 and so on",
+    scores: str | Sequence[float] = "equal",
     notes: Iterable[str] = (),
 ) -> GT:
     """Exact tests of each term across the groups, each beside the smallest P possible.
@@ -148,8 +150,8 @@ def format_dose_relation(
     counts : pandas.DataFrame, optional
         Columns ``level organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term`
         returns it; shows which way a trend goes.
-    scores : str
-        Scores of the groups behind the trend, in words.
+    scores : {"equal", "dose"} or sequence of float
+        As they were for `frame`.
     notes : iterable of str
         Further lines under the table.
 
@@ -186,13 +188,22 @@ def format_dose_relation(
         ],
         notes=[
             *RELATION_NOTES,
-            f"Scores of the groups for the trend, in order: {scores}.",
+            _show_scores(trial, scores),
             *more,
             *drawn,
             *notes,
         ],
         illustrative=trial.is_illustrative,
     )
+
+
+def _show_scores(trial: Trial, scores: str | Sequence[float]) -> str:
+    """The scores behind the trend, group by group, and what they are."""
+    unit = f", {trial.metadata.dose_unit}" if trial.metadata.dose_unit else ""
+    kind = SCORE_NAMES.get(scores, "as given") if isinstance(scores, str) else "as given"
+    kind += unit if kind == SCORE_NAMES["dose"] else ""
+    each = [f"{show_group(code, trial)}: {score:g}" for code, score in list_scores(trial, scores).items()]
+    return f"Scores of the groups for the trend ({kind}): {'; '.join(each)}."
 
 
 def _name_row(row: dict, names: dict) -> str:

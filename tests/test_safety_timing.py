@@ -231,7 +231,8 @@ def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
             continue
         time, event = map(np.array, zip(*known, strict=True))
         median = estimate_median(time, event, conf_level=conf_level)
-        expected = [median.estimate, median.ci_lower, median.ci_upper]
+        limits = [np.inf if limit == NEVER else limit for limit in (median.ci_lower, median.ci_upper)]
+        expected = [median.estimate, *limits]
         expected.append(100 * (1 - estimate_survival_at(time, event, at=[1.0])["survival"].iloc[0]))
         np.testing.assert_allclose([row[name] for name in (*DURATION, "percent_within_one_day")], expected)
         ends = time[event] if event.any() else [np.nan]

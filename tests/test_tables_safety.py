@@ -228,11 +228,15 @@ def test_dose_relation():
     assert row(table, "Pyrexia")[1:] == ["12", "0.0412 (0.002)", "0.0001", "0.0731 (0.003)", "<0.0001"]
     assert row(table, frames.HOSTILE)[1:] == ["1", "NE", "NE", "NE", "NE"]
     text = str(read(table))
-    assert "1, 2, 3 and so on" in text
+    scores = (
+        "Scores of the groups for the trend (equally spaced, whatever their doses): A: low dose x 4: 1; B:"
+    )
+    assert scores in text
     assert "Monte-Carlo" in text
     exact = frames.make_dose_relation().query("is_exact")
     assert "Monte-Carlo" not in str(read(tables.format_dose_relation(exact, frames.make_trial())))
-    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores="0.5, 1")
+    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores=[0.5, 1, 1, 2])
+    assert "(as given): A: low dose x 4: 0.5;" in str(read(none))
     assert ["None", "", "", "", "", ""] in read(none)
 
 
