@@ -47,7 +47,12 @@ from nkhcc_helpers.tables_cox_checks import (
     list_detectable,
 )
 from nkhcc_helpers.tables_cox_simulated import format_attained_cox, format_immortal_time
-from nkhcc_helpers.tables_safety import format_adverse_events, format_shares
+from nkhcc_helpers.tables_safety import (
+    EVENTS_NOTE,
+    TREATMENT_NOTES,
+    format_adverse_events,
+    format_shares,
+)
 from nkhcc_helpers.tables_safety_dose import (
     format_differences,
     format_dose_limiting,
@@ -74,7 +79,9 @@ from nkhcc_helpers.tables_tests import (
 )
 
 __all__ = [
+    "EVENTS_NOTE",
     "SEVERITY_NOTE",
+    "TREATMENT_NOTES",
     "as_html",
     "display_table",
     "format_adverse_events",
