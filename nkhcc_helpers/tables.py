@@ -59,7 +59,7 @@ from nkhcc_helpers.tables_safety_dose import (
     format_dose_relation,
     show_definition,
 )
-from nkhcc_helpers.tables_safety_listing import format_listing
+from nkhcc_helpers.tables_safety_listing import NOT_RECORDED_NOTE, format_listing
 from nkhcc_helpers.tables_safety_rates import format_rates
 from nkhcc_helpers.tables_safety_terms import SEVERITY_NOTE, format_terms
 from nkhcc_helpers.tables_safety_timing import format_by_infusion, format_onset
@@ -80,6 +80,7 @@ from nkhcc_helpers.tables_tests import (
 
 __all__ = [
     "EVENTS_NOTE",
+    "NOT_RECORDED_NOTE",
     "SEVERITY_NOTE",
     "TREATMENT_NOTES",
     "as_html",

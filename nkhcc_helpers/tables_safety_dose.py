@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROUNDING = 1e-9
 LIMITING_NOTES = (
     "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
-    "{fewest_infusions} of the infusions in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
+    "{infusions} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
     "Doses given after those days, as in a schedule that goes on or rises, are not judged by this table.",
     "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
     "there were.",
@@ -101,8 +101,7 @@ def format_dose_limiting(
             "interval": f"{show_interval(conf_level)}, %",
             "upper": f"Upper limit, one-sided {100 * conf_level:g} %",
         },
-        notes=[note.format(fewest_infusions=definition.fewest_infusions) for note in LIMITING_NOTES]
-        + list(notes),
+        notes=[*_explain_limiting(definition), *notes],
         illustrative=trial.is_illustrative,
     )
 
@@ -124,6 +123,12 @@ def show_definition(definition: Definition) -> str:
     excluded = f"; not counted: {', '.join(definition.excluded_terms)}" if definition.excluded_terms else ""
     text = f"{related}{grade}, {days}{excluded}"
     return text[0].upper() + text[1:]
+
+
+def _explain_limiting(definition: Definition) -> list[str]:
+    fewest = definition.fewest_infusions
+    infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
+    return [note.format(infusions=infusions) for note in LIMITING_NOTES]
 
 
 def _limits(lower: float, upper: float) -> str:

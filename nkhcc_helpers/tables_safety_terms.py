@@ -10,7 +10,7 @@ import pandas as pd
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import ROW, list_group_headings
 from nkhcc_helpers.numbers import format_share, is_estimable
-from nkhcc_helpers.safety_terms import OVERALL
+from nkhcc_helpers.safety_terms import ANY_RELATED, OVERALL
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -64,12 +64,18 @@ def format_terms(
         raise ValueError(f"Unknown layout {layout!r} for the table of terms; use 'short' or 'grades'.")
     groups = list_group_headings(frame, trial, "n_evaluable")
     notes = [COUNT_NOTE, *notes]
-    options = {"title": "Adverse events by term", "row_group": "block", "notes": notes}
+    which = "Related adverse" if _is_related(frame) else "Adverse"
+    options = {"title": f"{which} events by organ class and term", "row_group": "block", "notes": notes}
     options["illustrative"] = trial.is_illustrative
     if layout == "grades":
-        options["title"] += " and worst grade"
+        options["title"] = f"{which} events by organ class, term and worst grade"
         return display_table(_rows_by_grade(frame, groups), labels={ROW: ""}, groups=groups, **options)
     return _short_table(frame, groups, options)
+
+
+def _is_related(frame: pd.DataFrame) -> bool:
+    """Whether only related events were counted, as the name of the first block says."""
+    return bool((frame.loc[frame["level"] == OVERALL, "term"] == ANY_RELATED).any())
 
 
 def _short_table(frame: pd.DataFrame, groups: dict[str, str], options: dict) -> GT:

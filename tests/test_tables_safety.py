@@ -54,6 +54,22 @@ def test_terms_by_worst_grade():
     assert shown[start + 6][:3] == ["Grade 1", "0", "1 (20 %)"]
 
 
+def test_terms_are_headed_by_their_class():
+    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial()))
+    assert [cells[0] for cells in shown[3:]][:6] == [
+        "All events",
+        "Any adverse event",
+        "General disorders",
+        "Any event of the class",
+        "Pyrexia",
+        "Not coded",
+    ]
+    assert shown[0] == ["Adverse events by organ class and term"]
+    related = frames.make_terms().replace({"term": {"Any adverse event": "Any related event"}})
+    table = tables.format_terms(related, frames.make_trial(), layout="grades")
+    assert read(table)[0] == ["Related adverse events by organ class, term and worst grade"]
+
+
 def test_terms_that_a_group_lacks_are_zero():
     frame = frames.make_terms()
     frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
@@ -199,6 +215,8 @@ def test_dose_limiting():
     definition = frames.make_definition(frames.HOSTILE, "Pyrexia")
     table = tables.format_dose_limiting(frames.make_dose_limiting(), frames.make_trial(), definition)
     shown = read(table)
+    assert "observed throughout those days and given at least 2 infusions in them" in str(shown)
+    assert "Doses given after those days" in str(shown)
     assert shown[1] == [
         "Related to treatment, grade 3 or more, beginning within 28 days after the first infusion; "
         f"not counted: {frames.HOSTILE}, Pyrexia"
