@@ -294,4 +294,4 @@ def _is_watched(course, definition):
 def _days(dates):
     """Whole days since 1970, None where there is no date."""
     days = (pd.to_datetime(dates) - pd.Timestamp(0)).dt.days
-    return [None if pd.isna(day) else int(day) for day in days]
+    return [None if day != day else int(day) for day in days.tolist()]  # NaN is not itself

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from hand_made import ADSL, load_hand_made
 
-from nkhcc_helpers import safety
+from nkhcc_helpers import safety, tables
 from nkhcc_helpers.populations import describe_treatment, group_by_treatment
 from nkhcc_helpers.problems import TrialDataError
 
@@ -80,3 +80,33 @@ def test_an_actual_treatment_that_is_no_arm_is_a_data_error(tmp_path):
 def test_groups_by_another_name_are_refused(switched):
     with pytest.raises(ValueError, match="groups must be one of actual, planned; got 'treated'"):
         group_by_treatment(switched, "treated")
+
+
+def test_the_page_tells_by_which_treatment_and_who_moved(switched):
+    assert set(tables.TREATMENT_NOTES) == set(safety.GROUPS)
+    told = describe_treatment(switched)
+    assert "another group's than was planned: 1." in tables.TREATMENT_NOTES["actual"].format(**told)
+    assert "still in the one planned: 1." in tables.TREATMENT_NOTES["planned"].format(**told)
+
+
+def test_the_page_tells_what_is_not_recorded_and_what_is_left_out(switched):
+    # Of the hand-made events s2's fever has neither seriousness nor action, s1's cough is not emergent.
+    told = tables.EVENTS_NOTE.format(**safety.describe_events(switched))
+    assert "on seriousness: 1, on the action taken: 1." in told
+    assert "events that are not treatment-emergent, 1; events of patients never treated, 1." in told
+
+
+def test_tables_by_the_treatment_received_agree(switched):
+    actual = group_by_treatment(switched)
+    definition = safety.Definition()
+    tables_of = {
+        "overview": safety.count_adverse_events(actual),
+        "by_term": safety.count_by_term(actual),
+        "rates": safety.estimate_rates(actual),
+        "onset": safety.summarize_onset(actual),
+        "by_infusion": safety.count_by_infusion(actual),
+        "dose_limiting": safety.count_dose_limiting(actual, definition),
+    }
+    assert safety.check_totals(actual, listings={}, definition=definition, **tables_of) > 0
+    with pytest.raises(safety.TotalsError, match="terms against events"):
+        safety.check_totals(switched, listings={}, definition=definition, **tables_of)
