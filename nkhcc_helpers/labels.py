@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.frames import NOT_CODED
 from nkhcc_helpers.numbers import format_number
 from nkhcc_helpers.safety_terms import BLOCK, ORGAN_CLASS, TERM, list_terms
 
@@ -188,6 +189,8 @@ def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
 def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """What each block is called: a term with its organ class where two organ classes share it.
 
+    An event whose class is not coded makes its term no longer, but stands apart as not coded.
+
     Parameters
     ----------
     frame : pandas.DataFrame
@@ -200,7 +203,9 @@ def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """
     blocks = frame[BLOCK].astype("str").drop_duplicates()
     terms = blocks["level"] == TERM
-    twice = terms & blocks["term"].where(terms).duplicated(keep=False)
+    coded = terms & (blocks["organ_class"] != NOT_CODED)
+    twice = coded & blocks["term"].where(coded).duplicated(keep=False)
+    twice |= terms & ~coded & blocks["term"].isin(blocks.loc[coded, "term"])
     names = blocks["term"].where(~twice, blocks["term"] + " (" + blocks["organ_class"] + ")")
     classes = blocks["level"] == ORGAN_CLASS
     names = names.where(~classes, blocks["organ_class"] + ": any event")

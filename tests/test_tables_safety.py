@@ -5,6 +5,7 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers import safety, tables
+from nkhcc_helpers.labels import list_term_names
 
 LEVEL = "A: low dose x 4 (n = 3)"
 
@@ -344,3 +345,26 @@ def test_tables_of_a_trial_from_its_own_frames(any_trial):
     ):
         cells = {cell for cells in read(table) for cell in cells}
         assert not {"nan", "inf", "<NA>"} & cells
+
+
+def test_a_term_bears_its_class_only_where_it_has_two():
+    blocks = [
+        ("overall", "", "Any adverse event"),
+        ("organ class", "Skin", "Any event of the class"),
+        ("term", "Skin", "Bleeding"),
+        ("term", "Eye", "Bleeding"),
+        ("term", "Eye", "Pain"),
+        ("term", "Not coded", "Pain"),
+        ("term", "Not coded", "Fever"),
+    ]
+    names = list_term_names(pd.DataFrame(blocks, columns=safety.BLOCK))
+    assert list(names) == blocks
+    assert list(names.values()) == [
+        "Any adverse event",
+        "Skin: any event",
+        "Bleeding (Skin)",
+        "Bleeding (Eye)",
+        "Pain",
+        "Pain (Not coded)",
+        "Fever",
+    ]
