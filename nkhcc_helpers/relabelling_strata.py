@@ -177,7 +177,7 @@ def list_orders(counts):
     -------
     Orders
     """
-    labels = np.ascontiguousarray(_list_labels(counts).T)
+    labels = np.ascontiguousarray(list_labels(counts).T)
     left = count_left(labels, len(counts))
     sizes = [number + 1 for number in counts]
     # Nobody left is no state, so that all others move up by one.
@@ -225,8 +225,18 @@ def count_left(labels, n_labels):
     return np.cumsum(leaving[::-1], axis=0)[::-1]
 
 
-def _list_labels(counts):
-    """Every order of labels held so many times each, shape (n_orders, n)."""
+def list_labels(counts):
+    """List every order of labels 0, 1, ... held so many times each.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Patients with each label.
+
+    Returns
+    -------
+    ndarray of int, shape (n_orders, n_subjects)
+    """
     orders = np.zeros((1, counts[0]), dtype=np.int8)
     for label, number in enumerate(counts[1:], start=1):
         n = orders.shape[1] + number

@@ -101,7 +101,7 @@ FLOORS = [
     "problems metadata claims reading validation partial_dates schema rules censoring durations "
     "contradictions doubts frames trial",
     "checks limits survival survival_by_group logrank halves group_split allocations "
-    "permutation simulation calibration "
+    "permutation permutation_many simulation calibration "
     "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "
     "relabelling_limits relabelling_many cox_fit cox_models cox_diagnostics assumption_sweep "
     "cox_calibration trial_calibration immortal_time cox "
