@@ -84,12 +84,19 @@ def main():
         loading = time_median(lambda: started.append(load_trial(folder)), 1)
     trial = started[0]
     overview, by_term = safety.count_adverse_events(trial), safety.count_by_term(trial)
-    listings = {"serious": safety.list_adverse_events(trial, which="serious")}
+    checked = {
+        "listings": {"serious": safety.list_adverse_events(trial, which="serious")},
+        "rates": safety.estimate_rates(trial),
+        "onset": safety.summarize_onset(trial),
+        "by_infusion": safety.count_by_infusion(trial),
+        "dose_limiting": safety.count_dose_limiting(trial),
+        "definition": safety.Definition(),
+    }
     work = {
         "overview": lambda: safety.count_adverse_events(trial),
         "exact limits of the overview": lambda: safety.estimate_shares(overview),
         "risk differences": lambda: safety.estimate_differences(overview, "A"),
-        "by term and worst grade": lambda: safety.count_by_term(trial),
+        "by class, term and worst grade": lambda: safety.count_by_term(trial),
         "rates per time and per infusion": lambda: safety.estimate_rates(trial),
         "first event": lambda: safety.estimate_first_event(trial),
         "onset and duration": lambda: safety.summarize_onset(trial),
@@ -97,9 +104,7 @@ def main():
         "dose-limiting toxicity": lambda: safety.count_dose_limiting(trial),
         "dose relation": lambda: safety.compare_groups(trial),
         "listing of all events": lambda: safety.list_adverse_events(trial, which="all"),
-        "totals checked": lambda: safety.check_totals(
-            trial, overview=overview, by_term=by_term, listings=listings
-        ),
+        "totals checked": lambda: safety.check_totals(trial, overview=overview, by_term=by_term, **checked),
     }
     rows = [("the trial read and checked", loading, None, "s")]
     rows += [(name, time_median(step), 10, "s") for name, step in work.items()]

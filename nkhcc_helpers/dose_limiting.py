@@ -34,6 +34,10 @@ class Definition:
         `MOST_WINDOW_DAYS`.
     excluded_terms : sequence of str, default ()
         Terms that do not count, in upper or lower case.
+    fewest_infusions : int, default 1
+        Infusions, of a dose other than 0, that a patient without a dose-limiting toxicity must have received
+        by the last day of the window in order to be evaluable, at least 1. How many are enough is for the
+        protocol to say; the default asks for no more than that treatment was begun.
 
     Raises
     ------
@@ -45,6 +49,7 @@ class Definition:
     related_only: bool = True
     window_days: int = 28
     excluded_terms: tuple[str, ...] = ()
+    fewest_infusions: int = 1
 
     def __post_init__(self):
         if not _is_whole(self.grade) or not 1 <= self.grade <= 5:
@@ -54,6 +59,9 @@ class Definition:
         if not _is_whole(self.window_days) or not 0 <= self.window_days <= MOST_WINDOW_DAYS:
             must = f"a whole number from 0 to {MOST_WINDOW_DAYS}"
             raise ValueError(f"window_days must be {must}; got {self.window_days!r}")
+        if not _is_whole(self.fewest_infusions) or self.fewest_infusions < 1:
+            must = f"a whole number of at least 1; got {self.fewest_infusions!r}"
+            raise ValueError(f"fewest_infusions must be {must}")
         if isinstance(self.excluded_terms, str):
             raise ValueError(f"excluded_terms must be a list of terms; got the text {self.excluded_terms!r}")
         terms = tuple(self.excluded_terms)
@@ -121,13 +129,13 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     -------
     DataFrame
         Columns ``group n_treated n_evaluable n_patients n_events percent ci_lower ci_upper
-        one_sided_upper``. Evaluable: treated, and observed (`exposure.list_observation`) until
-        ``definition.window_days`` after the first infusion, or with a dose-limiting toxicity. Percent is of
-        the evaluable, with exact Clopper-Pearson limits, two-sided; ``one_sided_upper`` is the upper
-        limit with the whole of 1 - `conf_level` on its side. Patients and events are NA, and the percentages
-        NaN, where adverse events were not collected, and where there are events but none records what the
-        definition needs; then evaluable are those observed throughout. Percentages are NaN where nobody is
-        evaluable.
+        one_sided_upper``. Evaluable: treated, observed (`exposure.list_observation`) until
+        ``definition.window_days`` after the first infusion and given ``definition.fewest_infusions`` by then,
+        or with a dose-limiting toxicity. Percent is of the evaluable, with exact Clopper-Pearson limits,
+        two-sided; ``one_sided_upper`` is the upper limit with the whole of 1 - `conf_level` on its side.
+        Patients and events are NA, and the percentages NaN, where adverse events were not collected, and
+        where there are events but none records what the definition needs; then evaluable are those observed
+        and treated so. Percentages are NaN where nobody is evaluable.
 
     Raises
     ------
@@ -163,8 +171,13 @@ def _list_patients(trial, definition, limited):
     )
     subjects = subjects[list_treated(trial).to_numpy()]
     last = subjects["first_infusion"] + pd.Timedelta(days=definition.window_days)
+    given = trial.infusions[trial.infusions["dose"] != 0].merge(
+        subjects[["USUBJID"]].assign(last=last), on="USUBJID"
+    )
+    n_given = given.loc[given["date"] <= given["last"], "USUBJID"].value_counts()
+    enough = subjects["USUBJID"].map(n_given).fillna(0) >= definition.fewest_infusions
     subjects = subjects.assign(limited=subjects["USUBJID"].isin(limited))
-    return subjects.assign(evaluable=subjects["limited"] | (subjects["end"] >= last))
+    return subjects.assign(evaluable=subjects["limited"] | ((subjects["end"] >= last) & enough))
 
 
 def _find_upper(counts, conf_level):

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from nkhcc_helpers.checks import check_vector
+from nkhcc_helpers.checks import check_choice, check_vector
 from nkhcc_helpers.exact_tables import SCALE, TOLERANCE, TableP, Tables, list_log_ways
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
+from nkhcc_helpers.safety_terms import BLOCK, OVERALL, count_by_term, list_terms
 
 DEFAULT_SEED = 20260124
 N_DRAWS = 100_000
 
-_TERM = ["organ_class", "term", "grade"]
+_ROW = [*BLOCK, "grade"]
 _NOTHING = TableP(float("nan"), float("nan"), float("nan"), False)
 
 
@@ -28,7 +28,7 @@ def compare_groups(
     *,
     related_only=False,
     emergent_only=True,
-    scores=None,
+    scores="equal",
     n_draws=N_DRAWS,
     seed=DEFAULT_SEED,
 ):
@@ -39,19 +39,18 @@ def compare_groups(
     trial : Trial
     related_only, emergent_only : bool
         As in `safety.count_by_term`.
-    scores : sequence of float, optional
-        Scores of the trial's groups, in order, for the trend; 1, 2, 3, ... when absent, so that the groups
-        are taken to be equally far apart, whatever their doses.
+    scores : {"equal", "dose"} or sequence of float, default "equal"
+        Scores of the groups for the trend, as `list_scores` takes them.
     n_draws, seed : int
         Random tables, and their seed, where a count of every table is beyond feasible.
 
     Returns
     -------
     DataFrame
-        Columns ``organ_class term grade p_trend trend_smallest p_groups groups_smallest n_patients is_exact
-        p_trend_error p_groups_error``. The first two rows take all terms together (`safety.ANY_TERM`, or
-        `safety.ANY_RELATED`): any grade, and grade 3 or more (grade "3+"); then a row for each term, any
-        grade, in the order of `safety.count_by_term`. ``p_trend``: exact Cochran-Armitage, two-sided
+        Columns ``level organ_class term grade p_trend trend_smallest p_groups groups_smallest n_patients
+        is_exact p_trend_error p_groups_error``. The first two rows take all events together
+        (`safety_terms.OVERALL`): any grade, and grade 3 or more (grade "3+"); then a row for each term, any
+        grade, in the order of `safety_terms.list_terms`. ``p_trend``: exact Cochran-Armitage, two-sided
         (`calculate_trend_p`); ``p_groups``: exact Fisher-Freeman-Halton (`calculate_groups_p`);
         ``trend_smallest``, ``groups_smallest``: the smallest each could be. Groups with nobody evaluable are
         left out, the others keep their scores; with fewer than two groups, or where patients with the
@@ -61,14 +60,15 @@ def compare_groups(
     Raises
     ------
     ValueError
-        `scores` are not one finite number for each group, or all the same; or ``n_draws`` is below 1.
+        As `list_scores`; or ``n_draws`` is below 1.
     """
-    scores = _check_scores(scores, len(trial.groups), "groups of the trial")
+    scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:
         raise ValueError(f"n_draws must be at least 1; got {n_draws!r}")
-    counts = _keep_rows(count_by_term(trial, related_only=related_only, emergent_only=emergent_only))
+    counts = count_by_term(trial, related_only=related_only, emergent_only=emergent_only)
+    counts = _keep_rows(list_terms(counts))
     rows, found = [], {}
-    for term, part in counts.groupby(_TERM, sort=False):
+    for term, part in counts.groupby(_ROW, sort=False):
         by_group = part[part["group"] != ALL_GROUPS]
         events, sizes = by_group["n_patients"], by_group["n_evaluable"].to_numpy(int)
         key = None if events.isna().any() else (*events.astype(int), *sizes)
@@ -76,9 +76,37 @@ def compare_groups(
             found[key] = _compare(events, sizes, scores, n_draws, seed)
         n_patients = part.loc[part["group"] == ALL_GROUPS, "n_patients"].iloc[0]
         rows.append((*term, *_list_columns(*found[key], n_patients)))
-    columns = [*_TERM, "p_trend", "trend_smallest", "p_groups", "groups_smallest", "n_patients", "is_exact"]
+    columns = [*_ROW, "p_trend", "trend_smallest", "p_groups", "groups_smallest", "n_patients", "is_exact"]
     table = pd.DataFrame(rows, columns=[*columns, "p_trend_error", "p_groups_error"])
     return table.astype({"n_patients": "Int64"})
+
+
+def list_scores(trial, scores="equal"):
+    """List the scores that the groups have in the test of a trend.
+
+    Parameters
+    ----------
+    trial : Trial
+    scores : {"equal", "dose"} or sequence of float, default "equal"
+        ``equal``: 1, 2, 3, ... in the trial's order, so that the groups are taken to be equally far apart,
+        whatever their doses. ``dose``: the planned dose of each arm, however many infusions it has; groups
+        of one dose have one score. A sequence: one for each group, in order.
+
+    Returns
+    -------
+    Series of float
+        Indexed by group.
+
+    Raises
+    ------
+    ValueError
+        `scores` are not one finite number for each group, or all the same.
+    """
+    if isinstance(scores, str):
+        check_choice(scores, "scores", ("equal", "dose"))
+        scores = None if scores == "equal" else [arm.dose for arm in trial.metadata.arms]
+    checked = _check_scores(scores, len(trial.groups), "groups of the trial")
+    return pd.Series(checked, index=trial.groups, name="score")
 
 
 def calculate_trend_p(events, sizes, scores=None, *, n_draws=N_DRAWS, seed=DEFAULT_SEED):
@@ -224,7 +252,7 @@ def _count_subsets(sizes, most):
 
 def _keep_rows(counts):
     """Rows that are compared; grade 3 or more is not known where there are events and none has a grade."""
-    total = (counts["organ_class"] == "") & counts["term"].isin([ANY_TERM, ANY_RELATED])
+    total = counts["level"] == OVERALL
     by_grade = counts[total].groupby("grade")["n_patients"].sum()
     kept = counts[(counts["grade"] == "any") | (total & (counts["grade"] == "3+"))]
     if by_grade["any"] == by_grade["missing"] > 0:

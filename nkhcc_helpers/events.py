@@ -24,6 +24,9 @@ ONGOING = (
 )
 """What AEOUT says of an event that goes on."""
 
+RESOLVED, NOT_RESOLVED, DIED_OF, END_UNKNOWN = "resolved", "ongoing", "fatal", "unknown"
+"""Endings of an event, as `list_endings` returns them."""
+
 # What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
 _NEEDS = {
     "any": [],
@@ -86,9 +89,11 @@ def describe_events(trial, *, emergent_only=True):
     dict
         ``n_treated n_enrolled``: patients; ``n_events n_people``: events, and patients with one;
         ``n_imputed``: events with a date that was completed; ``n_without_grade n_without_relation
-        n_without_onset``: events that lack the entry; ``n_by_words``: events whose grade is that of the
-        word in AESEV; ``n_never_treated``: events of patients never treated, left out; ``dictionary``.
-        Counts of events are None where adverse events were not collected.
+        n_without_seriousness n_without_action n_without_onset``: events that lack the entry;
+        ``n_by_words``: events whose grade is that of the word in AESEV; ``n_not_emergent``: events of the
+        treated left out because they are not treatment-emergent, 0 without `emergent_only`;
+        ``n_never_treated``: events of patients never treated, left out; ``dictionary``. Counts of events are
+        None where adverse events were not collected.
     """
     treated = list_treated(trial)
     events = list_events(trial, emergent_only=emergent_only)
@@ -101,8 +106,11 @@ def describe_events(trial, *, emergent_only=True):
         "n_imputed": (imputed != "").sum(),
         "n_without_grade": events["grade"].isna().sum(),
         "n_without_relation": events["related"].isna().sum(),
+        "n_without_seriousness": events["serious"].isna().sum(),
+        "n_without_action": (list_text(events, "action") == "").sum(),
         "n_without_onset": events["onset"].isna().sum(),
         "n_by_words": (worded & (list_text(events, "AESEV") != "")).sum(),
+        "n_not_emergent": len(list_events(trial, emergent_only=False)) - len(events),
         "n_never_treated": (~everybody.isin(trial.subjects.loc[treated, "USUBJID"])).sum(),
     }
     collected = trial.metadata.adverse_events.collected
@@ -150,13 +158,35 @@ def list_categories(events):
     )
 
 
+def list_endings(events):
+    """List how each event ended.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Columns ``grade outcome resolved`` and those that `list_categories` takes.
+
+    Returns
+    -------
+    Series of str
+        Indexed as `events`. `DIED_OF`: fatal (`list_categories`), whatever dates there are; death is no
+        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`ONGOING`); an end date then says only how long
+        it was followed. `RESOLVED`: any other event with an end date. `END_UNKNOWN`: any other without.
+    """
+    endings = events["resolved"].notna().map({True: RESOLVED, False: END_UNKNOWN}).astype("object")
+    endings = endings.mask(list_matches(events, "outcome", ONGOING), NOT_RESOLVED)
+    return endings.mask(list_categories(events)["fatal"], DIED_OF)
+
+
 def list_matches(events, column, pattern, unless=None):
     """List where a text column holds `pattern` and not `unless`, regular expressions in upper case."""
     text = list_text(events, column)
-    said = text.str.contains(pattern)
+    # Entries are few and events may be many.
+    entries = pd.Series(text.unique(), dtype="string")
+    said = entries.str.contains(pattern)
     if unless is not None:
-        said &= ~text.str.contains(unless)
-    return said.astype(bool)
+        said &= ~entries.str.contains(unless)
+    return text.isin(entries[said])
 
 
 def check_recorded(trial, events, category):

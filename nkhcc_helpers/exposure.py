@@ -12,9 +12,8 @@ from nkhcc_helpers.events import list_events, list_with_latest_infusion
 from nkhcc_helpers.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.populations import list_treated, list_with_all
 from nkhcc_helpers.rules import find_column
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
+from nkhcc_helpers.safety_terms import BLOCK, count_by_term, list_blocks, list_terms
 
-_BLOCK = ["organ_class", "term"]
 _RATES = {"time_at_risk": ["rate", "ci_lower", "ci_upper"]}
 _RATES |= {"n_infusions": ["rate_per_infusion", "infusion_lower", "infusion_upper"]}
 
@@ -130,16 +129,17 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     Returns
     -------
     DataFrame
-        Columns ``organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
-        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``; blocks and
-        groups in the order of `count_by_term`. ``n_patients`` had a first event within the time at risk;
+        Columns ``level organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
+        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``; all events
+        together and every term, in the order of `safety_terms.list_terms`. ``n_patients`` had a first event
+        within the time at risk;
         ``n_outside`` had events of the term, all of them outside it; ``n_undated`` had none within it and
         one that nobody can place (no onset date, or a patient without a dated infusion), and give neither
         an event nor time. The three add up to the patients with the term. ``time_at_risk`` is the sum over
         patients in the trial's display unit, ``rate`` is per patient and such unit; ``n_infusions`` are
         those given up to and on the day of the first event. Rates are NaN where nothing was at risk, and
         where patients had the term and nobody can place an event of any of them; counts are NA where
-        `count_by_term` has NA.
+        `safety_terms.count_by_term` has NA.
 
     Raises
     ------
@@ -159,12 +159,13 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     check_conf_level(conf_level)
     at_risk = list_time_at_risk(trial, window_days=window_days)
     options = {"related_only": related_only, "emergent_only": emergent_only}
-    counts = count_by_term(trial, **options)
-    rates = counts.loc[counts["grade"] == "any", [*_BLOCK, "group", "n_evaluable", "n_patients"]]
+    counts = list_terms(count_by_term(trial, **options))
+    rates = counts.loc[counts["grade"] == "any", [*BLOCK, "group", "n_evaluable", "n_patients"]]
     known = rates.pop("n_patients").notna().to_numpy()
-    total = ANY_RELATED if related_only else ANY_TERM
-    sums = _sum_first_events(_list_first_events(trial, at_risk, list_events(trial, **options), total), trial)
-    rates = rates.merge(sums, on=[*_BLOCK, "group"], how="left").fillna(dict.fromkeys(sums.columns[3:], 0))
+    events = list_blocks(list_events(trial, **options), related_only=related_only, organ_classes=False)
+    sums = _sum_first_events(_list_first_events(trial, at_risk, events), trial)
+    keys = [*BLOCK, "group"]
+    rates = rates.merge(sums, on=keys, how="left").fillna(dict.fromkeys(sums.columns.drop(keys), 0))
     whole = list_with_all(at_risk[["group", "days", "n_infusions"]], trial.groups)
     whole = whole[whole["days"].notna()].groupby("group", observed=False)[["days", "n_infusions"]].sum()
     for name in whole:
@@ -178,7 +179,7 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     placed = rates["n_patients"].mask(list_unplaced(rates))
     for exposure, names in _RATES.items():
         rates[names] = np.column_stack(estimate_poisson_rate(placed, rates[exposure], conf_level=conf_level))
-    first = [*_BLOCK, "group", "n_patients", "n_evaluable"]
+    first = [*BLOCK, "group", "n_patients", "n_evaluable"]
     return rates[[*first, *(n for k, v in _RATES.items() for n in (k, *v)), "n_outside", "n_undated"]]
 
 
@@ -239,14 +240,13 @@ def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):
     return n_events / exposure, lower / exposure, upper / exposure
 
 
-def _list_first_events(trial, at_risk, events, total):
+def _list_first_events(trial, at_risk, events):
     """List each patient's first event of each block within the time at risk, and what follows it."""
-    events = events[[*_BLOCK, "USUBJID", "onset"]].merge(at_risk, on="USUBJID")
+    events = events[[*BLOCK, "USUBJID", "onset"]].merge(at_risk, on="USUBJID")
     events["undated"] = events["onset"].isna() | events["start"].isna()
     within = (events["onset"] >= events["start"]) & (events["onset"] <= events["end"])
     events["onset"] = events["onset"].where(within)
-    together = events.assign(organ_class="", term=total)
-    grouped = pd.concat([together, events]).groupby([*_BLOCK, "USUBJID"], sort=False)
+    grouped = events.groupby([*BLOCK, "USUBJID"], sort=False)
     first = grouped.agg(onset=("onset", "min"), undated=("undated", "max")).reset_index()
     first = list_with_latest_infusion(first, trial).merge(at_risk, on="USUBJID")
     seen = first["onset"].notna()
@@ -264,8 +264,8 @@ def _list_first_events(trial, at_risk, events, total):
 
 def _sum_first_events(first, trial):
     columns = ["n_patients", "n_outside", "n_undated", "days_after", "n_infusions_after"]
-    both = list_with_all(first[[*_BLOCK, "group", *columns]], trial.groups)
-    return both.groupby([*_BLOCK, "group"], observed=True)[columns].sum().astype(int).reset_index()
+    both = list_with_all(first[[*BLOCK, "group", *columns]], trial.groups)
+    return both.groupby([*BLOCK, "group"], observed=True)[columns].sum().astype(int).reset_index()
 
 
 def _list_dates(trial):

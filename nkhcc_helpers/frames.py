@@ -12,6 +12,9 @@ from nkhcc_helpers.partial_dates import impute_dates
 from nkhcc_helpers.rules import find_column, find_endpoint, list_death_dates, list_enrolment_dates
 from nkhcc_helpers.schema import RELATED_WORDS, SEVERITY_GRADES, YES_NO, parse_numbers
 
+NOT_CODED = "Not coded"
+"""Organ class of an event of which AEBODSYS says none."""
+
 
 def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
@@ -71,7 +74,7 @@ def list_events(
     return adae.assign(
         group=_groups(adae, subjects),
         term=adae["AEDECOD"].astype(str),
-        organ_class=_text(adae, "AEBODSYS").where(lambda text: text != "", "Not coded"),
+        organ_class=_text(adae, "AEBODSYS").where(lambda text: text != "", NOT_CODED),
         grade=_grades(adae),
         related=_booleans(adae, "AEREL", RELATED_WORDS),
         serious=_booleans(adae, "AESER", YES_NO),

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.frames import NOT_CODED
 from nkhcc_helpers.numbers import format_number
+from nkhcc_helpers.safety_terms import BLOCK, ORGAN_CLASS, TERM, list_terms
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 ROW = ""  # heads the rows of a table by group; no group can have this code
+SEVERE = ("3", "4", "5", "3+", "missing")  # a missing grade may be any
 METHOD_NAMES = {"firth": "Likelihood penalised by Firth's method", "partial": "Partial likelihood"}
 DOSE_NAMES = {
     "relative": "Dose per infusion",
@@ -167,23 +170,86 @@ def show_groups(codes: object, trial: Trial) -> str:
     return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
 
 
-def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """What each term is called, with its organ class where two organ classes share the term.
+def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Name the block of each row: all events, an organ class, or a term.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``organ_class term``, as `safety.count_by_term` returns it.
+        Columns ``level organ_class term``, as `safety_terms.count_by_term` returns them.
 
     Returns
     -------
-    dict of (str, str) to str
-        Organ class and term to name, in the order of the frame.
+    list of (str, str, str)
+        One for each row.
     """
-    blocks = frame[["organ_class", "term"]].astype("str").drop_duplicates()
-    twice = blocks["term"].duplicated(keep=False) & (blocks["organ_class"] != "")
+    return list(frame[BLOCK].astype("str").itertuples(index=False, name=None))
+
+
+def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """What each block is called: a term with its organ class where two organ classes share it.
+
+    An event whose class is not coded makes its term no longer, but stands apart as not coded.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``level organ_class term``, as `safety_terms.count_by_term` returns them.
+
+    Returns
+    -------
+    dict of (str, str, str) to str
+        Level, organ class and term to name, in the order of the frame.
+    """
+    blocks = frame[BLOCK].astype("str").drop_duplicates()
+    terms = blocks["level"] == TERM
+    coded = terms & (blocks["organ_class"] != NOT_CODED)
+    twice = coded & blocks["term"].where(coded).duplicated(keep=False)
+    twice |= terms & ~coded & blocks["term"].isin(blocks.loc[coded, "term"])
     names = blocks["term"].where(~twice, blocks["term"] + " (" + blocks["organ_class"] + ")")
-    return dict(zip(zip(blocks["organ_class"], blocks["term"], strict=True), names, strict=True))
+    classes = blocks["level"] == ORGAN_CLASS
+    names = names.where(~classes, blocks["organ_class"] + ": any event")
+    return dict(zip(list_block_keys(blocks), names, strict=True))
+
+
+def choose_terms(counts_by_term: pd.DataFrame, most: int | None) -> list[tuple[str, str, str]]:
+    """Choose terms to show: the most frequent, and all of grade 3 or more or without a known grade.
+
+    Parameters
+    ----------
+    counts_by_term : pandas.DataFrame
+        As `safety_terms.count_by_term` returns it.
+    most : int or None
+        How many of the most frequent, all events together being the first; None: all.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Level, organ class and term, the most frequent first; no organ classes.
+    """
+    frame = list_terms(counts_by_term)
+    keys = list(list_term_names(frame))
+    severe = frame["grade"].astype("str").isin(SEVERE)
+    rows = frame[severe & (frame["n_patients"].astype("Float64") > 0).fillna(False)]
+    kept = set(list_block_keys(rows))
+    return [key for i, key in enumerate(keys) if most is None or i < most or key in kept]
+
+
+def say_left_out(n_terms: int, *, none_severe: bool = False) -> str:
+    """Say how many terms are left out; nothing where none is.
+
+    Parameters
+    ----------
+    n_terms : int
+    none_severe : bool
+        Whether every term with grade 3 or more is shown.
+
+    Returns
+    -------
+    str
+    """
+    severe = ", none with grade 3 or more," if none_severe else ""
+    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown" if n_terms else ""
 
 
 def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:

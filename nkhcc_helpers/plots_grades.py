@@ -12,8 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from nkhcc_helpers.labels import list_term_names
+from nkhcc_helpers.labels import choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_number, is_estimable
+from nkhcc_helpers.safety_terms import list_terms
 from nkhcc_helpers.style import (
     FAINT,
     INK,
@@ -33,7 +34,6 @@ GRADE_NAMES = {"1": "Grade 1", "2": "2", "3": "3", "4": "4", "5": "5", MISSING: 
 HATCH = "/////"
 NAME_COLUMN = 2.1  # inches, for the terms
 MOST_COLUMNS = 5  # panels side by side
-SEVERE = ("3", "4", "5", "3+", MISSING)  # a missing grade may be any
 
 
 def list_grade_look(grade: str) -> dict[str, object]:
@@ -78,8 +78,8 @@ def plot_grades(
     Parameters
     ----------
     counts_by_term : pandas.DataFrame
-        Columns ``organ_class term grade group n_patients n_evaluable percent``, as `safety.count_by_term`
-        returns it.
+        Columns ``level organ_class term grade group n_patients n_evaluable percent``, as
+        `safety.count_by_term` returns it.
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
     most : int
@@ -94,7 +94,7 @@ def plot_grades(
     matplotlib Axes
         The first panel. Bars are percent of the group's patients; the number behind each bar is of patients.
     """
-    frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
+    frame = list_terms(counts_by_term.assign(group=counts_by_term["group"].astype("str")))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
     names = list_term_names(frame)
     shown = choose_terms(frame, most)
@@ -103,8 +103,8 @@ def plot_grades(
     groups = groups if ax is None else groups[-1:]
     panels = _choose_panels(ax, len(groups), len(shown), len(names) > len(shown))
     cells = {
-        (str(row["organ_class"]), str(row["term"]), row["group"], str(row["grade"])): row
-        for row in frame.to_dict("records")
+        (*key, row["group"], str(row["grade"])): row
+        for key, row in zip(list_block_keys(frame), frame.to_dict("records"), strict=True)
     }
     width = int(13.8 * (WIDTH - NAME_COLUMN) / _count_columns(len(groups)))
     for panel, group in zip(panels, groups, strict=True):
@@ -117,28 +117,6 @@ def plot_grades(
     with_missing = frame.loc[frame["grade"].astype("str") == MISSING, "percent"].gt(0).any()
     _explain_grades(panels[0], len(names) - len(shown), with_missing=bool(with_missing))
     return panels[0]
-
-
-def choose_terms(counts_by_term: pd.DataFrame, most: int) -> list[tuple[str, str]]:
-    """Terms to show: the most frequent, and all that a patient had at grade 3 or more or without a grade.
-
-    Parameters
-    ----------
-    counts_by_term : pandas.DataFrame
-        As `safety.count_by_term` returns it.
-    most : int
-        How many of the most frequent.
-
-    Returns
-    -------
-    list of (str, str)
-        Organ class and term, in the order of the frame.
-    """
-    keys = list(list_term_names(counts_by_term))
-    severe = counts_by_term["grade"].astype("str").isin(SEVERE)
-    rows = counts_by_term[severe & (counts_by_term["n_patients"].astype("Float64") > 0).fillna(False)]
-    kept = set(zip(rows["organ_class"].astype("str"), rows["term"].astype("str"), strict=True))
-    return [key for i, key in enumerate(keys) if i < most or key in kept]
 
 
 def wrap_label(label: object, width: int, lines: int = 4) -> str:
@@ -160,23 +138,6 @@ def wrap_label(label: object, width: int, lines: int = 4) -> str:
     return "\n".join(plain(line) for line in textwrap.wrap(tied, width, max_lines=lines, placeholder=" …"))
 
 
-def say_left_out(n_terms: int, *, none_severe: bool = False) -> str:
-    """Say how many terms a figure leaves out; nothing where it leaves out none.
-
-    Parameters
-    ----------
-    n_terms : int
-    none_severe : bool
-        Whether the figure shows every term with grade 3 or more.
-
-    Returns
-    -------
-    str
-    """
-    severe = ", none with grade 3 or more," if none_severe else ""
-    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown" if n_terms else ""
-
-
 def _count_columns(n_panels: int) -> int:
     return -(-n_panels // -(-n_panels // MOST_COLUMNS))
 
@@ -194,7 +155,7 @@ def _choose_panels(ax: Axes | None, n_panels: int, n_terms: int, cut: bool) -> l
     return list(panels[:n_panels])
 
 
-def _draw_panel(ax: Axes, cells: dict, shown: list[tuple[str, str]], group: str) -> None:
+def _draw_panel(ax: Axes, cells: dict, shown: list[tuple[str, str, str]], group: str) -> None:
     left = np.zeros(len(shown))
     for grade in (*GRADE_COLOURS, MISSING):
         rows = [cells.get((*key, group, grade)) for key in shown]

@@ -11,9 +11,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nkhcc_helpers.labels import list_term_names
+from nkhcc_helpers.labels import choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.numbers import format_number, is_estimable
-from nkhcc_helpers.plots_grades import choose_terms, say_left_out, wrap_label
+from nkhcc_helpers.plots_grades import wrap_label
+from nkhcc_helpers.safety_terms import list_terms
 from nkhcc_helpers.style import (
     FAINT,
     INK,
@@ -54,7 +55,7 @@ def plot_terms(
     matplotlib Axes
         Each cell holds patients with any grade and, in brackets where there are any, with grade 3 or more.
     """
-    frame = counts_by_term.assign(group=counts_by_term["group"].astype("str"))
+    frame = list_terms(counts_by_term.assign(group=counts_by_term["group"].astype("str")))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
     terms = list_term_names(frame)
     shown = choose_terms(frame, most)
@@ -86,10 +87,10 @@ def _column_name(frame: pd.DataFrame, group: str, labels: Mapping[str, str], n_g
     return f"{wrap_label(labels.get(group, group), width)}\nn = {format_number(size, 0)}"
 
 
-def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[tuple[str, str]], groups: list[str]) -> None:
+def _draw_cells(ax: Axes, frame: pd.DataFrame, terms: list[tuple[str, str, str]], groups: list[str]) -> None:
     cells = {
-        (str(row["organ_class"]), str(row["term"]), row["group"], str(row["grade"])): row
-        for row in frame.to_dict("records")
+        (*key, row["group"], str(row["grade"])): row
+        for key, row in zip(list_block_keys(frame), frame.to_dict("records"), strict=True)
     }
     share = np.array([[_number(cells.get((*key, g, "any")), "percent") for g in groups] for key in terms])
     shades = sns.light_palette(group_palette(["A"])["A"], as_cmap=True)
@@ -196,7 +197,7 @@ def _draw_ranges(ax: Axes, shown: pd.DataFrame, name: str, marker: str, colour: 
             ax.text(0, y, "not known", va="center", fontsize=SMALL)
             continue
         without_end = not np.isfinite(high)
-        if np.isnan(median) and not low > 0:
+        if np.isnan(median) and not 0 < low < np.inf:
             ax.text(0, y, "median not reached", va="center", fontsize=SMALL)
             continue
         ax.plot(

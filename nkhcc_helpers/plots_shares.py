@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nkhcc_helpers.labels import list_term_names
+from nkhcc_helpers.labels import choose_terms, list_block_keys, list_term_names, say_left_out
+from nkhcc_helpers.metadata import ALL_GROUPS
 from nkhcc_helpers.numbers import NOT_ESTIMABLE, is_estimable
-from nkhcc_helpers.plots_grades import say_left_out
+from nkhcc_helpers.safety_terms import list_terms
 from nkhcc_helpers.style import (
     FAINT,
     GREY,
@@ -49,8 +50,8 @@ def plot_shares(
     Parameters
     ----------
     shares : pandas.DataFrame
-        Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``organ_class term
-        grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
+        Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``level
+        organ_class term grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
         `safety.count_by_term`.
     labels : mapping of str to str
         Group code to label, all groups of the trial in order.
@@ -63,7 +64,8 @@ def plot_shares(
     grade : str
         Of a frame by term: the rows of this grade.
     most : int
-        Rows shown, the first of the frame.
+        Rows shown, the first of the frame; of a frame by term the most frequent, and beyond them every term
+        that a patient had at grade 3 or more or without a known grade.
     ax : matplotlib Axes, optional
         Axes to draw the shares into.
 
@@ -72,9 +74,10 @@ def plot_shares(
     matplotlib Axes
         The axes of the shares.
     """
+    every = shares
     shares, names = _name_rows(shares, grade)
     groups = known_groups(shares, labels)
-    shown = list(names)[:most]
+    shown = list(names)[:most] if "category" in shares else _choose_shown(every, names, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     beside = None
@@ -93,9 +96,9 @@ def plot_shares(
         _explain_differences(beside, differences, labels, conf_level)
     ax.set_yticks(range(len(shown)), [plain(names[key], 24, lines=3) for key in shown], fontsize=SMALL)
     ax.set_ylim(len(shown) - 0.5, -0.5)
-    more = say_left_out(len(names) - len(shown))
+    more = say_left_out(len(names) - len(shown), none_severe="category" not in shares)
     if more:
-        ax.set_title(more, fontsize=SMALL)
+        ax.set_title(plain(more, 36), fontsize=SMALL)
     _explain_groups(ax, groups, labels, looks)
     return ax
 
@@ -106,9 +109,16 @@ def _name_rows(frame: pd.DataFrame, grade: str) -> tuple[pd.DataFrame, dict]:
     if "category" in frame:
         keys = frame["category"].astype("str")
         return frame.assign(key=keys), dict(zip(keys, frame["label"], strict=True))
+    # Differences have no row for "All", by which terms are ordered; the shares give the order.
+    frame = list_terms(frame) if (frame["group"] == ALL_GROUPS).any() else frame
     frame = frame[frame["grade"].astype("str") == grade]
-    keys = list(zip(frame["organ_class"].astype("str"), frame["term"].astype("str"), strict=True))
-    return frame.assign(key=pd.Series(keys, index=frame.index, dtype="object")), list_term_names(frame)
+    keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
+    return frame.assign(key=keys), list_term_names(frame)
+
+
+def _choose_shown(shares: pd.DataFrame, names: dict, most: int) -> list:
+    chosen = set(choose_terms(shares, most))
+    return [key for key in names if key in chosen]
 
 
 def _list_looks(groups: list[str], labels: Mapping[str, str]) -> dict[str, tuple]:

@@ -41,7 +41,7 @@ LANE = 0.155
 HEAD = 0.22  # inches, for the name of a group
 TINY = 6.5  # points, for the terms beside bars
 LETTER = 0.06  # inches, of that size
-FEWEST_LETTERS, MOST_LETTERS = 7, 26
+FEWEST_LETTERS, MOST_LETTERS = 7, 44
 LONGEST = 90  # letters, of a line under the axis
 NARROW = [(-0.25, -1), (0.25, -1), (0.25, 1), (-0.25, 1), (-0.25, -1)]
 
@@ -247,7 +247,8 @@ def _name_terms(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float
                 continue
             name = plain(event["term"], room, lines=1)
         colour = "white" if is_within and event["grade"] > 3 else INK
-        ax.text(x, event["y"], name, fontsize=TINY, color=colour, va="center_baseline", zorder=6)
+        behind = {} if is_within else {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
+        ax.text(x, event["y"], name, fontsize=TINY, color=colour, va="center_baseline", zorder=6, **behind)
 
 
 def _name_grades(events: pd.DataFrame) -> pd.Series:

@@ -2,9 +2,82 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 
+from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.metadata import ALL_GROUPS
+
+GROUPS = ("actual", "planned")
+"""By which treatment patients are grouped."""
+
+
+def group_by_treatment(trial, groups="actual"):
+    """Put every patient in the group of the treatment received, or of the one planned.
+
+    Safety is conventionally shown by the treatment received, efficacy by the one planned, which is how a
+    trial is loaded. Every table made of what this returns follows.
+
+    Parameters
+    ----------
+    trial : Trial
+        As loaded.
+    groups : {"actual", "planned"}, default "actual"
+        ``actual``: TRT01A; where it is empty or the column is not there, TRT01P. ``planned``: TRT01P.
+
+    Returns
+    -------
+    Trial
+        `trial` with another ``group`` in all its frames, and in ``subjects`` the dose and the planned
+        infusions of that group.
+
+    Raises
+    ------
+    ValueError
+        `groups` is neither.
+    """
+    check_choice(groups, "groups", GROUPS)
+    codes = _list_codes(trial, groups)
+    kind = pd.CategoricalDtype(trial.groups, ordered=True)
+    frames = {
+        name: frame.assign(group=frame["USUBJID"].map(codes).astype(kind))
+        for name in ("subjects", "times", "infusions", "adverse_events")
+        for frame in [getattr(trial, name)]
+    }
+    arms = trial.arm_table().set_index("group")
+    code = frames["subjects"]["group"].astype("str")
+    frames["subjects"] = frames["subjects"].assign(
+        dose=code.map(arms["dose"]).astype(float), planned_infusions=code.map(arms["infusions"]).astype(float)
+    )
+    return dataclasses.replace(trial, **frames)
+
+
+def describe_treatment(trial):
+    """Count the treated patients of whom it is known what they received, and who received something else.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    dict of str to int
+        ``n_with_actual``: treated patients with an entry in TRT01A; ``n_moved``: those whose entry is not the
+        group planned for them.
+    """
+    treated = trial.subjects[list_treated(trial).to_numpy()]
+    known = treated[list_text(treated, "TRT01A") != ""]
+    moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
+    return {"n_with_actual": len(known), "n_moved": len(moved)}
+
+
+def _list_codes(trial, groups):
+    subjects = trial.subjects.set_index("USUBJID")
+    planned = subjects["TRT01P"]
+    if groups == "planned" or "TRT01A" not in subjects:
+        return planned
+    return subjects["TRT01A"].where(list_text(subjects, "TRT01A") != "", planned)
 
 
 def list_with_all(frame, groups):
@@ -61,4 +134,5 @@ def list_text(frame, column):
     """
     if column not in frame:
         return pd.Series("", index=frame.index, dtype="string")
-    return frame[column].astype("string").fillna("").str.strip().str.upper()
+    text = frame[column].astype("string").fillna("")
+    return text.map({entry: entry.strip().upper() for entry in text.unique()}).astype("string")

@@ -1,4 +1,4 @@
-"""Adverse events: patients per category, per term and worst grade, listing.
+"""Adverse events: patients per category, shares with limits, listings.
 
 Every count is of patients unless a name says events. The patients are those treated
 (`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones, or all of them with
@@ -19,15 +19,6 @@ from nkhcc_helpers.events import (
     list_with_latest_infusion,
 )
 from nkhcc_helpers.populations import list_treated, list_with_all
-
-ANY_TERM = "Any adverse event"
-"""Term of the block that takes all terms together; its organ class is empty."""
-
-ANY_RELATED = "Any related event"
-"""What that block is called where only related events are counted."""
-
-GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
-"""Rows of each term's block, in order."""
 
 LISTINGS = {
     "all": ["any"],
@@ -91,7 +82,7 @@ def count_adverse_events(trial, *, emergent_only=True):
         if not check_recorded(trial, events, category):
             counts[:] = pd.NA
         parts.append(counts.reset_index().assign(category=category, label=label))
-    counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
+    counts = add_percent(pd.concat(parts, ignore_index=True), trial)
     return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
 
 
@@ -101,7 +92,8 @@ def estimate_shares(counts, *, conf_level=0.95):
     Parameters
     ----------
     counts : DataFrame
-        Columns ``n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them.
+        Columns ``n_patients n_evaluable``, as `count_adverse_events` and `safety_terms.count_by_term` return
+        them.
     conf_level : float, default 0.95
         Confidence level, two-sided, between 0 and 1.
 
@@ -132,43 +124,6 @@ def estimate_shares(counts, *, conf_level=0.95):
     columns = ["percent", "ci_lower", "ci_upper"]
     estimates = 100 * pd.DataFrame(shares, columns=columns, index=counts.index, dtype=float)
     return counts.drop(columns="percent", errors="ignore").join(estimates)
-
-
-def count_by_term(trial, *, related_only=False, emergent_only=True):
-    """Count patients by term and worst grade, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-    related_only : bool, default False
-        Count only events related to treatment.
-    emergent_only : bool, default True
-        Count treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``organ_class term grade group n_patients n_evaluable percent``. Grade is "any", "1" to "5"
-        (the patient's worst known grade of the term), "3+", and "missing" (no event of the term has a known
-        grade), so that "any" is the sum of "1" to "5" and "missing". A patient counts once a row. The first
-        block, `ANY_TERM` (`ANY_RELATED` with `related_only`) with an empty organ class, takes all terms
-        together; terms follow by number of
-        patients, then of events, then by name. Where adverse events were not collected, or with
-        `related_only` no event records its relation, that first block is the only one and its patients
-        are NA.
-    """
-    events = list_events(trial, emergent_only=emergent_only)
-    recorded = check_recorded(trial, events, "related" if related_only else "any")
-    if related_only:
-        events = events[list_categories(events)["related"]]
-    total = {"organ_class": "", "term": ANY_RELATED if related_only else ANY_TERM}
-    blocks = pd.concat([pd.DataFrame([total]), _order_terms(events)], ignore_index=True)
-    worst = pd.concat([_list_worst(events.assign(**total)), _list_worst(events)], ignore_index=True)
-    counts = _count_worst(worst, blocks, trial.groups)
-    if not recorded:
-        counts["n_patients"] = pd.NA
-    counts = _add_percent(counts.astype({"n_patients": "Int64"}), trial)
-    return counts[["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]]
 
 
 def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
@@ -207,40 +162,23 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
     return ordered[[*columns, "related", "serious", "outcome", "action", "onset_imputed"]]
 
 
-def _add_percent(counts, trial):
-    """Add the denominators of each group and the percentages of them."""
+def add_percent(counts, trial):
+    """Add the denominators of each group and the percentages of them.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns ``group n_patients``.
+    trial : Trial
+
+    Returns
+    -------
+    DataFrame
+        `counts` with ``n_evaluable`` and ``percent``, NaN where nobody is evaluable or the count is NA.
+    """
     counts = counts.merge(count_evaluable(trial).reset_index(), on="group", how="left")
     known = counts["n_evaluable"].where(counts["n_evaluable"] > 0)
     counts["percent"] = (
         100 * counts["n_patients"].astype("Float64").to_numpy(float, na_value=float("nan")) / known
     )
     return counts
-
-
-def _order_terms(events):
-    """Organ class and term of each block, the most frequent first."""
-    grouped = events.groupby(["organ_class", "term"])
-    sizes = pd.DataFrame({"n_patients": grouped["USUBJID"].nunique(), "n_events": grouped.size()})
-    order = ["n_patients", "n_events", "term", "organ_class"]
-    ordered = sizes.reset_index().sort_values(order, ascending=[False, False, True, True])
-    return ordered[["organ_class", "term"]]
-
-
-def _list_worst(events):
-    """Each patient's worst known grade in each block, "missing" where none is known."""
-    keys = ["organ_class", "term", "USUBJID", "group"]
-    worst = events.groupby(keys, observed=True, sort=False)["grade"].max().reset_index()
-    return worst.assign(grade=worst["grade"].astype("string").fillna("missing"))
-
-
-def _count_worst(worst, blocks, groups):
-    """Patients by block, grade and group, a row for every combination."""
-    place = pd.MultiIndex.from_frame(blocks).get_indexer(pd.MultiIndex.from_frame(worst[list(blocks)]))
-    worst = worst.assign(block=pd.Categorical(place, range(len(blocks))))
-    severe = worst[worst["grade"].isin(["3", "4", "5"])]
-    rows = pd.concat([worst, worst.assign(grade="any"), severe.assign(grade="3+")], ignore_index=True)
-    rows = list_with_all(rows.assign(grade=pd.Categorical(rows["grade"], GRADES)), groups)
-    counts = (
-        rows.groupby(["block", "grade", "group"], observed=False).size().rename("n_patients").reset_index()
-    )
-    return counts.astype({"block": int, "grade": "str"}).join(blocks, on="block")

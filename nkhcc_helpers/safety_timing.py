@@ -7,10 +7,13 @@ import pandas as pd
 
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.events import (
-    ONGOING,
+    DIED_OF,
+    END_UNKNOWN,
+    NOT_RESOLVED,
+    RESOLVED,
     check_recorded,
+    list_endings,
     list_events,
-    list_matches,
     list_with_latest_infusion,
 )
 from nkhcc_helpers.exposure import list_observation
@@ -23,11 +26,16 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
     """Summarize, term by term, how soon after an infusion events begin and how long they last.
 
     Onset is counted from the patient's latest infusion on or before it, 0 on the day of the infusion.
-    Duration is end minus onset, 0 on the same day (CDISC's ADURN counts both days, and is one more); an
-    end date counts whatever AEOUT says. An event without an end date is ongoing where AEOUT says so (not
-    recovered or resolved, recovering, ongoing, continuing), and its duration is censored at the patient's end
-    of observation (`exposure.list_observation`), at 0 where it began later. With any other outcome, or
-    none, its end is not known.
+    Duration is the time to resolution, end minus onset, 0 on the same day (CDISC's ADURN counts both days,
+    and is one more). How an event ended is said by `events.list_endings`:
+
+    - resolved: at its end date;
+    - ongoing (AEOUT says not recovered or resolved, recovering, ongoing, continuing): censored at its
+      end date, and without one at the patient's end of observation (`exposure.list_observation`), at 0 where
+      it began later;
+    - fatal: never resolves. It stays unresolved at every time, since censoring it at death would say that
+      it might have resolved later like the others;
+    - none of these: its end is not known, and durations leave it out.
 
     Parameters
     ----------
@@ -42,18 +50,19 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
     Returns
     -------
     DataFrame
-        One row a term in the order of `safety.count_by_term`, a term in two organ classes once; times in
+        One row a term, by number of patients and then by name, a term in two organ classes once; times in
         days, NaN where nothing is known. Columns:
 
         - ``term n_patients n_events``
         - ``onset_median onset_minimum onset_maximum``: over events with a known onset and an infusion
           before it
         - ``duration_median duration_lower duration_upper``: Kaplan-Meier, as `survival.estimate_median`;
-          the median is NaN where the curve stays above a half, the limits are 0 or inf where none exists
-        - ``duration_minimum duration_maximum``: of the events seen to end, on a day that was not imputed
-        - ``n_ongoing n_unknown_end n_imputed``: events ongoing; events whose end is not known, which
-          durations leave out; events of which a date was imputed
-        - ``percent_within_one_day``: share of events that ended on the day of onset or the next, from the
+          the median is NaN where the curve stays above a half, the limits are 0 or inf where none exists, and
+          both inf where so many events are fatal that the median is never
+        - ``duration_minimum duration_maximum``: of the events seen to resolve, on a day that was not imputed
+        - ``n_ongoing n_fatal n_unknown_end n_imputed``: events ongoing; fatal; whose end is not known; of
+          which a date was imputed
+        - ``percent_within_one_day``: share of events that resolved on the day of onset or the next, from the
           same curve; NaN where nobody was followed that long
 
     Raises
@@ -79,11 +88,11 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
         summary[f"onset_{label}"] = grouped["days_since_infusion"].agg(statistic).astype(float)
     durations = _estimate_durations(events[events["duration"].notna()], conf_level)
     summary = summary.join(durations)
-    for name in ("ongoing", "unknown_end", "imputed"):
+    for name in ("ongoing", "fatal", "unknown_end", "imputed"):
         summary[f"n_{name}"] = grouped[name].sum().astype(int)
     summary["percent_within_one_day"] = summary.pop("percent_within_one_day")
-    order = ["n_patients", "n_events", "term"]
-    return summary.reset_index().sort_values(order, ascending=[False, False, True], ignore_index=True)
+    order = ["n_patients", "term"]
+    return summary.reset_index().sort_values(order, ascending=[False, True], ignore_index=True)
 
 
 def count_by_infusion(trial, *, related_only=False, emergent_only=True):
@@ -150,19 +159,21 @@ def _count_patients(rows, most, groups):
 
 
 def _list_with_duration(events, trial):
-    """Add each event's duration in days, whether it ended then, and what is not known of it."""
-    goes_on = list_matches(events, "outcome", ONGOING)
-    ended = events["resolved"].notna()
-    followed = events["USUBJID"].map(list_observation(trial).set_index("USUBJID")["end"])
-    censored = (pd.to_datetime(followed) - events["onset"]).dt.days.clip(lower=0)
-    lasted = (events["resolved"] - events["onset"]).dt.days
+    """Add each event's duration in days, whether it resolved then, and what is not known of it."""
+    ending = list_endings(events)
+    followed = pd.to_datetime(events["USUBJID"].map(list_observation(trial).set_index("USUBJID")["end"]))
+    until = events["resolved"].fillna(followed.where(ending == NOT_RESOLVED))
+    duration = (until - events["onset"]).dt.days.clip(lower=0).astype(float)
+    # A fatal event without an onset date is as unresolved as others.
+    duration = duration.mask(ending == DIED_OF, np.inf)
     imputed = [list_text(events, f"{name}_imputed") != "" for name in ("onset", "resolved")]
     return events.assign(
-        duration=lasted.where(ended, censored.where(goes_on)),
-        ended=ended,
-        seen=ended & ~imputed[1],
-        ongoing=~ended & goes_on,
-        unknown_end=~ended & ~goes_on,
+        duration=duration,
+        ended=ending == RESOLVED,
+        seen=(ending == RESOLVED) & ~imputed[1],
+        ongoing=ending == NOT_RESOLVED,
+        fatal=ending == DIED_OF,
+        unknown_end=ending == END_UNKNOWN,
         imputed=imputed[0] | imputed[1],
     )
 

@@ -47,14 +47,19 @@ from nkhcc_helpers.tables_cox_checks import (
     list_detectable,
 )
 from nkhcc_helpers.tables_cox_simulated import format_attained_cox, format_immortal_time
-from nkhcc_helpers.tables_safety import format_adverse_events, format_shares
+from nkhcc_helpers.tables_safety import (
+    EVENTS_NOTE,
+    TREATMENT_NOTES,
+    format_adverse_events,
+    format_shares,
+)
 from nkhcc_helpers.tables_safety_dose import (
     format_differences,
     format_dose_limiting,
     format_dose_relation,
     show_definition,
 )
-from nkhcc_helpers.tables_safety_listing import format_listing
+from nkhcc_helpers.tables_safety_listing import NOT_RECORDED_NOTE, format_listing
 from nkhcc_helpers.tables_safety_rates import format_rates
 from nkhcc_helpers.tables_safety_terms import SEVERITY_NOTE, format_terms
 from nkhcc_helpers.tables_safety_timing import format_by_infusion, format_onset
@@ -74,7 +79,10 @@ from nkhcc_helpers.tables_tests import (
 )
 
 __all__ = [
+    "EVENTS_NOTE",
+    "NOT_RECORDED_NOTE",
     "SEVERITY_NOTE",
+    "TREATMENT_NOTES",
     "as_html",
     "display_table",
     "format_adverse_events",

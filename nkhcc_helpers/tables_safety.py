@@ -23,6 +23,27 @@ if TYPE_CHECKING:
 
     from nkhcc_helpers.trial import Trial
 
+EVENTS_NOTE = (
+    "{n_treated} of {n_enrolled} patients were treated. Adverse events: {n_events}, in {n_people} of them; "
+    "with a completed date: {n_imputed}. Without a day of onset: {n_without_onset}; without a grade: "
+    "{n_without_grade}; without an entry on relation: {n_without_relation}, on seriousness: "
+    "{n_without_seriousness}, on the action taken: {n_without_action}. Left out: events that are not "
+    "treatment-emergent, {n_not_emergent}; events of patients never treated, {n_never_treated}. Terms and "
+    "grades: {dictionary}."
+)
+TREATMENT_NOTES = {
+    "actual": (
+        "Patients stand in the group of the treatment received. Treated patients with an entry on it: "
+        "{n_with_actual}; of them given another group's than was planned: {n_moved}. Without an entry: as "
+        "planned."
+    ),
+    "planned": (
+        "Patients stand in the group planned for them. Treated patients with an entry on the treatment "
+        "received: {n_with_actual}; of them given another group's, and here still in the one planned: "
+        "{n_moved}."
+    ),
+}
+"""Which groups patients stand in, by `populations.GROUPS`."""
 LIMITS_NOTE = "Clopper-Pearson limits: never narrower than they should be."
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
+from nkhcc_helpers.dose_relation import list_scores
 from nkhcc_helpers.labels import list_term_names, show_group, show_interval
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
@@ -19,6 +20,7 @@ from nkhcc_helpers.numbers import (
     format_share,
     is_estimable,
 )
+from nkhcc_helpers.safety_terms import BLOCK
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-9
 LIMITING_NOTES = (
-    "Evaluable: treated, and observed throughout those days or with a dose-limiting toxicity. Percent of the "
-    "evaluable; limits exact, Clopper-Pearson.",
+    "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
+    "{infusions} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
+    "Doses given after those days, as in a schedule that goes on or rises, are not judged by this table.",
     "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
     "there were.",
 )
@@ -39,6 +42,7 @@ RELATION_NOTES = (
     "Smallest possible: what these numbers of patients can give at all. Every term is shown, none chosen by "
     "its P, and no P is adjusted for the others.",
 )
+SCORE_NAMES = {"equal": "equally spaced, whatever their doses", "dose": "planned dose of each arm"}
 NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
 BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
 DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
@@ -97,7 +101,7 @@ def format_dose_limiting(
             "interval": f"{show_interval(conf_level)}, %",
             "upper": f"Upper limit, one-sided {100 * conf_level:g} %",
         },
-        notes=[*LIMITING_NOTES, *notes],
+        notes=[*_explain_limiting(definition), *notes],
         illustrative=trial.is_illustrative,
     )
 
@@ -121,6 +125,12 @@ def show_definition(definition: Definition) -> str:
     return text[0].upper() + text[1:]
 
 
+def _explain_limiting(definition: Definition) -> list[str]:
+    fewest = definition.fewest_infusions
+    infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
+    return [note.format(infusions=infusions) for note in LIMITING_NOTES]
+
+
 def _limits(lower: float, upper: float) -> str:
     return format_interval(lower, upper, 0)
 
@@ -130,7 +140,7 @@ def format_dose_relation(
     trial: Trial,
     *,
     counts: pd.DataFrame | None = None,
-    scores: str = "1, 2, 3 and so on",
+    scores: str | Sequence[float] = "equal",
     notes: Iterable[str] = (),
 ) -> GT:
     """Exact tests of each term across the groups, each beside the smallest P possible.
@@ -138,15 +148,15 @@ def format_dose_relation(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest is_exact
-        p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
+        Columns ``level organ_class term grade n_patients p_trend trend_smallest p_groups groups_smallest
+        is_exact p_trend_error p_groups_error``, as `dose_relation.compare_groups` returns it.
     trial : Trial
         Knows the group labels.
     counts : pandas.DataFrame, optional
-        Columns ``organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term` returns
-        it; shows which way a trend goes.
-    scores : str
-        Scores of the groups behind the trend, in words.
+        Columns ``level organ_class term grade group n_patients n_evaluable``, as `safety.count_by_term`
+        returns it; shows which way a trend goes.
+    scores : {"equal", "dose"} or sequence of float
+        As they were for `frame`.
     notes : iterable of str
         Further lines under the table.
 
@@ -183,7 +193,7 @@ def format_dose_relation(
         ],
         notes=[
             *RELATION_NOTES,
-            f"Scores of the groups for the trend, in order: {scores}.",
+            _show_scores(trial, scores),
             *more,
             *drawn,
             *notes,
@@ -192,8 +202,17 @@ def format_dose_relation(
     )
 
 
+def _show_scores(trial: Trial, scores: str | Sequence[float]) -> str:
+    """The scores behind the trend, group by group, and what they are."""
+    unit = f", {trial.metadata.dose_unit}" if trial.metadata.dose_unit else ""
+    kind = SCORE_NAMES.get(scores, "as given") if isinstance(scores, str) else "as given"
+    kind += unit if kind == SCORE_NAMES["dose"] else ""
+    each = [f"{show_group(code, trial)}: {score:g}" for code, score in list_scores(trial, scores).items()]
+    return f"Scores of the groups for the trend ({kind}): {'; '.join(each)}."
+
+
 def _name_row(row: dict, names: dict) -> str:
-    name = names[str(row["organ_class"]), str(row["term"])]
+    name = names[tuple(str(row[column]) for column in BLOCK)]
     grade = str(row["grade"])
     return name if grade == "any" else f"{name}: grade {'3 or more' if grade == '3+' else grade}"
 
@@ -213,13 +232,13 @@ def _show_whole(p_value: float) -> str:
 
 def _list_by_group(records: list[dict], counts: pd.DataFrame, trial: Trial) -> list[str]:
     """Patients with the event of those treated, group by group, of each row."""
-    keys = ["organ_class", "term", "grade", "group"]
+    keys = [*BLOCK, "grade", "group"]
     texts = [
         f"{format_number(row['n_patients'], 0)}/{int(row['n_evaluable'])}"
         for row in counts.to_dict("records")
     ]
     cells = dict(zip(counts[keys].astype("str").itertuples(index=False, name=None), texts, strict=True))
-    rows = [tuple(str(row[key]) for key in keys[:3]) for row in records]
+    rows = [tuple(str(row[key]) for key in keys[:-1]) for row in records]
     return [" ".join(cells.get((*row, code), NOT_ESTIMABLE) for code in trial.groups) for row in rows]
 
 
@@ -231,8 +250,8 @@ def format_differences(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``category label`` or ``organ_class term grade``, and ``group reference difference ci_lower
-        ci_upper interval``, as `risk_difference.estimate_differences` returns it.
+        Columns ``category label`` or ``level organ_class term grade``, and ``group reference difference
+        ci_lower ci_upper interval``, as `risk_difference.estimate_differences` returns it.
     trial : Trial
         Knows the group labels.
     conf_level : float
@@ -266,7 +285,7 @@ def format_differences(
 
 
 def _key_rows(frame: pd.DataFrame) -> list[tuple]:
-    columns = ["category"] if "category" in frame else ["organ_class", "term", "grade"]
+    columns = ["category"] if "category" in frame else [*BLOCK, "grade"]
     return list(frame[columns].astype("str").itertuples(index=False, name=None))
 
 

@@ -30,6 +30,10 @@ LABELS = {
     "outcome": "Outcome",
 }
 DAY_NOTE = "Day 1 is the day of the first infusion. Latest infusion: its number, and days since it."
+NOT_RECORDED_NOTE = (
+    "Something that this listing goes by is recorded for no event, or events were not collected: what is not "
+    "listed may have occurred."
+)
 IMPUTED_NOTE = "* The day of onset was not recorded in full and is imputed."
 
 

@@ -9,7 +9,14 @@ import pandas as pd
 
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.exposure import list_unplaced
-from nkhcc_helpers.labels import list_term_names, show_group, show_interval
+from nkhcc_helpers.labels import (
+    choose_terms,
+    list_block_keys,
+    list_term_names,
+    say_left_out,
+    show_group,
+    show_interval,
+)
 from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_estimate, format_number, is_estimable
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ def format_rates(
     *,
     window_days: int | None = 30,
     conf_level: float = 0.95,
+    counts: pd.DataFrame | None = None,
     most: int | None = None,
     notes: Iterable[str] = (),
 ) -> GT:
@@ -42,7 +50,7 @@ def format_rates(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
+        Columns ``level organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
         n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``,
         as `exposure.estimate_rates` returns it.
     trial : Trial
@@ -51,8 +59,12 @@ def format_rates(
         As in `exposure.estimate_rates`, for the note; None: to the end of observation.
     conf_level : float
         Level of the intervals, for their heading.
+    counts : pandas.DataFrame, optional
+        As `safety_terms.count_by_term` returns it; tells which terms reached which grade. Without it every
+        term is shown.
     most : int, optional
-        Terms shown, the first of the frame; all by default.
+        With `counts`: terms shown, the most frequent; beyond them every term that a patient had at grade 3
+        or more or without a known grade. All by default.
     notes : iterable of str
         Further lines under the table.
 
@@ -62,15 +74,16 @@ def format_rates(
     """
     frame = frame.assign(unplaced=list_unplaced(frame))
     names = list_term_names(frame)
-    shown = dict(list(names.items())[:most])
-    keys = list(zip(frame["organ_class"].astype("str"), frame["term"].astype("str"), strict=True))
+    chosen = set(names if counts is None else choose_terms(counts, most))
+    shown = {key: name for key, name in names.items() if key in chosen}
+    keys = list_block_keys(frame)
     rows = [
         {"block": shown[key], **_show_rate(row, trial)}
         for key, row in zip(keys, frame.to_dict("records"), strict=True)
         if key in shown
     ]
-    left_out = len(names) - len(shown)
-    more = [f"{left_out} less frequent term{'' if left_out == 1 else 's'} not shown."] if left_out else []
+    left_out = say_left_out(len(names) - len(shown), none_severe=True)
+    more = [f"{left_out}; the CSV file of this table has them all."] if left_out else []
     interval = show_interval(conf_level)
     labels = {
         "group": "",

@@ -10,6 +10,7 @@ import pandas as pd
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import ROW, list_group_headings
 from nkhcc_helpers.numbers import format_share, is_estimable
+from nkhcc_helpers.safety_terms import ANY_RELATED, OVERALL
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -24,8 +25,8 @@ ROW_LABELS = {
 }
 ANY_BLOCK = "All events"
 COUNT_NOTE = (
-    "Patients (%), each counted once a row at the worst grade; percent of patients treated. Grade missing: "
-    "no event of the term has a known grade."
+    "Patients (%), each counted once a row at the worst grade, once a class however many of its terms; "
+    "percent of patients treated. Grade missing: no event of the row has a known grade."
 )
 SEVERITY_NOTE = (
     "Grades of {n_by_words} events were read from severity words (mild 1, moderate 2, severe 3, "
@@ -36,7 +37,7 @@ SEVERITY_NOTE = (
 def format_terms(
     frame: pd.DataFrame, trial: Trial, *, layout: str = "short", notes: Iterable[str] = ()
 ) -> GT:
-    """Adverse events by term within organ class, a column (or two) per group.
+    """Adverse events by term within organ class, each class headed by its own row; columns per group.
 
     Parameters
     ----------
@@ -63,12 +64,18 @@ def format_terms(
         raise ValueError(f"Unknown layout {layout!r} for the table of terms; use 'short' or 'grades'.")
     groups = list_group_headings(frame, trial, "n_evaluable")
     notes = [COUNT_NOTE, *notes]
-    options = {"title": "Adverse events by term", "row_group": "block", "notes": notes}
+    which = "Related adverse" if _is_related(frame) else "Adverse"
+    options = {"title": f"{which} events by organ class and term", "row_group": "block", "notes": notes}
     options["illustrative"] = trial.is_illustrative
     if layout == "grades":
-        options["title"] += " and worst grade"
+        options["title"] = f"{which} events by organ class, term and worst grade"
         return display_table(_rows_by_grade(frame, groups), labels={ROW: ""}, groups=groups, **options)
     return _short_table(frame, groups, options)
+
+
+def _is_related(frame: pd.DataFrame) -> bool:
+    """Whether only related events were counted, as the name of the first block says."""
+    return bool((frame.loc[frame["level"] == OVERALL, "term"] == ANY_RELATED).any())
 
 
 def _short_table(frame: pd.DataFrame, groups: dict[str, str], options: dict) -> GT:
@@ -102,14 +109,14 @@ def _has_patients(row: dict | None) -> bool:
 
 
 def _terms(frame: pd.DataFrame):
-    """Each term's rows, organ class by organ class in the order they come; no organ class heads the total."""
-    organ_class = frame["organ_class"].astype("str").replace("", ANY_BLOCK)
+    """Each block's rows, organ class by organ class in the order they come, and what heads them."""
+    organ_class = frame["organ_class"].astype("str").mask(frame["level"] == OVERALL, ANY_BLOCK)
     frame = frame.assign(organ_class=organ_class, grade=frame["grade"].astype("str"))
     blocks = frame.groupby("organ_class", sort=False, observed=True)
     return [
         ((block, term), part)
         for block, rows in blocks
-        for term, part in rows.groupby("term", sort=False, observed=True)
+        for (_, term), part in rows.groupby(["level", "term"], sort=False, observed=True)
     ]
 
 

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 ONSET_NOTES = (
     "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
     "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
-    "Median duration and limits, and percent ended the same or next day, by Kaplan-Meier: an ongoing event "
-    "is censored at the patient's end of observation. One without an end date whose outcome does not say "
-    "that it goes on is left out, its end not known. Longest seen to end: of ends dated to the day. "
-    "Events of one patient are taken for independent, so that the limits may be too narrow.",
+    "Median duration and limits, and percent resolved the same or next day, by Kaplan-Meier. An event whose "
+    "outcome says that it goes on is ongoing: censored at its end date if it has one, else at the patient's "
+    "end of observation. A fatal event never resolves, and stays unresolved at every time. One without an "
+    "end date and without such an outcome is left out, its end not known. Longest seen to resolve: of ends "
+    "dated to the day. Events of one patient are taken for independent, so that the limits may be too "
+    "narrow.",
 )
 BY_INFUSION_NOTE = (
     "An event belongs to the latest infusion on or before its onset, however long ago that was: this table "
@@ -70,6 +72,7 @@ def format_onset(
             "longest": [_number_or_none(row["duration_maximum"]) for row in records],
             "within_day": [format_percent(row["percent_within_one_day"]) for row in records],
             "n_ongoing": list(frame["n_ongoing"]),
+            "n_fatal": list(frame["n_fatal"]),
             "n_unknown_end": list(frame["n_unknown_end"]),
             "n_imputed": list(frame["n_imputed"]),
         }
@@ -84,9 +87,10 @@ def format_onset(
             "n_events": "Events",
             "onset": "Onset after infusion: median (range)",
             "duration": f"Duration: median ({show_interval(conf_level)})",
-            "longest": "Longest seen to end",
-            "within_day": "Ended the same or next day",
+            "longest": "Longest seen to resolve",
+            "within_day": "Resolved the same or next day",
             "n_ongoing": "Ongoing",
+            "n_fatal": "Fatal",
             "n_unknown_end": "End not known",
             "n_imputed": "Date imputed",
         },

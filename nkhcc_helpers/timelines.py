@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.events import ONGOING, list_events, list_matches
+from nkhcc_helpers.events import NOT_RESOLVED, list_endings, list_events
 from nkhcc_helpers.exposure import list_deaths, list_observation
 from nkhcc_helpers.populations import list_treated
 
@@ -25,7 +25,8 @@ class Timelines:
         Columns ``USUBJID group infusion day``.
     events : DataFrame
         Columns ``USUBJID group term grade day end_day ending``; ending is "ended", "ongoing" (``end_day``
-        is the end of observation) or "unknown" (nobody says whether or when it ended).
+        is the last day it was followed: its end date, or else the end of observation) or "unknown" (nobody
+        says whether or when it ended).
     n_undated : int
         Events of these patients left out because their onset is not known.
     n_uninfused : int
@@ -53,7 +54,8 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     Returns
     -------
     Timelines
-        An event without an end date is ongoing where AEOUT says so, else its end is not known.
+        An event is ongoing where AEOUT says so, whether it has an end date or not; any other without an end
+        date has an unknown end.
     """
     treated = trial.subjects.assign(death=list_deaths(trial).to_numpy())[list_treated(trial)]
     observed = treated.merge(list_observation(trial), on="USUBJID", how="left")
@@ -68,9 +70,9 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
     infused = events.drop(columns="first_infusion").merge(origin, on="USUBJID")
     dated = infused.dropna(subset=["onset"])
     dated = dated.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
-    goes_on = list_matches(dated, "outcome", ONGOING)
-    ending = np.select([dated["resolved"].notna(), goes_on], ["ended", "ongoing"], "unknown")
-    end_day = _days(dated, "resolved").where(ending != "ongoing", _days(dated, "end"))
+    goes_on = list_endings(dated) == NOT_RESOLVED
+    ending = np.select([goes_on, dated["resolved"].notna()], ["ongoing", "ended"], "unknown")
+    end_day = _days(dated, "resolved").fillna(_days(dated, "end").where(goes_on))
     listed = dated[["USUBJID", "group", "term", "grade"]].assign(
         day=_days(dated, "onset"), end_day=end_day, ending=ending
     )

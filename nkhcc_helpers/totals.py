@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 
 from nkhcc_helpers.events import CATEGORIES, list_categories, list_events
+from nkhcc_helpers.frames import NOT_CODED
 from nkhcc_helpers.metadata import ALL_GROUPS
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM
+from nkhcc_helpers.safety_terms import ANY_OF_CLASS, ANY_RELATED, ANY_TERM, BLOCK, ORGAN_CLASS, OVERALL, TERM
+from nkhcc_helpers.totals_timing import compare_timing, pair
 
 WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
 SEVERE_GRADES = ["3", "4", "5"]
@@ -17,7 +21,7 @@ class TotalsError(ValueError):
     """Tables of adverse events that contradict each other."""
 
 
-def check_totals(trial, *, overview, by_term, listings, related_only=False, emergent_only=True):
+def check_totals(trial, *, overview, by_term, listings, related_only=False, emergent_only=True, **timing):
     """Check that the tables of adverse events reconcile.
 
     Parameters
@@ -30,9 +34,12 @@ def check_totals(trial, *, overview, by_term, listings, related_only=False, emer
     listings : dict of str to DataFrame
         Category of the overview, and all its events as of `safety.list_adverse_events`.
     related_only : bool, default False
-        As it was for `by_term`.
+        As it was for all tables but the overview.
     emergent_only : bool, default True
         As it was for all tables.
+    **timing
+        ``rates``, ``onset``, ``by_infusion``, ``dose_limiting`` with its ``definition``, and ``window_days``,
+        as `totals_timing.compare_timing` takes them; what is left out is not checked.
 
     Returns
     -------
@@ -43,19 +50,22 @@ def check_totals(trial, *, overview, by_term, listings, related_only=False, emer
     ------
     TotalsError
         Naming every pair that disagrees or lacks its partner: worst grades against patients with any; groups
-        against "All"; percentages; terms and overview against the events counted anew; overview against
-        terms and against listings.
+        against "All"; percentages; classes, terms, overview, rates, onset and duration, events by infusion
+        and dose-limiting toxicity against the events counted anew; overview against terms and listings;
+        rates against terms.
     """
+    options = {"related_only": related_only, "emergent_only": emergent_only}
     checks = pd.concat(
         [
             _compare_grades(by_term),
-            _compare_groups(by_term, ["organ_class", "term", "grade"], "by term"),
+            _compare_groups(by_term, [*BLOCK, "grade"], "by term"),
             _compare_groups(overview, ["category"], "overview"),
             _compare_percentages(pd.concat([by_term, overview])),
             _compare_terms_with_events(trial, by_term, related_only, emergent_only),
             _compare_overview_with_terms(overview, by_term, related_only),
             _compare_overview_with_events(trial, overview, emergent_only),
             *(_compare_listing(overview, category, listed) for category, listed in listings.items()),
+            *compare_timing(trial, by_term=by_term, **timing, **options),
         ],
         ignore_index=True,
     )
@@ -71,7 +81,7 @@ def check_totals(trial, *, overview, by_term, listings, related_only=False, emer
 
 def _compare_grades(by_term):
     """Each patient stands in one worst grade, so that these add up to those with any."""
-    keys = ["organ_class", "term", "group"]
+    keys = [*BLOCK, "group"]
     by_grade = by_term.astype({"group": str}).set_index(keys)
     parts = []
     for total, grades in (("any", WORST_GRADES), ("3+", SEVERE_GRADES)):
@@ -79,7 +89,7 @@ def _compare_grades(by_term):
         inside = by_grade.loc[by_grade["grade"].isin(grades), "n_patients"]
         summed = inside.groupby(level=keys, sort=False).sum().reindex(counted.index)
         what = f"by term, {total} against worst grades, " + counted.index.map(" / ".join)
-        parts.append(_pair(what, counted, summed))
+        parts.append(pair(what, counted, summed))
     return pd.concat(parts)
 
 
@@ -89,7 +99,7 @@ def _compare_groups(table, keys, name):
     total = table[group == ALL_GROUPS].set_index(keys)["n_patients"]
     summed = table[group != ALL_GROUPS].groupby(keys, sort=False, observed=True)["n_patients"].sum()
     where = total.index.map(" / ".join) if len(keys) > 1 else total.index.astype(str)
-    return _pair(f"{name}, all against groups, " + where, total, summed.reindex(total.index))
+    return pair(f"{name}, all against groups, " + where, total, summed.reindex(total.index))
 
 
 def _compare_percentages(table):
@@ -97,49 +107,60 @@ def _compare_percentages(table):
     share = (100_000 * table["percent"]).round()
     known = table["n_evaluable"].where(table["n_evaluable"] > 0).astype("Float64")
     counted = (10_000_000 * table["n_patients"].astype("Float64") / known).round()
-    return _pair("percentage, group " + pd.Index(table["group"].astype(str)), counted, share)
+    return pair("percentage, group " + pd.Index(table["group"].astype(str)), counted, share)
 
 
 def _compare_terms_with_events(trial, by_term, related_only, emergent_only):
     """Every row of the table by term, counted anew patient by patient."""
     if by_term["n_patients"].isna().all() and len(by_term):
-        return _pair([], pd.Series(dtype="Int64"), pd.Series(dtype="Int64"))
-    total = ANY_RELATED if related_only else ANY_TERM
-    worst = {}
+        return pair([], pd.Series(dtype="Int64"), pd.Series(dtype="Int64"))
+    overall = (OVERALL, "", ANY_RELATED if related_only else ANY_TERM)
     events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
-    columns = [events[name].astype(str) for name in ("organ_class", "term", "USUBJID", "group")]
-    for organ_class, term, patient, group, grade in zip(*columns, events["grade"], strict=True):
-        for block in ((organ_class, term), ("", total)):
-            for code in (group, ALL_GROUPS):
-                grades = worst.setdefault((*block, code), {})
-                known = 0 if pd.isna(grade) else int(grade)
-                grades[patient] = max(grades.get(patient, 0), known)
-    told = by_term.astype({"group": str, "organ_class": str}).set_index(["organ_class", "term", "group"])
-    seen = [
-        _count_grade(worst.get(key, {}).values(), grade)
-        for key, grade in zip(told.index, told["grade"], strict=True)
+    columns = [events[name].astype(str) for name in ("organ_class", "term", "USUBJID")]
+    grades = events["grade"].fillna(0).astype(int)
+    worst = {overall: {}}
+    for organ_class, term, patient, grade in zip(*columns, grades, strict=True):
+        blocks = [overall, (TERM, organ_class, term)]
+        if organ_class != NOT_CODED:
+            blocks.append((ORGAN_CLASS, organ_class, ANY_OF_CLASS))
+        for block in blocks:
+            own = worst.setdefault(block, {})
+            own[patient] = max(own.get(patient, 0), grade)
+    seen = _count_by_group(worst, dict(zip(events["USUBJID"], events["group"].astype(str), strict=True)))
+    told = by_term.astype({"group": str, "organ_class": str}).set_index([*BLOCK, "group"])
+    counted = [
+        _count_grade(seen.get(key, {}), grade) for key, grade in zip(told.index, told["grade"], strict=True)
     ]
     where = "terms against events, " + told.index.map(" / ".join) + " / " + told["grade"].to_numpy()
-    cells = _pair(where, told["n_patients"], pd.Series(seen, dtype="Int64"))
-    blocks = pd.Series([len({key[:2] for key in worst} | {("", total)})], dtype="Int64")
-    n_blocks = pd.Series([len(by_term[["organ_class", "term"]].drop_duplicates())], dtype="Int64")
-    return pd.concat([cells, _pair(["terms that occurred"], blocks, n_blocks)])
+    cells = pair(where, told["n_patients"], pd.Series(counted, dtype="Int64"))
+    n_seen = pd.Series([len(worst)], dtype="Int64")
+    n_told = pd.Series([len(by_term[BLOCK].drop_duplicates())], dtype="Int64")
+    return pd.concat([cells, pair(["terms and classes that occurred"], n_seen, n_told)])
 
 
-def _count_grade(grades, row):
+def _count_by_group(worst, group_of):
+    """How many patients of each block and group have which worst grade, 0 where none is known."""
+    counts = {}
+    for block, own in worst.items():
+        for patient, grade in own.items():
+            for group in (group_of[patient], ALL_GROUPS):
+                counts.setdefault((*block, group), Counter())[grade] += 1
+    return counts
+
+
+def _count_grade(counts, row):
     wanted = {"any": range(6), "3+": (3, 4, 5), "missing": (0,)}.get(row) or (int(row),)
-    return sum(grade in wanted for grade in grades)
+    return sum(counts.get(grade, 0) for grade in wanted)
 
 
 def _compare_overview_with_terms(overview, by_term, related_only):
     total, grade3 = ("related", "related_grade3") if related_only else ("any", "grade3")
-    name = ANY_RELATED if related_only else ANY_TERM
-    first = by_term[(by_term["term"] == name) & (by_term["organ_class"] == "")]
+    first = by_term[by_term["level"] == OVERALL]
     parts = []
     for category, grade in ((total, "any"), (grade3, "3+")):
         counted = _by_group(overview[overview["category"] == category])
         terms = _by_group(first[first["grade"] == grade]).reindex(counted.index)
-        parts.append(_pair(f"overview against terms, {category}, " + counted.index, counted, terms))
+        parts.append(pair(f"overview against terms, {category}, " + counted.index, counted, terms))
     return pd.concat(parts)
 
 
@@ -156,7 +177,7 @@ def _compare_overview_with_events(trial, overview, emergent_only):
             seen = pd.Series([len(set(part["USUBJID"])), len(part)], dtype="Int64")
             told = pd.Series([row["n_patients"], row["n_events"]], dtype="Int64")
             where = pd.Index(["patients", "events"]) + f" of {category}, {group}"
-            parts.append(_pair("overview against events, " + where, told, seen))
+            parts.append(pair("overview against events, " + where, told, seen))
     return pd.concat(parts)
 
 
@@ -169,19 +190,9 @@ def _compare_listing(overview, category, listed):
     for column, seen in (("n_patients", grouped.nunique()), ("n_events", grouped.size())):
         seen = seen.reindex(counted.index, fill_value=0)
         where = counted.index + f", {column}"
-        parts.append(_pair(f"overview against listing, {category}, " + where, counted[column], seen))
+        parts.append(pair(f"overview against listing, {category}, " + where, counted[column], seen))
     return pd.concat(parts)
 
 
 def _by_group(table):
     return table.astype({"group": str}).set_index("group")["n_patients"]
-
-
-def _pair(what, first, second):
-    return pd.DataFrame(
-        {
-            "what": pd.Index(what).astype(str),
-            "first": pd.array(first.to_numpy(), dtype="Int64"),
-            "second": pd.array(second.to_numpy(), dtype="Int64"),
-        }
-    )

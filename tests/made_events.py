@@ -37,6 +37,8 @@ def replace_events(trial, rows):
         onset=onset,
         resolved=onset + pd.to_timedelta(events["days"].astype(float), unit="D"),
         action="",
+        onset_imputed="",
+        resolved_imputed="",
         TRTEMFL="Y",
     )
     return dataclasses.replace(trial, adverse_events=events)

@@ -332,20 +332,22 @@ def make_contrasts(points):
 def make_terms(kind="four"):
     """Pyrexia in everyone, one of each group at grade 3; other terms in one of each group but the first."""
     terms = [
-        ("", "Any adverse event"),
-        ("General disorders", "Pyrexia"),
-        ("Not coded", HOSTILE),
-        ("Not coded", "$x$"),
+        ("overall", "", "Any adverse event"),
+        ("organ class", "General disorders", "Any event of the class"),
+        ("term", "General disorders", "Pyrexia"),
+        ("term", "Not coded", HOSTILE),
+        ("term", "Not coded", "$x$"),
     ]
     sizes = list_sizes(kind)
     rows = []
-    for organ_class, term in terms:
+    for level, organ_class, term in terms:
         for grade in ("any", "1", "2", "3", "4", "5", "3+", "missing"):
             for i, (group, n) in enumerate(sizes.itertuples(index=False)):
                 everyone = {"any": n, "1": n - 1, "3": 1, "3+": 1}
                 others = {"any": int(i > 0), "1": int(i > 0)}
                 found = (everyone if organ_class in ("", "General disorders") else others).get(grade, 0)
-                row = {"organ_class": organ_class, "term": term, "grade": grade, "group": group}
+                row = {"level": level, "organ_class": organ_class, "term": term, "grade": grade}
+                row["group"] = group
                 row |= {"n_patients": found, "n_evaluable": n, "percent": 100.0 * found / n}
                 rows.append(row)
     return pd.DataFrame(rows).astype({"n_patients": "Int64"})
@@ -387,6 +389,7 @@ def make_onset():
             "duration_upper": [3.0, np.inf, np.nan],
             "duration_maximum": [5.0, np.nan, np.nan],
             "n_ongoing": [0, 1, 0],
+            "n_fatal": [0, 0, 0],
             "n_unknown_end": [0, 0, 1],
             "n_imputed": [2, 0, 0],
             "percent_within_one_day": [86.7, 0.0, np.nan],
@@ -456,13 +459,14 @@ def make_rates(kind="four"):
     """As `exposure.estimate_rates`: events in all groups but the first, which has no time at risk."""
     sizes = list_sizes(kind)
     rows = []
-    for organ_class, term in (
-        ("", "Any adverse event"),
-        ("General disorders", "Pyrexia"),
-        ("Not coded", HOSTILE),
+    for level, organ_class, term in (
+        ("overall", "", "Any adverse event"),
+        ("term", "General disorders", "Pyrexia"),
+        ("term", "Not coded", HOSTILE),
     ):
         for i, (group, n) in enumerate(sizes.itertuples(index=False)):
             row = {
+                "level": level,
                 "organ_class": organ_class,
                 "term": term,
                 "group": group,
@@ -511,13 +515,16 @@ def make_dose_limiting(kind="four"):
 
 
 def make_definition(*excluded):
-    return SimpleNamespace(grade=3, related_only=True, window_days=28, excluded_terms=excluded)
+    return SimpleNamespace(
+        grade=3, related_only=True, window_days=28, excluded_terms=excluded, fewest_infusions=2
+    )
 
 
 def make_dose_relation():
     """As `dose_relation.compare_groups`: exact, by draws, and one that cannot be tested."""
     return pd.DataFrame(
         {
+            "level": ["overall", "overall", "term", "term"],
             "organ_class": ["", "", "General disorders", "Not coded"],
             "term": ["Any adverse event", "Any adverse event", "Pyrexia", HOSTILE],
             "grade": ["any", "3+", "any", "any"],

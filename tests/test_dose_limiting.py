@@ -6,7 +6,7 @@ on 23 January, 15 days after; s2 an unrelated grade 5 sepsis on 7 March, 34 days
 
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADTTE, load_hand_made
+from hand_made import ADAE, ADEX, ADTTE, load_hand_made
 from r_values import REFERENCE
 
 from nkhcc_helpers.dose_limiting import (
@@ -95,6 +95,21 @@ def test_patient_lost_within_the_window(tmp_path):
     assert count(trial, window_days=29)[1] == [2, 0, 0, 0]
     nobody = count_dose_limiting(trial, Definition(window_days=29)).set_index("group").loc["H"]
     assert nobody[["percent", "ci_lower", "ci_upper", "one_sided_upper"]].isna().all()
+
+
+def test_patient_given_too_little_in_the_window_is_not_evaluable(tmp_path):
+    # By day 28 s3 was given three infusions, on days 0, 14 and 28, and s5 two, on days 0 and 14.
+    trial = load_hand_made(tmp_path / "hand")
+    evaluable = {fewest: count(trial, fewest_infusions=fewest)[1][1] for fewest in (1, 2, 3, 4)}
+    assert evaluable == {1: 2, 2: 2, 3: 1, 4: 0}
+    # The third infusion of s3 comes the day after a window of 27 days.
+    assert count(trial, fewest_infusions=3, window_days=27)[1] == [2, 0, 0, 0]
+    # s1 has a dose-limiting toxicity, and is evaluable whatever was given; s2 was infused once.
+    assert count(trial, fewest_infusions=9)[0] == [2, 1, 1, 1]
+    # An infusion in which nothing was given is none.
+    nothing = ADEX.replace("s5,2020-04-16,2", "s5,2020-04-16,0")
+    trial = load_hand_made(tmp_path / "nothing", adex=nothing)
+    assert count(trial, fewest_infusions=2)[1] == [2, 1, 0, 0]
 
 
 def test_event_that_cannot_be_placed_counts(tmp_path):
@@ -189,6 +204,8 @@ def test_relation_that_nobody_recorded(tmp_path):
         ({"related_only": "Y"}, "related_only"),
         ({"window_days": -1}, "window_days"),
         ({"window_days": "28"}, "window_days"),
+        ({"fewest_infusions": 0}, "fewest_infusions"),
+        ({"fewest_infusions": 1.5}, "fewest_infusions"),
         ({"excluded_terms": "Fever"}, "excluded_terms"),
         ({"excluded_terms": [3]}, "excluded_terms"),
     ],

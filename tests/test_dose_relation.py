@@ -13,8 +13,13 @@ from r_values import REFERENCE
 from scipy import stats
 
 from nkhcc_helpers import exact_tables
-from nkhcc_helpers.dose_relation import calculate_groups_p, calculate_trend_p, compare_groups
-from nkhcc_helpers.safety_counts import ANY_RELATED, ANY_TERM, count_by_term
+from nkhcc_helpers.dose_relation import (
+    calculate_groups_p,
+    calculate_trend_p,
+    compare_groups,
+    list_scores,
+)
+from nkhcc_helpers.safety_terms import ANY_RELATED, ANY_TERM, count_by_term, list_terms
 
 COHORTS = st.lists(
     st.integers(1, 5).flatmap(lambda size: st.tuples(st.integers(0, size), st.just(size))),
@@ -187,7 +192,7 @@ def test_scores_that_are_none(scores, plain_trial):
 
 def test_every_term_is_compared(any_trial):
     compared = compare_groups(any_trial)
-    counts = count_by_term(any_trial)
+    counts = list_terms(count_by_term(any_trial))
     terms = counts[["organ_class", "term"]].drop_duplicates().to_numpy().tolist()
     expected = [[*terms[0], "any"], [*terms[0], "3+"], *([*term, "any"] for term in terms[1:])]
     assert compared[["organ_class", "term", "grade"]].to_numpy().tolist() == expected
@@ -252,3 +257,15 @@ def test_scores_are_the_arms_order_unless_given(plain_trial):
     assert not compare_groups(plain_trial).equals(compare_groups(plain_trial, scores=[1, 2, 2, 9]))
     with pytest.raises(ValueError, match="n_draws"):
         compare_groups(plain_trial, n_draws=0)
+
+
+def test_scores_by_dose_are_the_planned_doses(plain_trial, tmp_path):
+    # Of the trial made by hand L plans a dose of 1 and H of 2; of the other A 0.5, B and C 1, D 1.25.
+    assert list_scores(load_hand_made(tmp_path), "dose").to_dict() == {"L": 1, "H": 2}
+    assert list_scores(plain_trial, "dose").tolist() == [0.5, 1, 1, 1.25]
+    assert list_scores(plain_trial).to_dict() == {"A": 1, "B": 2, "C": 3, "D": 4}
+    by_dose = compare_groups(plain_trial, scores="dose")
+    assert by_dose.equals(compare_groups(plain_trial, scores=[0.5, 1, 1, 1.25]))
+    assert not by_dose.equals(compare_groups(plain_trial))
+    with pytest.raises(ValueError, match="scores must be one of equal, dose; got 'doses'"):
+        compare_groups(plain_trial, scores="doses")

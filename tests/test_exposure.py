@@ -199,9 +199,9 @@ def test_rates_of_related_events(trial):
 def test_columns_and_order(trial):
     rates = exposure.estimate_rates(trial)
     assert list(rates) == [
-        "organ_class", "term", "group", "n_patients", "n_evaluable", "time_at_risk", "rate", "ci_lower",
-        "ci_upper", "n_infusions", "rate_per_infusion", "infusion_lower", "infusion_upper", "n_outside",
-        "n_undated",
+        "level", "organ_class", "term", "group", "n_patients", "n_evaluable", "time_at_risk", "rate",
+        "ci_lower", "ci_upper", "n_infusions", "rate_per_infusion", "infusion_lower", "infusion_upper",
+        "n_outside", "n_undated",
     ]  # fmt: skip
     assert list(rates["term"]) == [t for t in (safety.ANY_TERM, "Fever", "Rash", "Sepsis") for _ in ROWS]
 
@@ -216,7 +216,7 @@ def test_no_events_leave_the_whole_time(tmp_path):
 
 def check_not_known(rates, term):
     assert list(rates["term"].unique()) == [term]
-    unknown = rates.columns.difference(["organ_class", "term", "group", "n_evaluable"])
+    unknown = rates.columns.difference(["level", "organ_class", "term", "group", "n_evaluable"])
     assert rates[unknown].isna().all(axis=None)
     assert list(rates["n_evaluable"]) == [2, 2, 4]
 
@@ -306,7 +306,8 @@ def test_random_events_agree_with_counting_day_by_day(trial, window_days, rows):
 def test_every_trial_adds_up_to_the_table_of_terms(any_trial):
     for related_only in (False, True):
         rates = exposure.estimate_rates(any_trial, related_only=related_only)
-        counts = safety.count_by_term(any_trial, related_only=related_only).query("grade == 'any'")
+        counts = safety.list_terms(safety.count_by_term(any_trial, related_only=related_only))
+        counts = counts.query("grade == 'any'")
         assert list(rates["term"]) == list(counts["term"])
         assert list(rates["group"].astype("str")) == list(counts["group"].astype("str"))
         parts = rates["n_patients"] + rates["n_outside"] + rates["n_undated"]

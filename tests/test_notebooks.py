@@ -51,7 +51,7 @@ CHANGED = {
     "04_safety": {
         "treatment_emergent_only": False,
         "related_only": True,
-        "listing": "all",
+        "groups": "planned",
         "dlt_grade": 2,
         "dlt_related_only": False,
         "dlt_days": 7,

@@ -176,11 +176,9 @@ TYPES = "must be bpcp, log-log, log or plain"
         ),
         ("covariates", "[dose, dose]", "holds 'dose' twice (03_cox_dose_frequency)"),
         (
-            "listing",
-            "seriuos",
-            "must be all, related, serious, grade 3, serious or grade 3, fatal, interrupted or "
-            "discontinued, "
-            "not 'seriuos'; did you mean 'serious'? (04_safety)",
+            "groups",
+            "planed",
+            "must be actual or planned, not 'planed'; did you mean 'planned'? (04_safety)",
         ),
     ],
 )
@@ -234,7 +232,7 @@ def test_good_values_pass():
         ("variables", "[SEX]"),
         ("covariates", "[order]"),
         ("dose_coding", "order"),
-        ("listing", "grade 3"),
+        ("groups", "planned"),
     ]
     plans = {plan.name: plan for plan in plan_run([], given, load=lambda: TRIAL)}
     assert plans["02_survival_by_group"].changed == {

@@ -129,6 +129,26 @@ def test_a_trial_is_drawn_from_its_own_frames(variant, load_variant):
         check_readable(ax)
 
 
+@pytest.mark.parametrize("variant", ["plain", "hostile", "group_missing", "adverse_events_not_collected"])
+def test_shares_by_term_stand_beside_their_differences(variant, load_variant):
+    trial = load_variant(variant)
+    by_term = safety.count_by_term(trial)
+    differences = safety.estimate_differences(by_term, trial.groups[0])
+    ax = plots.plot_shares(safety.estimate_shares(by_term), trial.group_labels, differences, most=2)
+    check_readable(ax)
+    assert len(ax.figure.axes) == 2
+
+
+def test_shares_by_term_hide_no_severe_term_and_show_no_class(plain_trial):
+    by_term = safety.count_by_term(plain_trial)
+    shares = safety.estimate_shares(by_term)
+    ax = plots.plot_shares(shares, plain_trial.group_labels, most=1)
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    # Of five terms anaemia is of grade 3 and pneumonia of grade 4.
+    assert names == ["Any adverse event", "Anaemia", "Pneumonia"]
+    assert "3 less frequent terms, none with" in ax.get_title(loc="left")
+
+
 def test_terms_print_people_and_severe_ones():
     ax = FIGURES["terms"]("four")
     cells = [text.get_text() for text in ax.texts]
@@ -360,7 +380,7 @@ def test_shares_by_term_are_of_one_grade():
     ax = plots.plot_shares(frame, list_labels("four"), grade="3+", most=2)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Any adverse event", "Pyrexia"]
     assert list_intervals(ax)[1] == pytest.approx([100 / n for n in (3, 5, 6, 4)] * 2)
-    assert "2 less frequent terms not shown" in shown(ax)
+    assert "2 less frequent terms, none with\ngrade 3 or more, not shown" in shown(ax)
 
 
 def make_one_patient(*events, last_day=100.0):

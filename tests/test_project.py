@@ -105,8 +105,8 @@ FLOORS = [
     "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "
     "relabelling_limits relabelling_many cox_fit cox_models cox_diagnostics assumption_sweep "
     "cox_calibration trial_calibration immortal_time cox "
-    "populations events cohort safety_counts exposure safety_timing first_event timelines "
-    "exact_tables dose_relation dose_limiting risk_difference totals safety "
+    "populations events cohort safety_counts safety_terms exposure safety_timing first_event timelines "
+    "exact_tables dose_relation dose_limiting risk_difference recounts totals_timing totals safety "
     "published illustration compatible",
     "numbers exports labels display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",

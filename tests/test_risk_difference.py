@@ -12,7 +12,8 @@ from nkhcc_helpers.risk_difference import (
     calculate_score_limits,
     estimate_differences,
 )
-from nkhcc_helpers.safety_counts import count_adverse_events, count_by_term
+from nkhcc_helpers.safety_counts import count_adverse_events
+from nkhcc_helpers.safety_terms import count_by_term
 
 # Newcombe (1998) Stat Med 17:873, Table II, method 6 (Miettinen-Nurminen).
 NEWCOMBE = [
@@ -176,7 +177,7 @@ def test_frames_of_a_trial(any_trial):
     reference = any_trial.groups[0]
     for counts, names in (
         (count_adverse_events(any_trial), ["category", "label"]),
-        (count_by_term(any_trial), ["organ_class", "term", "grade"]),
+        (count_by_term(any_trial), ["level", "organ_class", "term", "grade"]),
     ):
         found = estimate_differences(counts, reference)
         assert list(found)[: len(names)] == names

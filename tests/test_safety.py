@@ -48,19 +48,23 @@ def test_events_before_the_first_infusion_and_of_the_untreated_are_left_out(tria
 
 
 def test_what_is_not_recorded_is_counted(trial, tmp_path):
-    # Of the six: s2's fever and s1's rash have no grade; s5's fever no relation; s2's fever no onset.
+    # Of the six: s2's fever and s1's rash have no grade; s5's fever no relation; s2's fever no onset, no
+    # seriousness and no action. Left out: s1's cough, not treatment-emergent; s4's fever, never treated.
     described = safety.describe_events(trial)
     assert described == {
         "n_treated": 4, "n_enrolled": 5, "n_events": 6, "n_people": 3, "n_imputed": 0, "n_without_grade": 2,
-        "n_without_relation": 1, "n_without_onset": 1, "n_never_treated": 1, "n_by_words": 0,
-        "dictionary": "not named",
+        "n_without_relation": 1, "n_without_seriousness": 1, "n_without_action": 1, "n_without_onset": 1,
+        "n_not_emergent": 1, "n_never_treated": 1, "n_by_words": 0, "dictionary": "not named",
     }  # fmt: skip
+    everything = safety.describe_events(trial, emergent_only=False)
+    assert [everything[name] for name in ("n_events", "n_not_emergent", "n_without_action")] == [7, 0, 2]
     worded = "USUBJID,AEDECOD,AETOXGR,AESEV\ns1,Fever,,MILD\ns2,Fever,3,SEVERE\ns2,Rash,,\n"
     described = safety.describe_events(load_hand_made(tmp_path / "words", adae=worded))
     assert [described["n_by_words"], described["n_without_grade"]] == [1, 1]
     metadata = METADATA | {"adverse_events": {"collected": False}}
     none = safety.describe_events(load_hand_made(tmp_path / "none", metadata=metadata, adae=None))
     assert [none["n_treated"], none["n_events"], none["n_never_treated"]] == [4, None, None]
+    assert none["n_not_emergent"] is None
 
 
 def test_all_events_of_the_treated_are_taken_when_asked_for(trial):
@@ -243,19 +247,22 @@ def test_worst_grade_per_patient(trial, term, expected):
 
 def test_terms_by_frequency_then_name_with_all_rows_of_each(trial):
     counts = safety.count_by_term(trial)
-    columns = ["organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]
+    columns = ["level", "organ_class", "term", "grade", "group", "n_patients", "n_evaluable", "percent"]
     assert list(counts) == columns
-    terms = [safety.ANY_TERM, "Fever", "Rash", "Sepsis"]
+    of_class = safety.ANY_OF_CLASS
+    terms = [safety.ANY_TERM, of_class, "Fever", of_class, "Sepsis", of_class, "Rash"]
     assert list(counts["term"]) == [term for term in terms for _ in range(8 * 3)]
-    assert list(counts["organ_class"].unique()) == ["", "General", "Skin", "Infections"]
-    assert list(counts["grade"]) == [grade for grade in safety.GRADES for _ in ROWS] * 4
-    assert list(counts["n_evaluable"]) == [2, 2, 4] * 8 * 4
+    assert list(counts["organ_class"].unique()) == ["", "General", "Infections", "Skin"]
+    levels = [safety.OVERALL, *[safety.ORGAN_CLASS, safety.TERM] * 3]
+    assert list(counts["level"]) == [level for level in levels for _ in range(8 * 3)]
+    assert list(counts["grade"]) == [grade for grade in safety.GRADES for _ in ROWS] * 7
+    assert list(counts["n_evaluable"]) == [2, 2, 4] * 8 * 7
     np.testing.assert_allclose(counts["percent"], 100 * counts["n_patients"] / counts["n_evaluable"])
 
 
 def test_related_only(trial):
     counts = safety.count_by_term(trial, related_only=True)
-    assert list(counts["term"].unique()) == [safety.ANY_RELATED, "Fever"]
+    assert list(counts["term"].unique()) == [safety.ANY_RELATED, safety.ANY_OF_CLASS, "Fever"]
     assert patients_of(counts, term="Fever", grade="any") == [2, 0, 2]
     assert patients_of(counts, term="Fever", grade="3") == [1, 0, 1]
     assert patients_of(counts, term=safety.ANY_RELATED, grade="missing") == [1, 0, 1]
@@ -265,8 +272,41 @@ def test_one_term_in_two_organ_classes_makes_two_blocks(tmp_path):
     lines = ["s1,Bleeding,Skin,1", "s1,Bleeding,Eye,2", "s5,Bleeding,Eye,2", "s1,Bleeding,,1"]
     trial = load_events(tmp_path, lines, header="USUBJID,AEDECOD,AEBODSYS,AETOXGR")
     counts = safety.count_by_term(trial).query("grade == 'any' and group == 'All'")
-    assert list(counts["organ_class"]) == ["", "Eye", "Not coded", "Skin"]
-    assert list(counts["n_patients"]) == [2, 2, 1, 1]
+    # Terms without a class stand last, and have no row of a class above them.
+    assert list(counts["organ_class"]) == ["", "Eye", "Eye", "Skin", "Skin", "Not coded"]
+    assert list(counts["n_patients"]) == [2, 2, 2, 1, 1, 1]
+    assert list(safety.list_terms(counts)["organ_class"]) == ["", "Eye", "Not coded", "Skin"]
+
+
+CLASSES = [
+    *("s1,Rash,Skin,1", "s1,Itch,Skin,3", "s2,Itch,Skin,", "s5,Itch,Skin,2"),
+    *("s1,Fever,Body,4", "s5,Chills,Body,1", "s2,Fever,,5"),
+]
+
+
+def test_a_patient_counts_once_a_class_at_the_worst_grade_of_it(tmp_path):
+    trial = load_events(tmp_path, CLASSES, header="USUBJID,AEDECOD,AEBODSYS,AETOXGR")
+    counts = safety.count_by_term(trial)
+    skin = counts[(counts["level"] == safety.ORGAN_CLASS) & (counts["organ_class"] == "Skin")]
+    # s1 had a rash of grade 1 and an itch of grade 3; s2's itch has no grade.
+    expected = {"any": [2, 1, 3], "2": [0, 1, 1], "3": [1, 0, 1], "3+": [1, 0, 1], "missing": [1, 0, 1]}
+    for grade in safety.GRADES:
+        assert patients_of(skin, grade=grade) == expected.get(grade, [0, 0, 0]), grade
+    # By patients: skin 3, body 2; itch 3, rash 1; of one each, chills before fever. Uncoded terms last.
+    blocks = counts.drop_duplicates(safety.BLOCK)[["organ_class", "term"]].to_numpy().tolist()
+    of_class = safety.ANY_OF_CLASS
+    assert blocks == [
+        ["", safety.ANY_TERM], ["Skin", of_class], ["Skin", "Itch"], ["Skin", "Rash"],
+        ["Body", of_class], ["Body", "Chills"], ["Body", "Fever"], ["Not coded", "Fever"],
+    ]  # fmt: skip
+
+
+def test_terms_by_frequency_leave_the_classes_out(tmp_path):
+    trial = load_events(tmp_path, CLASSES, header="USUBJID,AEDECOD,AEBODSYS,AETOXGR")
+    counts = safety.list_terms(safety.count_by_term(trial)).query("grade == 'any' and group == 'All'")
+    assert list(counts["level"]) == [safety.OVERALL, *[safety.TERM] * 5]
+    assert list(counts["term"]) == [safety.ANY_TERM, "Itch", "Chills", "Fever", "Fever", "Rash"]
+    assert list(counts["n_patients"]) == [3, 3, 1, 1, 1, 1]
 
 
 def test_a_term_called_as_the_first_block_stays_apart(tmp_path):
@@ -369,13 +409,17 @@ EVENTS = st.lists(
 )
 
 
+CLASS_OF = {"Fever": "General", "Cough": "General", "Rash": "Not coded"}
+
+
 def make_events(trial, rows):
     """The trial with these events; `load_trial` would take milliseconds and files for each."""
     ids, terms, grades, related, onsets = map(list, zip(*rows, strict=True)) if rows else ([],) * 5
     group_of = trial.subjects.set_index("USUBJID")["group"].astype("str")
     events = pd.DataFrame({"USUBJID": pd.Series(ids, dtype="str"), "term": pd.Series(terms, dtype="str")})
     events["group"] = pd.Categorical(events["USUBJID"].map(group_of), trial.groups, ordered=True)
-    events["organ_class"] = events["outcome"] = events["action"] = ""
+    events["outcome"] = events["action"] = ""
+    events["organ_class"] = events["term"].map(CLASS_OF)
     events["grade"] = pd.array([int(grade) if grade else None for grade in grades], dtype="Int64")
     events["related"] = pd.array([{"Y": True, "N": False}.get(word) for word in related], dtype="boolean")
     events["serious"] = pd.array([None] * len(ids), dtype="boolean")
@@ -388,7 +432,7 @@ def make_events(trial, rows):
 def check_worst_grades(counts):
     """Worst grades, missing included, add up to any; 3 to 5 add up to 3+."""
     for total, grades in {"any": ["1", "2", "3", "4", "5", "missing"], "3+": ["3", "4", "5"]}.items():
-        keys = ["organ_class", "term", "group"]
+        keys = [*safety.BLOCK, "group"]
         parts = counts[counts["grade"].isin(grades)].groupby(keys, observed=True)["n_patients"]
         whole = counts[counts["grade"] == total].set_index(keys)["n_patients"].sort_index()
         pd.testing.assert_series_equal(parts.sum(min_count=len(grades)).sort_index(), whole)
@@ -398,7 +442,7 @@ FIRST = {"s1": "2020-01-08", "s2": "2020-02-02", "s3": "2020-03-02", "s5": "2020
 GROUP = {"s1": "L", "s2": "L", "s3": "H", "s5": "H"}
 
 
-def count_by_hand(rows, term, grade, group):
+def count_by_hand(rows, block, grade, group):
     """Patients of one cell, counted patient by patient."""
     n = 0
     for patient, first in FIRST.items():
@@ -406,7 +450,13 @@ def count_by_hand(rows, term, grade, group):
             continue
         day = pd.Timestamp(first).date()
         mine = [row for row in rows if row[0] == patient and (row[4] is None or row[4] >= day)]
-        grades = [row[2] for row in mine if term in (safety.ANY_TERM, row[1])]
+        level, organ_class, term = block
+        wanted = {
+            safety.OVERALL: set(CLASS_OF),
+            safety.ORGAN_CLASS: {name for name, of_class in CLASS_OF.items() if of_class == organ_class},
+            safety.TERM: {term},
+        }[level]
+        grades = [row[2] for row in mine if row[1] in wanted]
         worst = max(grades, default=None) or ("missing" if grades else None)
         severe = worst in ("3", "4", "5")
         n += {"any": bool(grades), "3+": severe}.get(grade, worst == grade)
@@ -418,8 +468,11 @@ def count_by_hand(rows, term, grade, group):
 def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
     counts = safety.count_by_term(make_events(trial, rows))
     for row in counts.itertuples():
-        assert row.n_patients == count_by_hand(rows, row.term, row.grade, row.group), row
+        block = row.level, row.organ_class, row.term
+        assert row.n_patients == count_by_hand(rows, block, row.grade, row.group), row
     check_worst_grades(counts)
+    classes = set(counts.loc[counts["level"] == safety.ORGAN_CLASS, "organ_class"])
+    assert classes == {"General"} & set(counts["organ_class"])
 
 
 @settings(deadline=None, max_examples=40)
@@ -444,7 +497,7 @@ def test_every_trial_keeps_every_group_and_adds_up(any_trial):
     for related_only in (False, True):
         counts = safety.count_by_term(any_trial, related_only=related_only)
         check_worst_grades(counts)
-        patients = counts.set_index(["group", "organ_class", "term", "grade"])["n_patients"]
+        patients = counts.set_index(["group", *safety.BLOCK, "grade"])["n_patients"]
         parts = sum(patients[group] for group in any_trial.groups)
         pd.testing.assert_series_equal(parts, patients["All"])
 

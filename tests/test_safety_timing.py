@@ -44,15 +44,21 @@ def test_onset_and_duration(trial):
     assert rash[["onset_median", "n_ongoing", "percent_within_one_day"]].tolist() == [10, 1, 0]
     assert rash[["duration_median", *SEEN]].isna().all()
     assert rash[["duration_lower", "duration_upper"]].tolist() == [0, np.inf]
-    # Sepsis: 2 February to 7 March of a leap year.
-    assert onset.loc["Sepsis", ["onset_median", "duration_median", "n_ongoing"]].tolist() == [34, 0, 0]
-    assert onset.loc["Sepsis", "percent_within_one_day"] == 100
+    # Sepsis: 2 February to 7 March of a leap year; fatal on its first day, and so never resolved.
+    sepsis = onset.loc["Sepsis"]
+    assert sepsis[["onset_median", "n_ongoing", "n_fatal", "percent_within_one_day"]].tolist() == [
+        34,
+        0,
+        1,
+        0,
+    ]
+    assert sepsis[["duration_median", *SEEN]].isna().all()
 
 
 def test_columns(trial):
     assert list(safety_timing.summarize_onset(trial)) == [
         "term", "n_patients", "n_events", "onset_median", "onset_minimum", "onset_maximum", *DURATION,
-        *SEEN, "n_ongoing", "n_unknown_end", "n_imputed", "percent_within_one_day",
+        *SEEN, "n_ongoing", "n_fatal", "n_unknown_end", "n_imputed", "percent_within_one_day",
     ]  # fmt: skip
 
 
@@ -82,6 +88,30 @@ def test_a_censored_event_leaves_those_at_risk_when_observation_ends(tmp_path):
     assert [row["n_ongoing"], row["duration_maximum"]] == [1, 2]
 
 
+def test_fatal_and_unresolved_events_are_not_resolved_within_a_day(tmp_path):
+    resolved = [f"s3,Fever,1,2020-03-0{day},2020-03-0{day},RECOVERED/RESOLVED" for day in (2, 3)]
+    assert summarize(tmp_path / "resolved", resolved)["percent_within_one_day"] == 100
+    # Two of four resolve on their first day; s2's fatal one ends with death on its first day, and the one of
+    # grade 5 says nothing of its outcome. Neither ever resolves: the curve stays at a half.
+    fatal = ["s2,Fever,4,2020-03-07,2020-03-07,FATAL", "s2,Fever,5,2020-03-07,,"]
+    row = summarize(tmp_path / "fatal", [*resolved, *fatal])
+    assert [row["n_fatal"], row["n_ongoing"], row["n_unknown_end"]] == [2, 0, 0]
+    assert row["percent_within_one_day"] == 50
+    assert [row["duration_minimum"], row["duration_maximum"]] == [0, 0]
+    # Not recovered when last followed, 4 days after onset: censored then, at risk on days 0 and 1.
+    ongoing = "s5,Fever,1,2020-04-02,2020-04-06,NOT RECOVERED/NOT RESOLVED"
+    row = summarize(tmp_path / "ongoing", [*resolved, ongoing])
+    assert [row["n_fatal"], row["n_ongoing"], row["n_unknown_end"]] == [0, 1, 0]
+    assert row["percent_within_one_day"] == pytest.approx(200 / 3)
+    assert row["duration_maximum"] == 0
+
+
+def test_one_fatal_event_alone_leaves_nothing_to_resolve(tmp_path):
+    row = summarize(tmp_path, ["s2,Fever,5,2020-03-07,2020-03-07,FATAL"])
+    assert [row["percent_within_one_day"], row["duration_lower"], row["duration_upper"]] == [0, 0, np.inf]
+    assert np.isnan(row["duration_median"])
+
+
 def test_an_event_whose_end_is_not_known_is_left_out_of_duration(tmp_path):
     lines = ["s1,Fever,1,2020-01-08,,RECOVERED/RESOLVED", "s3,Fever,1,2020-03-02,2020-03-06,"]
     row = summarize(tmp_path, lines)
@@ -94,7 +124,6 @@ def test_an_event_whose_end_is_not_known_is_left_out_of_duration(tmp_path):
     [
         ("RECOVERED/RESOLVED", 0),
         ("Resolved with sequelae", 0),
-        ("FATAL", 0),
         ("NOT RECOVERED/NOT RESOLVED", 1),
         ("RECOVERING/RESOLVING", 1),
         ("Unresolved", 1),
@@ -171,14 +200,20 @@ def test_a_level_that_is_none_is_refused(trial):
         safety_timing.summarize_onset(trial, conf_level=95)
 
 
+NEVER = 10**6
+"""Days, more than any event was followed: in a curve of its own, a fatal event stays at risk so long."""
+
+
 def list_durations(trial, rows, term):
     """Days each event of a term lasted, and whether it was seen to end then."""
     last = {"s1": "2020-05-20", "s2": "2020-03-07", "s3": "2020-12-31", "s5": "2020-12-25"}
     for patient, name, onset, days, outcome in rows:
-        if name != term or patient not in last or onset is None:
+        if name != term or patient not in last or (onset is None and outcome != "FATAL"):
             continue
-        if days is not None:
-            yield days, True
+        if outcome == "FATAL":
+            yield NEVER, False
+        elif days is not None:
+            yield days, not outcome.startswith("NOT")
         elif outcome.startswith("NOT"):
             yield max((pd.Timestamp(last[patient]) - pd.Timestamp(onset)).days, 0), False
 
@@ -196,7 +231,8 @@ def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
             continue
         time, event = map(np.array, zip(*known, strict=True))
         median = estimate_median(time, event, conf_level=conf_level)
-        expected = [median.estimate, median.ci_lower, median.ci_upper]
+        limits = [np.inf if limit == NEVER else limit for limit in (median.ci_lower, median.ci_upper)]
+        expected = [median.estimate, *limits]
         expected.append(100 * (1 - estimate_survival_at(time, event, at=[1.0])["survival"].iloc[0]))
         np.testing.assert_allclose([row[name] for name in (*DURATION, "percent_within_one_day")], expected)
         ends = time[event] if event.any() else [np.nan]
@@ -211,9 +247,9 @@ def test_terms_of_more_patients_stand_before_terms_of_more_events(tmp_path):
 
 def test_terms_stand_as_in_the_table_of_terms(any_trial):
     counts = safety.count_by_term(any_trial)
-    terms = [term for term in counts["term"].unique() if term != safety.ANY_TERM]
+    terms = safety.list_terms(counts).query("level == @safety.TERM")["term"].unique()
     onset = safety_timing.summarize_onset(any_trial)
-    assert list(onset["term"]) == terms
+    assert list(onset["term"]) == list(terms)
     assert onset["n_events"].sum() == len(safety.list_events(any_trial))
 
 

@@ -5,6 +5,7 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers import safety, tables
+from nkhcc_helpers.labels import list_term_names
 
 LEVEL = "A: low dose x 4 (n = 3)"
 
@@ -54,6 +55,22 @@ def test_terms_by_worst_grade():
     assert shown[start + 6][:3] == ["Grade 1", "0", "1 (20 %)"]
 
 
+def test_terms_are_headed_by_their_class():
+    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial()))
+    assert [cells[0] for cells in shown[3:]][:6] == [
+        "All events",
+        "Any adverse event",
+        "General disorders",
+        "Any event of the class",
+        "Pyrexia",
+        "Not coded",
+    ]
+    assert shown[0] == ["Adverse events by organ class and term"]
+    related = frames.make_terms().replace({"term": {"Any adverse event": "Any related event"}})
+    table = tables.format_terms(related, frames.make_trial(), layout="grades")
+    assert read(table)[0] == ["Related adverse events by organ class, term and worst grade"]
+
+
 def test_terms_that_a_group_lacks_are_zero():
     frame = frames.make_terms()
     frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
@@ -75,11 +92,11 @@ def test_no_terms(layout):
 def test_onset():
     table = tables.format_onset(frames.make_onset(), frames.make_trial(), conf_level=0.9)
     assert "Duration: median (90 % CI)" in read(table)[2]
-    pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "2"]
+    pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "0", "2"]
     assert row(table, "Pyrexia")[1:] == pyrexia
-    lasting = ["1", "1", "3.0 (3 to 3)", "NE (0.0 to NE)", "-", "0 %", "1", "0", "0"]
+    lasting = ["1", "1", "3.0 (3 to 3)", "NE (0.0 to NE)", "-", "0 %", "1", "0", "0", "0"]
     assert row(table, frames.HOSTILE)[1:] == lasting
-    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "-", "NE", "0", "1", "0"]
+    assert row(table, "$x$")[1:] == ["1", "1", "-", "-", "-", "NE", "0", "0", "1", "0"]
     notes = " ".join(cell for cells in read(table) for cell in cells)
     assert "end date minus onset date, 0 on the same day" in notes
     assert "Dates do not tell hours" in notes
@@ -178,19 +195,29 @@ def test_rates_of_what_was_not_recorded():
 
 
 def test_rates_of_the_first_terms():
-    table = tables.format_rates(frames.make_rates(), frames.make_trial(), window_days=None, most=1)
+    counts = frames.make_terms().query("term != '$x$'")
+    options = {"window_days": None, "most": 1}
+    # Pyrexia reached grade 3, and so is shown although one row is asked for.
+    table = tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts, **options)
     shown = str(read(table))
-    assert "2 less frequent terms not shown." in shown
-    assert "Pyrexia" not in shown
+    assert "Pyrexia" in shown
+    assert frames.HOSTILE not in shown
+    left_out = "1 less frequent term, none with grade 3 or more, not shown; the CSV file of this table has"
+    assert left_out in shown
+    without_grades = tables.format_rates(frames.make_rates(), frames.make_trial(), **options)
+    assert frames.HOSTILE in str(read(without_grades))
     assert "from the first infusion to the end of observation; it stops" in shown
-    one = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), most=2)))
-    assert "1 less frequent term not shown." in one
+    all_of_them = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts)))
+    assert frames.HOSTILE in all_of_them
+    assert "not shown" not in all_of_them
 
 
 def test_dose_limiting():
     definition = frames.make_definition(frames.HOSTILE, "Pyrexia")
     table = tables.format_dose_limiting(frames.make_dose_limiting(), frames.make_trial(), definition)
     shown = read(table)
+    assert "observed throughout those days and given at least 2 infusions in them" in str(shown)
+    assert "Doses given after those days" in str(shown)
     assert shown[1] == [
         "Related to treatment, grade 3 or more, beginning within 28 days after the first infusion; "
         f"not counted: {frames.HOSTILE}, Pyrexia"
@@ -220,11 +247,15 @@ def test_dose_relation():
     assert row(table, "Pyrexia")[1:] == ["12", "0.0412 (0.002)", "0.0001", "0.0731 (0.003)", "<0.0001"]
     assert row(table, frames.HOSTILE)[1:] == ["1", "NE", "NE", "NE", "NE"]
     text = str(read(table))
-    assert "1, 2, 3 and so on" in text
+    scores = (
+        "Scores of the groups for the trend (equally spaced, whatever their doses): A: low dose x 4: 1; B:"
+    )
+    assert scores in text
     assert "Monte-Carlo" in text
     exact = frames.make_dose_relation().query("is_exact")
     assert "Monte-Carlo" not in str(read(tables.format_dose_relation(exact, frames.make_trial())))
-    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores="0.5, 1")
+    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores=[0.5, 1, 1, 2])
+    assert "(as given): A: low dose x 4: 0.5;" in str(read(none))
     assert ["None", "", "", "", "", ""] in read(none)
 
 
@@ -314,3 +345,26 @@ def test_tables_of_a_trial_from_its_own_frames(any_trial):
     ):
         cells = {cell for cells in read(table) for cell in cells}
         assert not {"nan", "inf", "<NA>"} & cells
+
+
+def test_a_term_bears_its_class_only_where_it_has_two():
+    blocks = [
+        ("overall", "", "Any adverse event"),
+        ("organ class", "Skin", "Any event of the class"),
+        ("term", "Skin", "Bleeding"),
+        ("term", "Eye", "Bleeding"),
+        ("term", "Eye", "Pain"),
+        ("term", "Not coded", "Pain"),
+        ("term", "Not coded", "Fever"),
+    ]
+    names = list_term_names(pd.DataFrame(blocks, columns=safety.BLOCK))
+    assert list(names) == blocks
+    assert list(names.values()) == [
+        "Any adverse event",
+        "Skin: any event",
+        "Bleeding (Skin)",
+        "Bleeding (Eye)",
+        "Pain",
+        "Pain (Not coded)",
+        "Fever",
+    ]

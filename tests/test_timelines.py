@@ -49,6 +49,12 @@ def test_an_event_that_is_over_without_an_end_date_has_an_unknown_end(tmp_path):
     assert show(rash[["day", "end_day", "ending"]]) == [(24, None, "unknown")]
 
 
+def test_an_event_not_recovered_when_last_followed_goes_on(tmp_path):
+    followed = ADAE.replace("2020-02-01,,NOT REC", "2020-02-01,2020-02-11,NOT REC")
+    events = timelines.list_timelines(load_hand_made(tmp_path / "trial", adae=followed)).events
+    assert show(events.loc[events["term"] == "Rash", ["day", "end_day", "ending"]]) == [(24, 34, "ongoing")]
+
+
 def test_a_treated_patient_without_an_infusion_has_no_line(tmp_path):
     trial = load_hand_made(tmp_path / "trial")
     trial = dataclasses.replace(trial, subjects=trial.subjects.assign(SAFFL="Y"))
