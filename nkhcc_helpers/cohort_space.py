@@ -29,8 +29,7 @@ class CohortSpace:
         Steps between which a patient may be censored.
     fewest_censored, most_censored : ndarray of int, shape (n_endpoints,)
     ordered : tuple of (int, int) or None
-        Endpoints of which the first is never later than the second, and has had its event when the second
-        has.
+        Endpoints of which the first is never later than the second.
     n_patients : int
     log_choices : ndarray of float, shape (n_patients + 1,)
         Logarithm of the number of ways to choose so many patients.
@@ -117,7 +116,6 @@ class CohortSpace:
         if self.ordered:
             first, second = self.ordered
             possible &= (steps[:, first] <= steps[:, second]).all(axis=1)
-            possible &= (events[:, first] | ~events[:, second]).all(axis=1)
         return possible
 
     def log_prior(self, steps, events):

@@ -9,15 +9,15 @@ import pandas as pd
 
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.cohort_space import CohortSpace
-from nkhcc_helpers.compatible_chains import Chains
+from nkhcc_helpers.compatible_chains import LOOKS_PER_SWEEP, Chains
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
 
-N_CHAINS = 400  # of a block
-N_BLOCKS = 4  # that know nothing of each other
-N_SETTLING = 30  # sweeps before cohorts are taken
-LOOKS_PER_SWEEP = 2
-ENTRIES, LOOKS = 1.5, 40.0  # chains that came to meet all claims, or looks at such, for each cohort taken
+N_CHAINS = 800  # of a block
+MOST_OF_BLOCK = 500  # cohorts
+N_SETTLING = 20  # sweeps before cohorts are taken
+ARRIVALS = 1.0  # of chains that come to meet all claims, for each cohort taken; chains are more than cohorts
+AFRESH = 60  # looks without, after which a chain counts as coming afresh
 MOST_SWEEPS = 2_000  # of a block
 MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
 STARTS = ("prior", "medians")
@@ -93,7 +93,7 @@ class CompatibleCohorts:
 
 
 def sample_compatible(
-    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=N_BLOCKS, start="both", jobs=2, progress=False
+    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=0, start="both", jobs=2, progress=False
 ):
     """Draw cohorts that give every published number.
 
@@ -103,9 +103,9 @@ def sample_compatible(
         Claims and assumptions.
     n_cohorts : int, default 1,000
     seed : int
-    n_blocks : int, default 4
-        Blocks of chains that know nothing of each other; even ones start from the prior, odd ones at the
-        claimed medians.
+    n_blocks : int, default 0
+        Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw more
+        than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
     jobs : int, default 2
@@ -128,7 +128,7 @@ def sample_compatible(
     -----
     The prior takes times of different patients as independent (log-uniform or uniform), every number of
     censored patients in the range as equally likely and any patients as those, given that PFS is not longer
-    than OS and that who died had the event of PFS.
+    than OS.
 
     References
     ----------
@@ -142,13 +142,13 @@ def sample_compatible(
     return gather_blocks(claimed, rows, seed)
 
 
-def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=N_BLOCKS, start="both"):
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
     """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
-    if n_cohorts < 1 or n_blocks < 1:
-        raise ValueError(f"n_cohorts and n_blocks must be at least 1; got {n_cohorts!r} and {n_blocks!r}")
+    if n_cohorts < 1 or n_blocks < 0:
+        raise ValueError(f"n_cohorts must be at least 1 and n_blocks 0; got {n_cohorts!r} and {n_blocks!r}")
     if start not in ("both", *STARTS):
         raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
-    n_blocks = min(n_blocks, n_cohorts)
+    n_blocks = min(n_blocks or max(2, -(-n_cohorts // MOST_OF_BLOCK)), n_cohorts)
     sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
     seeds = np.random.SeedSequence(seed).spawn(n_blocks)
     starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
@@ -196,15 +196,13 @@ def gather_blocks(claimed, rows, seed):
 
 def _meet(chains, n_cohorts):
     """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
-    met, look, entries, before = [], 0, 0, np.zeros(len(chains.steps), dtype=bool)
-    while entries < ENTRIES * n_cohorts and len(met) < LOOKS * n_cohorts:
-        chains.sweep(1 / LOOKS_PER_SWEEP)
-        chains.swap()
-        now = chains.meets_all
-        entries += int((now & ~before).sum())
-        for chain in np.flatnonzero(now):
-            met.append((look, chain, chains.steps[chain].copy(), chains.events[chain].copy()))
-        look, before = look + 1, now
+    met, look, arrivals, last = [], 0, 0, np.full(len(chains.steps), -AFRESH)
+    while arrivals < ARRIVALS * n_cohorts:
+        chains.advance()
+        here = np.flatnonzero(chains.meets_all)
+        met += [(look, chain, chains.steps[chain].copy(), chains.events[chain].copy()) for chain in here]
+        arrivals += int((last[here] <= look - AFRESH).sum())
+        last[here], look = look, look + 1
         if look >= LOOKS_PER_SWEEP * (MOST_SWEEPS if met else MOST_FRUITLESS):
             break
     return met

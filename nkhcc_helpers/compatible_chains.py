@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from nkhcc_helpers.cohort_order import OrderedCohorts
 from nkhcc_helpers.cohort_proposals import lay_out_proposals
 from nkhcc_helpers.cohort_space import CohortSpace
 
-LADDER = (3.0, 10.0, 32.0)  # pulls of the chains, from one that lets them roam to one that holds them
-PLACES = (0, 1, 2, 2, 1, 2, 2, 2)  # of the ladder, for the chains in turn
+LADDER = (1.0, 2.5, 6.0, 14.0, 32.0)  # pulls of the chains: the first let them roam, the last hold them
+PLACES = (0, 1, 2, 3, 4, 4)  # of the ladder, for the chains in turn
+LOOKS_PER_SWEEP = 3
 KEPT_SHARE = 0.7  # effective share of chains that one tightening of the pull leaves
 FIRST_PULL = 1e-4
 SMALLEST_STEP, LARGEST_STEP = 1.02, 2.0  # of the pull while it is tightened, as a factor
@@ -21,12 +23,12 @@ SMALLEST_STEP, LARGEST_STEP = 1.02, 2.0  # of the pull while it is tightened, as
 
 @dataclass
 class Chains:
-    """Chains whose stationary distribution is the prior times exp(-pull * sum of distances).
+    """Chains whose stationary distribution is the prior times exp(-sum of pulls times distances).
 
     Where every distance is 0 that is the prior, whatever the pull: the cohorts that chains visit while they
     meet all claims are drawn from the prior given the claims. The cohorts that nearly meet them are the ways
     from one such cohort to another, which few single changes could bridge; chains of different pulls exchange
-    these, so that each roams and is held in turn.
+    these, for each endpoint on its own, so that each chain roams and is held in turn.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Chains:
         Where the chains are.
     measured : ndarray, shape (n_chains, n_claims)
         Distance of each claim there.
-    pull : ndarray of float, shape (n_chains,)
+    pull : ndarray of float, shape (n_chains, n_endpoints)
     rng : numpy.random.Generator
     tilt : callable, optional
         Takes steps and events, returns what is added to the logarithm of the target, shape (n_chains,).
@@ -75,10 +77,16 @@ class Chains:
         distances = lay_out_claims(claimed, space)
         proposals = lay_out_proposals(space, distances, claimed.codes)
         measured = measure_claims(distances, claimed.codes, steps, events)
-        nowhere, alike = np.zeros(len(steps)), np.full(steps.shape[1], 1 / steps.shape[1])
-        chains = cls(space, distances, proposals, steps, events, measured, nowhere, rng, tilted=nowhere.copy())
-        chains.endpoint_chances = alike
+        chains = cls(space, distances, proposals, steps, events, measured, np.zeros(steps.shape[:2]), rng)
+        chains.tilted = np.zeros(len(steps))
+        chains.endpoint_chances = np.full(steps.shape[1], 1 / steps.shape[1])
         return chains
+
+    @cached_property
+    def _of_endpoint(self):
+        """1 where a claim is about an endpoint, shape (n_claims, n_endpoints)."""
+        endpoints = np.array([endpoint for endpoint, _ in self.distances], dtype=int)
+        return np.eye(self.steps.shape[1])[endpoints]
 
     @property
     def meets_all(self):
@@ -87,23 +95,24 @@ class Chains:
 
     def anneal(self):
         """Tighten the pull to the first of the ladder, duplicating chains that come nearer; then spread it."""
-        while self.pull[0] < LADDER[0]:
+        while self.pull[0, 0] < LADDER[0]:
             self._resample(min(self._find_next_pull(), LADDER[0]))
             self.sweep()
-        self.pull = np.array(LADDER)[np.resize(PLACES, len(self.pull))]
+        places = np.resize(PLACES, len(self.pull))
+        for endpoint in range(self.pull.shape[1]):
+            self.pull[:, endpoint] = np.array(LADDER)[self.rng.permutation(places)]
 
     def settle(self, n_sweeps):
         """Let the chains find their places on the ladder; then choose the endpoint that misses more."""
-        for _ in range(n_sweeps):
-            self.sweep()
-            self.swap()
-        endpoints = np.array([endpoint for endpoint, _ in self.distances], dtype=int)
-        missed = [
-            1 - (self.measured[:, endpoints == endpoint] == 0).all(axis=1).mean()
-            for endpoint in range(self.steps.shape[1])
-        ]
-        chances = np.array(missed) + 0.2
-        self.endpoint_chances = chances / chances.sum()
+        for _ in range(n_sweeps * LOOKS_PER_SWEEP):
+            self.advance()
+        missed = 1 - (self._sum_distances() == 0).mean(axis=0)
+        self.endpoint_chances = (missed + 0.2) / (missed + 0.2).sum()
+
+    def advance(self):
+        """Let the chains move for the time between two looks, and exchange their pulls."""
+        self.sweep(1 / LOOKS_PER_SWEEP)
+        self.swap()
 
     def sweep(self, share=1.0):
         """Let each chain try as many moves as there are times, or a share of that."""
@@ -115,15 +124,19 @@ class Chains:
 
     def swap(self):
         """Let chains of neighbouring pulls exchange them."""
-        total = self.measured.sum(axis=1)
-        for at in self.rng.permutation(len(LADDER) - 1):
-            pair = LADDER[at], LADDER[at + 1]
-            low, high = (self.rng.permutation(np.flatnonzero(self.pull == pull)) for pull in pair)
-            size = min(len(low), len(high))
-            low, high = low[:size], high[:size]
-            log_ratio = (pair[1] - pair[0]) * (total[high] - total[low])
-            taken = np.log(self.rng.random(size)) < log_ratio
-            self.pull[low[taken]], self.pull[high[taken]] = pair[1], pair[0]
+        total = self._sum_distances()
+        for endpoint, pull in enumerate(self.pull.T):
+            for at in self.rng.permutation(len(LADDER) - 1):
+                low, high = (self.rng.permutation(np.flatnonzero(pull == LADDER[at + up])) for up in (0, 1))
+                size = min(len(low), len(high))
+                low, high = low[:size], high[:size]
+                log_ratio = (LADDER[at + 1] - LADDER[at]) * (total[high, endpoint] - total[low, endpoint])
+                taken = np.log(self.rng.random(size)) < log_ratio
+                pull[low[taken]], pull[high[taken]] = LADDER[at + 1], LADDER[at]
+
+    def _sum_distances(self, measured=None):
+        """Distances of the claims about each endpoint together, shape (n_chains, n_endpoints)."""
+        return (self.measured if measured is None else measured) @ self._of_endpoint
 
     def _move(self, which, endpoint):
         proposed = MOVES[which](self.proposals, self.steps, self.events, endpoint, self.rng)
@@ -140,7 +153,7 @@ class Chains:
         rows, tilted = rows[kept], self.tilted[rows[kept]]
         if self.tilt is not None and len(rows):
             tilted = self.tilt(steps[rows], events[rows])
-        against = self.pull[rows] * (measured - self.measured[rows]).sum(axis=1)
+        against = self._weigh(rows, measured)
         taken = margin[kept] - against + tilted - self.tilted[rows] > 0
         rows = rows[taken]
         self.steps[rows], self.events[rows] = steps[rows], events[rows]
@@ -167,8 +180,7 @@ class Chains:
         if costly and self.tilt is None:
             best = measured.copy()
             best[:, costly] = 0.0
-            against = self.pull[rows] * (best - self.measured[rows]).sum(axis=1)
-            kept = np.flatnonzero(margin - against > 0)
+            kept = np.flatnonzero(margin - self._weigh(rows, best) > 0)
             measured = measured[kept]
             ordered = {endpoint: each.take(kept) for endpoint, each in ordered.items()}
         for column, endpoint, distance in concerned:
@@ -176,9 +188,13 @@ class Chains:
                 measured[:, column] = distance.measure(ordered[endpoint])
         return kept, measured
 
+    def _weigh(self, rows, measured):
+        """What the pulls of some chains have against moving to these distances."""
+        return (self.pull[rows] * self._sum_distances(measured - self.measured[rows])).sum(axis=1)
+
     def _find_next_pull(self):
         """The strongest pull that leaves enough chains effective, by bisection."""
-        total, now = self.measured.sum(axis=1), self.pull[0]
+        total, now = self.measured.sum(axis=1), self.pull[0, 0]
         low, high = max(now * SMALLEST_STEP, FIRST_PULL), max(now * LARGEST_STEP, FIRST_PULL)
         for _ in range(20):
             middle = np.sqrt(low * high)
@@ -189,7 +205,7 @@ class Chains:
 
     def _resample(self, pull):
         total = self.measured.sum(axis=1)
-        weights = np.cumsum(np.exp(-(pull - self.pull[0]) * (total - total.min())))
+        weights = np.cumsum(np.exp(-(pull - self.pull[0, 0]) * (total - total.min())))
         places = (np.arange(len(total)) + self.rng.random()) / len(total) * weights[-1]
         chosen = np.minimum(np.searchsorted(weights, places), len(total) - 1)
         self.steps, self.events = self.steps[chosen], self.events[chosen]
