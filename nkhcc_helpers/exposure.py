@@ -16,6 +16,7 @@ from nkhcc_helpers.safety_terms import BLOCK, count_by_term, list_blocks, list_t
 
 _RATES = {"time_at_risk": ["rate", "ci_lower", "ci_upper"]}
 _RATES |= {"n_infusions": ["rate_per_infusion", "infusion_lower", "infusion_upper"]}
+_EXPOSURE = ["days", "n_infusions", "n_at_risk"]
 
 
 def list_observation(trial):
@@ -129,10 +130,11 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     Returns
     -------
     DataFrame
-        Columns ``level organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
-        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``; all events
+        Columns ``level organ_class term group n_patients n_at_risk n_evaluable time_at_risk rate ci_lower
+        ci_upper n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``; all events
         together and every term, in the order of `safety_terms.list_terms`. ``n_patients`` had a first event
-        within the time at risk;
+        within the time at risk, of the ``n_at_risk`` who give time, with an event or without; ``n_evaluable``
+        were treated;
         ``n_outside`` had events of the term, all of them outside it; ``n_undated`` had none within it and
         one that nobody can place (no onset date, or a patient without a dated infusion), and give neither
         an event nor time. The three add up to the patients with the term. ``time_at_risk`` is the sum over
@@ -166,8 +168,9 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     sums = _sum_first_events(_list_first_events(trial, at_risk, events), trial)
     keys = [*BLOCK, "group"]
     rates = rates.merge(sums, on=keys, how="left").fillna(dict.fromkeys(sums.columns.drop(keys), 0))
-    whole = list_with_all(at_risk[["group", "days", "n_infusions"]], trial.groups)
-    whole = whole[whole["days"].notna()].groupby("group", observed=False)[["days", "n_infusions"]].sum()
+    started = at_risk[at_risk["days"].notna()].assign(n_at_risk=1)
+    whole = list_with_all(started[["group", *_EXPOSURE]], trial.groups)
+    whole = whole.groupby("group", observed=False)[_EXPOSURE].sum()
     for name in whole:
         left = rates["group"].map(whole[name]).astype(int) - rates[f"{name}_after"]
         rates[name] = left.astype("Int64").where(known)
@@ -179,7 +182,7 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     placed = rates["n_patients"].mask(list_unplaced(rates))
     for exposure, names in _RATES.items():
         rates[names] = np.column_stack(estimate_poisson_rate(placed, rates[exposure], conf_level=conf_level))
-    first = [*BLOCK, "group", "n_patients", "n_evaluable"]
+    first = [*BLOCK, "group", "n_patients", "n_at_risk", "n_evaluable"]
     return rates[[*first, *(n for k, v in _RATES.items() for n in (k, *v)), "n_outside", "n_undated"]]
 
 
@@ -259,11 +262,12 @@ def _list_first_events(trial, at_risk, events):
     first["days_after"] = (first["days"] - so_far.fillna(0).astype(int)).fillna(0).mask(none, 0)
     first["n_infusions_after"] = first["n_infusions"] - first["latest_infusion"].fillna(0)
     first["n_infusions_after"] = first["n_infusions_after"].mask(none, 0)
+    first["n_at_risk_after"] = first["n_undated"] & first["start"].notna()
     return first
 
 
 def _sum_first_events(first, trial):
-    columns = ["n_patients", "n_outside", "n_undated", "days_after", "n_infusions_after"]
+    columns = ["n_patients", "n_outside", "n_undated", *(f"{name}_after" for name in _EXPOSURE)]
     both = list_with_all(first[[*BLOCK, "group", *columns]], trial.groups)
     return both.groupby([*BLOCK, "group"], observed=True)[columns].sum().astype(int).reset_index()
 

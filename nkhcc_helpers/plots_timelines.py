@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.transforms import offset_copy
 
 from nkhcc_helpers.plots_courses import find_shared_start
 from nkhcc_helpers.plots_grades import MISSING, list_grade_handles, list_grade_look
@@ -45,7 +46,8 @@ FEWEST_LETTERS, MOST_LETTERS = 7, 44
 LONGEST = 90  # letters, of a line under the axis
 NARROW = [(-0.25, -1), (0.25, -1), (0.25, 1), (-0.25, 1), (-0.25, -1)]
 
-UNDER_AXIS = 0.6  # inches from the axis to the legend of marks, past ticks and label
+UNDER_AXIS = 0.6  # inches from the axis to the legend of marks, past ticks and a label of one line
+UNDER_LINE = 0.18  # inches more for each further line
 
 
 @in_house_style
@@ -84,7 +86,11 @@ def plot_timelines(
     events = _lay_out_events(timelines.events, shown, until)
     rows = _lay_out_rows(shown, events)
     n_lanes = rows["bottom"].max()
-    ax = choose_axes(ax, 1.6 + min(LANE * n_lanes, TALLEST))
+    label = _join_lines(
+        "Days since the first infusion", "; ".join(_list_notes(timelines, patients, shown, until))
+    )
+    more = UNDER_LINE * label.count("\n")
+    ax = choose_axes(ax, 1.6 + more + min(LANE * n_lanes, TALLEST))
     start = min(0.0, events["day"].min()) if len(events) else 0.0
     _draw_lines(ax, rows, timelines.infusions, until)
     n_died = _draw_deaths(ax, rows, until)
@@ -92,9 +98,8 @@ def plot_timelines(
     _name_terms(ax, rows, events, start, until)
     _name_rows(ax, rows, labels, start)
     _label_axes(ax, start, until, n_lanes)
-    notes = "; ".join(_list_notes(timelines, patients, shown, until))
-    ax.set_xlabel(_join_lines("Days since the first infusion", notes))
-    _explain_marks(ax, events, with_deaths=n_died > 0)
+    ax.set_xlabel(label)
+    _explain_marks(ax, events, more, with_deaths=n_died > 0)
     return ax
 
 
@@ -283,8 +288,8 @@ def _label_axes(ax: Axes, start: float, until: float, n_lanes: float) -> None:
     ax.set_axisbelow(True)
 
 
-def _explain_marks(ax: Axes, events: pd.DataFrame, *, with_deaths: bool) -> None:
-    """Grades above the figure, the other marks that it has under it."""
+def _explain_marks(ax: Axes, events: pd.DataFrame, more: float, *, with_deaths: bool) -> None:
+    """Grades above the figure, the other marks under it, `more` inches lower than below one line."""
     grades = list_grade_handles(with_missing=bool(events["grade"].isna().any()))
     place = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=grades, loc="outside upper left", ncols=len(grades), **place)
@@ -301,12 +306,13 @@ def _explain_marks(ax: Axes, events: pd.DataFrame, *, with_deaths: bool) -> None
     if (events["ending"] == "unknown").any():
         marks["End not known"] = _make_mark("o", 6, "white")
     # Tied to the axes: a legend of the figure would move when the saved picture is cut out.
-    below = UNDER_AXIS / max(ax.figure.get_size_inches()[1] - 1.2, 1.0)
+    below = offset_copy(ax.transAxes, ax.figure, y=-(UNDER_AXIS + more), units="inches")
     ax.legend(
         handles=list(marks.values()),
         labels=list(marks),
         loc="upper left",
-        bbox_to_anchor=(0, -below),
+        bbox_to_anchor=(0, 0),
+        bbox_transform=below,
         borderaxespad=0,
         ncols=min(3, len(marks)),
         handler_map={tuple: HandlerTuple(ndivide=1)},

@@ -73,7 +73,7 @@ def recount_rates(trial, *, window_days=30, related_only=False, emergent_only=Tr
     Returns
     -------
     dict
-        (level, organ class, term, group) to ``n_patients n_outside n_undated days n_infusions``.
+        (level, organ class, term, group) to ``n_patients n_outside n_undated days n_infusions n_at_risk``.
     """
     courses = list_courses(trial)
     events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
@@ -83,7 +83,7 @@ def recount_rates(trial, *, window_days=30, related_only=False, emergent_only=Tr
     for *term, patient, day in zip(*columns, events["USUBJID"], _days(events["onset"]), strict=True):
         onsets[overall][patient].append(day)
         onsets.setdefault((TERM, *term), defaultdict(list))[patient].append(day)
-    names = ("n_patients", "n_outside", "n_undated", "days", "n_infusions")
+    names = ("n_patients", "n_outside", "n_undated", "days", "n_infusions", "n_at_risk")
     without = {who: _follow(course, (), window_days) for who, course in courses.items()}
     nobody = {group: _add(courses, without, group) for group in (*trial.groups, ALL_GROUPS)}
     found = {}
@@ -100,22 +100,22 @@ def recount_rates(trial, *, window_days=30, related_only=False, emergent_only=Tr
 def _add(courses, counts, group):
     """Add up the counts of the patients of a group."""
     own = [each for who, each in counts.items() if group in (courses[who].group, ALL_GROUPS)]
-    return [sum(column) for column in zip(*own, strict=True)] or [0] * 5
+    return [sum(column) for column in zip(*own, strict=True)] or [0] * 6
 
 
 def _follow(course, onsets, window_days):
-    """First event, only outside, not placed, days and infusions of one patient and block."""
+    """First event, only outside, not placed, days, infusions and at risk of one patient and block."""
     if not course.infusions:
-        return 0, 0, int(len(onsets) > 0), 0, 0
+        return 0, 0, int(len(onsets) > 0), 0, 0, 0
     start, last = course.infusions[0], course.end
     if window_days is not None:
         last = min(last, course.infusions[-1] + window_days)
     within = [day for day in onsets if day is not None and start <= day <= last]
     if within:
-        return 1, 0, 0, min(within) - start + 1, bisect_right(course.infusions, min(within))
+        return 1, 0, 0, min(within) - start + 1, bisect_right(course.infusions, min(within)), 1
     if None in onsets:
-        return 0, 0, 1, 0, 0
-    return 0, int(len(onsets) > 0), 0, last - start + 1, len(course.infusions)
+        return 0, 0, 1, 0, 0, 0
+    return 0, int(len(onsets) > 0), 0, last - start + 1, len(course.infusions), 1
 
 
 def recount_onset(trial, *, related_only=False, emergent_only=True):

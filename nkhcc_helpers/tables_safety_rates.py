@@ -28,9 +28,9 @@ END_OF_OBSERVATION = "the end of observation"
 WINDOW_END = "{window_days} days after the last, or the end of observation if that is earlier"
 RATE_NOTE = (
     "Time at risk: from the first infusion to {end}; it stops at the patient's first event of the term, and "
-    "so do the infusions. Only outside: patients whose first event lies outside that time. Day not known: "
-    "patients with an event that nobody can place; they are left out of the rate, and of the patients that "
-    "the others are counted of."
+    "so do the infusions. Patients are counted of those at risk, who were infused. Only outside: patients "
+    "all of whose events lie outside that time. Day not known: patients with an event that nobody can place "
+    "and none within; they are not at risk, and left out of the rate."
 )
 GARWOOD_NOTE = "Limits: exact, Garwood. A rate assumes that the risk stays the same over time."
 
@@ -50,7 +50,7 @@ def format_rates(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``level organ_class term group n_patients n_evaluable time_at_risk rate ci_lower ci_upper
+        Columns ``level organ_class term group n_patients n_at_risk time_at_risk rate ci_lower ci_upper
         n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``,
         as `exposure.estimate_rates` returns it.
     trial : Trial
@@ -123,7 +123,7 @@ def _show_rate(row: dict, trial: Trial) -> dict[str, str]:
 def _people(row: dict) -> str:
     if not is_estimable(row["n_patients"]) or row["unplaced"]:
         return NOT_ESTIMABLE
-    return f"{int(row['n_patients'])} of {int(row['n_evaluable'] - row['n_undated'])}"
+    return f"{int(row['n_patients'])} of {int(row['n_at_risk'])}"
 
 
 def _rate_and_limits(rate: float, lower: float, upper: float) -> str:

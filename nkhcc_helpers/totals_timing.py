@@ -139,7 +139,7 @@ def _compare_rates(trial, rates, recounted):
     told = _index(rates.assign(days=(rates["time_at_risk"] * unit).round()), [*BLOCK, "group"])
     told = told[told["n_patients"].notna()]
     seen = {" / ".join(key): row for key, row in recounted.items()}
-    counts = ["n_patients", "n_outside", "n_undated", "days", "n_infusions"]
+    counts = ["n_patients", "n_outside", "n_undated", "days", "n_infusions", "n_at_risk"]
     parts = [_compare("rates", told, seen, counts)]
     again = _tabulate(seen, counts, told.index)
     # No rate is given where nobody can place an event of any patient with the term.

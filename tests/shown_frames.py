@@ -471,6 +471,7 @@ def make_rates(kind="four"):
                 "term": term,
                 "group": group,
                 "n_evaluable": n,
+                "n_at_risk": n - int(i == 1),
                 "n_outside": int(i == 1),
                 "n_undated": int(i == 1),
             }

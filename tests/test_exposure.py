@@ -199,9 +199,9 @@ def test_rates_of_related_events(trial):
 def test_columns_and_order(trial):
     rates = exposure.estimate_rates(trial)
     assert list(rates) == [
-        "level", "organ_class", "term", "group", "n_patients", "n_evaluable", "time_at_risk", "rate",
-        "ci_lower", "ci_upper", "n_infusions", "rate_per_infusion", "infusion_lower", "infusion_upper",
-        "n_outside", "n_undated",
+        "level", "organ_class", "term", "group", "n_patients", "n_at_risk", "n_evaluable", "time_at_risk",
+        "rate", "ci_lower", "ci_upper", "n_infusions", "rate_per_infusion", "infusion_lower",
+        "infusion_upper", "n_outside", "n_undated",
     ]  # fmt: skip
     assert list(rates["term"]) == [t for t in (safety.ANY_TERM, "Fever", "Rash", "Sepsis") for _ in ROWS]
 
@@ -241,6 +241,9 @@ def test_treated_without_an_infusion_gives_no_time(tmp_path):
     assert [row["n_patients"], row["n_undated"], row["n_evaluable"]] == [1, 1, 3]
     assert row["time_at_risk"] == pytest.approx((9 + 59) / 7)
     assert rates_of(trial, "Rash", "H")["time_at_risk"] == pytest.approx((59 + 45) / 7)
+    # s4 gives no time to any rate, with an event or without.
+    assert [rates_of(trial, term, "H")["n_at_risk"] for term in ("Fever", "Rash")] == [2, 2]
+    assert [rates_of(trial, term, "All")["n_at_risk"] for term in ("Fever", "Rash")] == [3, 4]
 
 
 def test_rates_without_anyone_treated_are_nan(trial):
@@ -275,8 +278,8 @@ GIVEN = [tuple(line.split(",")[:2]) for line in ADEX.splitlines()[1:]]
 
 
 def count_by_hand(rows, term, group, window_days):
-    """Patients, outside, undated, days and infusions, one day after the other."""
-    totals = np.zeros(5, dtype=int)
+    """Patients, outside, undated, days, infusions and at risk, one day after the other."""
+    totals = np.zeros(6, dtype=int)
     for patient in [name for name in GROUP if group in ("All", GROUP[name])]:
         onsets = [row[2] for row in rows if row[0] == patient and term in (safety.ANY_TERM, row[1])]
         day, last = (dt.date.fromisoformat(at[patient]) for at in (START, END[window_days]))
@@ -286,9 +289,9 @@ def count_by_hand(rows, term, group, window_days):
             hit = day in onsets
             day += dt.timedelta(days=1)
         if not hit and None in onsets:
-            totals += [0, 0, 1, 0, 0]
+            totals += [0, 0, 1, 0, 0, 0]
         else:
-            totals += [hit, not hit and len(onsets) > 0, 0, n_days, n_given]
+            totals += [hit, not hit and len(onsets) > 0, 0, n_days, n_given, 1]
     return totals.tolist()
 
 
@@ -300,7 +303,8 @@ def test_random_events_agree_with_counting_day_by_day(trial, window_days, rows):
     for row in rates.itertuples():
         expected = count_by_hand(rows, row.term, row.group, window_days)
         days = round(row.time_at_risk * 7)
-        assert [row.n_patients, row.n_outside, row.n_undated, days, row.n_infusions] == expected, row
+        found = [row.n_patients, row.n_outside, row.n_undated, days, row.n_infusions, row.n_at_risk]
+        assert found == expected, row
 
 
 def test_every_trial_adds_up_to_the_table_of_terms(any_trial):

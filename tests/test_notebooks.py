@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
-from trials import VARIANTS
+from trials import VARIANTS, write_trial
 
 from nkhcc_helpers.parameters import TAG, check_parameters_cell, read_parameters
 from nkhcc_helpers.trial import load_trial
@@ -277,3 +278,19 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path):
     assert {output.output_type for output in outputs} == {"display_data"}
     shown = [output.data for output in outputs]
     check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
+
+
+@pytest.mark.filterwarnings("ignore:.*says treated, but ADEX has no infusion")
+def test_safety_tells_ties_and_who_was_never_infused(tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+
+    def change(events):
+        fever = events[events["AEDECOD"] == "Pyrexia"]
+        return pd.concat([fever, fever.assign(AEDECOD="Chills")])
+
+    folder = write_trial(tmp_path / "trial", adsl=lambda subjects: subjects.assign(SAFFL="Y"), adae=change)
+    visible = " ".join(map(read_visible, execute_here(PATHS["04_safety"], data_dir=str(folder)).html))
+    assert "Most frequent: Chills and Pyrexia; each in" in visible
+    assert "Of 18 patients treated are left out of the curves: never infused, 1;" in visible
+    # S-09, one of three in the first group, was treated by SAFFL alone and gives no time at risk.
+    assert re.search(r"A: low x 4\s+\d of 2\s", visible)

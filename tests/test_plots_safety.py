@@ -478,6 +478,16 @@ def test_patients_never_infused_are_counted():
     assert label == "Days since the first infusion; patients never infused are not shown: 3"
 
 
+def test_marks_stand_below_a_label_of_several_lines():
+    frame = make_one_patient((1, 0, 2, "ended"), (3, 90, 91, "ended"))
+    frame.n_undated, frame.n_uninfused = 2, 3
+    ax = plots.plot_timelines(frame, {}, until=40)
+    assert "\n" in ax.get_xlabel()
+    ax.figure.draw_without_rendering()
+    marks = max(text.get_window_extent().y1 for text in ax.get_legend().get_texts())
+    assert marks < ax.xaxis.label.get_window_extent().y0
+
+
 def test_severe_events_are_named_where_there_is_room():
     def list_names(*events):
         frame = make_one_patient(*events)
