@@ -12,13 +12,13 @@ import numpy as np
 from scipy import special
 
 from nkhcc_helpers.claimed_trial import convert
-from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.cohort_space import find_step
 from nkhcc_helpers.logrank import solve_quadratic
 
 ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
 SMALLEST = 1e-300  # P-value
 UNREACHED = 1000.0  # distance of a number that does not exist
-FINEST_LOG_P, FINEST_RATE, FINEST_SCORE = 0.6, 0.1, 0.6  # half widths that count, at the least
+FINEST_LOG_P, FINEST_RATE, FINEST_SCORE = 1.0, 0.2, 1.0  # half widths that count, at the least
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class MedianDistance:
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
         medians = (ordered.medians[each][:, self.column] for each in self.conventions)
-        return np.minimum.reduce([_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits)) for each in medians])
+        return np.minimum.reduce(
+            [_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits)) for each in medians]
+        )
 
 
 @dataclass(frozen=True)
@@ -126,50 +128,38 @@ class FollowUpDistance:
         return _stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)), np.log(np.maximum(self.limits, 0.25)))
 
 
-def lay_out_claims(claimed, space):
-    """Turn claims into distances.
+def lay_out_claims(claimed, endpoint):
+    """Turn the claims about one endpoint into distances.
 
     Parameters
     ----------
     claimed : ClaimedTrial
-    space : CohortSpace
+    endpoint : str
 
     Returns
     -------
-    list of (int, object)
-        For each claim the endpoint it is about and what measures the distance from it.
+    list
+        One object with a method ``measure`` for each claim of `ClaimedTrial.claims_about`.
     """
-    return [
-        (claimed.endpoints.index(_endpoint_of(claim, claimed)), _lay_out(claim, claimed, space.step))
-        for claim in claimed.claims
-    ]
+    return [_lay_out(claim, claimed, find_step(claimed)) for claim in claimed.claims_about(endpoint)]
 
 
-def measure_claims(distances, codes, steps, events, endpoints=None):
-    """Measure how far cohorts are from every claim.
+def measure_claims(distances, ordered):
+    """Measure how far cohorts are from claims.
 
     Parameters
     ----------
-    distances : list of (int, object)
+    distances : list
         As of `lay_out_claims`.
-    codes : ndarray of int, shape (n_patients,)
-    steps, events : ndarray, shape (n_cohorts, n_endpoints, n_patients)
-    endpoints : set of int, optional
-        Measure the claims on these only; distances from others are NaN.
+    ordered : OrderedCohorts
 
     Returns
     -------
     ndarray, shape (n_cohorts, n_claims)
         0 where a claim is met.
     """
-    measured = np.full((len(steps), len(distances)), np.nan)
-    wanted = {endpoint for endpoint, _ in distances if endpoints is None or endpoint in endpoints}
-    for endpoint in wanted:
-        ordered = OrderedCohorts.of(steps[:, endpoint], events[:, endpoint], codes)
-        for column, (of, distance) in enumerate(distances):
-            if of == endpoint:
-                measured[:, column] = distance.measure(ordered)
-    return measured
+    measured = [distance.measure(ordered) for distance in distances]
+    return np.stack(measured, axis=1) if measured else np.zeros((len(ordered.steps), 0))
 
 
 def count_degrees(variance):
@@ -183,10 +173,6 @@ def count_degrees(variance):
         values = np.linalg.eigvalsh(variance[thin])
         full[thin] = np.maximum((values > 1e-10 * np.maximum(values[:, -1:], 1e-300)).sum(axis=1), 1)
     return full
-
-
-def _endpoint_of(claim, claimed):
-    return claimed.follow_up_endpoint if claim.kind == "longest_follow_up" else claim.endpoint
 
 
 def _lay_out(claim, claimed, step):

@@ -93,6 +93,13 @@ class ClaimedTrial:
         """The endpoint that the longest follow-up is a time of: overall survival, else the last one."""
         return self.ordered[1] if self.ordered else self.endpoints[-1]
 
+    def claims_about(self, endpoint):
+        """The claims about the times of one endpoint."""
+        return [claim for claim in self.claims if self._endpoint_of(claim) == endpoint]
+
+    def _endpoint_of(self, claim):
+        return self.follow_up_endpoint if claim.kind == "longest_follow_up" else claim.endpoint
+
     def keep(self, claims):
         """The same trial with other claims; its endpoints stay."""
         return replace(self, claims=tuple(claims))
@@ -119,7 +126,9 @@ def assume(claims, unit):
         largest median where none is claimed; up to a fifth of the patients is not for this function to guess:
         nobody is censored.
     """
-    longest = LONGEST_OVER_MEDIAN * max((each.value for each in claims if each.kind == "median"), default=10.0)
+    longest = LONGEST_OVER_MEDIAN * max(
+        (each.value for each in claims if each.kind == "median"), default=10.0
+    )
     for each in claims:
         if each.kind == "longest_follow_up":
             longest = (each.value + 0.5 * 10.0**-each.decimals) * convert(each.unit, unit)

@@ -251,7 +251,7 @@ def reconstruct(seed: int, out_dir: str, force: bool) -> None:
     \b
     nkhcc reconstruct --seed 20260124 --out again
     """
-    from nkhcc_helpers.compatible import write_reconstruction
+    from nkhcc_helpers.reconstruction import write_reconstruction
 
     target = Path(out_dir)
     try:

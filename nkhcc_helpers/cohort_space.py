@@ -1,4 +1,4 @@
-"""The cohorts that could be: times on a grid with a prior, who may be censored and when, PFS before OS."""
+"""The cohorts that could be for one endpoint: times on a grid with a prior, who may be censored and when."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nkhcc_helpers.claimed_trial import convert
 
 @dataclass(frozen=True)
 class CohortSpace:
-    """All cohorts of a trial, claims aside.
+    """All cohorts of a trial for one endpoint, claims aside.
 
-    A cohort is held as whole steps of the grid and boolean events, each of shape (n_endpoints, n_patients);
-    many cohorts have one axis before.
+    A cohort is held as whole steps of the grid and boolean events, each of shape (n_patients,); many cohorts
+    have one axis before.
 
     Attributes
     ----------
@@ -25,11 +25,10 @@ class CohortSpace:
         Logarithm of the prior of each step; -inf outside the range.
     mass_below : ndarray of float, shape (n_steps + 2,)
         Prior of all steps before each.
-    first_censored, last_censored : ndarray of int, shape (n_endpoints,)
-        Steps between which a patient may be censored.
-    fewest_censored, most_censored : ndarray of int, shape (n_endpoints,)
-    ordered : tuple of (int, int) or None
-        Endpoints of which the first is never later than the second.
+    censored : tuple of (int, int)
+        First and last step at which a patient may be censored.
+    n_censored : tuple of (int, int)
+        Fewest and most patients censored.
     n_patients : int
     log_choices : ndarray of float, shape (n_patients + 1,)
         Logarithm of the number of ways to choose so many patients.
@@ -38,85 +37,77 @@ class CohortSpace:
     step: float
     log_mass: np.ndarray
     mass_below: np.ndarray
-    first_censored: np.ndarray
-    last_censored: np.ndarray
-    fewest_censored: np.ndarray
-    most_censored: np.ndarray
-    ordered: tuple | None
+    censored: tuple
+    n_censored: tuple
     n_patients: int
     log_choices: np.ndarray
 
     @classmethod
-    def of(cls, claimed):
-        """Lay out the space of a `ClaimedTrial`.
+    def of(cls, claimed, endpoint):
+        """Lay out the space of one endpoint of a `ClaimedTrial`.
 
         Raises
         ------
         ValueError
-            No time of the grid lies in the range, or `censored` names an endpoint without claims.
+            No time of the grid lies in the range, or none at which patients may be censored who must be.
         """
         assumed, n = claimed.assumptions, sum(claimed.sizes.values())
-        step = 10.0**-assumed.recorded_decimals * convert(assumed.recorded_unit, claimed.unit)
-        first, last = np.ceil(assumed.shortest / step - 1e-9), np.floor(assumed.longest / step + 1e-9)
+        step = find_step(claimed)
+        first, last = _find_steps(assumed.shortest, assumed.longest, step)
+        first = max(first, 1)
         if last < first:
             raise ValueError("no time at the recorded precision lies between shortest and longest")
         steps = np.arange(last + 1)
-        weight = 1 / np.maximum(steps, 1) if assumed.prior == "log_uniform" else np.ones_like(steps)
-        mass = np.where(steps >= max(first, 1), weight, 0.0)
+        weight = 1 / np.maximum(steps, 1) if assumed.prior == "log_uniform" else np.ones(len(steps))
+        mass = np.where(steps >= first, weight, 0.0)
+        mass /= mass.sum()
         with np.errstate(divide="ignore"):
-            log_mass = np.log(mass / mass.sum())
-        limits = [_list_censoring(code, assumed, n, step, (first, last)) for code in claimed.endpoints]
-        ordered = tuple(map(claimed.endpoints.index, claimed.ordered)) if claimed.ordered else None
-        below = np.concatenate([[0.0], np.cumsum(mass / mass.sum())])
+            log_mass = np.log(mass)
+        censored, n_censored = _find_censoring(endpoint, assumed, step, (first, last))
         some = np.arange(n + 1)
         log_choices = gammaln(n + 1) - gammaln(some + 1) - gammaln(n - some + 1)
-        return cls(step, log_mass, below, *np.array(limits).T, ordered, n, log_choices)
+        below = np.concatenate([[0.0], np.cumsum(mass)])
+        return cls(step, log_mass, below, censored, (n_censored[0], min(n_censored[1], n)), n, log_choices)
 
     @property
     def last_step(self):
         """Last step of the grid."""
         return len(self.log_mass) - 1
 
-    def draw_between(self, lowest, highest, rng):
-        """Draw steps from the prior between two limits, each an array of one shape."""
-        low, high = self.mass_below[lowest], self.mass_below[highest + 1]
-        place = low + rng.random(np.shape(lowest)) * (high - low)
+    def draw(self, events, rng, room=None):
+        """Draw steps from the prior, at which patients may have had the event or be censored.
+
+        Parameters
+        ----------
+        events : ndarray of bool
+        rng : numpy.random.Generator
+        room : (ndarray of int, ndarray of int), optional
+            First and last step that another endpoint leaves to each patient, shaped as `events`.
+
+        Returns
+        -------
+        ndarray of int
+            Shaped as `events`; a step out of range where there is no room.
+        """
+        first, end = self._find_range(events, room)
+        low, high = self.mass_below[first], self.mass_below[end]
+        place = low + rng.random(events.shape) * (high - low)
         drawn = np.searchsorted(self.mass_below, place, side="right") - 1
-        return np.clip(drawn, lowest, highest)
+        return np.minimum(np.maximum(drawn, first), end - 1)
 
-    def measure_between(self, lowest, highest):
-        """Prior of the steps between two limits, limits included; 0 where there are none."""
-        high = np.maximum(highest, lowest - 1)
-        return np.maximum(self.mass_below[high + 1] - self.mass_below[lowest], 0.0)
+    def log_chance(self, steps, events, room=None):
+        """Logarithm of the chance that `draw` gives each of these steps, shaped as `events`."""
+        first, end = self._find_range(events, room)
+        inside = (steps >= first) & (steps < end)
+        mass = np.maximum(self.mass_below[end] - self.mass_below[first], 1e-300)
+        return np.where(inside, self.log_mass[np.clip(steps, 0, self.last_step)] - np.log(mass), -np.inf)
 
-    def list_limits(self, steps, events, endpoint, patient):
-        """First and last step that a patient may have, given the other endpoints and who is censored."""
-        rows = np.arange(len(steps))
-        lowest = np.zeros(len(steps), dtype=int)
-        highest = np.full(len(steps), self.last_step)
-        if self.ordered and endpoint in self.ordered:
-            first, second = self.ordered
-            if endpoint == first:
-                highest = steps[rows, second, patient].astype(int)
-            else:
-                lowest = steps[rows, first, patient].astype(int)
-        censored = ~events[rows, endpoint, patient]
-        lowest = np.where(censored, np.maximum(lowest, self.first_censored[endpoint]), lowest)
-        highest = np.where(censored, np.minimum(highest, self.last_censored[endpoint]), highest)
-        return lowest, highest
-
-    def is_possible(self, steps, events):
-        """Whether each cohort keeps to the range, the censoring and the order, shape (n_cohorts,)."""
-        censored = ~events
-        inside = (steps >= self.first_censored[:, None]) & (steps <= self.last_censored[:, None])
-        n_censored = censored.sum(axis=2)
-        possible = (inside | events).all(axis=(1, 2))
-        possible &= ((n_censored >= self.fewest_censored) & (n_censored <= self.most_censored)).all(axis=1)
-        possible &= (steps >= 0).all(axis=(1, 2)) & (steps <= self.last_step).all(axis=(1, 2))
-        if self.ordered:
-            first, second = self.ordered
-            possible &= (steps[:, first] <= steps[:, second]).all(axis=1)
-        return possible
+    def is_possible(self, steps, events, room=None):
+        """Whether each cohort keeps to the range and to who may be censored when, shape (n_cohorts,)."""
+        first, end = self._find_range(events, room)
+        n_censored = self.n_patients - events.sum(axis=1)
+        possible = ((steps >= first) & (steps < end)).all(axis=1)
+        return possible & (n_censored >= self.n_censored[0]) & (n_censored <= self.n_censored[1])
 
     def log_prior(self, steps, events):
         """Logarithm of the prior of possible cohorts, but for a constant, shape (n_cohorts,).
@@ -124,34 +115,60 @@ class CohortSpace:
         Times are independent; every number of censored patients is as likely as any other, and any patients
         may be those.
         """
-        n_censored = self.n_patients - events.sum(axis=2)
-        return self.log_mass[steps].sum(axis=(1, 2)) - self.log_choices[n_censored].sum(axis=1)
+        n_censored = self.n_patients - events.sum(axis=1)
+        return self.log_mass[steps].sum(axis=1) - self.log_choices[n_censored]
 
-    def draw_start(self, n_cohorts, rng):
-        """Draw possible cohorts to start from: times from the prior, as few censored as may be."""
-        n_endpoints = len(self.fewest_censored)
-        shape = (n_cohorts, n_endpoints, self.n_patients)
-        # One order of patients for all endpoints, so that who is censored for one is so for the other.
-        rank = rng.random((n_cohorts, 1, self.n_patients)).argsort(axis=2).argsort(axis=2)
-        fewest = self.fewest_censored.copy()
-        if self.ordered:
-            fewest[self.ordered[1]] = max(fewest[list(self.ordered)])
-        events = np.broadcast_to(rank >= fewest[None, :, None], shape).copy()
-        steps = np.zeros(shape, dtype=int)
-        second_first = sorted(range(n_endpoints), key=lambda e: bool(self.ordered) and e == self.ordered[0])
-        for endpoint in second_first:
-            for patient in range(self.n_patients):
-                who = np.full(n_cohorts, patient)
-                limits = self.list_limits(steps, events, endpoint, who)
-                steps[:, endpoint, patient] = self.draw_between(*limits, rng)
-        return steps, events
+    def draw_start(self, rank, rng, room=None):
+        """Draw cohorts to start from: times from the prior, as few censored as may be.
+
+        Parameters
+        ----------
+        rank : ndarray of int, shape (n_cohorts, n_patients)
+            Order of the patients in which they are censored.
+        rng : numpy.random.Generator
+        room : (ndarray of int, ndarray of int), optional
+            As in `draw`.
+
+        Returns
+        -------
+        steps, events : ndarray, shape (n_cohorts, n_patients)
+        """
+        events = rank >= self.n_censored[0]
+        return self.draw(events, rng, room), events
+
+    def _find_range(self, events, room):
+        """First step, and the one after the last, that each patient may have."""
+        if self.n_censored[1]:
+            first = np.where(events, 0, self.censored[0])
+            end = np.where(events, self.last_step, self.censored[1]) + 1
+        else:
+            first, end = np.zeros(events.shape, dtype=int), np.full(events.shape, self.last_step + 1)
+        if room is None:
+            return first, end
+        first = np.maximum(first, room[0])
+        return first, np.maximum(np.minimum(end, room[1] + 1), first)
 
 
-def _list_censoring(code, assumed, n, step, limits):
-    """First and last step of censoring, fewest and most patients, of one endpoint."""
+def find_step(claimed):
+    """Length of one step of the grid of times of a `ClaimedTrial`, in its unit."""
+    assumed = claimed.assumptions
+    return 10.0**-assumed.recorded_decimals * convert(assumed.recorded_unit, claimed.unit)
+
+
+def _find_steps(shortest, longest, step):
+    return int(np.ceil(shortest / step - 1e-9)), int(np.floor(longest / step + 1e-9))
+
+
+def _find_censoring(endpoint, assumed, step, limits):
+    """When patients may be censored, in steps, and how many."""
     for each in assumed.censored:
-        if each.endpoint == code:
-            first = limits[0] if each.earliest is None else np.ceil(each.earliest / step - 1e-9)
-            last = limits[1] if each.latest is None else np.floor(each.latest / step + 1e-9)
-            return int(max(first, limits[0])), int(min(last, limits[1])), each.fewest, min(each.most, n)
-    return int(limits[0]), int(limits[1]), 0, 0
+        if each.endpoint == endpoint:
+            earliest = assumed.shortest if each.earliest is None else each.earliest
+            latest = assumed.longest if each.latest is None else each.latest
+            first, last = _find_steps(earliest, latest, step)
+            first, last = max(first, limits[0]), min(last, limits[1])
+            if last >= first:
+                return (first, last), (each.fewest, each.most)
+            if each.fewest:
+                raise ValueError(f"patients must be censored for {endpoint}, but at no time that can be")
+    return limits, (0, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.cohort_space import CohortSpace
+from nkhcc_helpers.cohort_space import CohortSpace, find_step
 from nkhcc_helpers.compatible_chains import LOOKS_PER_SWEEP, Chains
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
@@ -16,7 +16,7 @@ from nkhcc_helpers.simulation import simulate_blocks
 N_CHAINS = 800  # of a block
 MOST_OF_BLOCK = 500  # cohorts
 N_SETTLING = 20  # sweeps before cohorts are taken
-ARRIVALS = 1.0  # of chains that come to meet all claims, for each cohort taken; chains are more than cohorts
+ARRIVALS = 2.0  # of chains that come to meet all claims, for each cohort taken; chains are more than cohorts
 AFRESH = 60  # looks without, after which a chain counts as coming afresh
 MOST_SWEEPS = 2_000  # of a block
 MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
@@ -170,14 +170,13 @@ def draw_block(argument):
     """
     claimed, block, n_cohorts, seed, start = argument
     rng = np.random.default_rng(seed)
-    steps, events = _draw_start(claimed, start, rng)
-    chains = Chains.start(claimed, steps, events, rng)
+    chains = Chains(claimed, draw_start(claimed, start, rng), rng)
     chains.anneal()
     chains.settle(N_SETTLING)
     met = _meet(chains, n_cohorts)
-    rows = np.zeros(len(met), dtype=_record_of(steps.shape[1:]))
-    for row, (look, chain, its_steps, its_events) in zip(rows, met, strict=True):
-        row["steps"], row["events"] = its_steps, its_events
+    rows = np.zeros(len(met), dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
+    for row, (look, chain, steps, events) in zip(rows, met, strict=True):
+        row["steps"], row["events"] = steps, events
         row["chain"], row["block"], row["late"] = block * N_CHAINS + chain, block, look >= met[-1][0] / 2
     return rows[rng.permutation(len(rows))[:n_cohorts]]
 
@@ -188,19 +187,66 @@ def gather_blocks(claimed, rows, seed):
         raise IncompatibleClaimsError(
             "no cohort was found that gives every published number under the assumptions"
         )
-    times = rows["steps"] * CohortSpace.of(claimed).step
-    return CompatibleCohorts(
-        claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed
-    )
+    times = rows["steps"] * find_step(claimed)
+    return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
+
+
+def draw_start(claimed, start, rng):
+    """Cohorts that the chains of a block begin with.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    start : {"prior", "medians"}
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to (ndarray, ndarray)
+        Steps and events of each endpoint, shape (`N_CHAINS`, n_patients).
+
+    Raises
+    ------
+    ValueError
+        No cohort keeps to the assumptions.
+    """
+    drawn, rank = {}, rng.random((N_CHAINS, len(claimed.codes))).argsort(axis=1).argsort(axis=1)
+    first = claimed.ordered[0] if claimed.ordered else None
+    possible = np.ones(N_CHAINS, dtype=bool)
+    for endpoint in sorted(claimed.endpoints, key=lambda code: code == first):
+        space = CohortSpace.of(claimed, endpoint)
+        room = (np.zeros(rank.shape, dtype=int), drawn[claimed.ordered[1]][0]) if endpoint == first else None
+        steps, events = space.draw_start(rank, rng, room)
+        if start == "medians":
+            steps = _move_to_medians(claimed, endpoint, space, steps, events, room)
+        possible &= space.is_possible(steps, events, room)
+        drawn[endpoint] = steps, events
+    if not possible.any():
+        raise ValueError("no cohort keeps to the assumptions on who is censored when, and PFS not after OS")
+    chosen = np.resize(np.flatnonzero(possible), N_CHAINS)
+    return {code: (steps[chosen], events[chosen]) for code, (steps, events) in drawn.items()}
+
+
+def _move_to_medians(claimed, endpoint, space, steps, events, room):
+    """Put patients at the claimed median of their group, or of everyone, where that is possible."""
+    moved = steps.copy()
+    claims = [claim for claim in claimed.claims_about(endpoint) if claim.kind == "median"]
+    for claim in sorted(claims, key=lambda claim: claim.group is not None):
+        members = claimed.codes == claimed.groups.index(claim.group) if claim.group else slice(None)
+        moved[:, members] = round(claim.value / space.step)
+    can = np.isfinite(space.log_chance(moved, events, room))
+    return np.where(can, moved, steps)
 
 
 def _meet(chains, n_cohorts):
     """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
-    met, look, arrivals, last = [], 0, 0, np.full(len(chains.steps), -AFRESH)
+    met, look, arrivals, last = [], 0, 0, np.full(len(chains), -AFRESH)
     while arrivals < ARRIVALS * n_cohorts:
         chains.advance()
         here = np.flatnonzero(chains.meets_all)
-        met += [(look, chain, chains.steps[chain].copy(), chains.events[chain].copy()) for chain in here]
+        steps = np.stack([state.steps[here] for state in chains.states], axis=1)
+        events = np.stack([state.events[here] for state in chains.states], axis=1)
+        met += zip([look] * len(here), here, steps, events, strict=True)
         arrivals += int((last[here] <= look - AFRESH).sum())
         last[here], look = look, look + 1
         if look >= LOOKS_PER_SWEEP * (MOST_SWEEPS if met else MOST_FRUITLESS):
@@ -208,29 +254,7 @@ def _meet(chains, n_cohorts):
     return met
 
 
-def _draw_start(claimed, start, rng):
-    space = CohortSpace.of(claimed)
-    steps, events = space.draw_start(N_CHAINS, rng)
-    if start == "medians":
-        steps = _put_at_medians(claimed, space, steps)
-    possible = np.flatnonzero(space.is_possible(steps, events))
-    if not len(possible):
-        raise ValueError("no cohort keeps to the assumptions; is nobody allowed to be censored when they must?")
-    chosen = possible[np.arange(N_CHAINS) % len(possible)]
-    return steps[chosen], events[chosen]
-
-
-def _put_at_medians(claimed, space, steps):
-    """Every patient with the claimed median of the group, or of everyone, as far as there is one."""
-    steps = steps.copy()
-    for each in sorted(claimed.claims, key=lambda claim: getattr(claim, "group", None) is not None):
-        if each.kind == "median":
-            members = claimed.codes == claimed.groups.index(each.group) if each.group else slice(None)
-            at = np.clip(round(each.value / space.step), 1, space.last_step)
-            steps[:, claimed.endpoints.index(each.endpoint), members] = at
-    return steps
-
-
-def _record_of(shape):
+def _record_of(n_endpoints, n_patients):
+    shape = n_endpoints, n_patients
     fields = [("steps", np.int32, shape), ("events", bool, shape)]
     return np.dtype([*fields, ("chain", int), ("block", int), ("late", bool)])

@@ -46,7 +46,11 @@ def _diagnose(cohorts, values):
     if not len(values) or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
         return (values.mean() if len(values) else np.nan, 0.0 if len(values) else np.nan, *[np.nan] * 3)
     size = _count_effective(values, chain)
-    halves = [values[(block == each) & (cohorts.late[known] == late)] for each in np.unique(block) for late in (0, 1)]
+    halves = [
+        values[(block == each) & (cohorts.late[known] == late)]
+        for each in np.unique(block)
+        for late in (0, 1)
+    ]
     starts = [_estimate_mean(values[block % 2 == odd], chain[block % 2 == odd]) for odd in (0, 1)]
     differ = (starts[0][0] - starts[1][0]) / np.hypot(starts[0][1], starts[1][1])
     return values.mean(), values.std(ddof=1), size, _calculate_r_hat(halves), differ

@@ -1,6 +1,6 @@
 """The tables of the illustrative trial: infusions, baseline and adverse events around given times.
 
-All of it is assumed, and listed in `trial.yaml`; `compatible` draws the times that meet the published
+All of it is assumed, and listed in `trial.yaml`; `reconstruction` draws the times that meet the published
 numbers.
 """
 

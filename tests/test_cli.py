@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from small_notebooks import code, write_notebook
 from trials import write_trial
 
-from nkhcc_helpers import __version__, cli, compatible, runs
+from nkhcc_helpers import __version__, cli, reconstruction, runs
 from nkhcc_helpers.cli import main
 from nkhcc_helpers.execution import Outcome
 from nkhcc_helpers.runs import RunResult
@@ -268,7 +268,7 @@ def drawn(monkeypatch):
         for name in ("adsl", "adtte"):
             Path(folder, f"{name}.csv").write_text(f"{name} {seed}\n")
 
-    monkeypatch.setattr(compatible, "write_reconstruction", write_reconstruction)
+    monkeypatch.setattr(reconstruction, "write_reconstruction", write_reconstruction)
 
 
 @pytest.mark.usefixtures("drawn")
