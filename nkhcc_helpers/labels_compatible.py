@@ -1,0 +1,261 @@
+"""What claims, statistics and conclusions about compatible cohorts are called in tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_method
+from nkhcc_helpers.numbers import format_number, format_p, format_percent, format_ratio
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial import Trial
+
+EVERYONE = "all"  # stands for all patients in the name of a statistic
+P_VALUES = ("logrank_p", "permutation_p", "trend_p", "pair_p")
+STATISTIC_NAMES = {
+    "logrank_p": "Log-rank P as published, chi-square",
+    "permutation_p": "Log-rank P by permutation",
+    "trend_p": "Ordered trend, P by permutation",
+    "follow_up": "Median follow-up",
+    "longest": "Longest time",
+    "n_censored": "Patients censored",
+}
+PRIOR_NAMES = {
+    "log_uniform": "even on a logarithmic scale (log-uniform)",
+    "uniform": "even (uniform)",
+}
+CONVENTION_NAMES = {
+    "midpoint": "middle of the flat stretch",
+    "first": "first time at one half or below",
+    "either": "middle or start of the flat stretch, whichever gives the printed number",
+}
+CODING_NAMES = {
+    "relative": "Dose as it is",
+    "cumulative": "Cumulative dose",
+    "log2": "Dose in doublings",
+    "order": "Rank of dose",
+}
+QUANTITIES = {"dose": "dose", "infusions": "infusions"}
+VERDICTS = {"holds in all": "In all", "holds in some": "In some", "holds in none": "In none"}
+
+
+def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, str]:
+    """What the statistics of `compatible_statistics.calculate_statistics` are called.
+
+    Parameters
+    ----------
+    statistics : iterable of str
+        Names such as ``permutation_p``, ``median A``, ``pair_p B-A``, ``rate 12 all`` or ``hr dose``.
+    trial : Trial
+        Knows the labels of its groups and its unit of time.
+
+    Returns
+    -------
+    dict of str to str
+        Name to what a reader sees, in the order given.
+    """
+    return {statistic: show_statistic(statistic, trial) for statistic in statistics}
+
+
+def show_statistic(statistic: str, trial: Trial) -> str:
+    """What one statistic is called; see :func:`list_statistic_labels`.
+
+    Parameters
+    ----------
+    statistic : str
+    trial : Trial
+
+    Returns
+    -------
+    str
+        A name that is not known loses its underscores.
+    """
+    if statistic in STATISTIC_NAMES:
+        return STATISTIC_NAMES[statistic]
+    kind, _, rest = statistic.partition(" ")
+    makers = {"median": _name_median, "pair_p": _name_pair, "rate": _name_rate, "rmst": _name_mean}
+    makers |= {"hr": _name_ratio}
+    return makers[kind](rest, trial) if kind in makers else statistic.replace("_", " ")
+
+
+def is_p_value(statistic: str) -> bool:
+    """Whether a statistic is a P-value.
+
+    Parameters
+    ----------
+    statistic : str
+
+    Returns
+    -------
+    bool
+    """
+    return statistic.partition(" ")[0] in P_VALUES
+
+
+def show_value(value: float, statistic: str) -> str:
+    """A statistic's value as a reader sees it: P-values, ratios, percentages, counts and times.
+
+    Parameters
+    ----------
+    value : float
+    statistic : str
+
+    Returns
+    -------
+    str
+        ``NE`` where it is missing or unbounded.
+    """
+    kind = statistic.partition(" ")[0]
+    if kind in P_VALUES:
+        return format_p(value)
+    if kind == "hr":
+        return format_ratio(value)
+    if kind == "rate":
+        return format_percent(value)
+    return format_number(value, 0 if kind == "n_censored" else 1)
+
+
+def show_range(lower: float, upper: float, statistic: str) -> str:
+    """Two ends of a range of a statistic, as :func:`show_value` prints each.
+
+    Parameters
+    ----------
+    lower, upper : float
+    statistic : str
+
+    Returns
+    -------
+    str
+        One number where both print alike; ``NE`` where neither can be estimated.
+    """
+    ends = [show_value(lower, statistic), show_value(upper, statistic)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def show_claim(claim: object, trial: Trial, *, endpoint: bool = True) -> str:
+    """What a claim of `published.yaml` is about, without the number.
+
+    Parameters
+    ----------
+    claim : claim of `published.yaml`
+    trial : Trial
+    endpoint : bool
+        Whether to name the endpoint.
+
+    Returns
+    -------
+    str
+    """
+    kind, group = claim.kind, getattr(claim, "group", None)
+    of = show_group(group, trial) if group else "all patients"
+    if kind == "median":
+        shown = f"Median, {of}"
+    elif kind == "logrank_p":
+        shown = "Log-rank P"
+    elif kind == "landmark_rate":
+        shown = f"Without the event at {claim.at:g} {trial.unit}, {of}"
+    elif kind == "hazard_ratio":
+        against = show_group(claim.reference, trial) if claim.reference else "all others"
+        shown = f"Hazard ratio, {of}, against {against}"
+    else:
+        return {"longest_follow_up": f"Longest follow-up ({claim.unit})"}.get(kind, kind.replace("_", " "))
+    return f"{show_endpoint(claim.endpoint, trial)}: {shown[0].lower()}{shown[1:]}" if endpoint else shown
+
+
+def show_conclusion(statistic: str, trial: Trial) -> str:
+    """What is concluded where a P-value is below its level, or a hazard ratio below 1.
+
+    Parameters
+    ----------
+    statistic : str
+        As `compatible_answers.judge_conclusions` names it, such as ``trend_p`` or ``hr dose (firth)``.
+    trial : Trial
+
+    Returns
+    -------
+    str
+    """
+    kind, _, rest = statistic.partition(" ")
+    if kind == "hr":
+        covariate, method = _split_ratio(rest)
+        name = show_coded(covariate, trial).lower()
+        return f"The higher the {name}, the later the event, all else equal ({show_method(method).lower()})"
+    if kind == "pair_p":
+        return f"{_name_pair(rest, trial).replace(' against ', ' and ', 1)} differ (exact log-rank)"
+    known = {"permutation_p": "The groups differ (log-rank, permutation)"}
+    known |= {"trend_p": "Times rise or fall with the order of the groups (trend, permutation)"}
+    return known.get(statistic, show_statistic(statistic, trial))
+
+
+def show_design(design: str, trial: Trial) -> str:
+    """What a design of `compatible_statistics.list_designs` is called.
+
+    Parameters
+    ----------
+    design : str
+        Such as ``relative, as assumed`` or ``log2, dose of A 0.25``.
+    trial : Trial
+
+    Returns
+    -------
+    str
+    """
+    coding, _, plan = str(design).partition(", ")
+    for group in trial.groups:
+        for quantity, name in QUANTITIES.items():
+            if plan.startswith(f"{quantity} of {group} "):
+                plan = f"{name} of {show_group(group, trial)}: {plan.rpartition(' ')[2]}"
+    return f"{CODING_NAMES.get(coding, coding)}, {plan}" if plan else CODING_NAMES.get(coding, coding)
+
+
+def show_coded(covariate: str, trial: Trial) -> str:
+    """What a covariate is called, whatever its coding.
+
+    Parameters
+    ----------
+    covariate : str
+    trial : Trial
+
+    Returns
+    -------
+    str
+    """
+    names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": "Number of infusions"}
+    return names.get(covariate, str(covariate).replace("_", " "))
+
+
+def _name_median(group: str, trial: Trial) -> str:
+    return f"Median, {_name_group(group, trial)}"
+
+
+def _name_rate(rest: str, trial: Trial) -> str:
+    at, _, group = rest.partition(" ")
+    return f"Without the event at {at} months, {_name_group(group, trial)}"
+
+
+def _name_mean(rest: str, trial: Trial) -> str:
+    return f"Restricted mean, {_name_group(rest, trial)}"
+
+
+def _name_pair(rest: str, trial: Trial) -> str:
+    # A code may hold a hyphen itself, so that the name is not to be cut at one.
+    for first, second in permutations(trial.groups, 2):
+        if rest == f"{second}-{first}":
+            return f"{show_group(first, trial)} against {show_group(second, trial)}"
+    return rest
+
+
+def _name_ratio(rest: str, trial: Trial) -> str:
+    covariate, method = _split_ratio(rest)
+    return f"Hazard ratio, {show_coded(covariate, trial).lower()} ({show_method(method).lower()})"
+
+
+def _split_ratio(rest: str) -> tuple[str, str]:
+    covariate, _, method = rest.rpartition(" ")
+    return covariate, method.strip("()")
+
+
+def _name_group(group: str, trial: Trial) -> str:
+    return "all patients" if group in ("", EVERYONE) else show_group(group, trial)

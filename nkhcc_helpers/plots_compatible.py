@@ -1,0 +1,360 @@
+"""Figures of cohorts that give the same published numbers: what varies among them, and what does not.
+
+What narrows their range is in `plots_narrowing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from nkhcc_helpers.plots_cox import limit_ratios, set_ratio_axis
+from nkhcc_helpers.style import (
+    FAINT,
+    GREY,
+    INK,
+    SMALL,
+    WIDTH,
+    choose_axes,
+    darken,
+    group_palette,
+    in_house_style,
+    plain,
+    say_nothing_to_show,
+)
+
+MOST_COLUMNS = 3
+BOUND = {"color": GREY, "linewidth": 1.0}
+RANGE = {"linewidth": 5, "solid_capstyle": "butt"}
+LEVEL = {"color": INK, "linewidth": 1.2, "linestyle": (0, (4, 3))}
+LOWEST_P = 1e-5
+SHIFT = 0.2  # of the marks of two methods from the middle of their row
+
+
+@in_house_style
+def plot_compatible_curves(
+    cohorts: object,
+    endpoint: str,
+    labels: Mapping[str, str],
+    unit: str,
+    *,
+    most: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """Kaplan-Meier curves of compatible cohorts, a panel per group, with the claimed medians.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    endpoint : str
+        Code of the endpoint.
+    labels : mapping of str to str
+        Group code to label.
+    unit : str
+        Unit of the times.
+    most : int
+        Cohorts drawn.
+    ax : matplotlib Axes, optional
+        Axes to draw the first group into, without the others.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first panel.
+    """
+    groups = list(cohorts.claimed.groups)
+    times, events = (part[:most] for part in cohorts.of(endpoint))
+    if not len(times):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    panels = _open_panels(len(groups), 2.3) if ax is None else [ax]
+    colours, claims = group_palette(labels), cohorts.claimed.claims_about(endpoint)
+    for panel, group in zip(panels, groups, strict=False):
+        members = np.asarray(cohorts.claimed.codes) == groups.index(group)
+        colour = colours.get(group, INK)
+        for time, event in zip(times[:, members], events[:, members], strict=True):
+            steps, survival = _trace_curve(time, event)
+            panel.step(steps, survival, where="post", color=colour, alpha=0.22, linewidth=0.9)
+        for claim in claims:
+            if claim.kind == "median" and claim.group == group:
+                half = 0.5 * 10.0**-claim.decimals
+                panel.axvspan(claim.value - half, claim.value + half, color=INK, alpha=0.25, linewidth=0)
+                panel.plot(claim.value, 0.5, marker="D", markersize=5.5, color=INK, markeredgecolor="white")
+        _set_time_axis(panel, times, unit)
+        panel.set_title(plain(labels.get(group, group), 30, lines=2), fontsize=SMALL)
+    panels[0].set_ylabel("Without the event")
+    if ax is None:
+        _explain_curves(panels[0])
+    return panels[0]
+
+
+@in_house_style
+def plot_p_values(
+    statistics: pd.DataFrame,
+    answers: pd.DataFrame,
+    names: Mapping[str, str],
+    endpoint_labels: Mapping[str, str],
+    *,
+    alpha: float = 0.05,
+    ax: Axes | None = None,
+) -> Axes:
+    """P-values of every compatible cohort: a strip per test, with the range and the bounds.
+
+    Parameters
+    ----------
+    statistics : pandas.DataFrame
+        One row per cohort; columns (endpoint, statistic), as `calculate_statistics` returns them.
+    answers : pandas.DataFrame
+        Rows ``endpoint statistic`` to draw, with ``lower upper smallest largest``, and ``bound_lower
+        bound_upper`` where bounds are known.
+    names : mapping of str to str
+        Statistic to what it is called (`labels_compatible.list_statistic_labels`).
+    endpoint_labels : mapping of str to str
+        Endpoint code to label.
+    alpha : float
+        Level marked by a line.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    rows = _arrange(answers, names, endpoint_labels)
+    if not len(rows):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    ax = choose_axes(ax, 1.3 + 0.42 * len(rows))
+    colours = group_palette(dict.fromkeys(rows["statistic"]))
+    rng = np.random.default_rng(0)
+    for y, row in enumerate(rows.to_dict("records")):
+        if row["is_heading"]:
+            continue
+        colour, values = colours[row["statistic"]], statistics[(row["endpoint"], row["statistic"])]
+        values = np.maximum(values.dropna().to_numpy(float), LOWEST_P)
+        jitter = rng.uniform(-0.26, 0.26, len(values))
+        ax.plot(values, y + jitter, ".", color=colour, markersize=3, alpha=0.35, zorder=2)
+        _draw_range(ax, y, row, colour, floor=LOWEST_P, ribbon=False)
+    ends = rows[["smallest", "largest", "bound_lower", "bound_upper"]].to_numpy(float)
+    ends = ends[np.isfinite(ends)]
+    low = max(min([*ends[ends > 0], alpha]) / 1.5, LOWEST_P)
+    set_ratio_axis(ax, "x", low, min(max([*ends, alpha]) * 1.5, 1.05), room=70)
+    ax.axvline(alpha, zorder=1, **LEVEL)
+    _name_rows(ax, rows)
+    ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
+    _explain(
+        ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *_RANGES]
+    )
+    return ax
+
+
+@in_house_style
+def plot_pairs(
+    answers: pd.DataFrame,
+    names: Mapping[str, str],
+    endpoint_labels: Mapping[str, str],
+    *,
+    alpha: float = 0.05,
+    ax: Axes | None = None,
+) -> Axes:
+    """P-values of pairs of groups over all compatible cohorts.
+
+    Parameters
+    ----------
+    answers, names, endpoint_labels, alpha, ax
+        As in :func:`plot_p_values`; one row per pair and endpoint.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    rows = _arrange(answers, names, endpoint_labels)
+    if not len(rows):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    ax = choose_axes(ax, 1.3 + 0.32 * len(rows))
+    reach = group_palette(("within reach", "out of reach"))
+    for y, row in enumerate(rows.to_dict("records")):
+        if not row["is_heading"]:
+            least = np.nanmin([row["smallest"], row["bound_lower"], np.inf])
+            _draw_range(
+                ax, y, row, reach["within reach" if least < alpha else "out of reach"], floor=LOWEST_P
+            )
+    ends = rows[["smallest", "bound_lower"]].to_numpy(float)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
+    ax.axvline(alpha, zorder=1, **LEVEL)
+    _name_rows(ax, rows)
+    ax.set_xlabel(f"Exact P-value of the pair (logarithmic); dashed line: {alpha:g}")
+    handles = [
+        Line2D([], [], color=reach[key], label=label, **RANGE)
+        for key, label in (("within reach", "Below the line in some"), ("out of reach", "In none"))
+    ]
+    _explain(ax, [*handles, *_RANGES[1:]])
+    return ax
+
+
+@in_house_style
+def plot_signs(
+    signs: pd.DataFrame,
+    designs: Mapping[str, str],
+    covariates: Mapping[str, str],
+    methods: Mapping[str, str],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Hazard ratios over all compatible cohorts, a row per coding, a panel per covariate.
+
+    Parameters
+    ----------
+    signs : pandas.DataFrame
+        Of one endpoint; columns ``design method covariate lowest lower median upper highest``.
+    designs, covariates, methods : mapping of str to str
+        What the values of these columns are called.
+    title : str
+        What all panels are about.
+    ax : matplotlib Axes, optional
+        Axes to draw the first covariate into, without the others.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first panel.
+    """
+    shown = list(dict.fromkeys(signs["covariate"]))
+    if not shown:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
+    if ax is None:
+        figure = plt.figure(figsize=(WIDTH, 1.6 + 0.46 * len(rows)))
+        panels = list(np.atleast_1d(figure.subplots(1, len(shown), sharey=True)))
+        figure.suptitle(plain(title, 80), x=0.01, ha="left", fontsize=10.5)
+    else:
+        panels = [ax]
+    for panel, covariate in zip(panels, shown, strict=False):
+        part = signs[signs["covariate"] == covariate]
+        low, high = limit_ratios(part[["lowest", "highest"]])
+        set_ratio_axis(panel, "x", low, high, room=52 // len(panels))
+        panel.axvline(1, zorder=1, **LEVEL)
+        for at, method in enumerate(methods):
+            offset = SHIFT * (2 * at - len(methods) + 1)
+            for row in part[part["method"] == method].to_dict("records"):
+                _draw_ratio(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
+        panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
+        panel.set_xlabel("Hazard ratio")
+    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
+    handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
+    _explain(panels[0], [*handles, *_RANGES[1:3]])
+    return panels[0]
+
+
+_RANGES = [
+    Line2D([], [], color=GREY, label="95 % of cohorts", **RANGE),
+    Line2D([], [], color=GREY, linewidth=1.6, label="All cohorts sampled"),
+    Line2D([], [], linestyle="", marker="o", color=GREY, markeredgecolor="white", label="Median"),
+    Line2D([], [], linestyle="", marker="|", markersize=10, color=INK, label="Bounds found"),
+]
+
+
+def _open_panels(count: int, height: float) -> list[Axes]:
+    """Panels in rows of up to four; one that nothing is drawn into is not seen."""
+    columns = count if count <= 4 else MOST_COLUMNS
+    n_rows = -(-count // columns)
+    figure = plt.figure(figsize=(WIDTH, 0.9 + height * n_rows))
+    panels = list(figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True).ravel())
+    for unused in panels[count:]:
+        unused.set_visible(False)
+    return panels
+
+
+def _trace_curve(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times and heights of one Kaplan-Meier curve; at equal times events come before censorings."""
+    order = np.lexsort((~event, time))
+    left = np.arange(len(time), 0, -1)
+    survival = np.cumprod(1 - event[order] / left)
+    return np.r_[1e-9, time[order]], np.r_[1.0, survival]
+
+
+def _set_time_axis(ax: Axes, times: np.ndarray, unit: str) -> None:
+    set_ratio_axis(ax, "x", max(times.min() / 1.3, 1e-3), times.max() * 1.3, room=16)
+    ax.set_ylim(-0.03, 1.05)
+    ax.axhline(0.5, color=FAINT, linewidth=0.9, zorder=0)
+    ax.set_xlabel(f"Time ({unit})")
+    ax.label_outer()
+
+
+def _explain_curves(ax: Axes) -> None:
+    handles = [
+        Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
+        Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
+        Patch(color=INK, alpha=0.25, label="What it stands for"),
+    ]
+    _explain(ax, handles)
+
+
+def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:
+    """Rows to draw, under a heading for each endpoint where there are several."""
+    blank = {name: np.nan for name in ("bound_lower", "bound_upper") if name not in answers}
+    answers = answers.assign(**blank)
+    rows = []
+    for endpoint in dict.fromkeys(answers["endpoint"]):
+        heading = plain(endpoint_labels.get(endpoint, endpoint), 40, lines=1)
+        rows.append({"endpoint": endpoint, "name": heading, "is_heading": True})
+        for row in answers[answers["endpoint"] == endpoint].to_dict("records"):
+            name = plain(names.get(row["statistic"], row["statistic"]), 46, lines=2)
+            rows.append({**row, "name": name, "is_heading": False})
+    return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])
+
+
+def _draw_range(ax: Axes, y: float, row: dict, colour: object, *, floor: float, ribbon: bool = True) -> None:
+    """The range of 95 %, that of all sampled cohorts, and the bounds; what is not known is not drawn."""
+    known = {name: max(row[name], floor) for name in _ENDS if np.isfinite(row[name])}
+    if {"smallest", "largest"} <= set(known):
+        ax.hlines(y, known["smallest"], known["largest"], color=darken(colour), linewidth=1.6, zorder=3)
+    if ribbon and {"lower", "upper"} <= set(known):
+        ax.plot([known["lower"], known["upper"]], [y, y], color=colour, zorder=3, **RANGE)
+    if not ribbon and {"lower", "upper"} <= set(known):
+        ax.plot([known["lower"], known["upper"]], [y, y], color=darken(colour), zorder=3, **RANGE)
+    if "median" in known:
+        ax.plot(known["median"], y, "o", color=darken(colour), markeredgecolor="white", zorder=4)
+    for name in ("bound_lower", "bound_upper"):
+        if name in known:
+            ax.plot(known[name], y, marker="|", markersize=12, markeredgewidth=1.8, color=INK, zorder=4)
+    if {"bound_lower", "bound_upper"} <= set(known):
+        ax.hlines(y, known["bound_lower"], known["bound_upper"], zorder=1.5, **BOUND)
+
+
+_ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
+
+
+def _draw_ratio(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
+    values = {name: row[name] for name in ("lowest", "lower", "median", "upper", "highest")}
+    inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
+    if {"lowest", "highest"} <= set(inside):
+        ax.hlines(y, inside["lowest"], inside["highest"], color=darken(colour), linewidth=1.6)
+    if {"lower", "upper"} <= set(inside):
+        ax.plot([inside["lower"], inside["upper"]], [y, y], color=colour, **RANGE)
+    if "median" in inside:
+        ax.plot(inside["median"], y, "o", color=darken(colour), markeredgecolor="white")
+
+
+def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
+    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def _explain(ax: Axes, handles: Iterable) -> None:
+    handles = list(handles)
+    ax.figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5), fontsize=SMALL)
