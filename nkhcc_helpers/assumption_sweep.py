@@ -61,19 +61,10 @@ def sweep_assumptions(
         Unknown endpoint, covariate, coding, method or ties, or `factors` or `n_values` out of range.
     """
     check_conf_level(conf_level)
-    if not 0 < factors[0] < factors[1] < np.inf:
-        raise ValueError(f"factors must be two numbers above 0, the smaller first; got {factors!r}")
-    if n_values < 1:
-        raise ValueError(f"n_values must be at least 1; got {n_values!r}")
     frame = trial.survival(endpoint)
-    moved = [
-        (arm.code, quantity, value, getattr(arm, quantity))
-        for arm in trial.metadata.arms
-        for quantity in arm.assumed
-        for value in _list_values(getattr(arm, quantity), quantity, factors, n_values)
-    ]
+    moved = list_moves(trial.metadata, factors=factors, n_values=n_values)
     designs = [
-        code_covariates(_move(frame, group, quantity, value), covariates, dose_coding=dose_coding)
+        code_covariates(move_assumed(frame, group, quantity, value), covariates, dose_coding=dose_coding)
         for group, quantity, value, _ in moved
     ]
     keys = pd.DataFrame(moved, columns=SWEEP_COLUMNS[:4])
@@ -143,11 +134,55 @@ def sweep_codings(
     check_conf_level(conf_level)
     frame = trial.survival(endpoint)
     keys = pd.DataFrame({"dose_coding": list(codings)})
-    designs = [_code_or_blank(frame, covariates, coding) for coding in codings]
+    designs = [code_or_blank(frame, covariates, coding) for coding in codings]
     table = _stack(keys, frame, designs, method=method, ties=ties, conf_level=conf_level)
     spread = np.concatenate([np.ptp(x, axis=0) for x in designs])
     table["hr_range"] = exponentiate(table["coef"] * spread)
     return table
+
+
+def list_moves(metadata, *, factors=(0.5, 2.0), n_values=25):
+    """List the values that each number of the plan marked as assumed is moved to, one number at a time.
+
+    Parameters
+    ----------
+    metadata : TrialMetadata
+    factors, n_values
+        As in `sweep_assumptions`.
+
+    Returns
+    -------
+    list of (str, str, float, float)
+        Group, quantity ("dose" or "infusions"), value, and the value assumed, which is among the values.
+
+    Raises
+    ------
+    ValueError
+        `factors` or `n_values` out of range.
+    """
+    if not 0 < factors[0] < factors[1] < np.inf:
+        raise ValueError(f"factors must be two numbers above 0, the smaller first; got {factors!r}")
+    if n_values < 1:
+        raise ValueError(f"n_values must be at least 1; got {n_values!r}")
+    return [
+        (arm.code, quantity, value, getattr(arm, quantity))
+        for arm in metadata.arms
+        for quantity in arm.assumed
+        for value in _list_values(getattr(arm, quantity), quantity, factors, n_values)
+    ]
+
+
+def move_assumed(frame, group, quantity, value):
+    """Return the frame with another planned ``dose`` or number of ``infusions`` of one group."""
+    return frame.assign(**{quantity: frame[quantity].astype(float).mask(frame["group"] == group, value)})
+
+
+def code_or_blank(frame, covariates, coding):
+    """Return the design matrix; covariates are constant, so not estimable, where the coding cannot be had."""
+    if coding == "log2" and (frame["dose"] <= 0).any():
+        names = code_covariates(frame, covariates).columns
+        return pd.DataFrame(0.0, frame.index, names)
+    return code_covariates(frame, covariates, dose_coding=coding)
 
 
 def _list_values(assumed, quantity, factors, n_values):
@@ -157,18 +192,6 @@ def _list_values(assumed, quantity, factors, n_values):
         values = np.maximum(np.round(values), 1)
     near = np.isclose(values, assumed, rtol=1e-9, atol=0)
     return np.unique(np.append(values[~near], float(assumed)))
-
-
-def _move(frame, group, quantity, value):
-    return frame.assign(**{quantity: frame[quantity].astype(float).mask(frame["group"] == group, value)})
-
-
-def _code_or_blank(frame, covariates, coding):
-    """The design matrix; covariates are constant, and so not estimable, where the coding cannot be had."""
-    if coding == "log2" and (frame["dose"] <= 0).any():
-        names = code_covariates(frame, covariates).columns
-        return pd.DataFrame(0.0, frame.index, names)
-    return code_covariates(frame, covariates, dose_coding=coding)
 
 
 def _empty():

@@ -187,7 +187,7 @@ def _lay_out(claim, claimed, step):
     if claim.kind == "logrank_p":
         return LogrankDistance(np.clip(limits, 0.0, 1.0))
     if claim.kind == "landmark_rate":
-        return LandmarkDistance(column, np.floor(claim.at / step + ROUNDING), limits / 100)
+        return LandmarkDistance(column, claim.at / step, limits / 100)
     if claim.kind == "hazard_ratio":
         reference = None if claim.reference is None else groups.index(claim.reference)
         return HazardRatioDistance(column, reference, np.maximum(limits, 1e-6))

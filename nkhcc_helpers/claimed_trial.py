@@ -104,6 +104,11 @@ class ClaimedTrial:
         """The same trial with other claims; its endpoints stay."""
         return replace(self, claims=tuple(claims))
 
+    def only(self, endpoint):
+        """The same trial with one endpoint and the claims about it; nothing is before or after it."""
+        claims = tuple(self.claims_about(endpoint))
+        return replace(self, endpoints=(endpoint,), claims=claims, ordered=None)
+
     def assume(self, **changes):
         """The same trial with other assumptions, by their names in `CohortAssumptions`."""
         assumptions = CohortAssumptions(**{**self.assumptions.model_dump(), **changes})

@@ -13,6 +13,7 @@ import numpy as np
 
 HALF = 0.5 + 1e-9  # a curve at one half, whatever rounding makes of it
 NOBODY = 1e-9  # a curve at 0
+SAME_TIME = 1e-7  # a time computed from steps, or in their place
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,14 @@ class OrderedCohorts:
 
         NaN past a group's last time, unless its curve has reached 0.
         """
-        n_before = (self.steps <= at).sum(axis=1)
+        n_before = (self.steps <= at + SAME_TIME).sum(axis=1)
         curve = np.concatenate([np.ones_like(self.survival[:, :1]), self.survival], axis=1)
         share = curve[np.arange(len(curve)), n_before]
-        last = np.where(self.inside > 0, self.steps[..., None], -1).max(axis=1)
-        return np.where((last >= at) | (share < NOBODY), share, np.nan)
+        return np.where((self.find_last() >= at - SAME_TIME) | (share < NOBODY), share, np.nan)
+
+    def find_last(self):
+        """Last time of each group and of everyone, (n_cohorts, n_groups + 1)."""
+        return np.where(self.inside > 0, self.steps[..., None], -1).max(axis=1)
 
     def sum_logrank(self):
         """Observed less expected events of each group but the last, and their covariance."""

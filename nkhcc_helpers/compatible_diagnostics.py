@@ -64,7 +64,7 @@ def _count_effective(values, chain):
 
 
 def _estimate_mean(values, chain):
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) == 0:
         return np.nan, np.nan
     return values.mean(), values.std(ddof=1) / np.sqrt(_count_effective(values, chain))
 

@@ -1,0 +1,150 @@
+"""How much each published claim narrows the answers, and one more would: sampling without or with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nkhcc_helpers.claimed_trial import convert, describe_claim
+from nkhcc_helpers.claims import LandmarkRate, LogrankP, Median
+from nkhcc_helpers.compatible import draw_block, gather_blocks, plan_blocks
+from nkhcc_helpers.compatible_statistics import EVERYONE
+from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.simulation import simulate_blocks
+
+NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio"]
+ALL_CLAIMS = ""  # in the place of a claim, where none is dropped or added
+SHARE = 0.95  # of a sample between its limits
+
+
+def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2, progress=False):
+    """Measure how much each claim narrows the answers, by sampling without it.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    calculate : callable
+        Takes `CompatibleCohorts`, returns a DataFrame as of `calculate_statistics`.
+    n_cohorts : int, default 100
+        Cohorts of each sample; one endpoint at a time, without the order between endpoints.
+    seed : int
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint claim statistic lower upper width_ratio``: the central 95 % of the sample without
+        the claim (``""``: with all claims), and its width relative to that with all claims: above 1 where the
+        claim narrows the answer. NaN where the answer has no width with all claims.
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found for one of the samples.
+    """
+    variants = []
+    for endpoint in claimed.endpoints:
+        alone = claimed.only(endpoint)
+        variants.append((ALL_CLAIMS, alone))
+        for dropped in alone.claims:
+            kept = [claim for claim in alone.claims if claim is not dropped]
+            variants.append((describe_claim(dropped), alone.keep(kept)))
+    return _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress)
+
+
+def add_claim(claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2, progress=False):
+    """Measure how much one more claim would narrow the answers, by sampling with it.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    claim : Median, LandmarkRate, LogrankP or HazardRatio
+        As of `make_claim`.
+    calculate, n_cohorts, seed, jobs, progress
+        As in `drop_claims`.
+
+    Returns
+    -------
+    DataFrame
+        As of `drop_claims`: the answers with the claims of the claim's endpoint (``""``), and with one more;
+        ``width_ratio`` is below 1 where it narrows the answer.
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found for one of the samples.
+    """
+    alone = claimed.only(claim.endpoint)
+    variants = [(ALL_CLAIMS, alone), (describe_claim(claim), alone.keep([*alone.claims, claim]))]
+    return _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress)
+
+
+def make_claim(claimed, statistics, endpoint, statistic):
+    """Make the claim that a statistic has its median value, as a paper would print it.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    statistics : DataFrame
+        As of `calculate_statistics`.
+    endpoint : str
+    statistic : str
+        ``median``, or ``rate`` and months, followed by ``all`` or a group; or ``logrank_p``.
+
+    Returns
+    -------
+    Median, LandmarkRate or LogrankP
+
+    Raises
+    ------
+    ValueError
+        No claim can be made of the statistic, or it has no value in any cohort.
+    """
+    kind, _, of = statistic.partition(" ")
+    values = statistics[endpoint, statistic].dropna()
+    if values.empty:
+        raise ValueError(f"{statistic} of {endpoint} has no value in any cohort")
+    # A value that some cohort has: the middle of two need not be met by any.
+    value = values.quantile(0.5, interpolation="lower")
+    if kind == "logrank_p":
+        return LogrankP(kind=kind, endpoint=endpoint, value=float(f"{value:.4f}"), decimals=4)
+    if kind == "median":
+        group = None if of == EVERYONE else of
+        return Median(kind=kind, endpoint=endpoint, group=group, value=float(f"{value:.1f}"), decimals=1)
+    if kind == "rate":
+        months, _, of = of.partition(" ")
+        made = {"endpoint": endpoint, "group": None if of == EVERYONE else of, "value": float(f"{value:.0f}")}
+        at = float(months) * convert("months", claimed.unit)
+        return LandmarkRate(kind="landmark_rate", at=at, decimals=0, **made)
+    raise ValueError(f"no claim can be made of {statistic}; use a median, a rate or logrank_p")
+
+
+def _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress):
+    """Answers of every variant, a name of what was changed and a trial of one endpoint."""
+    rows = []
+    samples = _sample(variants, n_cohorts, seed, jobs, progress)
+    for (name, _), cohorts in zip(variants, samples, strict=True):
+        values = calculate(cohorts)
+        limits = values.quantile([(1 - SHARE) / 2, (1 + SHARE) / 2]).T.set_axis(["lower", "upper"], axis=1)
+        limits = limits.rename_axis(["endpoint", "statistic"]).reset_index()
+        width = limits["upper"] - limits["lower"]
+        if name == ALL_CLAIMS:
+            reference = width.where(width > 0)
+        rows.append(limits.assign(claim=name, width_ratio=width / reference))
+    return pd.concat(rows, ignore_index=True)[NARROWING]
+
+
+def _sample(variants, n_cohorts, seed, jobs, progress):
+    """Cohorts of every variant; all blocks of all of them wait in one queue."""
+    plans = [plan_blocks(claimed, n_cohorts, seed=seed) for _, claimed in variants]
+    blocks = [block for plan in plans for block in plan]
+    owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
+    numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]
+    rows = simulate_blocks(
+        draw_block, numbered, n_trials=n_cohorts * len(plans), jobs=jobs, progress=progress, unit="cohort"
+    )
+    for at, (_, claimed) in enumerate(variants):
+        yield gather_blocks(claimed, rows[owner[rows["block"]] == at], seed)
