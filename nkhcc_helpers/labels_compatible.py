@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from itertools import permutations
 from typing import TYPE_CHECKING
 
+from nkhcc_helpers.claimed_trial import describe_claim
 from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_method
 from nkhcc_helpers.numbers import format_number, format_p, format_percent, format_ratio
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from nkhcc_helpers.claimed_trial import ClaimedTrial
     from nkhcc_helpers.trial import Trial
 
 EVERYONE = "all"  # stands for all patients in the name of a statistic
@@ -57,6 +61,44 @@ def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, 
         Name to what a reader sees, in the order given.
     """
     return {statistic: show_statistic(statistic, trial) for statistic in statistics}
+
+
+def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:
+    """What the claims are called, by the words in which `compatible_narrowing.drop_claims` names them.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    trial : Trial
+
+    Returns
+    -------
+    dict of str to str
+        The endpoint is not named; ``""`` is what is found with all claims.
+    """
+    named = {describe_claim(claim): show_claim(claim, trial, endpoint=False) for claim in claimed.claims}
+    return {"": "With all claims", **named}
+
+
+def list_design_labels(signs: pd.DataFrame, trial: Trial) -> tuple[dict, dict, dict]:
+    """What designs, covariates and methods of hazard ratios are called.
+
+    Parameters
+    ----------
+    signs : pandas.DataFrame
+        Columns ``design covariate method``, as of `compatible_statistics.summarize_signs`.
+    trial : Trial
+
+    Returns
+    -------
+    tuple of dict of str to str
+        For designs, covariates and methods.
+    """
+    return (
+        {design: show_design(design, trial) for design in signs["design"].unique()},
+        {covariate: show_coded(covariate, trial) for covariate in signs["covariate"].unique()},
+        {method: show_method(method) for method in signs["method"].unique()},
+    )
 
 
 def show_statistic(statistic: str, trial: Trial) -> str:
@@ -208,6 +250,22 @@ def show_design(design: str, trial: Trial) -> str:
             if plan.startswith(f"{quantity} of {group} "):
                 plan = f"{name} of {show_group(group, trial)}: {plan.rpartition(' ')[2]}"
     return f"{CODING_NAMES.get(coding, coding)}, {plan}" if plan else CODING_NAMES.get(coding, coding)
+
+
+def gather_blocks(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each block together, blocks in the order in which they first appear.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Has a column ``block``.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    place = {block: at for at, block in enumerate(dict.fromkeys(frame["block"]))}
+    return frame.sort_values("block", key=lambda blocks: blocks.map(place), kind="stable")
 
 
 def show_coded(covariate: str, trial: Trial) -> str:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nkhcc_helpers.plots_cox import limit_ratios, set_ratio_axis
+from nkhcc_helpers.plots_cox import set_ratio_axis
 from nkhcc_helpers.style import (
     FAINT,
     GREY,
@@ -34,7 +34,6 @@ BOUND = {"color": GREY, "linewidth": 1.0}
 RANGE = {"linewidth": 5, "solid_capstyle": "butt"}
 LEVEL = {"color": INK, "linewidth": 1.2, "linestyle": (0, (4, 3))}
 LOWEST_P = 1e-5
-SHIFT = 0.2  # of the marks of two methods from the middle of their row
 
 
 @in_house_style
@@ -146,8 +145,8 @@ def plot_p_values(
     ax.axvline(alpha, zorder=1, **LEVEL)
     _name_rows(ax, rows)
     ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
-    _explain(
-        ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *_RANGES]
+    explain_below(
+        ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *RANGES]
     )
     return ax
 
@@ -193,68 +192,11 @@ def plot_pairs(
         Line2D([], [], color=reach[key], label=label, **RANGE)
         for key, label in (("within reach", "Below the line in some"), ("out of reach", "In none"))
     ]
-    _explain(ax, [*handles, *_RANGES[1:]])
+    explain_below(ax, [*handles, *RANGES[1:]])
     return ax
 
 
-@in_house_style
-def plot_signs(
-    signs: pd.DataFrame,
-    designs: Mapping[str, str],
-    covariates: Mapping[str, str],
-    methods: Mapping[str, str],
-    *,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Hazard ratios over all compatible cohorts, a row per coding, a panel per covariate.
-
-    Parameters
-    ----------
-    signs : pandas.DataFrame
-        Of one endpoint; columns ``design method covariate lowest lower median upper highest``.
-    designs, covariates, methods : mapping of str to str
-        What the values of these columns are called.
-    title : str
-        What all panels are about.
-    ax : matplotlib Axes, optional
-        Axes to draw the first covariate into, without the others.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
-    """
-    shown = list(dict.fromkeys(signs["covariate"]))
-    if not shown:
-        return say_nothing_to_show(choose_axes(ax, 2.0))
-    rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
-    if ax is None:
-        figure = plt.figure(figsize=(WIDTH, 1.6 + 0.46 * len(rows)))
-        panels = list(np.atleast_1d(figure.subplots(1, len(shown), sharey=True)))
-        figure.suptitle(plain(title, 80), x=0.01, ha="left", fontsize=10.5)
-    else:
-        panels = [ax]
-    for panel, covariate in zip(panels, shown, strict=False):
-        part = signs[signs["covariate"] == covariate]
-        low, high = limit_ratios(part[["lowest", "highest"]])
-        set_ratio_axis(panel, "x", low, high, room=52 // len(panels))
-        panel.axvline(1, zorder=1, **LEVEL)
-        for at, method in enumerate(methods):
-            offset = SHIFT * (2 * at - len(methods) + 1)
-            for row in part[part["method"] == method].to_dict("records"):
-                _draw_ratio(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
-        panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
-        panel.set_xlabel("Hazard ratio")
-    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
-    handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
-    _explain(panels[0], [*handles, *_RANGES[1:3]])
-    return panels[0]
-
-
-_RANGES = [
+RANGES = [
     Line2D([], [], color=GREY, label="95 % of cohorts", **RANGE),
     Line2D([], [], color=GREY, linewidth=1.6, label="All cohorts sampled"),
     Line2D([], [], linestyle="", marker="o", color=GREY, markeredgecolor="white", label="Median"),
@@ -295,7 +237,7 @@ def _explain_curves(ax: Axes) -> None:
         Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
         Patch(color=INK, alpha=0.25, label="What it stands for"),
     ]
-    _explain(ax, handles)
+    explain_below(ax, handles)
 
 
 def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:
@@ -333,17 +275,6 @@ def _draw_range(ax: Axes, y: float, row: dict, colour: object, *, floor: float, 
 _ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
 
 
-def _draw_ratio(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
-    values = {name: row[name] for name in ("lowest", "lower", "median", "upper", "highest")}
-    inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
-    if {"lowest", "highest"} <= set(inside):
-        ax.hlines(y, inside["lowest"], inside["highest"], color=darken(colour), linewidth=1.6)
-    if {"lower", "upper"} <= set(inside):
-        ax.plot([inside["lower"], inside["upper"]], [y, y], color=colour, **RANGE)
-    if "median" in inside:
-        ax.plot(inside["median"], y, "o", color=darken(colour), markeredgecolor="white")
-
-
 def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
@@ -355,6 +286,14 @@ def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_axisbelow(True)
 
 
-def _explain(ax: Axes, handles: Iterable) -> None:
+def explain_below(ax: Axes, handles: Iterable) -> None:
+    """Explain marks below everything drawn.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    handles : iterable of matplotlib artists
+        With labels.
+    """
     handles = list(handles)
     ax.figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5), fontsize=SMALL)

@@ -48,10 +48,7 @@ def plot_narrowing(
     """
     grid = _spread(narrowing, "claim", "statistic", "width_ratio")
     texts = [[_show_times(value) for value in row] for row in grid.to_numpy(float)]
-    ax = _draw_grid(grid, texts, claim_names, names, LogNorm(1, WIDEST, clip=True), ax, title)
-    if len(grid):
-        ax.set_ylabel("Without this claim")
-    return ax
+    return _draw_grid(grid, texts, claim_names, names, LogNorm(1, WIDEST, clip=True), ax, title)
 
 
 @in_house_style
@@ -83,13 +80,13 @@ def plot_candidates(
     for name in grid.index.intersection(grid.columns):
         grid.loc[name, name] = np.nan  # a number tells all of itself
     texts = [
-        ["" if candidate == target else format_percent(100 * grid.loc[candidate, target]) for target in grid]
+        [
+            "" if candidate == target else format_percent(min(100 * grid.loc[candidate, target], 100))
+            for target in grid
+        ]
         for candidate in grid.index
     ]
-    ax = _draw_grid(1 - grid, texts, names, names, Normalize(0, 1, clip=True), ax, title)
-    if len(grid):
-        ax.set_ylabel("If this number were printed")
-    return ax
+    return _draw_grid(1 - grid, texts, names, names, Normalize(0, 1, clip=True), ax, title)
 
 
 def _spread(frame: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:

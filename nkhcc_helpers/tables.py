@@ -3,7 +3,8 @@
 The work is done in `numbers` (numbers to strings), `display` (the house style), `exports` (CSV) and one
 module per part of the report: `tables_cohort`, `tables_survival`, `tables_tests`, `tables_cox`,
 `tables_cox_checks`, `tables_cox_simulated`, `tables_safety`, `tables_safety_terms`,
-`tables_safety_timing`, `tables_safety_rates`, `tables_safety_dose`, `tables_safety_listing`.
+`tables_safety_timing`, `tables_safety_rates`, `tables_safety_dose`, `tables_safety_listing`,
+`tables_claims`, `tables_compatible`.
 """
 
 from nkhcc_helpers.display import as_html, display_table
@@ -15,6 +16,12 @@ from nkhcc_helpers.labels import (
     show_groups,
     show_interval,
     show_method,
+)
+from nkhcc_helpers.labels_compatible import (
+    list_claim_labels,
+    list_design_labels,
+    list_statistic_labels,
+    show_statistic,
 )
 from nkhcc_helpers.numbers import (
     format_count,
@@ -28,12 +35,20 @@ from nkhcc_helpers.numbers import (
     format_ratio_interval,
     format_share,
 )
+from nkhcc_helpers.tables_claims import format_assumptions, format_claims, format_cohort_diagnostics
 from nkhcc_helpers.tables_cohort import (
     format_baseline,
     format_disposition,
     format_exposure,
     format_follow_up,
     format_published,
+)
+from nkhcc_helpers.tables_compatible import (
+    format_answers,
+    format_candidates,
+    format_conclusions,
+    format_narrowing,
+    format_signs,
 )
 from nkhcc_helpers.tables_cox import (
     format_design,
@@ -86,12 +101,18 @@ __all__ = [
     "as_html",
     "display_table",
     "format_adverse_events",
+    "format_answers",
+    "format_assumptions",
     "format_attained",
     "format_attained_cox",
     "format_baseline",
     "format_by_infusion",
+    "format_candidates",
+    "format_claims",
     "format_codings",
+    "format_cohort_diagnostics",
     "format_comparison",
+    "format_conclusions",
     "format_count",
     "format_coverage",
     "format_curve",
@@ -110,6 +131,7 @@ __all__ = [
     "format_listing",
     "format_median",
     "format_model_comparison",
+    "format_narrowing",
     "format_number",
     "format_onset",
     "format_p",
@@ -125,16 +147,21 @@ __all__ = [
     "format_rmst",
     "format_share",
     "format_shares",
+    "format_signs",
     "format_survival_summary",
     "format_terms",
     "format_tests",
+    "list_claim_labels",
     "list_covariate_labels",
+    "list_design_labels",
     "list_detectable",
+    "list_statistic_labels",
     "show_definition",
     "show_endpoint",
     "show_group",
     "show_groups",
     "show_interval",
     "show_method",
+    "show_statistic",
     "write_csv",
 ]

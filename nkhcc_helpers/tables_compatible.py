@@ -1,4 +1,4 @@
-"""Display tables of what published numbers can tell: claims, diagnostics, answers, signs, conclusions."""
+"""Display tables of what published numbers can tell: answers, signs, conclusions, what narrows them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.display import display_table
-from nkhcc_helpers.labels import show_endpoint, show_group, show_method
+from nkhcc_helpers.labels import show_endpoint, show_method
 from nkhcc_helpers.labels_compatible import (
-    CONVENTION_NAMES,
-    PRIOR_NAMES,
     VERDICTS,
-    show_claim,
+    gather_blocks,
     show_coded,
     show_conclusion,
     show_design,
@@ -21,124 +19,17 @@ from nkhcc_helpers.labels_compatible import (
     show_statistic,
     show_value,
 )
-from nkhcc_helpers.numbers import NOT_ESTIMABLE, format_number, format_percent, format_ratio, is_estimable
+from nkhcc_helpers.numbers import format_number, format_percent, format_ratio
 
 if TYPE_CHECKING:
     from great_tables import GT
 
-    from nkhcc_helpers.claimed_trial import ClaimedTrial
     from nkhcc_helpers.trial import Trial
 
 RANGE_NOTE = (
-    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. Bounds: smallest and "
-    "largest values found by search; the true bounds are at least as wide as these."
+    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. Bounds: the "
+    "smallest and largest values found by search; the true bounds are at least as wide as these."
 )
-TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
-
-
-def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """What was printed, and the interval that each printed number stands for.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    trial : Trial
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    sizes = [("Patients", show_group(group, trial), str(n), f"{n}") for group, n in claimed.sizes.items()]
-    rows = [_list_claim(claim, trial) for claim in claimed.claims]
-    shown = pd.DataFrame([*sizes, *rows], columns=["block", "claim", "printed", "stands_for"])
-    return display_table(
-        shown.sort_values("block", key=lambda blocks: blocks.map(_rank(shown["block"])), kind="stable"),
-        title="What is claimed",
-        labels={"claim": "Claim", "printed": "Printed", "stands_for": "Stands for"},
-        row_group="block",
-        notes=[
-            f"Times in {trial.unit} unless named. A printed number stands for all that round to it.",
-            *notes,
-        ],
-    )
-
-
-def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """What the claims do not say and has to be assumed.
-
-    Parameters
-    ----------
-    claimed, trial, notes
-        As in :func:`format_claims`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    held, unit = claimed.assumptions, trial.unit
-    rows = [
-        ("Median where a curve is flat at one half", CONVENTION_NAMES[held.median_convention]),
-        ("Times are recorded in", _show_recorded(held)),
-        ("Shortest and longest time possible", f"{held.shortest:.4g} to {held.longest:.4g} {unit}"),
-        ("Prior on each time, before any claim", PRIOR_NAMES[held.prior]),
-        ("Order of the endpoints in each patient", _show_order(claimed, trial)),
-    ]
-    censored = {each.endpoint: each for each in held.censored}
-    rows += [
-        (
-            f"Patients censored, {show_endpoint(code, trial, within=True)}",
-            _show_censored(censored.get(code), unit),
-        )
-        for code in claimed.endpoints
-    ]
-    return display_table(
-        pd.DataFrame(rows, columns=["what", "assumed"]),
-        title="What is assumed",
-        labels={"what": "About", "assumed": "Assumed"},
-        notes=["No number in a report says these things; change them and see what moves.", *notes],
-    )
-
-
-def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Whether the sample of cohorts can be trusted, statistic by statistic.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic mean sd effective_size r_hat starts_differ``.
-    trial, notes
-        As in :func:`format_claims`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
-        {
-            "endpoint": [show_endpoint(row["endpoint"], trial) for row in records],
-            "statistic": [show_statistic(row["statistic"], trial) for row in records],
-            "mean": [show_value(row["mean"], row["statistic"]) for row in records],
-            "effective_size": [format_number(row["effective_size"], 0) for row in records],
-            "r_hat": [format_number(row["r_hat"], 3) for row in records],
-            "starts_differ": [format_number(row["starts_differ"], 1) for row in records],
-        }
-    )
-    return display_table(
-        shown,
-        title="Can the sample be trusted?",
-        labels={"statistic": "Statistic", "mean": "Mean", "effective_size": "Effective sample size"}
-        | {"r_hat": "R-hat", "starts_differ": "Difference of two starts (standard errors)"},
-        row_group="endpoint",
-        notes=[
-            f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a difference between "
-            f"-{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does not vary, or too few cohorts.",
-            *notes,
-        ],
-        illustrative=False,
-    )
 
 
 def format_answers(
@@ -197,7 +88,7 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
     frame : pandas.DataFrame
         Columns ``endpoint design method covariate share_above lowest lower median upper highest``.
     trial, notes
-        As in :func:`format_claims`.
+        As in :func:`format_answers`.
 
     Returns
     -------
@@ -218,7 +109,7 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
             "above": [format_percent(100 * row["share_above"]) for row in records],
         }
     )
-    shown = shown.sort_values("block", key=lambda blocks: blocks.map(_rank(shown["block"])), kind="stable")
+    shown = gather_blocks(shown)
     return display_table(
         shown,
         title="Hazard ratios, coding by coding",
@@ -237,7 +128,7 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
     frame : pandas.DataFrame
         Columns ``endpoint conclusion statistic lowest highest share verdict``.
     trial, notes
-        As in :func:`format_claims`.
+        As in :func:`format_answers`.
 
     Returns
     -------
@@ -261,7 +152,7 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
         row_group="endpoint",
         notes=[
             "Under the assumptions named above. Range: over the sample and the bounds found.",
-            "The share depends on the prior; the verdict does so only as far as the search may have missed a cohort.",
+            "The share depends on the prior; the verdict only as far as the search may have missed a cohort.",
             *notes,
         ],
     )
@@ -299,7 +190,7 @@ def format_narrowing(
         }
     )
     return display_table(
-        shown.sort_values("block", key=lambda blocks: blocks.map(_rank(shown["block"])), kind="stable"),
+        gather_blocks(shown),
         title="What each claim is worth",
         labels={"claim": "Without the claim", "range": "95 % range", "ratio": "Times as wide"},
         row_group="block",
@@ -315,7 +206,7 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
     frame : pandas.DataFrame
         Columns ``endpoint candidate target spread_left``.
     trial, notes
-        As in :func:`format_claims`.
+        As in :func:`format_answers`.
 
     Returns
     -------
@@ -333,7 +224,7 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
         }
     )
     return display_table(
-        shown.sort_values("block", key=lambda blocks: blocks.map(_rank(shown["block"])), kind="stable"),
+        gather_blocks(shown),
         title="What one more number would have told",
         labels={"candidate": "If this were printed", "left": "Spread left"},
         row_group="block",
@@ -342,40 +233,3 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
             *notes,
         ],
     )
-
-
-def _rank(blocks: pd.Series) -> dict:
-    """Place of each block, by where it first appears."""
-    return {block: at for at, block in enumerate(dict.fromkeys(blocks))}
-
-
-def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
-    endpoint = getattr(claim, "endpoint", None)
-    block = show_endpoint(endpoint, trial) if endpoint else "Follow-up"
-    half, percent = 0.5 * 10.0**-claim.decimals, " %" if claim.kind == "landmark_rate" else ""
-    lowest = max(claim.value - half, 0.0)
-    ends = (f"{end:.{claim.decimals + 1}f}" for end in (lowest, claim.value + half))
-    printed = f"{claim.value:.{claim.decimals}f}{percent}"
-    return block, show_claim(claim, trial, endpoint=False), printed, f"{' to '.join(ends)}{percent}"
-
-
-def _show_recorded(held: object) -> str:
-    if not held.recorded_decimals:
-        return f"whole {held.recorded_unit}"
-    return f"{held.recorded_unit} with {held.recorded_decimals} decimals"
-
-
-def _show_order(claimed: ClaimedTrial, trial: Trial) -> str:
-    if not claimed.ordered:
-        return "none"
-    first, second = (show_endpoint(code, trial, within=True) for code in claimed.ordered)
-    return f"{first} never longer than {second}"
-
-
-def _show_censored(censored: object, unit: str) -> str:
-    if censored is None:
-        return "none"
-    count = f"{censored.fewest} to {censored.most}" if censored.fewest < censored.most else f"{censored.most}"
-    times = [f"from {censored.earliest:g} {unit} on"] if is_estimable(censored.earliest) else []
-    times += [f"up to {censored.latest:g} {unit}"] if is_estimable(censored.latest) else []
-    return f"{count}, {' '.join(times) or 'at any time'}"
