@@ -111,12 +111,13 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
     -------
     DataFrame
         Columns ``endpoint candidate target spread_left sd_left share_covered``, the most telling first for
-        each endpoint and target; candidates of which less than half is covered come last. Cohorts that print the candidate alike (`print_rounded`) are taken together.
-        ``spread_left`` is the range of the target within such a group, relative to the range expected in as
-        many cohorts drawn from all, averaged over cohorts: 1 where the candidate tells nothing; ``sd_left``
-        the pooled standard deviation within groups relative to that of all cohorts. Only groups of at least
-        `FEWEST_ALIKE` cohorts count; ``share_covered`` is the share of cohorts in them. NaN where there are
-        none, or the target does not vary.
+        each endpoint and target; candidates of which less than half is covered come last. Cohorts that print
+        the candidate alike (`print_rounded`) are taken together. ``spread_left`` is the range of the target
+        within such a group, relative to the range expected in as many cohorts drawn from all, averaged over
+        cohorts: 1 where the candidate tells nothing; ``sd_left`` the pooled standard deviation within groups
+        relative to that of all cohorts. Only groups of at least `FEWEST_ALIKE` cohorts count;
+        ``share_covered`` is the share of cohorts in them. NaN where there are none, or the target does not
+        vary.
 
     Notes
     -----

@@ -4,8 +4,14 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from lifelines import CoxPHFitter
 
-from nkhcc_helpers.published import compare_published, recalibrate_published
+from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
+from nkhcc_helpers.claimed_trial import ClaimedTrial
+from nkhcc_helpers.claims import HazardRatio, LandmarkRate
+from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.cohort_space import CohortSpace, find_step
+from nkhcc_helpers.published import compare_published, publish_claims, recalibrate_published
 from nkhcc_helpers.trial import load_trial
 
 
@@ -61,3 +67,101 @@ def test_published_p_values_are_recalibrated(bundled):
         row = worth.loc[endpoint]
         assert abs(row["p_value"] - listed / 514_594_080) < 4 * row["error"]
     assert recalibrate_published(dataclasses.replace(bundled, published=None)).empty
+
+
+def publish(trial, *claims):
+    """The trial with these claims only."""
+    published = trial.published.model_copy(update={"claims": list(claims)})
+    return dataclasses.replace(trial, published=published)
+
+
+def fit_lifelines(frame, treated):
+    data = pd.DataFrame({"time": frame["time"], "event": frame["event"], "treated": treated.astype(float)})
+    return CoxPHFitter().fit(data, "time", "event").hazard_ratios_["treated"]
+
+
+@pytest.mark.parametrize("endpoint", ["PFS", "OS"])
+@pytest.mark.parametrize(("group", "reference"), [("C", "B"), ("B", None)])
+def test_hazard_ratios_are_those_of_a_cox_model_with_efron_ties(bundled, endpoint, group, reference):
+    # Whole months, so that times are tied.
+    tied = dataclasses.replace(bundled, times=bundled.times.assign(time=bundled.times["time"].round() + 1))
+    frame = tied.survival(endpoint)
+    kept = frame if reference is None else frame[frame["group"].isin([group, reference])]
+    expected = fit_lifelines(kept, kept["group"] == group)
+    made = {"kind": "hazard_ratio", "endpoint": endpoint, "group": group, "reference": reference}
+    claims = [HazardRatio(value=value, decimals=4, **made) for value in (expected, expected + 0.001)]
+    table = compare_published(publish(tied, *claims))
+    assert table["reproduced"].tolist() == [f"{expected:.4f}"] * 2
+    assert table["agrees"].tolist() == [True, False]
+
+
+def test_hazard_ratio_of_separated_groups_is_not_estimable(bundled):
+    times = bundled.times.assign(time=bundled.times["time"].where(bundled.times["group"] != "D", 90.0))
+    claim = HazardRatio(kind="hazard_ratio", endpoint="PFS", group="D", reference="A", value=0.1, decimals=1)
+    (row,) = compare_published(publish(dataclasses.replace(bundled, times=times), claim)).itertuples()
+    assert (row.reproduced, row.agrees) == ("NE", False)
+    assert row.claim == "Hazard ratio PFS, D: incremental dose against A: low dose x 4"
+
+
+def test_landmark_rates_are_percents_of_the_curve(bundled):
+    frame = bundled.survival("OS")
+    own = frame[frame["group"] == "C"]
+    assert (own["time"][~own["event"]] > 18).all()
+    shares = [100 * (part["time"] > 18).mean() for part in (own, frame)]
+    made = {"kind": "landmark_rate", "endpoint": "OS", "decimals": 1, "at": 18.0}
+    claims = [
+        LandmarkRate(group=group, value=share, **made)
+        for group, share in zip(("C", None), shares, strict=True)
+    ]
+    late = LandmarkRate(**(made | {"at": 500.0, "value": 10.0}))
+    table = compare_published(publish(bundled, *claims, late))
+    assert table["reproduced"].tolist() == [*(f"{share:.1f}" for share in shares), "NE"]
+    assert table["claim"].tolist()[1] == "OS at 18 months, all patients (%)"
+
+
+def test_a_trial_publishes_what_its_data_give(bundled):
+    published = publish_claims(bundled)
+    paper = {
+        (each.kind, each.endpoint, getattr(each, "group", None)): each.value
+        for each in bundled.published.claims
+        if each.kind in ("median", "logrank_p")
+    }
+    made = {
+        (each.kind, each.endpoint, getattr(each, "group", None)): each.value
+        for each in published.claims
+        if each.kind in ("median", "logrank_p")
+    }
+    assert made == paper
+    table = compare_published(dataclasses.replace(bundled, published=published))
+    assert table["agrees"].all()
+    assert len(table) == 4 + 2 * 6 + 1
+
+
+def test_what_a_trial_publishes_can_be_sampled_from(bundled):
+    claimed = ClaimedTrial.of(publish_claims(bundled), bundled.metadata)
+    for endpoint in claimed.endpoints:
+        frame = bundled.survival(endpoint)
+        steps = (frame["time"] / find_step(claimed)).round().astype(int).to_numpy()[None]
+        space = CohortSpace.of(claimed, endpoint)
+        events = frame["event"].to_numpy()[None]
+        assert space.is_possible(steps, events).all()
+        codes = frame["group"].cat.codes.to_numpy()
+        assert (codes == claimed.codes).all()
+        ordered = OrderedCohorts.of(steps, events, codes)
+        assert not measure_claims(lay_out_claims(claimed, endpoint), ordered).any()
+
+
+def test_medians_not_reached_and_p_of_nothing_are_not_published(bundled):
+    censored = dataclasses.replace(bundled, times=bundled.times.assign(event=False))
+    kinds = [each.kind for each in publish_claims(censored).claims]
+    assert kinds == ["group_size"] * 4 + ["longest_follow_up"]
+    d_alive = bundled.times["event"] & (bundled.times["group"] != "D")
+    some = publish_claims(dataclasses.replace(bundled, times=bundled.times.assign(event=d_alive)))
+    assert {each.group for each in some.claims if each.kind == "median"} == {None, "A", "B", "C"}
+
+
+def test_longest_follow_up_is_published_only_of_overall_survival(bundled):
+    times = bundled.times
+    longer = times["time"].where(times["endpoint"] == "OS", times["time"] + 200)
+    other = publish_claims(dataclasses.replace(bundled, times=times.assign(time=longer)))
+    assert "longest_follow_up" not in {each.kind for each in other.claims}
