@@ -1,0 +1,137 @@
+"""Answers over compatible cohorts put together endpoint by endpoint, for the sentences of a page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+VERDICTS = {"holds in all": "in_all", "holds in some": "in_some", "holds in none": "in_none"}
+SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
+
+
+def spread_ratios(hazard_ratios, *, method="firth"):
+    """Hazard ratios of the first design as statistics of each cohort, to stand beside the others.
+
+    Parameters
+    ----------
+    hazard_ratios : DataFrame
+        As of `compatible_statistics.calculate_hazard_ratios`.
+    method : str, default "firth"
+
+    Returns
+    -------
+    DataFrame
+        One row for each cohort; columns (endpoint, statistic), the statistic being ``hr dose (firth)`` and so
+        on. No columns where there are no hazard ratios.
+    """
+    of_method = hazard_ratios[hazard_ratios["method"] == method]
+    kept = of_method[of_method["design"] == of_method["design"].iloc[0]] if len(of_method) else of_method
+    columns = {
+        (endpoint, f"hr {covariate} ({method})"): np.exp(part.set_index("cohort")["coef"])
+        for (endpoint, covariate), part in kept.groupby(["endpoint", "covariate"], sort=False)
+    }
+    table = pd.DataFrame(columns).rename_axis(index="cohort")
+    if not columns:
+        table.columns = pd.MultiIndex.from_arrays([[], []])
+    return table.rename_axis(columns=["endpoint", "statistic"])
+
+
+def count_sides(signs, labels):
+    """Count on which side of 1 hazard ratios lie, over all designs and methods.
+
+    Parameters
+    ----------
+    signs : DataFrame
+        As of `compatible_statistics.summarize_signs`.
+    labels : mapping of str to str
+        What the covariates are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``n_fits n_below n_above n_either not_settled``: fits of a covariate
+        under a design and a method, those below 1 in every cohort, above 1 in every cohort, and on either
+        side; and what covariates are called, as a list, that are not on one and the same side in all fits.
+    """
+    rows = {}
+    for endpoint, part in signs.groupby("endpoint", sort=False):
+        below, above = part["highest"] < 1, part["lowest"] > 1
+        settled = (part.assign(below=below, above=above).groupby("covariate", sort=False))[["below", "above"]]
+        one_side = settled.all().any(axis=1)
+        either = int((~below & ~above).sum())
+        rows[endpoint] = (
+            len(part),
+            int(below.sum()),
+            int(above.sum()),
+            either,
+            list(one_side[~one_side].index),
+        )
+    return pd.DataFrame.from_dict(rows, orient="index", columns=SIDES)
+
+
+def gather_verdicts(conclusions, labels):
+    """Which statistics carry a conclusion that holds in all compatible cohorts, in some and in none.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `compatible_answers.judge_conclusions`.
+    labels : mapping of str to str
+        What the statistics are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``in_all in_some in_none``, each a list of what statistics are called.
+    """
+    rows = {
+        endpoint: [
+            [labels[each] for each in part.loc[part["verdict"] == verdict, "statistic"]]
+            for verdict in VERDICTS
+        ]
+        for endpoint, part in conclusions.groupby("endpoint", sort=False)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(VERDICTS.values()))
+
+
+def find_most_telling(narrowing, statistic):
+    """The claim whose loss widens the range of a statistic most.
+
+    Parameters
+    ----------
+    narrowing : DataFrame
+        As of `compatible_narrowing.drop_claims`.
+    statistic : str
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``claim width_ratio``.
+    """
+    rows = narrowing[(narrowing["claim"] != "") & (narrowing["statistic"] == statistic)]
+    rows = rows.dropna(subset="width_ratio").sort_values("width_ratio", ascending=False, kind="stable")
+    return rows.drop_duplicates("endpoint").set_index("endpoint")[["claim", "width_ratio"]]
+
+
+def pick_candidates(ranked, *, most=8, covered=0.5):
+    """The further numbers that would have told most, on average over what they would tell.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As of `compatible_answers.rank_candidates`.
+    most : int, default 8
+        Candidates of an endpoint.
+    covered : float, default 0.5
+        Least share of cohorts that a candidate has to have been judged by.
+
+    Returns
+    -------
+    DataFrame
+        Their rows, the most telling first, with ``mean_left``, the average of ``spread_left``.
+    """
+    known = ranked[ranked["share_covered"] >= covered].dropna(subset="spread_left")
+    mean = known.groupby(["endpoint", "candidate"])["spread_left"].transform("mean")
+    known = known.assign(mean_left=mean).sort_values("mean_left", kind="stable")
+    place = known.groupby("endpoint")["candidate"].transform(lambda names: pd.factorize(names)[0])
+    return known[place < most]
