@@ -16,6 +16,7 @@ from nkhcc_helpers.compatible import IncompatibleClaimsError, sample_compatible
 from nkhcc_helpers.compatible_answers import judge_conclusions, rank_candidates, summarize_answers
 from nkhcc_helpers.compatible_diagnostics import diagnose
 from nkhcc_helpers.compatible_narrowing import drop_claims
+from nkhcc_helpers.compatible_obtained import obtain_cohorts
 from nkhcc_helpers.compatible_recheck import recheck_claims
 from nkhcc_helpers.compatible_statistics import (
     calculate_hazard_ratios,
@@ -45,6 +46,7 @@ __all__ = [
     "gather_verdicts",
     "judge_conclusions",
     "list_designs",
+    "obtain_cohorts",
     "pick_candidates",
     "rank_candidates",
     "recheck_claims",

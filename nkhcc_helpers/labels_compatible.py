@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 EVERYONE = "all"  # stands for all patients in the name of a statistic
+LARGEST_RATIO = 9999  # what separation makes larger says no more
 P_VALUES = ("logrank_p", "permutation_p", "trend_p", "pair_p")
 STATISTIC_NAMES = {
     "logrank_p": "Log-rank P as published, chi-square",
@@ -42,6 +43,7 @@ CODING_NAMES = {
     "order": "Rank of dose",
 }
 QUANTITIES = {"dose": "dose", "infusions": "infusions"}
+SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
 VERDICTS = {"holds in all": "In all", "holds in some": "In some", "holds in none": "In none"}
 
 
@@ -153,7 +155,7 @@ def show_value(value: float, statistic: str) -> str:
     if kind in P_VALUES:
         return format_p(value)
     if kind == "hr":
-        return format_ratio(value)
+        return format_ratio(value) if not value > LARGEST_RATIO else f">{LARGEST_RATIO:g}"
     if kind == "rate":
         return format_percent(value)
     return format_number(value, 0 if kind == "n_censored" else 1)
@@ -223,7 +225,8 @@ def show_conclusion(statistic: str, trial: Trial) -> str:
     if kind == "hr":
         covariate, method = _split_ratio(rest)
         name = show_coded(covariate, trial).lower()
-        return f"The higher the {name}, the later the event, all else equal ({show_method(method).lower()})"
+        of = SHORT_METHODS.get(method, method)
+        return f"The higher the {name}, the later the event, all else equal ({of})"
     if kind == "pair_p":
         return f"{_name_pair(rest, trial).replace(' against ', ' and ', 1)} differ (exact log-rank)"
     known = {"permutation_p": "The groups differ (log-rank, permutation)"}
@@ -248,8 +251,8 @@ def show_design(design: str, trial: Trial) -> str:
     for group in trial.groups:
         for quantity, name in QUANTITIES.items():
             if plan.startswith(f"{quantity} of {group} "):
-                plan = f"{name} of {show_group(group, trial)}: {plan.rpartition(' ')[2]}"
-    return f"{CODING_NAMES.get(coding, coding)}, {plan}" if plan else CODING_NAMES.get(coding, coding)
+                plan = f"{name} {plan.rpartition(' ')[2]} in {show_group(group, trial)}"
+    return f"{CODING_NAMES.get(coding, coding)}; {plan}" if plan else CODING_NAMES.get(coding, coding)
 
 
 def gather_blocks(frame: pd.DataFrame) -> pd.DataFrame:
@@ -307,7 +310,7 @@ def _name_pair(rest: str, trial: Trial) -> str:
 
 def _name_ratio(rest: str, trial: Trial) -> str:
     covariate, method = _split_ratio(rest)
-    return f"Hazard ratio, {show_coded(covariate, trial).lower()} ({show_method(method).lower()})"
+    return f"Hazard ratio, {show_coded(covariate, trial).lower()} ({SHORT_METHODS.get(method, method)})"
 
 
 def _split_ratio(rest: str) -> tuple[str, str]:

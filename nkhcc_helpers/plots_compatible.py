@@ -145,7 +145,7 @@ def plot_p_values(
     ax.axvline(alpha, zorder=1, **LEVEL)
     _name_rows(ax, rows)
     ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
-    explain_below(
+    explain_above(
         ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *RANGES]
     )
     return ax
@@ -192,7 +192,7 @@ def plot_pairs(
         Line2D([], [], color=reach[key], label=label, **RANGE)
         for key, label in (("within reach", "Below the line in some"), ("out of reach", "In none"))
     ]
-    explain_below(ax, [*handles, *RANGES[1:]])
+    explain_above(ax, [*handles, *RANGES[1:]])
     return ax
 
 
@@ -237,7 +237,7 @@ def _explain_curves(ax: Axes) -> None:
         Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
         Patch(color=INK, alpha=0.25, label="What it stands for"),
     ]
-    explain_below(ax, handles)
+    explain_above(ax, handles)
 
 
 def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:
@@ -286,14 +286,17 @@ def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_axisbelow(True)
 
 
-def explain_below(ax: Axes, handles: Iterable) -> None:
-    """Explain marks below everything drawn.
+def explain_above(ax: Axes, handles: Iterable, title: str = "") -> None:
+    """Explain marks above everything drawn.
 
     Parameters
     ----------
     ax : matplotlib Axes
     handles : iterable of matplotlib artists
         With labels.
+    title : str
+        What the whole figure is about.
     """
     handles = list(handles)
-    ax.figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5), fontsize=SMALL)
+    look = {"ncols": min(len(handles), 5), "fontsize": SMALL, "title_fontsize": 10.5, "alignment": "left"}
+    ax.figure.legend(handles=handles, loc="outside upper left", title=plain(title, 80) or None, **look)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nkhcc_helpers.plots_compatible import LEVEL, RANGE, RANGES, explain_below
+from nkhcc_helpers.plots_compatible import LEVEL, RANGE, RANGES, explain_above
 from nkhcc_helpers.plots_cox import limit_ratios, set_ratio_axis
 from nkhcc_helpers.style import (
     SMALL,
@@ -61,7 +61,6 @@ def plot_signs(
     if ax is None:
         figure = plt.figure(figsize=(WIDTH, 1.6 + 0.46 * len(rows)))
         panels = list(np.atleast_1d(figure.subplots(1, len(shown), sharey=True)))
-        figure.suptitle(plain(title, 80), x=0.01, ha="left", fontsize=10.5)
     else:
         panels = [ax]
     for panel, covariate in zip(panels, shown, strict=False):
@@ -79,7 +78,7 @@ def plot_signs(
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
     handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
-    explain_below(panels[0], [*handles, *RANGES[1:3]])
+    explain_above(panels[0], [*handles, *RANGES[1:3]], title)
     return panels[0]
 
 

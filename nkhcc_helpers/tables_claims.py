@@ -147,7 +147,8 @@ def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
 def _show_recorded(held: object) -> str:
     if not held.recorded_decimals:
         return f"whole {held.recorded_unit}"
-    return f"{held.recorded_unit} with {held.recorded_decimals} decimals"
+    plural = "s" if held.recorded_decimals > 1 else ""
+    return f"{held.recorded_unit} with {held.recorded_decimals} decimal{plural}"
 
 
 def _show_order(claimed: ClaimedTrial, trial: Trial) -> str:

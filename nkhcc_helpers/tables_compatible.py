@@ -147,7 +147,7 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
     return display_table(
         shown,
         title="What holds in every cohort that gives the published numbers",
-        labels={"conclusion": "Conclusion", "range": "Range of what it rests on"}
+        labels={"conclusion": "Conclusion", "range": "Range of P or hazard ratio"}
         | {"share": "Share of the sample", "verdict": "Holds"},
         row_group="endpoint",
         notes=[

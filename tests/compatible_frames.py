@@ -1,0 +1,147 @@
+"""Hand-made cohorts and answers over them, for tables and figures of every kind of trial."""
+
+import numpy as np
+import pandas as pd
+import shown_frames as frames
+
+from nkhcc_helpers.claimed_trial import ClaimedTrial, describe_claim
+from nkhcc_helpers.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
+from nkhcc_helpers.compatible import CompatibleCohorts
+
+ENDPOINTS = ("PFS", "OS")
+DESIGNS = ("relative, as assumed", "log2, as assumed")
+NOT_A_NUMBER = {"median": np.nan, "lower": np.nan, "upper": np.nan, "smallest": np.nan, "largest": np.nan}
+
+
+def make_claimed(kind="four", **assumptions):
+    """Medians by group, log-rank P and follow-up; up to two of each endpoint censored."""
+    sizes = {code: n for code, (_, n) in frames.ARMS[kind].items()}
+    medians = [
+        Median(kind="median", endpoint=endpoint, group=group, value=3.0 + at, decimals=1)
+        for endpoint in ENDPOINTS
+        for at, group in enumerate((*sizes, None))
+    ]
+    tests = [LogrankP(kind="logrank_p", endpoint=each, value=0.0403, decimals=4) for each in ENDPOINTS]
+    last = LongestFollowUp(kind="longest_follow_up", value=9, decimals=0, unit="years")
+    given = {"shortest": 0.1, "longest": 114, "censored": [{"endpoint": "PFS", "most": 2}], **assumptions}
+    claims = (*medians, *tests, last)
+    return ClaimedTrial(sizes, ENDPOINTS, claims, CohortAssumptions(**given), "months", ENDPOINTS)
+
+
+def make_cohorts(kind="four", n_cohorts=12):
+    """Cohorts drawn at random, which need not meet the claims."""
+    claimed, rng = make_claimed(kind), np.random.default_rng(1)
+    shape = (n_cohorts, len(ENDPOINTS), len(claimed.codes))
+    counted = np.arange(n_cohorts)
+    return CompatibleCohorts(
+        claimed,
+        rng.exponential(9, shape) + 0.2,
+        rng.random(shape) < 0.9,
+        counted,
+        counted % 2,
+        counted < 6,
+        1,
+    )
+
+
+def list_statistics(kind="four"):
+    groups = list(frames.ARMS[kind])
+    pairs = [f"pair_p {other}-{one}" for at, one in enumerate(groups) for other in groups[at + 1 :]]
+    by_group = [f"{name} {group}" for name in ("median", "rate 12", "rmst") for group in ("all", *groups)]
+    return ["logrank_p", "permutation_p", "trend_p", *pairs, *by_group, "follow_up", "longest", "n_censored"]
+
+
+def make_answers(kind="four", *, bounds=True):
+    """Answers of every statistic; P-values below 0.05 and above, a rate that no cohort has."""
+    rows = []
+    for endpoint in ENDPOINTS:
+        for at, statistic in enumerate(list_statistics(kind)):
+            scale = 0.002 * (at + 1) if "_p" in statistic else 10.0 + at
+            row = dict(zip(NOT_A_NUMBER, scale * np.array([1, 0.5, 2, 0.4, 2.5]), strict=True))
+            row |= {"bound_lower": 0.3 * scale, "bound_upper": 3 * scale} if bounds else {}
+            rows.append({"endpoint": endpoint, "statistic": statistic, **row})
+    table = pd.DataFrame(rows)
+    last = table["statistic"] == f"rate 12 {list(frames.ARMS[kind])[-1]}"
+    ends = [*NOT_A_NUMBER, *(["bound_lower", "bound_upper"] if bounds else [])]
+    table.loc[last, ends] = np.nan
+    return table
+
+
+def make_statistics(kind="four", n_cohorts=12):
+    """Values of the P-values in every cohort; one is missing."""
+    rng = np.random.default_rng(2)
+    columns = {
+        (endpoint, name): 10 ** rng.uniform(-3, -0.5, n_cohorts)
+        for endpoint in ENDPOINTS
+        for name in ("logrank_p", "permutation_p", "trend_p")
+    }
+    table = pd.DataFrame(columns)
+    table.iloc[0, 0] = np.nan
+    return table
+
+
+def make_signs(kind="four"):
+    """Hazard ratios: on one side, on either side, beyond any axis, not estimable."""
+    group = next(iter(frames.ARMS[kind]))
+    designs = [*DESIGNS, f"relative, dose of {group} 0.25", f"log2, infusions of {group} 16"]
+    ends = [[0.2, 0.3, 0.5, 0.7, 0.8], [0.5, 0.6, 1.1, 2, 3], [1e-9, 1e-4, 1, 1e4, 1e12], [np.nan] * 5]
+    rows = []
+    for endpoint in ENDPOINTS:
+        for design, values in zip(designs, ends, strict=True):
+            for method in ("firth", "partial"):
+                for covariate in ("dose", "infusions"):
+                    keys = {"endpoint": endpoint, "design": design, "method": method, "covariate": covariate}
+                    named = dict(zip(("lowest", "lower", "median", "upper", "highest"), values, strict=True))
+                    rows.append({**keys, "share_above": 0.25 if values[0] > 0.4 else 0.0, **named})
+    return pd.DataFrame(rows)
+
+
+def make_narrowing(kind="four"):
+    """Narrowing by every claim of an endpoint; one has no width."""
+    claims = make_claimed(kind).claims_about("PFS")
+    rows = [
+        {"endpoint": "PFS", "claim": claim, "statistic": statistic}
+        | {"lower": 0.01, "upper": 0.2, "width_ratio": ratio}
+        for claim in ("", *map(describe_claim, claims))
+        for statistic, ratio in (("permutation_p", 2.34), ("trend_p", np.nan), ("rmst all", 1234.0))
+    ]
+    return pd.DataFrame(rows)
+
+
+def make_candidates(kind="four"):
+    """What further numbers would leave; one cannot be judged."""
+    names = [each for each in list_statistics(kind) if each.startswith(("rate", "rmst", "n_"))][:6]
+    rows = [
+        {
+            "endpoint": "PFS",
+            "candidate": candidate,
+            "target": target,
+            "spread_left": left,
+            "share_covered": 0.9,
+        }
+        for at, candidate in enumerate(names)
+        for target, left in (("trend_p", 0.1 * at), ("hr dose (firth)", np.nan if at == 2 else 1.04))
+    ]
+    return pd.DataFrame(rows)
+
+
+def make_conclusions(kind="four"):
+    """A conclusion that holds in all, in some and in none."""
+    groups = list(frames.ARMS[kind])
+    keys = ["permutation_p", "trend_p", f"pair_p {groups[1]}-{groups[0]}", "hr infusions (partial)"]
+    verdicts = ["holds in all", "holds in some", "holds in none", "holds in some"]
+    table = pd.DataFrame(
+        {"endpoint": "PFS", "statistic": keys, "conclusion": "raw_words", "verdict": verdicts}
+    )
+    return table.assign(
+        lowest=[0.0066, 0.00001, 0.06, 0.5], highest=[0.0097, 0.07, np.nan, 1.2], share=[1, 0.98, 0, 0.9]
+    )
+
+
+def make_diagnosed():
+    rows = [
+        ("PFS", "trend_p", 0.0123, 0.01, 812.4, 1.0042, -0.51),
+        ("PFS", "rate 12 A", 0.0, 0.0, *[np.nan] * 3),
+    ]
+    columns = ["endpoint", "statistic", "mean", "sd", "effective_size", "r_hat", "starts_differ"]
+    return pd.DataFrame(rows, columns=columns)
