@@ -5,8 +5,52 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.compatible_narrowing import NARROWING, drop_claims
+from nkhcc_helpers.compatible_statistics import calculate_statistics
+
 VERDICTS = {"holds in all": "in_all", "holds in some": "in_some", "holds in none": "in_none"}
 SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
+
+
+def list_claims(claimed):
+    """Claims as numbers, with the interval that each printed one stands for.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+
+    Returns
+    -------
+    DataFrame
+        Columns ``kind endpoint group value lowest highest``; sizes of groups first.
+    """
+    rows = [("group_size", None, group, size, size, size) for group, size in claimed.sizes.items()]
+    for claim in claimed.claims:
+        half = 0.5 * 10.0**-claim.decimals
+        of = [getattr(claim, name, None) for name in ("endpoint", "group")]
+        rows.append((claim.kind, *of, claim.value, max(claim.value - half, 0.0), claim.value + half))
+    return pd.DataFrame(rows, columns=["kind", "endpoint", "group", "value", "lowest", "highest"])
+
+
+def list_assumptions(claimed):
+    """Assumptions by name.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+
+    Returns
+    -------
+    DataFrame
+        Columns ``assumption endpoint value``, the endpoint for what is assumed of one only.
+    """
+    given = claimed.assumptions.model_dump()
+    censored = given.pop("censored")
+    rows = [(name, None, str(value)) for name, value in given.items()]
+    for each in censored:
+        endpoint = each.pop("endpoint")
+        rows += [(f"censored {name}", endpoint, str(value)) for name, value in each.items()]
+    return pd.DataFrame(rows, columns=["assumption", "endpoint", "value"])
 
 
 def spread_ratios(hazard_ratios, *, method="firth"):
@@ -92,6 +136,32 @@ def gather_verdicts(conclusions, labels):
         for endpoint, part in conclusions.groupby("endpoint", sort=False)
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(VERDICTS.values()))
+
+
+def measure_claims(claimed, endpoints, statistics, *, n_cohorts, seed):
+    """Measure how much wider some answers become when one claim is dropped.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    endpoints : sequence of str
+        Endpoints to look at, each by itself.
+    statistics : sequence of str
+        Answers wanted, as `compatible_statistics.calculate_statistics` names them.
+    n_cohorts, seed : int
+        Of each sample; with 0 cohorts nothing is sampled.
+
+    Returns
+    -------
+    DataFrame
+        As of `compatible_narrowing.drop_claims`; no rows where nothing is sampled.
+    """
+    parts = [pd.DataFrame(columns=NARROWING)]
+    if n_cohorts:
+        trials = [claimed] if set(endpoints) == set(claimed.endpoints) else map(claimed.only, endpoints)
+        parts = [drop_claims(each, calculate_statistics, n_cohorts=n_cohorts, seed=seed) for each in trials]
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["statistic"].isin(statistics)]
 
 
 def find_most_telling(narrowing, statistic):

@@ -15,7 +15,6 @@ from nkhcc_helpers.claims import CohortAssumptions, Median
 from nkhcc_helpers.compatible import IncompatibleClaimsError, sample_compatible
 from nkhcc_helpers.compatible_answers import judge_conclusions, rank_candidates, summarize_answers
 from nkhcc_helpers.compatible_diagnostics import diagnose
-from nkhcc_helpers.compatible_narrowing import drop_claims
 from nkhcc_helpers.compatible_obtained import obtain_cohorts
 from nkhcc_helpers.compatible_recheck import recheck_claims
 from nkhcc_helpers.compatible_statistics import (
@@ -28,6 +27,9 @@ from nkhcc_helpers.compatible_summaries import (
     count_sides,
     find_most_telling,
     gather_verdicts,
+    list_assumptions,
+    list_claims,
+    measure_claims,
     pick_candidates,
     spread_ratios,
 )
@@ -41,11 +43,13 @@ __all__ = [
     "calculate_statistics",
     "count_sides",
     "diagnose",
-    "drop_claims",
     "find_most_telling",
     "gather_verdicts",
     "judge_conclusions",
+    "list_assumptions",
+    "list_claims",
     "list_designs",
+    "measure_claims",
     "obtain_cohorts",
     "pick_candidates",
     "rank_candidates",

@@ -19,7 +19,7 @@ from nkhcc_helpers.labels_compatible import (
     show_statistic,
     show_value,
 )
-from nkhcc_helpers.numbers import format_number, format_percent, format_ratio
+from nkhcc_helpers.numbers import format_estimate, format_number, format_percent, format_ratio, is_estimable
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -166,7 +166,8 @@ def format_narrowing(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio``.
+        Columns ``endpoint claim statistic lower upper width_ratio``, and ``ratio_lower ratio_upper`` where
+        it is known how sure the ratio is.
     trial : Trial
     claim_names : mapping of str to str
         Claim to what it is called.
@@ -186,7 +187,7 @@ def format_narrowing(
             ],
             "claim": [claim_names.get(row["claim"], str(row["claim"])) for row in records],
             "range": [show_range(row["lower"], row["upper"], row["statistic"]) for row in records],
-            "ratio": [format_number(row["width_ratio"], 1) for row in records],
+            "ratio": [_show_ratio(row) for row in records],
         }
     )
     return display_table(
@@ -194,7 +195,11 @@ def format_narrowing(
         title="What each claim is worth",
         labels={"claim": "Without the claim", "range": "95 % range", "ratio": "Times as wide"},
         row_group="block",
-        notes=["1.0: the claim narrows nothing that the others leave open.", *notes],
+        notes=[
+            "1.0: the claim narrows nothing that the others leave open. In brackets: how far the size of the "
+            "samples lets the ratio be known, 95 % limits.",
+            *notes,
+        ],
     )
 
 
@@ -233,3 +238,9 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
             *notes,
         ],
     )
+
+
+def _show_ratio(row: dict) -> str:
+    if row["claim"] == "" or not is_estimable(row["width_ratio"]) or "ratio_lower" not in row:
+        return format_number(row["width_ratio"], 1)
+    return format_estimate(row["width_ratio"], row["ratio_lower"], row["ratio_upper"], 1)

@@ -59,10 +59,22 @@ CHANGED = {
         "dlt_excluded_terms": ["Pyrexia"],
         "conf_level": 0.8,
     },
+    "05_what_the_abstract_can_tell": {
+        "endpoint": "OS",
+        "n_cohorts": 12,
+        "n_side": 0,
+        "most_censored": 3,
+        "prior": "uniform",
+        "alpha": 0.2,
+        "seed": 7,
+    },
 }
 
 
-FEWER_TRIALS = {"03_cox_dose_frequency": {"n_trials": 40}}
+FEWER_TRIALS = {
+    "03_cox_dose_frequency": {"n_trials": 40},
+    "05_what_the_abstract_can_tell": {"n_cohorts": 12, "n_side": 0},
+}
 """Simulations cut short where all that matters is that a notebook runs."""
 
 
@@ -265,19 +277,33 @@ def test_every_value_of_a_page_has_a_name_of_its_own(name, tmp_path, monkeypatch
     execute_here(PATHS[name], out_dir=str(tmp_path), **FEWER_TRIALS.get(name, {}))
     values = json.loads((tmp_path / "results" / f"{name}.json").read_text("utf-8"))["values"]
     assert [key for key in values if re.sub(r"_\d+$", "", key) in set(values) - {key}] == []
-    by_group = [value for value in values.values() if isinstance(value, dict)]
-    assert all(set(value) <= {*load_trial().groups, "All"} for value in by_group)
+    by_part = [value for value in values.values() if isinstance(value, dict)]
+    trial = load_trial()
+    assert all(set(value) <= {*trial.groups, "All", *trial.endpoint_labels} for value in by_part)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path):
     command = [sys.executable, "-m", "papermill", str(PATHS[name]), "out.ipynb", "-p", "out_dir", "made"]
+    for parameter, value in FEWER_TRIALS.get(name, {}).items():
+        command += ["-p", parameter, str(value)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     executed = nbformat.read(str(tmp_path / "out.ipynb"), as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert {output.output_type for output in outputs} == {"display_data"}
     shown = [output.data for output in outputs]
     check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
+
+
+def test_claims_can_be_dropped_one_by_one(load_variant, tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    name = "05_what_the_abstract_can_tell"
+    parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
+    executed = execute_here(PATHS[name], **parameters, n_cohorts=20, n_side=10)
+    visible = check_shown(executed.html, tmp_path, name)
+    assert "Median, A: low x 4" in visible
+    assert "Left out in this run" not in visible
+    assert (tmp_path / "figures" / name / "narrowing_0.svg").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.*says treated, but ADEX has no infusion")
