@@ -108,7 +108,7 @@ def count_sides(signs, labels):
             int(below.sum()),
             int(above.sum()),
             either,
-            list(one_side[~one_side].index),
+            [labels[each] for each in one_side[~one_side].index],
         )
     return pd.DataFrame.from_dict(rows, orient="index", columns=SIDES)
 

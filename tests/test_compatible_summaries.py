@@ -1,0 +1,155 @@
+import compatible_frames as made
+import numpy as np
+import pandas as pd
+import pytest
+import shown_frames as frames
+from hand_cohorts import draw_cohorts
+
+from nkhcc_helpers import compatible_obtained, identification, tables
+from nkhcc_helpers.claimed_trial import ClaimedTrial
+from nkhcc_helpers.claims import (
+    CohortAssumptions,
+    HazardRatio,
+    LandmarkRate,
+    LogrankP,
+    LongestFollowUp,
+    Median,
+)
+from nkhcc_helpers.compatible_recheck import recheck_claims
+
+# Recheck
+
+
+def make_claims():
+    of = {"endpoint": "OS", "decimals": 2}
+    return [
+        Median(kind="median", value=5.0, **of),
+        Median(kind="median", value=5.0, group="A", **of),
+        LogrankP(kind="logrank_p", value=0.5, **of),
+        LandmarkRate(kind="landmark_rate", value=50, at=6.0, group="B", **of),
+        HazardRatio(kind="hazard_ratio", value=1.0, group="A", reference="B", **of),
+        LongestFollowUp(kind="longest_follow_up", value=12, decimals=0, unit="months"),
+    ]
+
+
+def test_textbook_and_lifelines_find_the_same():
+    cohorts = draw_cohorts(15, {"A": 4, "B": 5, "C": 6}, seed=5, claims=make_claims(), share_censored=0.15)
+    one, other = (recheck_claims(cohorts, engine=engine) for engine in ("textbook", "lifelines"))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-6)
+    assert (one["n_cohorts"] == 15).all()
+    assert (one["n_met"] < 15).any()
+
+
+def test_only_what_rounds_to_the_printed_number_is_met():
+    claims = [Median(kind="median", endpoint="OS", value=3, decimals=0)]
+    cohorts = draw_cohorts(4, {"A": 3}, seed=1, claims=claims, share_censored=0)
+    cohorts.times[:, 0] = [[1, 2.6, 9], [1, 3.4, 9], [1, 2.4, 9], [1, 3.6, 9]]
+    checked = recheck_claims(cohorts)
+    assert checked.loc[0].tolist() == [2, 4, 2.4, 3.6]
+
+
+@pytest.mark.parametrize(("convention", "n_met"), [("midpoint", 0), ("first", 1), ("either", 1)])
+def test_conventions_of_medians_on_a_flat_stretch(convention, n_met):
+    claims = [Median(kind="median", endpoint="OS", value=2, decimals=0)]
+    cohorts = draw_cohorts(1, {"A": 4}, seed=1, claims=claims, share_censored=0)
+    cohorts.times[:, 0] = [1, 2, 6, 9]
+    claimed = cohorts.claimed.assume(median_convention=convention)
+    object.__setattr__(cohorts, "claimed", claimed)
+    assert recheck_claims(cohorts)["n_met"].tolist() == [n_met]
+
+
+def test_unknown_engine():
+    with pytest.raises(ValueError, match="engine must be 'textbook' or 'lifelines'"):
+        recheck_claims(draw_cohorts(1, {"A": 3}, seed=1), engine="r")
+
+
+# Summaries
+
+
+def test_claims_and_assumptions_as_numbers():
+    claimed = made.make_claimed()
+    claims = identification.list_claims(claimed)
+    assert claims.iloc[0].tolist()[:4] == ["group_size", None, "A", 3]
+    median = claims[(claims["kind"] == "median") & (claims["group"] == "A")].iloc[0]
+    assert median[["lowest", "highest"]].tolist() == pytest.approx([2.95, 3.05])
+    assumed = identification.list_assumptions(claimed).set_index("assumption")
+    assert assumed.loc["prior", "value"] == "log_uniform"
+    assert assumed.loc["censored most"].tolist() == ["PFS", "2"]
+
+
+def test_ratios_of_the_first_design_stand_beside_the_statistics():
+    rows = [
+        ("OS", design, method, "dose", cohort, coef + cohort)
+        for design, coef in (("first", 0.0), ("second", 5.0))
+        for method in ("firth", "partial")
+        for cohort in range(3)
+    ]
+    ratios = pd.DataFrame(rows, columns=["endpoint", "design", "method", "covariate", "cohort", "coef"])
+    spread = identification.spread_ratios(ratios)
+    assert spread.columns.tolist() == [("OS", "hr dose (firth)")]
+    assert spread.iloc[:, 0].tolist() == pytest.approx(np.exp([0, 1, 2]).tolist())
+    assert identification.spread_ratios(ratios.head(0)).shape[1] == 0
+
+
+def test_sides_of_hazard_ratios():
+    names = {"dose": "Dose", "infusions": "Infusions"}
+    counted = identification.count_sides(made.make_signs(), names)
+    assert counted.loc["PFS"].tolist() == [16, 4, 0, 12, ["Dose", "Infusions"]]
+    settled = identification.count_sides(made.make_signs().query("design == 'relative, as assumed'"), names)
+    assert settled.loc["OS"].tolist() == [4, 4, 0, 0, []]
+
+
+def test_verdicts_by_endpoint():
+    conclusions = made.make_conclusions()
+    labels = {each: each.upper() for each in conclusions["statistic"]}
+    found = identification.gather_verdicts(conclusions, labels)
+    assert found.loc["PFS", "in_all"] == ["PERMUTATION_P"]
+    assert found.loc["PFS", "in_some"] == ["TREND_P", "HR INFUSIONS (PARTIAL)"]
+    assert found.loc["PFS", "in_none"] == ["PAIR_P B-A"]
+
+
+def test_the_claim_that_widens_most():
+    narrowing = made.make_narrowing()
+    at = narrowing.index[(narrowing["statistic"] == "permutation_p") & (narrowing["claim"] != "")][2]
+    narrowing.loc[at, "width_ratio"] = 7.0
+    found = identification.find_most_telling(narrowing, "permutation_p")
+    assert found.loc["PFS"].tolist() == [narrowing.loc[at, "claim"], 7.0]
+    assert identification.find_most_telling(narrowing, "trend_p").empty
+
+
+def test_nothing_is_sampled_where_no_cohorts_are_asked_for():
+    table = identification.measure_claims(made.make_claimed(), ["PFS"], ["trend_p"], n_cohorts=0, seed=1)
+    assert table.empty
+    assert {"endpoint", "claim", "statistic", "width_ratio"} <= set(table)
+
+
+def test_the_most_telling_candidates_come_first():
+    ranked = made.make_candidates()
+    ranked.loc[ranked["candidate"] == "rate 12 B", "share_covered"] = 0.2
+    picked = identification.pick_candidates(ranked, most=2)
+    assert picked["candidate"].drop_duplicates().tolist() == ["rate 12 all", "rate 12 A"]
+    assert picked["mean_left"].is_monotonic_increasing
+
+
+# Cohorts obtained
+
+
+def make_tiny():
+    claim = Median(kind="median", endpoint="OS", value=3, decimals=0)
+    assumed = CohortAssumptions(recorded_unit="months", shortest=1, longest=6, prior="uniform")
+    return ClaimedTrial({"A": 3}, ("OS",), (claim,), assumed, "months")
+
+
+def test_cohorts_are_sampled_where_none_are_stored(tmp_path):
+    trial = frames.make_trial()
+    trial.source = tmp_path
+    cohorts, file = compatible_obtained.obtain_cohorts(trial, make_tiny(), n_cohorts=5, seed=1)
+    assert (len(cohorts), file) == (5, "")
+    assert (recheck_claims(cohorts)["n_met"] == 5).all()
+
+
+def test_statistics_have_names_for_readers():
+    trial = frames.make_trial()
+    names = tables.list_statistic_labels(made.list_statistics(), trial)
+    assert names["pair_p B-A"] == "A: low dose x 4 against B: normal dose x 4"
+    assert not any("_" in name for name in names.values())
