@@ -12,9 +12,11 @@ from nkhcc_helpers.compatible_statistics import EVERYONE
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
 
-NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio"]
+NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio", "ratio_lower", "ratio_upper"]
 ALL_CLAIMS = ""  # in the place of a claim, where none is dropped or added
-SHARE = 0.95  # of a sample between its limits
+SHARE = 0.95  # of a sample between its limits, and of samples between those of a ratio
+LIMITS = [(1 - SHARE) / 2, (1 + SHARE) / 2]
+N_RESAMPLES = 400
 
 
 def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2, progress=False):
@@ -36,14 +38,20 @@ def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2,
     Returns
     -------
     DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio``: the central 95 % of the sample without
-        the claim (``""``: with all claims), and its width relative to that with all claims: above 1 where the
-        claim narrows the answer. NaN where the answer has no width with all claims.
+        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``: the central 95 %
+        of the sample without the claim (``""``: with all claims), and its width relative to that with all
+        claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
+        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains).
+        NaN where the answer has no width with all claims.
 
     Raises
     ------
     IncompatibleClaimsError
         No cohort was found for one of the samples.
+
+    References
+    ----------
+    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
     """
     variants = []
     for endpoint in claimed.endpoints:
@@ -124,22 +132,44 @@ def make_claim(claimed, statistics, endpoint, statistic):
 
 def _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress):
     """Answers of every variant, a name of what was changed and a trial of one endpoint."""
-    rows = []
+    rng, rows = np.random.default_rng(seed), []
     samples = _sample(variants, n_cohorts, seed, jobs, progress)
     for (name, _), cohorts in zip(variants, samples, strict=True):
         values = calculate(cohorts)
-        limits = values.quantile([(1 - SHARE) / 2, (1 + SHARE) / 2]).T.set_axis(["lower", "upper"], axis=1)
-        limits = limits.rename_axis(["endpoint", "statistic"]).reset_index()
-        width = limits["upper"] - limits["lower"]
+        widths = _resample_widths(values, cohorts.chain, rng)
+        lower, upper = values.quantile(LIMITS).to_numpy(float)
         if name == ALL_CLAIMS:
-            reference = width.where(width > 0)
-        rows.append(limits.assign(claim=name, width_ratio=width / reference))
+            all_widths, all_width = widths, _keep_positive(upper - lower)
+            ratios = np.where(np.isnan(all_width), np.nan, 1.0)[:, None]
+        else:
+            ratios = np.sort(widths / _keep_positive(all_widths), axis=1)
+        frame = values.columns.to_frame(index=False).set_axis(NARROWING[:3:2], axis=1)
+        ends = pd.DataFrame(ratios).quantile(LIMITS, axis=1).to_numpy()
+        columns = [name, lower, upper, (upper - lower) / all_width, *ends]
+        names = ["claim", *NARROWING[3:]]
+        rows.append(frame.assign(**dict(zip(names, columns, strict=True))))
     return pd.concat(rows, ignore_index=True)[NARROWING]
+
+
+def _resample_widths(values, chain, rng):
+    """Widths of every statistic in samples of as many chains, drawn with replacement: (n_statistics, n)."""
+    members = pd.Series(range(len(chain))).groupby(chain).indices
+    chains = [members[each] for each in np.unique(chain)]
+    widths = []
+    for _ in range(N_RESAMPLES):
+        rows = np.concatenate([chains[at] for at in rng.integers(len(chains), size=len(chains))])
+        lower, upper = values.iloc[rows].quantile(LIMITS).to_numpy(float)
+        widths.append(upper - lower)
+    return np.stack(widths, axis=1)
+
+
+def _keep_positive(widths):
+    return np.where(widths > 0, widths, np.nan)
 
 
 def _sample(variants, n_cohorts, seed, jobs, progress):
     """Cohorts of every variant; all blocks of all of them wait in one queue."""
-    plans = [plan_blocks(claimed, n_cohorts, seed=seed) for _, claimed in variants]
+    plans = [plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=1) for _, claimed in variants]
     blocks = [block for plan in plans for block in plan]
     owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
     numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]

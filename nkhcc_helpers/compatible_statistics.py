@@ -58,12 +58,11 @@ def calculate_statistics(
     ----------
     As of `permutation_many` and `survival`.
     """
-    tau = HORIZON * convert("months", cohorts.claimed.unit) if tau is None else tau
     parts = {}
     for endpoint in cohorts.claimed.endpoints:
         times, events = cohorts.of(endpoint)
         columns = _test(times, events, cohorts.claimed, n_draws, seed, progress)
-        parts[endpoint] = columns | _estimate(times, events, cohorts.claimed, landmarks, tau)
+        parts[endpoint] = columns | estimate_curves(times, events, cohorts.claimed, landmarks, tau)
     frames = {endpoint: pd.DataFrame(columns) for endpoint, columns in parts.items()}
     table = pd.concat(frames, axis=1, names=["endpoint", "statistic"])
     return table.rename_axis("cohort")
@@ -196,6 +195,36 @@ def summarize_signs(hazard_ratios, *, share=0.95):
     return table[SIGNS].reset_index()
 
 
+def estimate_curves(times, events, claimed, landmarks=LANDMARKS, tau=None):
+    """Kaplan-Meier estimates of each cohort, by the name that `calculate_statistics` gives them.
+
+    Parameters
+    ----------
+    times, events : ndarray, shape (n_cohorts, n_patients)
+    claimed : ClaimedTrial
+    landmarks : sequence of float
+        Months.
+    tau : float, optional
+        Horizon, in the unit of the times; 24 months when absent.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n_cohorts,)
+    """
+    ordered = order_cohorts(times, events, claimed.codes)
+    month = convert("months", claimed.unit)
+    tau = HORIZON * month if tau is None else tau
+    by_group = {"median": ordered.medians["midpoint"]}
+    by_group |= {f"rate {at:g}": 100 * ordered.find_survival(at * month) for at in landmarks}
+    by_group["rmst"] = estimate_restricted_means(ordered, tau)
+    columns = {}
+    for name, values in by_group.items():
+        columns[f"{name} {EVERYONE}"] = values[:, -1]
+        columns |= {f"{name} {group}": values[:, at] for at, group in enumerate(claimed.groups)}
+    columns["follow_up"] = estimate_follow_ups(times, events)
+    return columns | {"longest": times.max(axis=1), "n_censored": (~events).sum(axis=1)}
+
+
 def list_pairs(groups):
     """List the pairs of groups: places of the two, the earlier one first, and their statistic."""
     return {
@@ -219,18 +248,3 @@ def _test(times, events, claimed, n_draws, seed, progress):
     names = list_pairs(groups)
     pairs = permute_pairs_many(times, events, codes, pairs=list(names), **drawing)
     return columns | {name: pairs[pair].p_value for pair, name in names.items()}
-
-
-def _estimate(times, events, claimed, landmarks, tau):
-    """Kaplan-Meier estimates of each cohort, by name."""
-    ordered = order_cohorts(times, events, claimed.codes)
-    month = convert("months", claimed.unit)
-    by_group = {"median": ordered.medians["midpoint"]}
-    by_group |= {f"rate {at:g}": 100 * ordered.find_survival(at * month) for at in landmarks}
-    by_group["rmst"] = estimate_restricted_means(ordered, tau)
-    columns = {}
-    for name, values in by_group.items():
-        columns[f"{name} {EVERYONE}"] = values[:, -1]
-        columns |= {f"{name} {group}": values[:, at] for at, group in enumerate(claimed.groups)}
-    columns["follow_up"] = estimate_follow_ups(times, events)
-    return columns | {"longest": times.max(axis=1), "n_censored": (~events).sum(axis=1)}

@@ -289,10 +289,11 @@ def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
     """
     if not n_draws:
         return float("nan"), float("nan")
-    observed = _calculate(risk, codes[None], group_scores)[0]
+    # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
+    bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
     extreme = 0
     for allocations in draw_allocations(codes, n_draws, seed):
-        extreme += int((_calculate(risk, allocations, group_scores) >= observed * (1 - TOLERANCE)).sum())
+        extreme += int((_calculate(risk, allocations, group_scores) >= bound).sum())
     p_value = (1 + extreme) / (1 + n_draws)
     return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
 

@@ -168,3 +168,12 @@ def test_null_distribution_and_summary():
     assert table["test"].tolist() == ["Overall"]
     assert np.isnan(table["p_exact"].iloc[0])
     assert table["n_allocations"].iloc[0] == 514_594_080
+
+
+def test_groups_that_do_not_differ_have_a_p_of_one():
+    # Observed and expected agree, but for rounding.
+    time, event = [12, 1, 2, 10, 12, 3, 4], [1, 0, 1, 0, 1, 0, 1]
+    for options in ({}, {"trend": True}):
+        compared = compare_survival(time, event, list("aaaabbb"), n_draws=2_000, **options)
+        assert compared.statistic == pytest.approx(0, abs=1e-20)
+        assert compared.p_permutation == 1

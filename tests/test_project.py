@@ -110,7 +110,7 @@ FLOORS = [
     "published illustration reconstruction "
     "claimed_trial cohort_space cohort_order cohort_curves claim_distances cohort_proposals cohort_moves compatible_chains "
     "compatible compatible_diagnostics compatible_conflicts compatible_bounds compatible_statistics "
-    "compatible_answers compatible_narrowing compatible_files",
+    "compatible_targets compatible_answers compatible_narrowing compatible_files",
     "numbers exports labels display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
     "cli",

@@ -1,0 +1,89 @@
+"""One statistic of many cohorts, by its name: what a search for extremes calls again and again."""
+
+from __future__ import annotations
+
+import re
+from functools import partial, reduce
+
+import numpy as np
+
+from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs
+from nkhcc_helpers.cox_many import fit_cox_many
+from nkhcc_helpers.partial_likelihood import exponentiate
+from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_many
+
+TESTS = ("logrank_p", "permutation_p", "trend_p")
+ENDS = {"lowest": np.fmin, "highest": np.fmax}
+
+
+def choose_statistic(
+    claimed, statistic, *, designs=(), end="highest", n_draws=2_000, seed=DEFAULT_SEED, tau=None
+):
+    """Return a function that calculates one statistic of many cohorts.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    statistic : str
+        A statistic of `compatible_statistics.calculate_statistics`, or ``hr dose (firth)`` and the like:
+        covariate and method, as in `compatible_answers.judge_conclusions`.
+    designs : list of (str, DataFrame), optional
+        As of `compatible_statistics.list_designs`, for hazard ratios.
+    end : {"lowest", "highest"}, default "highest"
+        Which hazard ratio over the designs.
+    n_draws, seed, tau
+        As in `calculate_statistics`.
+
+    Returns
+    -------
+    callable
+        Takes times and events, each of shape (n_cohorts, n_patients); returns values, shape (n_cohorts,), NaN
+        where there is none.
+
+    Raises
+    ------
+    ValueError
+        Unknown statistic or end, or no design has the covariate.
+    """
+    check_choice(end, "end", tuple(ENDS))
+    drawing = {"n_draws": n_draws, "seed": seed}
+    pairs = {name: pair for pair, name in list_pairs(claimed.groups).items()}
+    if statistic in pairs:
+        return partial(_compare_pair, codes=claimed.codes, pair=pairs[statistic], **drawing)
+    if statistic in TESTS and len(claimed.groups) > 1:
+        return partial(_compare, claimed=claimed, statistic=statistic, **drawing)
+    if found := re.fullmatch(r"hr (.+) \((\w+)\)", statistic):
+        covariate, method = found.groups()
+        designs = [(x, list(x.columns).index(covariate)) for _, x in designs if covariate in x.columns]
+        if not designs:
+            raise ValueError(f"{statistic} needs a design with {covariate}")
+        designs = [(x.loc[list(claimed.groups)].to_numpy(float)[claimed.codes], at) for x, at in designs]
+        return partial(_calculate_hazard_ratio, designs=designs, method=method, end=end)
+    rate = re.match(r"rate (\S+) ", statistic)
+    landmarks = (float(rate[1]),) if rate else ()
+    everyone = np.ones((1, len(claimed.codes)))
+    known = estimate_curves(everyone, everyone > 0, claimed, landmarks, tau)
+    check_choice(statistic, "statistic", (*TESTS, *pairs, *known))
+    return partial(_estimate, claimed=claimed, statistic=statistic, landmarks=landmarks, tau=tau)
+
+
+def _compare(times, events, *, claimed, statistic, n_draws, seed):
+    scores = np.arange(1, len(claimed.groups) + 1) if statistic == "trend_p" else None
+    n_draws = 1 if statistic == "logrank_p" else n_draws
+    found = permute_logrank_many(times, events, claimed.codes, n_draws=n_draws, seed=seed, scores=scores)
+    return found.p_asymptotic if statistic == "logrank_p" else found.p_value
+
+
+def _compare_pair(times, events, *, codes, pair, n_draws, seed):
+    return permute_pairs_many(times, events, codes, pairs=[pair], n_draws=n_draws, seed=seed)[pair].p_value
+
+
+def _estimate(times, events, *, claimed, statistic, landmarks, tau):
+    return estimate_curves(times, events, claimed, landmarks, tau)[statistic].astype(float)
+
+
+def _calculate_hazard_ratio(times, events, *, designs, method, end):
+    coefs = (fit_cox_many(times, events, x, method=method).coef[:, at] for x, at in designs)
+    return exponentiate(reduce(ENDS[end], coefs))

@@ -1,0 +1,253 @@
+"""Statistics of many cohorts beside the functions for one; designs, hazard ratios and their signs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hand_cohorts import draw_cohorts, make_cohorts
+
+from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
+from nkhcc_helpers.claims import LandmarkRate
+from nkhcc_helpers.cohort_curves import estimate_follow_ups, estimate_restricted_means, order_cohorts
+from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.compatible_statistics import (
+    HAZARD_RATIOS,
+    SIGNS,
+    calculate_hazard_ratios,
+    calculate_statistics,
+    list_designs,
+    summarize_signs,
+)
+from nkhcc_helpers.compatible_targets import choose_statistic
+from nkhcc_helpers.cox_fit import fit_cox
+from nkhcc_helpers.permutation import compare_survival
+from nkhcc_helpers.survival import (
+    estimate_follow_up,
+    estimate_median,
+    estimate_rmst,
+    estimate_survival_at,
+)
+from nkhcc_helpers.trial import load_trial
+
+SIZES = {"A": 3, "B": 4, "C X": 3}
+LANDMARKS, TAU = (3, 7), 8.0
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    return draw_cohorts(20, SIZES, seed=4, endpoints=("PFS", "OS"))
+
+
+@pytest.fixture(scope="module")
+def statistics(cohorts):
+    return calculate_statistics(cohorts, landmarks=LANDMARKS, tau=TAU)
+
+
+def walk(cohorts, n_cohorts):
+    """Cohort, endpoint, times, events and groups, one cohort after the other."""
+    groups = np.array(cohorts.claimed.groups)[cohorts.claimed.codes]
+    for endpoint in cohorts.claimed.endpoints:
+        times, events = cohorts.of(endpoint)
+        for cohort in range(n_cohorts):
+            yield cohort, endpoint, times[cohort], events[cohort], groups
+
+
+def test_estimates_are_those_of_single_cohorts(cohorts, statistics):
+    found, expected = [], []
+    for cohort, endpoint, times, events, groups in walk(cohorts, len(cohorts)):
+        row = statistics.loc[cohort, endpoint]
+        for name in ("all", *SIZES):
+            own = np.full(len(groups), True) if name == "all" else groups == name
+            time, event = times[own], events[own]
+            names = [f"median {name}", f"rate 3 {name}", f"rate 7 {name}", f"rmst {name}"]
+            found.append(row[names].to_numpy(float))
+            rates = estimate_survival_at(time, event, at=LANDMARKS)["survival"]
+            restricted = estimate_rmst(time, event, tau=TAU).estimate
+            expected.append([estimate_median(time, event).estimate, *(100 * rates), restricted])
+    found, expected = np.array(found), np.array(expected)
+    assert np.isnan(expected).any(axis=0)[[0, 2, 3]].all()
+    assert (~np.isnan(expected)).sum(axis=0).min() > 60
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_follow_up_and_censoring_are_those_of_single_cohorts(cohorts, statistics):
+    for cohort, endpoint, times, events, _ in walk(cohorts, len(cohorts)):
+        row = statistics.loc[cohort, endpoint]
+        expected = [estimate_follow_up(times, events).estimate, times.max(), (~events).sum()]
+        np.testing.assert_allclose(row[["follow_up", "longest", "n_censored"]], expected)
+    assert 0 < statistics["OS", "follow_up"].isna().sum() < len(cohorts)
+
+
+def test_tests_are_those_of_single_cohorts(cohorts, statistics):
+    for cohort, endpoint, times, events, groups in walk(cohorts, 6):
+        row = statistics.loc[cohort, endpoint]
+        overall = compare_survival(times, events, groups, n_draws=20_000)
+        assert row["logrank_p"] == pytest.approx(overall.p_asymptotic, rel=1e-9)
+        trend = compare_survival(times, events, groups, n_draws=20_000, trend=True)
+        compared = {"permutation_p": overall, "trend_p": trend}
+        for first, second in (("A", "B"), ("A", "C X"), ("B", "C X")):
+            own = np.isin(groups, [first, second])
+            pair = compare_survival(times[own], events[own], groups[own], n_draws=20_000)
+            compared[f"pair_p {second}-{first}"] = pair
+        for name, single in compared.items():
+            away = abs(row[name] - single.p_permutation)
+            assert away < 5 * single.p_permutation_error + 1e-4, (name, row[name], single.p_permutation)
+
+
+def test_every_statistic_is_named(statistics):
+    names = ["logrank_p", "permutation_p", "trend_p", "pair_p B-A", "pair_p C X-A", "pair_p C X-B"]
+    for kind in ("median", "rate 3", "rate 7", "rmst"):
+        names += [f"{kind} {group}" for group in ("all", *SIZES)]
+    assert statistics["PFS"].columns.tolist() == [*names, "follow_up", "longest", "n_censored"]
+    assert statistics.columns.names == ["endpoint", "statistic"]
+
+
+def test_landmarks_and_horizon_are_months_whatever_the_unit():
+    weeks = draw_cohorts(5, SIZES, seed=2, n_times=150, share_censored=0.0, unit="weeks")
+    statistics = calculate_statistics(weeks, n_draws=10)["OS"]
+    times, events = weeks.of("OS")
+    for cohort in range(5):
+        at = 12 * 30.4375 / 7
+        rate = estimate_survival_at(times[cohort], events[cohort], at=[at])["survival"].iloc[0]
+        mean = estimate_rmst(times[cohort], events[cohort], tau=2 * at).estimate
+        row = statistics.loc[cohort]
+        assert (row["rate 12 all"], row["rmst all"]) == pytest.approx((100 * rate, mean))
+
+
+def test_one_group_has_estimates_only():
+    statistics = calculate_statistics(draw_cohorts(4, {"A": 5}, seed=3), n_draws=10)["OS"]
+    assert not [name for name in statistics.columns if "_p" in name]
+    assert (statistics["median A"].fillna(-1) == statistics["median all"].fillna(-1)).all()
+
+
+def test_followed_up_to_the_horizon_is_long_enough():
+    times, events = np.array([[2.0, 5.0]]), np.array([[True, False]])
+    ordered = order_cohorts(times, events, np.array([0, 0]))
+    assert estimate_restricted_means(ordered, 5.0)[0].tolist() == [3.5, 3.5]
+    assert np.isnan(estimate_restricted_means(ordered, 5.01)).all()
+    assert ordered.find_survival(5.0)[0].tolist() == [0.5, 0.5]
+    assert np.isnan(ordered.find_survival(5.01)).all()
+    assert estimate_follow_ups(times, events).tolist() == [5.0]
+    with pytest.raises(ValueError, match="tau must be a number above 0"):
+        estimate_restricted_means(ordered, 0.0)
+
+
+def test_claimed_rates_are_not_met_past_the_last_follow_up():
+    # Recorded in whole months, nobody has been followed for 23.5 of them who was last seen at 23.
+    claim = LandmarkRate(kind="landmark_rate", endpoint="OS", at=23.5, value=50, decimals=0)
+    claimed = make_cohorts(np.ones((1, 1, 2)), np.ones((1, 1, 2)), {"A": 2}, claims=[claim]).claimed
+    events, codes = np.array([[True, False]]), np.array([0, 0])
+    distances = [
+        measure_claims(lay_out_claims(claimed, "OS"), OrderedCohorts.of(np.array([[5, last]]), events, codes))
+        for last in (23, 24)
+    ]
+    assert distances[0] > 0
+    assert distances[1] == 0
+
+
+@pytest.mark.parametrize("method", ["firth", "partial"])
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+def test_hazard_ratios_are_those_of_single_fits(cohorts, method, ties):
+    design = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
+    # Another order of the rows is no other design.
+    ratios = calculate_hazard_ratios(cohorts, [("base", design.iloc[::-1])], methods=[method], ties=ties)
+    assert ratios.columns.tolist() == HAZARD_RATIOS
+    for cohort, endpoint, times, events, groups in walk(cohorts, 4):
+        frame = design.loc[groups].reset_index(drop=True).assign(time=times, event=events)
+        fit = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
+        own = ratios[(ratios["cohort"] == cohort) & (ratios["endpoint"] == endpoint)]
+        expected = fit.summary["coef"].to_numpy(float)
+        np.testing.assert_allclose(own.set_index("covariate")["coef"][["dose", "infusions"]], expected, 1e-5)
+
+
+def test_separated_cohorts_are_not_estimable_by_partial_likelihood():
+    times = [[[1, 2, 3, 10, 11, 12]], [[1, 10, 3, 2, 11, 12]]]
+    cohorts = make_cohorts(times, np.ones((2, 1, 6)), {"A": 3, "B": 3})
+    design = pd.DataFrame({"dose": [1.0, 2.0]}, index=["A", "B"])
+    ratios = calculate_hazard_ratios(cohorts, [("base", design)])
+    known = ratios.set_index(["method", "cohort"])["coef"].notna()
+    assert known.to_dict() == {
+        ("firth", 0): True,
+        ("firth", 1): True,
+        ("partial", 0): False,
+        ("partial", 1): True,
+    }
+    with pytest.raises(ValueError, match="'base' lacks group B"):
+        calculate_hazard_ratios(cohorts, [("base", design.loc[["A"]])])
+
+
+def test_designs_move_each_assumed_number_in_turn():
+    designs = dict(list_designs(load_trial().metadata))
+    base = designs["relative, as assumed"]
+    assert base.to_numpy().tolist() == [[0.5, 4], [1, 4], [1, 8], [1.25, 8]]
+    assert base.index.tolist() == ["A", "B", "C", "D"]
+    moved = ["dose of A 0.25", "dose of A 1", "dose of D 0.625", "dose of D 2.5"]
+    moved += ["infusions of D 4", "infusions of D 16"]
+    labels = [f"{coding}, {label}" for coding in ("relative", "log2") for label in ("as assumed", *moved)]
+    assert list(designs) == labels
+    changed = (designs["relative, dose of D 2.5"] != base).to_numpy()
+    assert np.argwhere(changed).tolist() == [[3, 0]]
+    np.testing.assert_allclose(designs["log2, dose of A 0.25"]["dose"], [-2, 0, 0, np.log2(1.25)])
+
+
+def test_designs_that_cannot_be_estimated_are_left_out():
+    metadata = load_trial().metadata
+    a, b, c, d = metadata.arms
+    two = metadata.model_copy(update={"arms": [a, c]})
+    assert list_designs(two) == []
+    assert [label for label, _ in list_designs(two, ["dose"], dose_codings=["relative"])] == [
+        "relative, as assumed",
+        "relative, dose of A 0.25",
+    ]
+    none = metadata.model_copy(update={"arms": [a.model_copy(update={"dose": 0.0, "assumed": []}), b, c, d]})
+    assert {label.split(",")[0] for label, _ in list_designs(none)} == {"relative"}
+
+
+def test_signs_of_hazard_ratios_are_summarized():
+    coefs = [np.log([0.5, 1.0, 2.0, 4.0, np.nan]), [np.nan] * 5]
+    frames = [
+        pd.DataFrame({"endpoint": "OS", "design": "d", "method": method, "covariate": "dose", "coef": coef})
+        for method, coef in zip(("firth", "partial"), coefs, strict=True)
+    ]
+    signs = summarize_signs(pd.concat(frames, ignore_index=True), share=0.5)
+    assert signs.columns.tolist() == [*HAZARD_RATIOS[:4], *SIGNS]
+    assert signs["method"].tolist() == ["firth", "partial"]
+    firth, partial = signs[SIGNS].to_numpy(float)
+    # Quartiles of the logarithms lie between cohorts.
+    expected = [0.5, 0.5, 0.5**0.25, 2**0.5, 2 * 2**0.25, 4.0, 0.2]
+    np.testing.assert_allclose(firth, expected)
+    assert np.isnan(partial[:-1]).all()
+    assert partial[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        *("logrank_p", "permutation_p", "trend_p", "pair_p B-A", "pair_p C X-B", "median all", "median C X"),
+        *("rate 3 all", "rate 7 C X", "rmst B", "follow_up", "longest", "n_censored"),
+    ],
+)
+def test_a_statistic_chosen_is_that_of_the_table(cohorts, statistics, statistic):
+    calculate = choose_statistic(cohorts.claimed, statistic, n_draws=20_000, tau=TAU)
+    for endpoint in cohorts.claimed.endpoints:
+        expected = statistics[endpoint, statistic].to_numpy(float)
+        np.testing.assert_allclose(calculate(*cohorts.of(endpoint)), expected)
+
+
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_a_hazard_ratio_chosen_is_the_most_extreme_over_designs(cohorts, end):
+    first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
+    designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
+    ratios = calculate_hazard_ratios(cohorts, designs, methods=["firth"])
+    own = ratios[(ratios["endpoint"] == "OS") & (ratios["covariate"] == "infusions")]
+    expected = np.exp(own.groupby("cohort")["coef"].agg({"lowest": "min", "highest": "max"}[end]))
+    calculate = choose_statistic(cohorts.claimed, "hr infusions (firth)", designs=designs, end=end)
+    np.testing.assert_allclose(calculate(*cohorts.of("OS")), expected)
+
+
+def test_statistics_that_there_are_not_cannot_be_chosen(cohorts):
+    with pytest.raises(ValueError, match="statistic must be one of"):
+        choose_statistic(cohorts.claimed, "median Z")
+    with pytest.raises(ValueError, match="needs a design with dose"):
+        choose_statistic(cohorts.claimed, "hr dose (firth)")
+    with pytest.raises(ValueError, match="end must be one of"):
+        choose_statistic(cohorts.claimed, "longest", end="widest")
