@@ -1,4 +1,4 @@
-"""One statistic of many cohorts, by its name: what a search for extremes calls again and again."""
+"""One statistic of many cohorts, by its name, for a search for extremes; what the search found, as a table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from functools import partial, reduce
 
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs
@@ -16,6 +18,7 @@ from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_m
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
+BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
 
 def choose_statistic(
@@ -67,6 +70,45 @@ def choose_statistic(
     known = estimate_curves(everyone, everyone > 0, claimed, landmarks, tau)
     check_choice(statistic, "statistic", (*TESTS, *pairs, *known))
     return partial(_estimate, claimed=claimed, statistic=statistic, landmarks=landmarks, tau=tau)
+
+
+def bound_statistics(
+    cohorts, wanted, find, *, designs=(), n_draws=200_000, seed=DEFAULT_SEED, tau=None, progress=False
+):
+    """Search for the extremes of several statistics over all compatible cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+        A sample, to start from.
+    wanted : sequence of (str, str)
+        Endpoints and statistics, as `choose_statistic` takes them.
+    find : callable
+        The search: `compatible_bounds.find_bounds`, or a `functools.partial` of it with other options.
+    designs, seed, tau
+        As in `choose_statistic`; for hazard ratios the extremes are over all designs.
+    n_draws : int, default 200,000
+        Random allocations for the P-values of the cohorts found; the search itself draws fewer.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint statistic lowest highest``: what `compatible_answers` takes as bounds. At least as
+        wide as the sample where P-values are exact.
+    """
+    rows = []
+    for endpoint, statistic in tqdm(wanted, unit="statistic", disable=not progress):
+        values, at = [], cohorts.claimed.endpoints.index(endpoint)
+        for end in ENDS if statistic.startswith("hr ") else ["highest"]:
+            options = {"designs": designs, "end": end, "seed": seed, "tau": tau}
+            found = find(cohorts, choose_statistic(cohorts.claimed, statistic, **options), endpoint=endpoint)
+            if np.isfinite(found.lowest):
+                calculate = choose_statistic(cohorts.claimed, statistic, n_draws=n_draws, **options)
+                values += calculate(found.times[:, at], found.events[:, at]).tolist()
+        rows.append((endpoint, statistic, min(values, default=np.nan), max(values, default=np.nan)))
+    return pd.DataFrame(rows, columns=BOUNDS)
 
 
 def _compare(times, events, *, claimed, statistic, n_draws, seed):
