@@ -1,4 +1,4 @@
-"""One statistic of many cohorts, by its name, for a search for extremes; what the search found, as a table."""
+"""One statistic of many cohorts, by its name, for a search for extremes; what it found, as a table."""
 
 from __future__ import annotations
 
