@@ -1,7 +1,7 @@
 """How far cohorts are from each published claim, at the rounding it was printed with.
 
-A distance is 0 where the claim is met and else counts half widths of the interval that a printed number stands
-for, or of a wider one where that interval is finer than what a change of one patient moves.
+A distance is 0 where the claim is met and else counts half widths of the interval that a printed number
+stands for, or of a wider one where that interval is finer than what a change of one patient moves.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class CohortAssumptions(Model):
     shortest: Annotated[Number, Field(gt=0)]
     longest: Annotated[Number, Field(gt=0)]
     pfs_before_os: bool = True
-    censored: list[Censored] = []
+    censored: tuple[Censored, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _check_range(self) -> CohortAssumptions:

@@ -269,6 +269,49 @@ def reconstruct(seed: int, out_dir: str, force: bool) -> None:
     click.echo(f"Wrote {', '.join(path.name for path in drawn)} to {target}")
 
 
+@main.command(short_help="Draw cohorts that give every published number.")
+@click.option(
+    "--claims",
+    "claims",
+    default="",
+    metavar="FILE",
+    help="A published.yaml with a trial.yaml beside it; that of the bundled trial by default.",
+)
+@click.option("--cohorts", "n_cohorts", type=click.IntRange(min=1), default=1_000, show_default=True)
+@click.option("--seed", type=int, default=20260124, show_default=True, help="The same seed draws the same.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.option("--out", "out_dir", required=True, metavar="DIR", help="Folder for compatible.parquet.")
+def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, out_dir: str) -> None:
+    """Draw cohorts that give every published number, and write them as Parquet.
+
+    A run that was cut off goes on where it was when the same command is given again. Where no cohort gives
+    every number, the claims that conflict are named.
+
+    \b
+    nkhcc compatible --out data/nkhcc
+    nkhcc compatible --claims my_trial/published.yaml --cohorts 200 --out my_trial
+
+    Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
+    must be.
+    """
+    from nkhcc_helpers.compatible import IncompatibleClaimsError
+    from nkhcc_helpers.compatible_conflicts import find_conflict
+    from nkhcc_helpers.compatible_files import describe_file, make_cohorts, read_claimed
+    from nkhcc_helpers.problems import TrialDataError
+    from nkhcc_helpers.trial import locate_bundled
+
+    try:
+        claimed = read_claimed(claims or locate_bundled())
+        path = make_cohorts(claimed, out_dir, n_cohorts=n_cohorts, seed=seed, jobs=jobs, progress=True)
+    except IncompatibleClaimsError:
+        click.echo("No cohort gives every published number; looking for the claims that conflict.", err=True)
+        _fail(str(find_conflict(claimed, seed=seed)), 1)
+    except (TrialDataError, ValueError, OSError) as error:
+        _fail(str(error), BAD_INPUT)
+    made = describe_file(path)
+    click.echo(f"Wrote {made['n_cohorts']} cohorts to {_near(path)}, sha256 {made['sha256']}")
+
+
 def _differs(drawn: Path, there: Path) -> bool:
     return there.exists() and not (there.is_file() and filecmp.cmp(drawn, there, shallow=False))
 

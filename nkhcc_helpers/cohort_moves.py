@@ -1,8 +1,8 @@
 """Moves from one possible cohort to another, for many Markov chains at once.
 
-Each takes steps and events of one endpoint, shape (n_chains, n_patients), and the room that the other endpoint
-leaves, its first and last steps shaped alike; it returns new steps and events, and the logarithm of the chance of the way back over that of the way
-there. Whether the new cohort is possible is checked afterwards.
+Each takes steps and events of one endpoint, shape (n_chains, n_patients), and the room that the other
+endpoint leaves, its first and last steps shaped alike. It returns new steps and events, and the logarithm of the chance
+of the way back over that of the way there. Whether the new cohort is possible is checked afterwards.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def exchange(proposals, steps, events, room, rng):
 
 
 def redraw_group(proposals, steps, events, room, rng):
-    """Draw a group anew from the prior given the claims about that group alone, in as many chains as can be."""
+    """Draw a group anew, in as many chains as can be, from the prior given the claims about it alone."""
     group = int(rng.integers(proposals.codes.max() + 1))
     members = np.flatnonzero(proposals.codes == group)
     here = steps[:, members], events[:, members]

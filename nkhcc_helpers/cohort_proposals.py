@@ -1,4 +1,4 @@
-"""What the moves of Markov chains over cohorts draw from: the prior, times near claimed ones, whole groups."""
+"""What Markov chains over cohorts draw from: the prior, times near claimed ones, whole groups."""
 
 from __future__ import annotations
 

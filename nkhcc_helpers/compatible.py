@@ -13,10 +13,11 @@ from nkhcc_helpers.compatible_chains import LOOKS_PER_SWEEP, Chains
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
 
-N_CHAINS = 800  # of a block
+FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 800, 8  # of a block
 MOST_OF_BLOCK = 500  # cohorts
 N_SETTLING = 20  # sweeps before cohorts are taken
-ARRIVALS = 2.0  # of chains that come to meet all claims, for each cohort taken; chains are more than cohorts
+ARRIVALS = 2.0  # of chains that come to meet all claims, for each cohort taken
+SIGHTINGS = 100  # of chains that meet them, which will do as well
 AFRESH = 60  # looks without, after which a chain counts as coming afresh
 MOST_SWEEPS = 2_000  # of a block
 MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
@@ -77,7 +78,7 @@ class CompatibleCohorts:
         DataFrame
             Columns ``cohort patient group endpoint time event chain block late``.
         """
-        n_cohorts, n_endpoints, n_patients = self.times.shape
+        n_cohorts, _, n_patients = self.times.shape
         groups = np.array(self.claimed.groups)[self.claimed.codes]
         index = pd.MultiIndex.from_product(
             [range(n_cohorts), self.claimed.endpoints, range(1, n_patients + 1)],
@@ -104,8 +105,8 @@ def sample_compatible(
     n_cohorts : int, default 1,000
     seed : int
     n_blocks : int, default 0
-        Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw more
-        than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
+        Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw
+        more than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
     jobs : int, default 2
@@ -170,14 +171,15 @@ def draw_block(argument):
     """
     claimed, block, n_cohorts, seed, start = argument
     rng = np.random.default_rng(seed)
-    chains = Chains(claimed, draw_start(claimed, start, rng), rng)
+    n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
+    chains = Chains(claimed, draw_start(claimed, start, rng, n_chains), rng)
     chains.anneal()
     chains.settle(N_SETTLING)
     met = _meet(chains, n_cohorts)
     rows = np.zeros(len(met), dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
     for row, (look, chain, steps, events) in zip(rows, met, strict=True):
         row["steps"], row["events"] = steps, events
-        row["chain"], row["block"], row["late"] = block * N_CHAINS + chain, block, look >= met[-1][0] / 2
+        row["chain"], row["block"], row["late"] = block * MOST_CHAINS + chain, block, look >= met[-1][0] / 2
     return rows[rng.permutation(len(rows))[:n_cohorts]]
 
 
@@ -191,7 +193,7 @@ def gather_blocks(claimed, rows, seed):
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
 
 
-def draw_start(claimed, start, rng):
+def draw_start(claimed, start, rng, n_chains):
     """Cohorts that the chains of a block begin with.
 
     Parameters
@@ -199,20 +201,21 @@ def draw_start(claimed, start, rng):
     claimed : ClaimedTrial
     start : {"prior", "medians"}
     rng : numpy.random.Generator
+    n_chains : int
 
     Returns
     -------
     dict of str to (ndarray, ndarray)
-        Steps and events of each endpoint, shape (`N_CHAINS`, n_patients).
+        Steps and events of each endpoint, shape (n_chains, n_patients).
 
     Raises
     ------
     ValueError
         No cohort keeps to the assumptions.
     """
-    drawn, rank = {}, rng.random((N_CHAINS, len(claimed.codes))).argsort(axis=1).argsort(axis=1)
+    drawn, rank = {}, rng.random((n_chains, len(claimed.codes))).argsort(axis=1).argsort(axis=1)
     first = claimed.ordered[0] if claimed.ordered else None
-    possible = np.ones(N_CHAINS, dtype=bool)
+    possible = np.ones(n_chains, dtype=bool)
     for endpoint in sorted(claimed.endpoints, key=lambda code: code == first):
         space = CohortSpace.of(claimed, endpoint)
         room = (np.zeros(rank.shape, dtype=int), drawn[claimed.ordered[1]][0]) if endpoint == first else None
@@ -223,7 +226,7 @@ def draw_start(claimed, start, rng):
         drawn[endpoint] = steps, events
     if not possible.any():
         raise ValueError("no cohort keeps to the assumptions on who is censored when, and PFS not after OS")
-    chosen = np.resize(np.flatnonzero(possible), N_CHAINS)
+    chosen = np.resize(np.flatnonzero(possible), n_chains)
     return {code: (steps[chosen], events[chosen]) for code, (steps, events) in drawn.items()}
 
 
@@ -241,7 +244,7 @@ def _move_to_medians(claimed, endpoint, space, steps, events, room):
 def _meet(chains, n_cohorts):
     """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
     met, look, arrivals, last = [], 0, 0, np.full(len(chains), -AFRESH)
-    while arrivals < ARRIVALS * n_cohorts:
+    while arrivals < ARRIVALS * n_cohorts and len(met) < SIGHTINGS * n_cohorts:
         chains.advance()
         here = np.flatnonzero(chains.meets_all)
         steps = np.stack([state.steps[here] for state in chains.states], axis=1)

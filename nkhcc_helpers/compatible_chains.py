@@ -182,6 +182,9 @@ class Chains:
         """What is added to the logarithm of the target by a move of an endpoint, shape (n_rows,)."""
         return 0.0
 
+    def follow(self, endpoint, kept):
+        """Take note of a move: places, among the rows that `tilt` was asked about, of chains that moved."""
+
     def _move(self, which, endpoint):
         state, room = self.states[endpoint], self._find_room(endpoint)
         space = state.proposals.space
@@ -202,6 +205,7 @@ class Chains:
         rows = rows[kept]
         state.steps[rows], state.events[rows], state.measured[rows] = steps[kept], events[kept], measured
         self.accepted[which, 1] += len(rows)
+        self.follow(endpoint, kept)
 
     def _find_room(self, endpoint):
         """First and last step that the other endpoint leaves to each patient."""

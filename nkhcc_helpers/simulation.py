@@ -34,7 +34,7 @@ def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit=
     """
     parts = []
     with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:
-        for part in _map(simulate, blocks, jobs):
+        for part in run_blocks(simulate, blocks, jobs):
             parts.append(part)
             bar.update(len(part))
     return np.concatenate(parts)
@@ -46,7 +46,8 @@ def check_censoring(censoring):
         raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
 
 
-def _map(function, arguments, jobs):
+def run_blocks(function, arguments, jobs):
+    """Yield what a function of a module returns for each argument, in order, from so many processes."""
     if jobs < 2 or len(arguments) < 2:
         yield from map(function, arguments)
         return

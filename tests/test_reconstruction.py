@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from nkhcc_helpers.claims import read_published
-from nkhcc_helpers.reconstruction import DEFAULT_SEED, draw_trial, write_reconstruction
 from nkhcc_helpers.metadata import read_metadata
 from nkhcc_helpers.published import compare_published
+from nkhcc_helpers.reconstruction import DEFAULT_SEED, draw_trial, write_reconstruction
 from nkhcc_helpers.trial import load_trial, locate_bundled
 
 TABLES = ("adsl", "adtte", "adex", "adae")

@@ -1,0 +1,127 @@
+"""The smallest and largest value of a statistic over compatible cohorts, by tilted Markov chains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nkhcc_helpers.cohort_space import find_step
+from nkhcc_helpers.compatible_chains import LADDER, Chains
+from nkhcc_helpers.permutation import DEFAULT_SEED
+
+GENTLE, STRONG = 0.5, 30.0  # tilt per standard deviation of the statistic, from first sweep to last
+N_CHAINS = 60
+N_SWEEPS = 40
+HELD = LADDER[1:]  # pulls of these chains: near enough to the claims to come back to meeting them
+LOOKS = 6  # a sweep
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """The range of a statistic over compatible cohorts, at least as wide as this.
+
+    Attributes
+    ----------
+    lowest, highest : float
+        NaN where the statistic exists in no cohort.
+    times, events : ndarray, shape (2, n_endpoints, n_patients)
+        The cohorts that have the lowest and the highest value: they meet every claim.
+    """
+
+    lowest: float
+    highest: float
+    times: np.ndarray
+    events: np.ndarray
+
+
+def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_SWEEPS, seed=DEFAULT_SEED):
+    """Find the smallest and largest value of a statistic over all compatible cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+        A sample, to start from.
+    statistic : callable
+        Takes times and events of `endpoint`, each of shape (n_cohorts, n_patients); returns one value a
+        cohort, NaN where there is none.
+    endpoint : str
+    n_chains : int, default 60
+        Starts: half of them the cohorts of the sample with the most extreme values, the others any.
+    n_sweeps : int, default 40
+        Sweeps in each direction.
+    seed : int
+
+    Returns
+    -------
+    Bounds
+        The search may miss more extreme cohorts, never report what no cohort has.
+
+    Notes
+    -----
+    Chains that meet the claims, or nearly do, are tilted towards ever larger, or smaller, values; whatever
+    cohort they pass that meets all claims counts.
+
+    References
+    ----------
+    Kirkpatrick, Gelatt, Vecchi (1983) Science.
+    """
+    rng = np.random.default_rng(seed)
+    values = np.asarray(statistic(*cohorts.of(endpoint)), dtype=float)
+    if not np.isfinite(values).any():
+        nowhere = np.full((2, *cohorts.times.shape[1:]), np.nan)
+        return Bounds(np.nan, np.nan, nowhere, np.zeros(nowhere.shape, dtype=bool))
+    ends = [_push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)]
+    (lowest, *low), (highest, *high) = ends
+    return Bounds(lowest, highest, *(np.stack(pair) for pair in zip(low, high, strict=True)))
+
+
+class TiltedChains(Chains):
+    """Chains that favour large values of a statistic of one endpoint, by `strength` times its value."""
+
+    def __init__(self, claimed, start, rng, statistic, endpoint):
+        super().__init__(claimed, start, rng)
+        self.statistic, self.tilted_endpoint, self.strength = statistic, endpoint, 0.0
+        for state in self.states:
+            state.pull = np.resize(HELD, len(self))
+        tilted = self.states[endpoint]
+        self.values = statistic(tilted.steps, tilted.events)
+
+    def tilt(self, endpoint, rows, steps, events):
+        if endpoint != self.tilted_endpoint:
+            return 0.0
+        self.proposed = rows, self.statistic(steps, events)
+        gained = self.proposed[1] - self.values[rows]
+        return np.where(np.isfinite(gained), self.strength * gained, -np.inf)
+
+    def follow(self, endpoint, kept):
+        if endpoint == self.tilted_endpoint:
+            rows, values = self.proposed
+            self.values[rows[kept]] = values[kept]
+
+
+def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
+    """The most extreme value in one direction, and the cohort that has it."""
+    claimed = cohorts.claimed
+    at, step = claimed.endpoints.index(endpoint), find_step(claimed)
+    order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
+    n_known = int(np.isfinite(values).sum())
+    chosen = np.concatenate([order[: n_chains // 2], rng.choice(order[:n_known], n_chains)])[:n_chains]
+    steps = np.round(cohorts.times[chosen] / step).astype(int)
+    start = {
+        code: (steps[:, e].copy(), cohorts.events[chosen, e].copy())
+        for e, code in enumerate(claimed.endpoints)
+    }
+    spread = max(np.nanstd(values), 1e-12)
+    chains = TiltedChains(claimed, start, rng, lambda s, e: sign * statistic(s * step, e) / spread, at)
+    best = order[0]
+    found = values[best], cohorts.times[best], cohorts.events[best]
+    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS):
+        chains.sweep(1 / LOOKS)
+        here = np.where(chains.meets_all & np.isfinite(chains.values), sign * chains.values * spread, np.nan)
+        if np.isfinite(here).any():
+            best = int(np.nanargmax(sign * here))
+            if sign * here[best] > sign * found[0]:
+                times = np.stack([state.steps[best] for state in chains.states]) * step
+                found = here[best], times, np.stack([state.events[best] for state in chains.states])
+    return found

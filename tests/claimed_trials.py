@@ -1,0 +1,45 @@
+"""Small claimed trials, and the list of all their cohorts."""
+
+from itertools import product
+from math import comb
+
+import numpy as np
+
+from nkhcc_helpers.claimed_trial import ClaimedTrial
+from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
+
+
+def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):
+    """A `ClaimedTrial` on a grid of whole units, 1 to 6 where not said otherwise."""
+    given = {"recorded_unit": unit, "shortest": 1, "longest": 6, **assumptions}
+    return ClaimedTrial(sizes, endpoints, tuple(claims), CohortAssumptions(**given), unit, ordered)
+
+
+def median(value, *, group=None, endpoint="OS", decimals=0):
+    return Median(kind="median", endpoint=endpoint, group=group, value=float(value), decimals=decimals)
+
+
+def logrank_p(value, *, endpoint="OS", decimals=2):
+    return LogrankP(kind="logrank_p", endpoint=endpoint, value=value, decimals=decimals)
+
+
+def list_endpoint(claimed, endpoint):
+    """Every cohort of one endpoint with its prior weight: times, events, weights; claims aside."""
+    assumed, n = claimed.assumptions, len(claimed.codes)
+    grid = np.arange(int(assumed.shortest), int(assumed.longest) + 1)
+    limits = {each.endpoint: each for each in assumed.censored}
+    fewest, most = (limits[endpoint].fewest, limits[endpoint].most) if endpoint in limits else (0, 0)
+    earliest = limits[endpoint].earliest or 0 if endpoint in limits else 0
+    mass = 1 / grid if assumed.prior == "log_uniform" else np.ones(len(grid))
+    rows = []
+    for times in product(range(len(grid)), repeat=n):
+        for events in product((True, False), repeat=n):
+            n_censored = n - sum(events)
+            too_early = any(
+                grid[at] < earliest and not event for at, event in zip(times, events, strict=True)
+            )
+            if fewest <= n_censored <= most and not too_early:
+                weight = np.prod(mass[list(times)]) / comb(n, n_censored)
+                rows.append((grid[list(times)], events, weight))
+    times, events, weights = zip(*rows, strict=True)
+    return np.array(times), np.array(events), np.array(weights)
