@@ -271,7 +271,7 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
     first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
     designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
     wanted = [("PFS", "trend_p"), ("OS", "rmst B"), ("OS", "rate 99 all"), ("OS", "hr dose (firth)")]
-    bounds = bound_statistics(cohorts, wanted, find_in_sample, designs=designs, tau=TAU)
+    bounds = bound_statistics(cohorts, wanted, find=find_in_sample, designs=designs, tau=TAU, jobs=1)
     assert bounds.columns.tolist() == ["endpoint", "statistic", "lowest", "highest"]
     assert list(zip(bounds["endpoint"], bounds["statistic"], strict=True)) == wanted
     trend, restricted, nobody, ratio = bounds[["lowest", "highest"]].to_numpy()
@@ -287,5 +287,5 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
 
 def test_a_statistic_that_no_cohort_has_has_no_bounds():
     alive = make_cohorts(np.ones((2, 1, 4)), np.zeros((2, 1, 4)), {"A": 2, "B": 2})
-    bounds = bound_statistics(alive, [("OS", "median all")], find_in_sample)
+    bounds = bound_statistics(alive, [("OS", "median all")], find=find_in_sample)
     assert bounds[["lowest", "highest"]].isna().all(axis=None)
