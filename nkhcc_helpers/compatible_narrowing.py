@@ -136,18 +136,14 @@ def _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress):
     samples = _sample(variants, n_cohorts, seed, jobs, progress)
     for (name, _), cohorts in zip(variants, samples, strict=True):
         values = calculate(cohorts)
-        widths = _resample_widths(values, cohorts.chain, rng)
         lower, upper = values.quantile(LIMITS).to_numpy(float)
+        width, widths = upper - lower, _resample_widths(values, cohorts.chain, rng)
         if name == ALL_CLAIMS:
-            all_widths, all_width = widths, _keep_positive(upper - lower)
-            ratios = np.where(np.isnan(all_width), np.nan, 1.0)[:, None]
-        else:
-            ratios = np.sort(widths / _keep_positive(all_widths), axis=1)
-        frame = values.columns.to_frame(index=False).set_axis(NARROWING[:3:2], axis=1)
-        ends = pd.DataFrame(ratios).quantile(LIMITS, axis=1).to_numpy()
-        columns = [name, lower, upper, (upper - lower) / all_width, *ends]
-        names = ["claim", *NARROWING[3:]]
-        rows.append(frame.assign(**dict(zip(names, columns, strict=True))))
+            whole, wholes = _keep_positive(width), _keep_positive(widths)
+        ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()
+        frame = values.columns.to_frame(index=False).set_axis(["endpoint", "statistic"], axis=1)
+        numbers = dict(zip(NARROWING[3:], (lower, upper, *ratios), strict=True))
+        rows.append(frame.assign(claim=name, **numbers))
     return pd.concat(rows, ignore_index=True)[NARROWING]
 
 
