@@ -20,7 +20,8 @@ from nkhcc_helpers.simulation import run_blocks
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
-N_SAMPLED = 10  # cohorts of the sample, at either end, whose P-values are drawn anew
+N_SAMPLED = 10  # cohorts of the sample, at either end, that count beside those found
+N_ROUGH = 20_000  # draws that tell which those are
 BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
 
@@ -127,29 +128,29 @@ def bound_statistics(
 def _bound(task):
     """Lowest and highest value of one statistic, in the cohorts that the search found or began with."""
     cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options = task
-    claimed, values = cohorts.claimed, []
+    claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
     for end in ENDS if statistic.startswith("hr ") else ["highest"]:
-        calculate = choose_statistic(claimed, statistic, end=end, n_draws=n_draws, **options)
-        search = choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)
+        rough, calculate = (
+            choose_statistic(claimed, statistic, end=end, n_draws=n, **options) for n in (N_ROUGH, n_draws)
+        )
+        order = np.argsort(rough(*cohorts.of(endpoint)))
+        chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]
+        searches = [choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)]
         if statistic == "trend_p" and len(claimed.groups) > 1:
-            search = partial(_approximate_trend, codes=claimed.codes)
-        found = find(cohorts, search, endpoint=endpoint)
-        if np.isfinite(found.lowest):
-            at = claimed.endpoints.index(endpoint)
-            order = np.argsort(search(*cohorts.of(endpoint)))
-            sampled = cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))
-            for each in (found, sampled):
-                values.append(calculate(each.times[:, at], each.events[:, at]))
-    known = np.concatenate([[], *values])
+            searches = [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
+        found = (find(cohorts, search, endpoint=endpoint) for search in searches)
+        chosen += [each for each in found if np.isfinite(each.lowest)]
+        values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
+    known = np.concatenate(values)
     known = known[~np.isnan(known)]
     return min(known, default=np.nan), max(known, default=np.nan)
 
 
-def _approximate_trend(times, events, *, codes):
-    """Logarithm of the asymptotic P of the trend: smooth, where drawn P-values have ties and noise."""
+def _approximate_trend(times, events, *, codes, log):
+    """Asymptotic P of the trend: smooth, where drawn P-values have ties and noise; small ones by its log."""
     scores = np.arange(1, codes.max() + 2)
     p_value = permute_logrank_many(times, events, codes, n_draws=1, scores=scores).p_asymptotic
-    return np.log(np.maximum(p_value, 1e-300))
+    return np.log(np.maximum(p_value, 1e-300)) if log else p_value
 
 
 def _compare(times, events, *, claimed, statistic, n_draws, seed):
