@@ -18,6 +18,7 @@ ANSWERS = [
 ]
 CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
 HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
+NOT_ESTIMABLE = "not estimable"
 CANDIDATES = ["endpoint", "candidate", "target", "spread_left", "sd_left", "share_covered"]
 FEWEST_ALIKE = 5  # cohorts that print alike, for their range to count
 NOT_REACHED = -1.0  # in the place of a printed number
@@ -76,7 +77,7 @@ def judge_conclusions(cohorts, statistics, hazard_ratios, *, alpha=0.05, bounds=
         sample and `bounds`; ``share`` is the share of sampled cohorts, and for hazard ratios of cohorts and
         designs, in which the conclusion holds: P below `alpha`, hazard ratio below 1. It does not hold where
         the statistic does not exist. ``verdict`` is "holds in all", "holds in some" or "holds in none", over
-        the sample and `bounds`.
+        the sample and `bounds`; "not estimable" where no cohort has the statistic.
     """
     rows, limits = [], _index_bounds(bounds)
     for endpoint in cohorts.claimed.endpoints:
@@ -225,8 +226,12 @@ def _widen(table, bounds, alpha):
     lowest, highest = np.fmin(table["lowest"], found["lowest"]), np.fmax(table["highest"], found["highest"])
     limit = np.where(table["statistic"].str.startswith("hr "), 1.0, alpha)
     verdict = np.select(
-        [(table["share"] == 1) & (highest < limit), (table["share"] == 0) & ~(lowest < limit)],
-        [HOLDS_IN_ALL, HOLDS_IN_NONE],
+        [
+            lowest.isna(),
+            (table["share"] == 1) & (highest < limit),
+            (table["share"] == 0) & ~(lowest < limit),
+        ],
+        [NOT_ESTIMABLE, HOLDS_IN_ALL, HOLDS_IN_NONE],
         HOLDS_IN_SOME,
     )
     return table.assign(lowest=lowest, highest=highest, verdict=verdict)

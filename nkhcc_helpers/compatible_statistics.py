@@ -54,6 +54,11 @@ def calculate_statistics(
     ValueError
         `n_draws` below 1, or `tau` not above 0.
 
+    Notes
+    -----
+    A drawn P has a Monte-Carlo standard error of sqrt(P (1 - P) / `n_draws`). Cohorts share the allocations,
+    so that the P-values of all may be off together.
+
     References
     ----------
     As of `permutation_many` and `survival`.

@@ -1,4 +1,4 @@
-"""One statistic of many cohorts, by its name: what a search for extremes calls again and again."""
+"""One statistic of many cohorts, by its name, for a search for extremes; what it found, as a table."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import re
 from functools import partial, reduce
 
 import numpy as np
+import pandas as pd
+from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.compatible_bounds import find_bounds
 from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs
 from nkhcc_helpers.cox_many import fit_cox_many
 from nkhcc_helpers.partial_likelihood import exponentiate
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_many
+from nkhcc_helpers.simulation import run_blocks
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
+N_SAMPLED = 10  # cohorts of the sample, at either end, that count beside those found
+N_ROUGH = 20_000  # draws that tell which those are
+BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
 
 def choose_statistic(
@@ -67,6 +74,83 @@ def choose_statistic(
     known = estimate_curves(everyone, everyone > 0, claimed, landmarks, tau)
     check_choice(statistic, "statistic", (*TESTS, *pairs, *known))
     return partial(_estimate, claimed=claimed, statistic=statistic, landmarks=landmarks, tau=tau)
+
+
+def bound_statistics(
+    cohorts,
+    wanted,
+    *,
+    designs=(),
+    find=find_bounds,
+    n_draws=200_000,
+    n_search_draws=2_000,
+    seed=DEFAULT_SEED,
+    tau=None,
+    jobs=2,
+    progress=False,
+):
+    """Search for the extremes of several statistics over all compatible cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+        A sample, to start from.
+    wanted : sequence of (str, str)
+        Endpoints and statistics, as `choose_statistic` takes them.
+    designs, seed, tau
+        As in `choose_statistic`; for hazard ratios the extremes are over all designs.
+    find : callable, default `compatible_bounds.find_bounds`
+        The search, or a `functools.partial` of it with other options.
+    n_draws : int, default 200,000
+        Random allocations for the P-values of the cohorts found.
+    n_search_draws : int, default 2,000
+        Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
+        drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead.
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint statistic lowest highest``: what `compatible_answers` takes as bounds. The true
+        range is at least as wide, but for the Monte-Carlo error of a drawn P; NaN where no cohort of the
+        sample has the statistic.
+    """
+    options = {"designs": list(designs), "seed": seed, "tau": tau}
+    tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options) for each in wanted]
+    found = tqdm(run_blocks(_bound, tasks, jobs), total=len(tasks), unit="statistic", disable=not progress)
+    rows = [(*each, *ends) for each, ends in zip(wanted, found, strict=True)]
+    return pd.DataFrame(rows, columns=BOUNDS)
+
+
+def _bound(task):
+    """Lowest and highest value of one statistic, in the cohorts that the search found or began with."""
+    cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options = task
+    claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
+    for end in ENDS if statistic.startswith("hr ") else ["highest"]:
+        rough, calculate = (
+            choose_statistic(claimed, statistic, end=end, n_draws=n, **options) for n in (N_ROUGH, n_draws)
+        )
+        order = np.argsort(rough(*cohorts.of(endpoint)))
+        chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]
+        searches = [choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)]
+        if statistic == "trend_p" and len(claimed.groups) > 1:
+            searches = [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
+        found = (find(cohorts, search, endpoint=endpoint) for search in searches)
+        chosen += [each for each in found if np.isfinite(each.lowest)]
+        values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
+    known = np.concatenate(values)
+    known = known[~np.isnan(known)]
+    return min(known, default=np.nan), max(known, default=np.nan)
+
+
+def _approximate_trend(times, events, *, codes, log):
+    """Asymptotic P of the trend: smooth, where drawn P-values have ties and noise; small ones by its log."""
+    scores = np.arange(1, codes.max() + 2)
+    p_value = permute_logrank_many(times, events, codes, n_draws=1, scores=scores).p_asymptotic
+    return np.log(np.maximum(p_value, 1e-300)) if log else p_value
 
 
 def _compare(times, events, *, claimed, statistic, n_draws, seed):

@@ -86,7 +86,8 @@ def test_cohorts_of_one_chain_count_less():
         ([0.05, 0.3], (0.04, 0.5), "holds in some", 0),
         # An estimate that exists in no cohort, or not in all, is no evidence.
         ([0.01, np.nan], None, "holds in some", 0.5),
-        ([np.nan, np.nan], None, "holds in none", 0),
+        ([np.nan, np.nan], None, "not estimable", 0),
+        ([np.nan, np.nan], (0.04, 0.5), "holds in some", 0),
     ],
 )
 def test_verdicts_on_p_values(p_values, bound, verdict, share):

@@ -1,5 +1,7 @@
 """Statistics of many cohorts beside the functions for one; designs, hazard ratios and their signs."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ from nkhcc_helpers.compatible_statistics import (
     list_designs,
     summarize_signs,
 )
-from nkhcc_helpers.compatible_targets import choose_statistic
+from nkhcc_helpers.compatible_targets import bound_statistics, choose_statistic
 from nkhcc_helpers.cox_fit import fit_cox
 from nkhcc_helpers.permutation import compare_survival
 from nkhcc_helpers.survival import (
@@ -251,3 +253,39 @@ def test_statistics_that_there_are_not_cannot_be_chosen(cohorts):
         choose_statistic(cohorts.claimed, "hr dose (firth)")
     with pytest.raises(ValueError, match="end must be one of"):
         choose_statistic(cohorts.claimed, "longest", end="widest")
+
+
+def find_in_sample(cohorts, statistic, *, endpoint):
+    """Extremes of the sample itself, in the place of a search."""
+    values = statistic(*cohorts.of(endpoint))
+    if np.isnan(values).all():
+        return SimpleNamespace(lowest=np.nan)
+    rows = [np.nanargmin(values), np.nanargmax(values)]
+    lowest, highest = values[rows]
+    return SimpleNamespace(
+        lowest=lowest, highest=highest, times=cohorts.times[rows], events=cohorts.events[rows]
+    )
+
+
+def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
+    first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
+    designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
+    wanted = [("PFS", "trend_p"), ("OS", "rmst B"), ("OS", "rate 99 all"), ("OS", "hr dose (firth)")]
+    bounds = bound_statistics(cohorts, wanted, find=find_in_sample, designs=designs, tau=TAU, jobs=1)
+    assert bounds.columns.tolist() == ["endpoint", "statistic", "lowest", "highest"]
+    assert list(zip(bounds["endpoint"], bounds["statistic"], strict=True)) == wanted
+    trend, restricted, nobody, ratio = bounds[["lowest", "highest"]].to_numpy()
+    for ends, column in ((trend, ("PFS", "trend_p")), (restricted, ("OS", "rmst B"))):
+        assert ends == pytest.approx([statistics[column].min(), statistics[column].max()])
+    some_died_out = calculate_statistics(cohorts, landmarks=(99,), n_draws=10)["OS", "rate 99 all"]
+    assert nobody == pytest.approx([some_died_out.min(), some_died_out.max()], nan_ok=True)
+    coef = calculate_hazard_ratios(cohorts, designs, methods=["firth"]).query(
+        "endpoint == 'OS' and covariate == 'dose'"
+    )["coef"]
+    assert ratio == pytest.approx(np.exp([coef.min(), coef.max()]))
+
+
+def test_a_statistic_that_no_cohort_has_has_no_bounds():
+    alive = make_cohorts(np.ones((2, 1, 4)), np.zeros((2, 1, 4)), {"A": 2, "B": 2})
+    bounds = bound_statistics(alive, [("OS", "median all")], find=find_in_sample)
+    assert bounds[["lowest", "highest"]].isna().all(axis=None)
