@@ -26,9 +26,9 @@ def check_cohorts(cohorts, *, progress=False):
     -------
     DataFrame
         Columns ``cohort claim value lowest highest meets``, one row for each cohort and claim: the number,
-        the limits between which it prints as claimed, and whether it does. Medians are the nearest of those that
-        the convention allows. Where PFS is never after OS, the number of patients in whom it is has a row of
-        its own.
+        the limits between which it prints as claimed, and whether it does. Medians are the nearest of those
+        that the convention allows. Where PFS is never after OS, the number of patients in whom it is has a
+        row of its own.
     """
     claimed = cohorts.claimed
     groups = pd.Categorical.from_codes(claimed.codes, list(claimed.groups), ordered=True)

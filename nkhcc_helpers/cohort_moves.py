@@ -1,8 +1,8 @@
 """Moves from one possible cohort to another, for many Markov chains at once.
 
 Each takes steps and events of one endpoint, shape (n_chains, n_patients), and the room that the other
-endpoint leaves, its first and last steps shaped alike. It returns new steps and events, and the logarithm of the chance
-of the way back over that of the way there. Whether the new cohort is possible is checked afterwards.
+endpoint leaves, its first and last steps shaped alike. It returns new steps and events, and the logarithm of
+the chance of the way back over that of the way there. Whether the new cohort is possible is checked later.
 """
 
 from __future__ import annotations

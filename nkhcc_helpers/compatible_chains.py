@@ -148,7 +148,7 @@ class Chains:
         return sum(state.distance for state in self.states)
 
     def anneal(self):
-        """Tighten the pull to the first of the ladder, duplicating chains that come nearer; then spread it."""
+        """Tighten the pull to the foot of the ladder, duplicating chains that come nearer; then spread it."""
         pull = 0.0
         while pull < LADDER[0]:
             pull = self._tighten(pull)
@@ -158,7 +158,7 @@ class Chains:
             state.pull = np.array(LADDER)[self.rng.permutation(places)]
 
     def settle(self, n_sweeps):
-        """Let the chains find their places on the ladder; then favour the endpoint whose claims are missed."""
+        """Let the chains find their places on the ladder; then favour the endpoint whose claims they miss."""
         for _ in range(n_sweeps * LOOKS_PER_SWEEP):
             self.advance()
         missed = np.array([(state.distance > 0).mean() for state in self.states]) + ANYHOW

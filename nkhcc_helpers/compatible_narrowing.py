@@ -19,7 +19,7 @@ LIMITS = [(1 - SHARE) / 2, (1 + SHARE) / 2]
 N_RESAMPLES = 400
 
 
-def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2, progress=False):
+def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, n_blocks=2, jobs=2, progress=False):
     """Measure how much each claim narrows the answers, by sampling without it.
 
     Parameters
@@ -30,6 +30,8 @@ def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2,
     n_cohorts : int, default 100
         Cohorts of each sample; one endpoint at a time, without the order between endpoints.
     seed : int
+    n_blocks : int, default 2
+        Blocks of chains of each sample, as in `compatible.sample_compatible`.
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -41,7 +43,8 @@ def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2,
         Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``: the central 95 %
         of the sample without the claim (``""``: with all claims), and its width relative to that with all
         claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
-        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains).
+        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains);
+        they do not tell of chains that have not mixed, for which two seeds should be compared.
         NaN where the answer has no width with all claims.
 
     Raises
@@ -60,10 +63,13 @@ def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2,
         for dropped in alone.claims:
             kept = [claim for claim in alone.claims if claim is not dropped]
             variants.append((describe_claim(dropped), alone.keep(kept)))
-    return _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress)
+    samples = _sample(variants, n_cohorts, seed, n_blocks, jobs, progress)
+    return _compare_samples(variants, samples, calculate, seed)
 
 
-def add_claim(claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jobs=2, progress=False):
+def add_claim(
+    claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, n_blocks=2, jobs=2, progress=False
+):
     """Measure how much one more claim would narrow the answers, by sampling with it.
 
     Parameters
@@ -71,7 +77,7 @@ def add_claim(claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jo
     claimed : ClaimedTrial
     claim : Median, LandmarkRate, LogrankP or HazardRatio
         As of `make_claim`.
-    calculate, n_cohorts, seed, jobs, progress
+    calculate, n_cohorts, seed, n_blocks, jobs, progress
         As in `drop_claims`.
 
     Returns
@@ -87,7 +93,8 @@ def add_claim(claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, jo
     """
     alone = claimed.only(claim.endpoint)
     variants = [(ALL_CLAIMS, alone), (describe_claim(claim), alone.keep([*alone.claims, claim]))]
-    return _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress)
+    samples = _sample(variants, n_cohorts, seed, n_blocks, jobs, progress)
+    return _compare_samples(variants, samples, calculate, seed)
 
 
 def make_claim(claimed, statistics, endpoint, statistic):
@@ -130,10 +137,9 @@ def make_claim(claimed, statistics, endpoint, statistic):
     raise ValueError(f"no claim can be made of {statistic}; use a median, a rate or logrank_p")
 
 
-def _compare_samples(variants, calculate, n_cohorts, seed, jobs, progress):
+def _compare_samples(variants, samples, calculate, seed):
     """Answers of every variant, a name of what was changed and a trial of one endpoint."""
     rng, rows = np.random.default_rng(seed), []
-    samples = _sample(variants, n_cohorts, seed, jobs, progress)
     for (name, _), cohorts in zip(variants, samples, strict=True):
         values = calculate(cohorts)
         lower, upper = values.quantile(LIMITS).to_numpy(float)
@@ -163,9 +169,9 @@ def _keep_positive(widths):
     return np.where(widths > 0, widths, np.nan)
 
 
-def _sample(variants, n_cohorts, seed, jobs, progress):
+def _sample(variants, n_cohorts, seed, n_blocks, jobs, progress):
     """Cohorts of every variant; all blocks of all of them wait in one queue."""
-    plans = [plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=1) for _, claimed in variants]
+    plans = [plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks) for _, claimed in variants]
     blocks = [block for plan in plans for block in plan]
     owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
     numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]

@@ -20,6 +20,8 @@ from nkhcc_helpers.simulation import run_blocks
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
+N_SAMPLED = 10  # cohorts of the sample, at either end, that count beside those found
+N_ROUGH = 20_000  # draws that tell which those are
 BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
 
@@ -81,7 +83,7 @@ def bound_statistics(
     designs=(),
     find=find_bounds,
     n_draws=200_000,
-    n_search_draws=500,
+    n_search_draws=2_000,
     seed=DEFAULT_SEED,
     tau=None,
     jobs=2,
@@ -101,8 +103,9 @@ def bound_statistics(
         The search, or a `functools.partial` of it with other options.
     n_draws : int, default 200,000
         Random allocations for the P-values of the cohorts found.
-    n_search_draws : int, default 500
-        Random allocations in the search, which thousands of cohorts pass through.
+    n_search_draws : int, default 2,000
+        Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
+        drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead.
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -123,19 +126,31 @@ def bound_statistics(
 
 
 def _bound(task):
-    """Lowest and highest value of one statistic, in the cohorts that the search found."""
+    """Lowest and highest value of one statistic, in the cohorts that the search found or began with."""
     cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options = task
-    claimed, values = cohorts.claimed, []
+    claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
     for end in ENDS if statistic.startswith("hr ") else ["highest"]:
-        search, calculate = (
-            choose_statistic(claimed, statistic, end=end, n_draws=n, **options)
-            for n in (n_search_draws, n_draws)
+        rough, calculate = (
+            choose_statistic(claimed, statistic, end=end, n_draws=n, **options) for n in (N_ROUGH, n_draws)
         )
-        found = find(cohorts, search, endpoint=endpoint)
-        if np.isfinite(found.lowest):
-            at = claimed.endpoints.index(endpoint)
-            values += calculate(found.times[:, at], found.events[:, at]).tolist()
-    return min(values, default=np.nan), max(values, default=np.nan)
+        order = np.argsort(rough(*cohorts.of(endpoint)))
+        chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]
+        searches = [choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)]
+        if statistic == "trend_p" and len(claimed.groups) > 1:
+            searches = [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
+        found = (find(cohorts, search, endpoint=endpoint) for search in searches)
+        chosen += [each for each in found if np.isfinite(each.lowest)]
+        values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
+    known = np.concatenate(values)
+    known = known[~np.isnan(known)]
+    return min(known, default=np.nan), max(known, default=np.nan)
+
+
+def _approximate_trend(times, events, *, codes, log):
+    """Asymptotic P of the trend: smooth, where drawn P-values have ties and noise; small ones by its log."""
+    scores = np.arange(1, codes.max() + 2)
+    p_value = permute_logrank_many(times, events, codes, n_draws=1, scores=scores).p_asymptotic
+    return np.log(np.maximum(p_value, 1e-300)) if log else p_value
 
 
 def _compare(times, events, *, claimed, statistic, n_draws, seed):

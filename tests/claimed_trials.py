@@ -5,8 +5,10 @@ from math import comb
 
 import numpy as np
 
+from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
+from nkhcc_helpers.cohort_order import OrderedCohorts
 
 
 def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):
@@ -23,7 +25,33 @@ def logrank_p(value, *, endpoint="OS", decimals=2):
     return LogrankP(kind="logrank_p", endpoint=endpoint, value=value, decimals=decimals)
 
 
-def list_endpoint(claimed, endpoint):
+def list_cohorts(claimed):
+    """Every cohort that meets all claims: times and events by endpoint, and the chance of each."""
+    parts = []
+    for endpoint in claimed.endpoints:
+        times, events, weights = _list_endpoint(claimed, endpoint)
+        kept = _check(claimed, endpoint, times, events)
+        parts.append((times[kept], events[kept], weights[kept]))
+    if len(parts) == 1:
+        times, events, weights = parts[0]
+        return times[:, None], events[:, None], weights / weights.sum()
+    pairs = np.stack(np.meshgrid(*(range(len(part[0])) for part in parts), indexing="ij")).reshape(2, -1)
+    times, events = (
+        np.stack([part[at][chosen] for part, chosen in zip(parts, pairs, strict=True)], axis=1)
+        for at in (0, 1)
+    )
+    weights = parts[0][2][pairs[0]] * parts[1][2][pairs[1]]
+    kept = (times[:, 0] <= times[:, 1]).all(axis=1)
+    return times[kept], events[kept], weights[kept] / weights[kept].sum()
+
+
+def _check(claimed, endpoint, times, events):
+    """Which cohorts of one endpoint meet the claims about it."""
+    ordered = OrderedCohorts.of(times, events, claimed.codes)
+    return (measure_claims(lay_out_claims(claimed, endpoint), ordered) == 0).all(axis=1)
+
+
+def _list_endpoint(claimed, endpoint):
     """Every cohort of one endpoint with its prior weight: times, events, weights; claims aside."""
     assumed, n = claimed.assumptions, len(claimed.codes)
     grid = np.arange(int(assumed.shortest), int(assumed.longest) + 1)

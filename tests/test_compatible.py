@@ -1,0 +1,200 @@
+"""Compatible cohorts: compared with full enumeration, checked by lifelines, repeatable, bounded."""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+from claimed_trials import claim_trial, list_cohorts, logrank_p, median
+
+from nkhcc_helpers.claim_checks import check_cohorts
+from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
+from nkhcc_helpers.claimed_trial import ClaimedTrial
+from nkhcc_helpers.claims import HazardRatio, LandmarkRate
+from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.compatible import CompatibleCohorts, IncompatibleClaimsError, sample_compatible
+from nkhcc_helpers.compatible_bounds import find_bounds
+from nkhcc_helpers.compatible_conflicts import find_conflict
+from nkhcc_helpers.compatible_diagnostics import compare_means, diagnose
+from nkhcc_helpers.compatible_statistics import calculate_statistics
+from nkhcc_helpers.trial import load_trial
+
+HAZARD_RATIO = HazardRatio(kind="hazard_ratio", endpoint="OS", group="B", value=0.5, decimals=1)
+LANDMARK_RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=3.0, value=50.0, decimals=0)
+KNOWN = {
+    "three patients, one claim": claim_trial({"A": 3}, [median(3)]),
+    "two groups, log-rank, censoring": claim_trial(
+        {"A": 2, "B": 2},
+        [median(3, group="A"), logrank_p(0.2, decimals=1)],
+        censored=[{"endpoint": "OS", "most": 2}],
+        median_convention="midpoint",
+    ),
+    "PFS not after OS, censoring from a time on": claim_trial(
+        {"A": 1, "B": 2},
+        [median(3, group="B"), median(2, endpoint="PFS")],
+        endpoints=("PFS", "OS"),
+        ordered=("PFS", "OS"),
+        longest=5,
+        prior="uniform",
+        censored=[
+            {"endpoint": "OS", "most": 1},
+            {"endpoint": "PFS", "fewest": 1, "most": 1, "earliest": 2.0},
+        ],
+    ),
+    "hazard ratio and rate": claim_trial(
+        {"A": 2, "B": 2}, [HAZARD_RATIO, LANDMARK_RATE], censored=[{"endpoint": "OS", "most": 1}]
+    ),
+}
+
+
+def list_keys(times, events):
+    both = np.concatenate([np.round(times).astype(int), events], axis=1)
+    return [tuple(each.ravel().tolist()) for each in both]
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    trial = load_trial()
+    return ClaimedTrial.of(trial.published, trial.metadata)
+
+
+@pytest.fixture(scope="module")
+def sampled(bundled):
+    return sample_compatible(bundled, n_cohorts=24, seed=1)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_sample_is_distributed_as_all_cohorts_listed(name):
+    claimed, n_cohorts = KNOWN[name], 2_000
+    times, events, weights = list_cohorts(claimed)
+    chance = dict(zip(list_keys(times, events), weights, strict=True))
+    sample = sample_compatible(claimed, n_cohorts=n_cohorts, seed=5, jobs=1)
+    seen = Counter(list_keys(sample.times, sample.events))
+    assert set(seen) <= set(chance)
+    # How far an independent sample of this size would be from the distribution it is drawn from.
+    rng = np.random.default_rng(1)
+    usual = [np.abs(rng.multinomial(n_cohorts, weights) / n_cohorts - weights).sum() for _ in range(50)]
+    distance = sum(abs(chance[key] - seen[key] / n_cohorts) for key in chance)
+    assert distance < 1.5 * np.mean(usual)
+    features = times.reshape(len(times), -1)
+    mean, spread = weights @ features, np.sqrt(weights @ (features - weights @ features) ** 2)
+    error = np.maximum(spread, 1e-9) / np.sqrt(n_cohorts)
+    assert (np.abs(sample.times.reshape(n_cohorts, -1).mean(axis=0) - mean) < 6 * error).all()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_distances_are_0_where_lifelines_finds_the_claims_met(name):
+    claimed = KNOWN[name].only("OS")
+    rng = np.random.default_rng(2)
+    times, events = (
+        rng.integers(1, 7, (60, 1, len(claimed.codes))),
+        rng.random((60, 1, len(claimed.codes))) < 0.8,
+    )
+    zeros = np.zeros(60, dtype=int)
+    cohorts = CompatibleCohorts(claimed, times * 1.0, events, zeros, zeros, zeros > 0, 0)
+    ordered = OrderedCohorts.of(times[:, 0], events[:, 0], claimed.codes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lifelines warns of separation, in which no hazard ratio exists
+        checked = check_cohorts(cohorts)["meets"].to_numpy().reshape(60, -1)
+    measured = measure_claims(lay_out_claims(claimed, "OS"), ordered) == 0
+    assert (measured == checked).all()
+    assert measured.any()
+
+
+def test_every_cohort_meets_every_claim_by_lifelines(sampled):
+    checked = check_cohorts(sampled)
+    assert checked["meets"].all(), checked[~checked["meets"]]
+    assert len(checked) == len(sampled) * (len(sampled.claimed.claims) + 1)
+    later = check_cohorts(sampled.take(slice(0, 3)))
+    assert later["value"].tolist() == checked["value"].tolist()[: len(later)]
+
+
+def test_a_changed_cohort_is_found_out(sampled):
+    one = sampled.take(slice(0, 1))
+    one.times[0, 0] *= 1.2
+    checked = check_cohorts(one)
+    assert not checked["meets"].all()
+    assert (checked.loc[~checked["meets"], "claim"].str.contains("PFS")).all()
+
+
+def test_the_same_seed_draws_the_same_cohorts_in_any_number_of_processes():
+    claimed = KNOWN["two groups, log-rank, censoring"]
+    one, other = (sample_compatible(claimed, n_cohorts=50, seed=3, jobs=jobs) for jobs in (1, 2))
+    assert (one.times == other.times).all()
+    assert (one.events == other.events).all()
+    third = sample_compatible(claimed, n_cohorts=50, seed=4, jobs=1)
+    assert (one.times != third.times).any()
+
+
+def test_two_seeds_and_two_starts_agree():
+    claimed = KNOWN["two groups, log-rank, censoring"]
+    samples = [
+        sample_compatible(claimed, n_cohorts=800, seed=seed, start=start, jobs=1)
+        for seed, start in ((1, "prior"), (2, "medians"))
+    ]
+    frames = [calculate_statistics(each, n_draws=200, landmarks=(3.0,)) for each in samples]
+    one, other = (diagnose(*each) for each in zip(samples, frames, strict=True))
+    differ = compare_means(one, other).dropna()
+    assert len(differ) > 5
+    assert (differ.abs() < 5).all(), differ
+    assert (one["r_hat"].dropna() < 1.05).all()
+    assert (one["effective_size"].dropna() > 200).all()
+
+
+def test_diagnostics_see_chains_that_do_not_mix():
+    claimed = KNOWN["three patients, one claim"]
+    sample = sample_compatible(claimed, n_cohorts=400, seed=1, jobs=1)
+    frame = calculate_statistics(sample, n_draws=50, landmarks=(3.0,)).iloc[:, :1] * 0.0
+    stuck = frame + sample.block[:, None] + np.random.default_rng(1).normal(0, 0.1, (400, 1))
+    found = diagnose(sample, stuck).iloc[0]
+    assert found["r_hat"] > 2
+    assert abs(found["starts_differ"]) > 10
+
+
+def test_a_typo_in_one_median_is_caught(bundled):
+    only = bundled.only("PFS")
+    claims = [
+        claim.model_copy(update={"value": 48.0}) if claim.kind == "median" and claim.group is None else claim
+        for claim in only.claims
+    ]
+    conflict = find_conflict(only.keep(claims), seed=1)
+    assert any(claim.kind == "median" and claim.group is None for claim in conflict.claims)
+    assert not conflict.nearest["meets"].all()
+    assert "median PFS: 48.0" in str(conflict)
+
+
+def test_a_conflict_names_the_claims_that_conflict_and_no_others():
+    claimed = claim_trial(
+        {"A": 3, "B": 3}, [median(2, group="A"), median(3, group="B"), median(5, group="A"), logrank_p(0.5)]
+    )
+    conflict = find_conflict(claimed)
+    assert {(claim.kind, claim.value) for claim in conflict.claims} == {("median", 2.0), ("median", 5.0)}
+    with pytest.raises(IncompatibleClaimsError, match="no cohort was found"):
+        sample_compatible(claimed, n_cohorts=20, jobs=1)
+    assert find_conflict(claimed.keep(claimed.claims[:2])).claims == ()
+
+
+def test_bounds_are_those_of_all_cohorts_listed():
+    claimed = KNOWN["two groups, log-rank, censoring"]
+    times, _, _ = list_cohorts(claimed)
+    sample = sample_compatible(claimed, n_cohorts=40, seed=2, jobs=1)
+    found = find_bounds(sample, lambda times, events: times.mean(axis=1), endpoint="OS")
+    means = times[:, 0].mean(axis=1)
+    assert found.lowest == pytest.approx(means.min())
+    assert found.highest == pytest.approx(means.max())
+    assert found.times[:, 0].mean(axis=1) == pytest.approx([found.lowest, found.highest])
+
+
+def test_bounds_hold_the_sample_and_their_cohorts_meet_every_claim(sampled):
+    def share_at_risk(times, events):
+        return (times > 12).mean(axis=1)
+
+    found = find_bounds(sampled, share_at_risk, endpoint="OS", n_chains=20, n_sweeps=5)
+    values = share_at_risk(*sampled.of("OS"))
+    assert found.lowest <= values.min() <= values.max() <= found.highest
+
+
+@pytest.mark.parametrize("wrong", [{"n_cohorts": 0}, {"n_blocks": -1}, {"start": "anywhere"}])
+def test_bad_arguments_are_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        sample_compatible(KNOWN["three patients, one claim"], **wrong)
