@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from nkhcc_helpers.compatible import sample_compatible
+from nkhcc_helpers.compatible_files import COHORTS, fingerprint, load_cohorts
 
-STORED = "compatible.parquet"  # in the folder of a trial
+BOUNDS = "compatible_bounds.csv"  # in the folder of a trial
+BOUND_COLUMNS = ["endpoint", "statistic", "lowest", "highest"]
 
 
 def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
@@ -40,7 +43,7 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
     IncompatibleClaimsError
         No cohort was found.
     """
-    path = Path(cohorts_file) if cohorts_file else trial.source / STORED
+    path = Path(cohorts_file) if cohorts_file else trial.source / COHORTS
     if cohorts_file or path.is_file():
         stored = _load(path, claimed, must_fit=bool(cohorts_file))
         if stored is not None:
@@ -49,9 +52,41 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
     return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
 
 
-def _load(path, claimed, *, must_fit):
-    from nkhcc_helpers.compatible_files import load_cohorts  # takes pyarrow, which a sample does without
+def save_bounds(bounds, claimed, path):
+    """Write bounds beside the cohorts they were searched from.
 
+    Parameters
+    ----------
+    bounds : DataFrame
+        Columns ``endpoint statistic lowest highest``, as of `compatible_targets.bound_statistics`.
+    claimed : ClaimedTrial
+        Claims and assumptions that they hold for.
+    path : str or pathlib.Path
+    """
+    bounds[BOUND_COLUMNS].assign(fingerprint=fingerprint(claimed)).to_csv(path, index=False)
+
+
+def obtain_bounds(trial, claimed):
+    """Obtain the bounds stored with a trial, where they hold for its claims; searching takes minutes.
+
+    Parameters
+    ----------
+    trial : Trial
+    claimed : ClaimedTrial
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint statistic lowest highest``; no rows where none are stored that fit.
+    """
+    path = trial.source / BOUNDS
+    if not path.is_file():
+        return pd.DataFrame(columns=BOUND_COLUMNS)
+    stored = pd.read_csv(path)
+    return stored.loc[stored["fingerprint"] == fingerprint(claimed), BOUND_COLUMNS]
+
+
+def _load(path, claimed, *, must_fit):
     try:
         return load_cohorts(path, claimed)
     except ValueError:

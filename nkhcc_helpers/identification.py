@@ -15,7 +15,7 @@ from nkhcc_helpers.claims import CohortAssumptions, Median
 from nkhcc_helpers.compatible import IncompatibleClaimsError, sample_compatible
 from nkhcc_helpers.compatible_answers import judge_conclusions, rank_candidates, summarize_answers
 from nkhcc_helpers.compatible_diagnostics import diagnose
-from nkhcc_helpers.compatible_obtained import obtain_cohorts
+from nkhcc_helpers.compatible_obtained import obtain_bounds, obtain_cohorts, save_bounds
 from nkhcc_helpers.compatible_recheck import recheck_claims
 from nkhcc_helpers.compatible_statistics import (
     calculate_hazard_ratios,
@@ -33,12 +33,14 @@ from nkhcc_helpers.compatible_summaries import (
     pick_candidates,
     spread_ratios,
 )
+from nkhcc_helpers.compatible_targets import bound_statistics
 
 __all__ = [
     "ClaimedTrial",
     "CohortAssumptions",
     "IncompatibleClaimsError",
     "Median",
+    "bound_statistics",
     "calculate_hazard_ratios",
     "calculate_statistics",
     "count_sides",
@@ -50,11 +52,13 @@ __all__ = [
     "list_claims",
     "list_designs",
     "measure_claims",
+    "obtain_bounds",
     "obtain_cohorts",
     "pick_candidates",
     "rank_candidates",
     "recheck_claims",
     "sample_compatible",
+    "save_bounds",
     "spread_ratios",
     "summarize_answers",
     "summarize_signs",

@@ -15,6 +15,7 @@ from nkhcc_helpers.claims import (
     LongestFollowUp,
     Median,
 )
+from nkhcc_helpers.compatible_files import make_cohorts
 from nkhcc_helpers.compatible_recheck import recheck_claims
 
 # Recheck
@@ -153,3 +154,37 @@ def test_statistics_have_names_for_readers():
     names = tables.list_statistic_labels(made.list_statistics(), trial)
     assert names["pair_p B-A"] == "A: low dose x 4 against B: normal dose x 4"
     assert not any("_" in name for name in names.values())
+
+
+def store(tmp_path, claimed, n_cohorts=8):
+    trial = frames.make_trial()
+    trial.source = tmp_path
+    make_cohorts(claimed, tmp_path, n_cohorts=n_cohorts, seed=3, jobs=1)
+    return trial
+
+
+def test_stored_cohorts_are_taken_where_they_fit(tmp_path):
+    claimed = make_tiny()
+    trial = store(tmp_path, claimed)
+    cohorts, file = compatible_obtained.obtain_cohorts(trial, claimed, n_cohorts=3, seed=1)
+    assert (len(cohorts), file, cohorts.seed) == (3, "compatible.parquet", 3)
+    assert set(cohorts.block) == {0, 1}
+    more, _ = compatible_obtained.obtain_cohorts(trial, claimed, n_cohorts=30, seed=1)
+    assert len(more) == 8
+    others = claimed.assume(longest=5)
+    cohorts, file = compatible_obtained.obtain_cohorts(trial, others, n_cohorts=3, seed=1)
+    assert (len(cohorts), file, cohorts.seed) == (3, "", 1)
+    with pytest.raises(ValueError, match="other claims or assumptions"):
+        compatible_obtained.obtain_cohorts(
+            trial, others, tmp_path / "compatible.parquet", n_cohorts=3, seed=1
+        )
+
+
+def test_stored_bounds_are_taken_where_they_fit(tmp_path):
+    claimed, trial = make_tiny(), frames.make_trial()
+    trial.source = tmp_path
+    assert compatible_obtained.obtain_bounds(trial, claimed).empty
+    bounds = pd.DataFrame([("OS", "rmst all", 1.5, 4.5)], columns=compatible_obtained.BOUND_COLUMNS)
+    compatible_obtained.save_bounds(bounds, claimed, tmp_path / compatible_obtained.BOUNDS)
+    pd.testing.assert_frame_equal(compatible_obtained.obtain_bounds(trial, claimed), bounds)
+    assert compatible_obtained.obtain_bounds(trial, claimed.assume(longest=5)).empty
