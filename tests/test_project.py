@@ -111,8 +111,9 @@ FLOORS = [
     "claimed_trial cohort_space cohort_order cohort_curves claim_distances cohort_proposals cohort_moves "
     "compatible_chains compatible compatible_diagnostics claim_checks compatible_conflicts compatible_bounds "
     "compatible_statistics "
-    "compatible_targets compatible_answers compatible_narrowing compatible_files",
-    "numbers exports labels display tables style plots page results",
+    "compatible_targets compatible_answers compatible_narrowing compatible_files "
+    "compatible_recheck compatible_obtained compatible_summaries identification",
+    "numbers exports labels labels_compatible display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
     "cli",
 ]
