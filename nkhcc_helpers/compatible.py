@@ -18,6 +18,7 @@ MOST_OF_BLOCK = 500  # cohorts
 N_SETTLING = 20  # sweeps before cohorts are taken
 ARRIVALS = 2.0  # of chains that come to meet all claims, for each cohort taken
 SIGHTINGS = 100  # of chains that meet them, which will do as well
+FEWEST_LOOKS = 30  # however many they meet
 AFRESH = 60  # looks without, after which a chain counts as coming afresh
 MOST_SWEEPS = 2_000  # of a block
 MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
@@ -244,7 +245,7 @@ def _move_to_medians(claimed, endpoint, space, steps, events, room):
 def _meet(chains, n_cohorts):
     """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
     met, look, arrivals, last = [], 0, 0, np.full(len(chains), -AFRESH)
-    while arrivals < ARRIVALS * n_cohorts and len(met) < SIGHTINGS * n_cohorts:
+    while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and len(met) < SIGHTINGS * n_cohorts):
         chains.advance()
         here = np.flatnonzero(chains.meets_all)
         steps = np.stack([state.steps[here] for state in chains.states], axis=1)

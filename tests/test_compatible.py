@@ -165,7 +165,8 @@ def test_a_typo_in_one_median_is_caught(bundled):
 
 def test_a_conflict_names_the_claims_that_conflict_and_no_others():
     claimed = claim_trial(
-        {"A": 3, "B": 3}, [median(2, group="A"), median(3, group="B"), median(5, group="A"), logrank_p(0.5)]
+        {"A": 3, "B": 3},
+        [median(2, group="A"), median(3, group="B"), median(5, group="A"), logrank_p(0.5, decimals=1)],
     )
     conflict = find_conflict(claimed)
     assert {(claim.kind, claim.value) for claim in conflict.claims} == {("median", 2.0), ("median", 5.0)}

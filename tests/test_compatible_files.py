@@ -1,0 +1,99 @@
+"""Compatible cohorts on disk: read back as written, refused for other claims, gone on with after a cut."""
+
+import numpy as np
+import pytest
+from claimed_trials import claim_trial, median
+from click.testing import CliRunner
+
+from nkhcc_helpers import cli, compatible_files
+from nkhcc_helpers.compatible import sample_compatible
+from nkhcc_helpers.compatible_files import (
+    COHORTS,
+    PARTS,
+    describe_file,
+    load_cohorts,
+    make_cohorts,
+    read_claimed,
+    save_cohorts,
+)
+from nkhcc_helpers.trial import locate_bundled
+
+CLAIMED = claim_trial({"A": 2, "B": 2}, [median(3, group="A")], censored=[{"endpoint": "OS", "most": 1}])
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return sample_compatible(CLAIMED, n_cohorts=30, seed=1, jobs=1)
+
+
+def assert_same(one, other):
+    for name in ("times", "events", "chain", "block", "late"):
+        assert (getattr(one, name) == getattr(other, name)).all(), name
+
+
+def test_cohorts_are_read_back_as_written(sample, tmp_path):
+    path = save_cohorts(sample, tmp_path / COHORTS)
+    again = load_cohorts(path, CLAIMED)
+    assert_same(sample, again)
+    assert again.seed == 1
+    assert describe_file(path)["n_cohorts"] == 30
+    frame = sample.to_frame()
+    assert len(frame) == 30 * 4
+    assert frame.loc[frame["cohort"] == 7, "time"].tolist() == sample.times[7, 0].tolist()
+
+
+def test_cohorts_of_other_claims_or_assumptions_are_refused(sample, tmp_path):
+    path = save_cohorts(sample, tmp_path / COHORTS)
+    for other in (CLAIMED.keep([median(4, group="A")]), CLAIMED.assume(longest=7)):
+        with pytest.raises(ValueError, match="made from other claims or assumptions"):
+            load_cohorts(path, other)
+
+
+def test_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
+    whole = make_cohorts(CLAIMED, tmp_path / "whole", n_cohorts=30, seed=1, jobs=1)
+    drawn = []
+
+    def draw_one(argument):
+        if drawn:
+            raise KeyboardInterrupt
+        drawn.append(argument)
+        return draw_block(argument)
+
+    draw_block = compatible_files.draw_block
+    monkeypatch.setattr(compatible_files, "draw_block", draw_one)
+    with pytest.raises(KeyboardInterrupt):
+        make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
+    assert not (tmp_path / "cut" / COHORTS).exists()
+    assert len(list((tmp_path / "cut" / PARTS).rglob("*.npy"))) == 1
+    again = []
+    monkeypatch.setattr(compatible_files, "draw_block", lambda each: again.append(each) or draw_block(each))
+    path = make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
+    assert len(again) == 1
+    assert path.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "cut" / PARTS).exists()
+
+
+def test_the_bundled_cohorts_belong_to_the_bundled_claims():
+    folder = locate_bundled()
+    cohorts = load_cohorts(folder / COHORTS, read_claimed(folder))
+    assert len(cohorts) == 1_000
+    assert describe_file(folder / COHORTS)["sha256"] in (folder / "README.md").read_text()
+    first, second = (cohorts.of(code)[0] for code in ("PFS", "OS"))
+    assert (first <= second).all()
+    assert np.isfinite(cohorts.times).all()
+
+
+def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path):
+    folder = locate_bundled()
+    missing = CliRunner().invoke(cli.main, ["compatible", "--claims", str(tmp_path), "--out", str(tmp_path)])
+    assert missing.exit_code == 2
+    assert "trial.yaml" in missing.output
+    (tmp_path / "trial.yaml").write_text((folder / "trial.yaml").read_text())
+    text = (folder / "published.yaml").read_text()
+    lines = [line for line in text.splitlines() if "logrank_p" not in line]
+    (tmp_path / "published.yaml").write_text("\n".join(lines))
+    arguments = ["compatible", "--claims", str(tmp_path / "published.yaml"), "--cohorts", "6", "--jobs", "1"]
+    done = CliRunner().invoke(cli.main, [*arguments, "--out", str(tmp_path / "made")])
+    assert done.exit_code == 0, done.output
+    assert "Wrote 6 cohorts" in done.output
+    assert len(load_cohorts(tmp_path / "made" / COHORTS, read_claimed(tmp_path))) == 6
