@@ -16,6 +16,7 @@ from nkhcc_helpers.compatible_files import (
     read_claimed,
     save_cohorts,
 )
+from nkhcc_helpers.permutation_many import permute_logrank_many
 from nkhcc_helpers.trial import locate_bundled
 
 CLAIMED = claim_trial({"A": 2, "B": 2}, [median(3, group="A")], censored=[{"endpoint": "OS", "most": 1}])
@@ -81,6 +82,21 @@ def test_the_bundled_cohorts_belong_to_the_bundled_claims():
     first, second = (cohorts.of(code)[0] for code in ("PFS", "OS"))
     assert (first <= second).all()
     assert np.isfinite(cohorts.times).all()
+
+
+def test_the_headline_of_the_readme():
+    folder = locate_bundled()
+    cohorts = load_cohorts(folder / COHORTS, read_claimed(folder))
+    found = {
+        code: permute_logrank_many(*cohorts.of(code), cohorts.claimed.codes, n_draws=20_000).p_value
+        for code in ("PFS", "OS")
+    }
+    assert (found["PFS"] < 0.05).all()
+    assert (found["OS"] > 0.05).all()
+    for code, low, high in (("PFS", 0.004, 0.015), ("OS", 0.09, 0.13)):
+        error = np.sqrt(high / 20_000)
+        assert abs(found[code].min() - low) < 4 * error
+        assert abs(found[code].max() - high) < 4 * error
 
 
 def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path):
