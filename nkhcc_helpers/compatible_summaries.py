@@ -9,6 +9,7 @@ from nkhcc_helpers.compatible_narrowing import NARROWING, drop_claims
 from nkhcc_helpers.compatible_statistics import calculate_statistics
 
 VERDICTS = {"holds in all": "in_all", "holds in some": "in_some", "holds in none": "in_none"}
+TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
 SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
 
 
@@ -51,6 +52,30 @@ def list_assumptions(claimed):
         endpoint = each.pop("endpoint")
         rows += [(f"censored {name}", endpoint, str(value)) for name, value in each.items()]
     return pd.DataFrame(rows, columns=["assumption", "endpoint", "value"])
+
+
+def count_trusted(diagnosed):
+    """Count the statistics for which a sample is good enough.
+
+    Parameters
+    ----------
+    diagnosed : DataFrame
+        As of `compatible_diagnostics.diagnose`.
+
+    Returns
+    -------
+    dict of str to int
+        ``n_varying`` statistics that vary; ``n_small`` of them with an effective size below `TRUSTED_SIZE`,
+        ``n_r_hat`` with an R-hat of `TRUSTED_R_HAT` or more, ``n_starts`` with starts that differ by
+        `TRUSTED_DIFFERENCE` standard errors or more.
+    """
+    varying = diagnosed[diagnosed["effective_size"].notna()]
+    return {
+        "n_varying": len(varying),
+        "n_small": int((varying["effective_size"] < TRUSTED_SIZE).sum()),
+        "n_r_hat": int((varying["r_hat"] >= TRUSTED_R_HAT).sum()),
+        "n_starts": int((varying["starts_differ"].abs() >= TRUSTED_DIFFERENCE).sum()),
+    }
 
 
 def spread_ratios(hazard_ratios, *, method="firth"):

@@ -25,6 +25,7 @@ from nkhcc_helpers.compatible_statistics import (
 )
 from nkhcc_helpers.compatible_summaries import (
     count_sides,
+    count_trusted,
     find_most_telling,
     gather_verdicts,
     list_assumptions,
@@ -44,6 +45,7 @@ __all__ = [
     "calculate_hazard_ratios",
     "calculate_statistics",
     "count_sides",
+    "count_trusted",
     "diagnose",
     "find_most_telling",
     "gather_verdicts",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.compatible_summaries import TRUSTED_DIFFERENCE, TRUSTED_R_HAT, TRUSTED_SIZE
 from nkhcc_helpers.display import display_table
 from nkhcc_helpers.labels import show_endpoint, show_group
 from nkhcc_helpers.labels_compatible import (
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from nkhcc_helpers.claimed_trial import ClaimedTrial
     from nkhcc_helpers.trial import Trial
-
-TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
 
 
 def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:

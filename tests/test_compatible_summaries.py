@@ -100,6 +100,14 @@ def test_sides_of_hazard_ratios():
     assert settled.loc["OS"].tolist() == [4, 4, 0, 0, []]
 
 
+def test_statistics_that_fall_short():
+    diagnosed = made.make_diagnosed()
+    counted = identification.count_trusted(diagnosed)
+    assert counted == {"n_varying": 1, "n_small": 0, "n_r_hat": 0, "n_starts": 0}
+    poor = diagnosed.assign(effective_size=50.0, r_hat=1.2, starts_differ=-8.0)
+    assert list(identification.count_trusted(poor).values()) == [2, 2, 2, 2]
+
+
 def test_verdicts_by_endpoint():
     conclusions = made.make_conclusions()
     labels = {each: each.upper() for each in conclusions["statistic"]}
