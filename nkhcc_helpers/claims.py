@@ -12,6 +12,9 @@ from nkhcc_helpers.problems import Problem, TrialDataError
 from nkhcc_helpers.reading import YamlBlock, format_path, read_yaml
 from nkhcc_helpers.validation import list_entries, validate_block
 
+PRIORS = ("log_uniform", "uniform")
+"""What times of compatible cohorts may be drawn from before any claim."""
+
 
 class GroupSize(Model):
     """Subjects in one group."""
@@ -152,7 +155,7 @@ class CohortAssumptions(Model):
     median_convention: Literal["midpoint", "first", "either"] = "either"
     recorded_unit: TimeUnit = "days"
     recorded_decimals: Decimals = 0
-    prior: Literal["log_uniform", "uniform"] = "log_uniform"
+    prior: Literal[PRIORS] = "log_uniform"
     shortest: Annotated[Number, Field(gt=0)]
     longest: Annotated[Number, Field(gt=0)]
     pfs_before_os: bool = True

@@ -206,11 +206,24 @@ def _check_choice(value: Any, known: Iterable[str]) -> str:
     return ""
 
 
-def _check_conf_level(value: Any, load: Any) -> str:
-    if not isinstance(value, int | float) or 0 < value < 1:
-        return ""
-    hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
-    return f"must lie between 0 and 1, such as 0.95, not {value!r}{hint}"
+def _between_0_and_1(example: float) -> _Check:
+    def check(value: Any, load: Any) -> str:
+        if not isinstance(value, int | float) or 0 < value < 1:
+            return ""
+        hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
+        return f"must lie between 0 and 1, such as {example:g}, not {value!r}{hint}"
+
+    return check
+
+
+def _check_prior(value: Any, load: Any) -> str:
+    from nkhcc_helpers.claims import PRIORS
+
+    return _check_choice(value, PRIORS) if value else ""
+
+
+def _check_file(value: Any, load: Any) -> str:
+    return f"must be a file that is there, not {value!r}" if value and not Path(value).is_file() else ""
 
 
 def _check_covariates(value: Any, load: Any) -> str:
@@ -248,8 +261,10 @@ def _check_terms(value: Any, load: Any) -> str:
 
 
 _CHECKS: dict[str, _Check] = {
+    "alpha": _between_0_and_1(0.05),
     "axis_end": _at_least(0),
-    "conf_level": _check_conf_level,
+    "cohorts_file": _check_file,
+    "conf_level": _between_0_and_1(0.95),
     "conf_type": _of_package("limits", "CONF_TYPES"),
     "convention": _of_package("survival", "CONVENTIONS"),
     "covariates": _check_covariates,
@@ -263,8 +278,13 @@ _CHECKS: dict[str, _Check] = {
     "horizon": _at_least(0),
     "landmarks": _at_least(0),
     "method": _of_package("cox_many", "METHODS"),
+    "most_censored": _at_least(-1),
+    "n_cohorts": _at_least(2),
     "n_draws": _at_least(1),
+    "n_side": _at_least(0),
     "n_trials": _at_least(2),
+    "prior": _check_prior,
+    "seed": _at_least(0),
     "variables": _of_trial(lambda trial: [item.column for item in trial.metadata.baseline]),
 }
 """What the values of parameters must be beyond their type, by name."""

@@ -273,3 +273,19 @@ def test_every_parameter_of_the_notebooks_is_checked():
     known = [item for path in list_notebooks().values() for item in read_parameters(path).values()]
     names = {item.name for item in known if item.kind != "bool"} - set(RESERVED)
     assert names == set(planning._CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("alpha", "5", "must lie between 0 and 1, such as 0.05, not 5.0; did you mean 0.05?"),
+        ("cohorts_file", "nowhere.parquet", "must be a file that is there, not 'nowhere.parquet'"),
+        ("most_censored", "-2", "must be -1 or more, not -2"),
+        ("n_cohorts", "1", "must be 2 or more, not 1"),
+        ("n_side", "-1", "must be 0 or more, not -1"),
+        ("prior", "uniforn", "must be log_uniform or uniform, not 'uniforn'; did you mean 'uniform'?"),
+        ("seed", "-1", "must be 0 or more, not -1"),
+    ],
+)
+def test_parameters_of_compatible_cohorts_are_checked(name, value, problem):
+    assert refuse(["05"], (name, value)) == [f"{name}: {problem} (05_what_the_abstract_can_tell)"]
