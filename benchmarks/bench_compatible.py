@@ -8,10 +8,11 @@ import numpy as np
 
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
-from nkhcc_helpers.compatible import draw_start, sample_compatible
+from nkhcc_helpers.compatible import sample_compatible
 from nkhcc_helpers.compatible_chains import Chains
 from nkhcc_helpers.compatible_diagnostics import diagnose
 from nkhcc_helpers.compatible_statistics import calculate_statistics
+from nkhcc_helpers.compatible_target import Target
 from nkhcc_helpers.trial import load_trial
 
 MOST_SECONDS, MOST_MEGABYTES = 90, 1_500
@@ -30,7 +31,7 @@ def measure_bundled():
 
 
 def measure_sweep(times_as_many):
-    """Seconds in which one chain of a trial so many times the size of 18 patients tries each of its times."""
+    """Seconds in which one chain of a trial so many times the size of 18 patients tries as many moves."""
     sizes = {code: times_as_many * size for code, size in {"A": 3, "B": 5, "C": 6, "D": 4}.items()}
     medians = dict(zip(sizes, (12.6, 16.1, 18.4, 31.3), strict=True))
     claims = [
@@ -42,12 +43,13 @@ def measure_sweep(times_as_many):
     assumed = CohortAssumptions(shortest=0.1, longest=114, censored=censored)
     claimed = ClaimedTrial(sizes, ("OS",), tuple(claims), assumed)
     rng = np.random.default_rng(1)
-    chains = Chains(claimed, draw_start(claimed, "medians", rng, N_CHAINS), rng)
-    chains.anneal()
+    target = Target.of(claimed, "OS")
+    chains = Chains(target, *target.draw_start("medians", N_CHAINS, rng), rng)
     seconds = []
     for _ in range(N_TIMED):
         start = perf_counter()
-        chains.sweep()
+        for _ in claimed.codes:
+            chains.move()
         seconds.append(perf_counter() - start)
     return float(np.median(seconds)) / N_CHAINS
 

@@ -1,7 +1,7 @@
 """How far cohorts are from each published claim, at the rounding it was printed with.
 
 A distance is 0 where the claim is met and else counts half widths of the interval that a printed number
-stands for, or of a wider one where that interval is finer than what a change of one patient moves.
+stands for.
 """
 
 from __future__ import annotations
@@ -12,28 +12,38 @@ import numpy as np
 from scipy import special
 
 from nkhcc_helpers.claimed_trial import convert
+from nkhcc_helpers.cohort_order import OrderedCohorts
 from nkhcc_helpers.cohort_space import find_step
 from nkhcc_helpers.logrank import solve_quadratic
 
 ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
 SMALLEST = 1e-300  # P-value
 UNREACHED = 1000.0  # distance of a number that does not exist
-FINEST_LOG_P, FINEST_RATE, FINEST_SCORE = 1.0, 0.2, 1.0  # half widths that count, at the least
+GRAIN_LOG_P = 1e-9
+WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
 
 
 @dataclass(frozen=True)
 class MedianDistance:
-    """Distance of a median, in steps, on the scale of its logarithm."""
+    """Distance of a median, in steps, on the scale of its logarithm.
 
-    column: int
-    limits: tuple
+    Attributes
+    ----------
+    group : int or None
+        None for everyone. The cohorts measured are of that group only.
+    limits : ndarray, shape (2,)
+    conventions : tuple of str
+    """
+
+    group: int | None
+    limits: np.ndarray
     conventions: tuple
 
     is_costly = False
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
-        medians = (ordered.medians[each][:, self.column] for each in self.conventions)
+        medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
         return np.minimum.reduce(
             [_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits)) for each in medians]
         )
@@ -45,6 +55,7 @@ class LogrankDistance:
 
     limits: tuple
 
+    group = None
     is_costly = True
 
     def measure(self, ordered):
@@ -52,14 +63,14 @@ class LogrankDistance:
         difference, variance = ordered.sum_logrank()
         statistic = solve_quadratic(difference, variance)
         p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
-        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), FINEST_LOG_P)
+        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), GRAIN_LOG_P)
 
 
 @dataclass(frozen=True)
 class LandmarkDistance:
-    """Distance of the share without the event at a time from its limits."""
+    """Distance of the share without the event at a time from its limits; `group` as for medians."""
 
-    column: int
+    group: int | None
     at: float
     limits: tuple
 
@@ -67,7 +78,7 @@ class LandmarkDistance:
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        return _stray(ordered.find_survival(self.at)[:, self.column], self.limits, FINEST_RATE)
+        return _stray(ordered.everyone.find_survival(self.at)[:, -1], self.limits)
 
 
 @dataclass(frozen=True)
@@ -79,21 +90,23 @@ class HazardRatioDistance:
     method.
     """
 
-    group: int
+    treated: int
     reference: int | None
     limits: tuple
 
+    group = None
     is_costly = True
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
         low, high = (self._score(ordered, np.log(limit)) for limit in self.limits)
         outside = np.maximum(np.maximum(-low, high), 0.0)
-        return np.where(outside <= ROUNDING, 0.0, outside / FINEST_SCORE)
+        half_width = np.maximum((low - high) / 2, ROUNDING)
+        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / half_width, UNREACHED))
 
     def _score(self, ordered, coef):
         """Score of one coefficient over the root of its information."""
-        treated = ordered.codes == self.group
+        treated = ordered.codes == self.treated
         counted = treated | (ordered.codes == self.reference) if self.reference is not None else True
         weight = np.where(treated, np.exp(coef), 1.0) * counted
         died = ordered.events & counted
@@ -121,6 +134,7 @@ class FollowUpDistance:
 
     limits: tuple
 
+    group = None
     is_costly = False
 
     def measure(self, ordered):
@@ -139,27 +153,35 @@ def lay_out_claims(claimed, endpoint):
     Returns
     -------
     list
-        One object with a method ``measure`` for each claim of `ClaimedTrial.claims_about`.
+        One object for each claim of `ClaimedTrial.claims_about`, with a method ``measure`` and an attribute
+        ``group``: where that is not None, it measures cohorts of that group alone.
     """
     return [_lay_out(claim, claimed, find_step(claimed)) for claim in claimed.claims_about(endpoint)]
 
 
-def measure_claims(distances, ordered):
+def measure_claims(distances, steps, events, codes):
     """Measure how far cohorts are from claims.
 
     Parameters
     ----------
     distances : list
         As of `lay_out_claims`.
-    ordered : OrderedCohorts
+    steps, events : ndarray, shape (n_cohorts, n_patients)
+    codes : ndarray of int, shape (n_patients,)
+        Group of each patient.
 
     Returns
     -------
     ndarray, shape (n_cohorts, n_claims)
         0 where a claim is met.
     """
-    measured = [distance.measure(ordered) for distance in distances]
-    return np.stack(measured, axis=1) if measured else np.zeros((len(ordered.steps), 0))
+    ordered = {
+        group: OrderedCohorts.of(steps[:, codes == group], events[:, codes == group])
+        for group in {each.group for each in distances} - {None}
+    }
+    ordered[None] = OrderedCohorts.of(steps, events, codes)
+    measured = [each.measure(ordered[each.group]) for each in distances]
+    return np.stack(measured, axis=1) if measured else np.zeros((len(steps), 0))
 
 
 def count_degrees(variance):
@@ -179,23 +201,23 @@ def _lay_out(claim, claimed, step):
     half = 0.5 * 10.0**-claim.decimals
     limits = np.array([claim.value - half, claim.value + half])
     groups = list(claimed.groups)
-    column = groups.index(claim.group) if getattr(claim, "group", None) else len(groups)
+    group = groups.index(claim.group) if getattr(claim, "group", None) else None
     if claim.kind == "median":
         convention = claimed.assumptions.median_convention
         conventions = ("midpoint", "first") if convention == "either" else (convention,)
-        return MedianDistance(column, np.maximum(limits / step, 0.25), conventions)
+        return MedianDistance(group, np.maximum(limits / step, 0.25), conventions)
     if claim.kind == "logrank_p":
         return LogrankDistance(np.clip(limits, 0.0, 1.0))
     if claim.kind == "landmark_rate":
-        return LandmarkDistance(column, claim.at / step, limits / 100)
+        return LandmarkDistance(group, claim.at / step, limits / 100)
     if claim.kind == "hazard_ratio":
         reference = None if claim.reference is None else groups.index(claim.reference)
-        return HazardRatioDistance(column, reference, np.maximum(limits, 1e-6))
+        return HazardRatioDistance(group, reference, np.maximum(limits, 1e-6))
     return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
 
 
-def _stray(value, limits, finest=0.0):
+def _stray(value, limits, grain=ROUNDING):
     """How far values are outside of limits; `UNREACHED` where there is no value."""
     outside = np.maximum(limits[0] - value, value - limits[1])
-    far = outside / max((limits[1] - limits[0]) / 2, finest)
+    far = outside / np.clip((limits[1] - limits[0]) / 2, grain, WIDEST)
     return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))

@@ -25,34 +25,39 @@ class OrderedCohorts:
     steps : ndarray of int, shape (n_cohorts, n_patients)
         Times.
     events : ndarray of bool, shape (n_cohorts, n_patients)
-    codes : ndarray of int, shape (n_cohorts, n_patients)
-        Group of each patient, counted from 0.
+    codes : ndarray of int, shape (n_cohorts, n_patients), or None
+        Group of each patient, counted from 0; None where groups do not matter.
     n_groups : int
+        0 where they do not matter.
     """
 
     steps: np.ndarray
     events: np.ndarray
-    codes: np.ndarray
-    n_groups: int
+    codes: np.ndarray | None = None
+    n_groups: int = 0
 
     @classmethod
-    def of(cls, steps, events, codes):
+    def of(cls, steps, events, codes=None):
         """Put cohorts in order; `codes` has the group of each patient, the same in every cohort."""
         order = np.argsort(2 * steps + ~events, axis=1)
         in_order = (_pick(each, order) for each in (steps, events))
-        return cls(*in_order, codes[order], int(codes.max()) + 1)
+        return cls(*in_order) if codes is None else cls(*in_order, codes[order], int(codes.max()) + 1)
 
     def take(self, rows):
-        """Some of the cohorts, with the numbers at risk as far as they are known."""
-        taken = OrderedCohorts(self.steps[rows], self.events[rows], self.codes[rows], self.n_groups)
-        for name in ("inside", "n_from"):
-            if name in self.__dict__:
-                taken.__dict__[name] = self.__dict__[name][rows]
-        return taken
+        """Some of the cohorts."""
+        codes = None if self.codes is None else self.codes[rows]
+        return OrderedCohorts(self.steps[rows], self.events[rows], codes, self.n_groups)
+
+    @cached_property
+    def everyone(self):
+        """The same cohorts without their groups."""
+        return OrderedCohorts(self.steps, self.events) if self.n_groups else self
 
     @cached_property
     def inside(self):
         """1 where a patient is in a group, and in the last column: (n_cohorts, n_patients, n_groups + 1)."""
+        if not self.n_groups:
+            return np.ones((*self.steps.shape, 1))
         return np.hstack([np.eye(self.n_groups), np.ones((self.n_groups, 1))])[self.codes]
 
     @cached_property

@@ -8,20 +8,12 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.cohort_space import CohortSpace, find_step
-from nkhcc_helpers.compatible_chains import LOOKS_PER_SWEEP, Chains
+from nkhcc_helpers.cohort_space import find_step
+from nkhcc_helpers.compatible_endpoints import MOST_CHAINS, draw_endpoints
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
 
-FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 800, 8  # of a block
 MOST_OF_BLOCK = 500  # cohorts
-N_SETTLING = 20  # sweeps before cohorts are taken
-ARRIVALS = 2.0  # of chains that come to meet all claims, for each cohort taken
-SIGHTINGS = 100  # of chains that meet them, which will do as well
-FEWEST_LOOKS = 30  # however many they meet
-AFRESH = 60  # looks without, after which a chain counts as coming afresh
-MOST_SWEEPS = 2_000  # of a block
-MOST_FRUITLESS = 150  # sweeps of a block without a single cohort
 STARTS = ("prior", "medians")
 """Where chains begin: at cohorts drawn from the prior, or with every time at a claimed median."""
 
@@ -41,12 +33,12 @@ class CompatibleCohorts:
     times : ndarray of float, shape (n_cohorts, n_endpoints, n_patients)
         In `claimed.unit`.
     events : ndarray of bool, shape (n_cohorts, n_endpoints, n_patients)
-    chain : ndarray of int, shape (n_cohorts,)
-        The Markov chain each comes from; cohorts of different chains are independent.
+    chain : ndarray of int, shape (n_cohorts, n_endpoints)
+        The Markov chain that each endpoint comes from; those of different chains are independent.
     block : ndarray of int, shape (n_cohorts,)
         Block of chains, each with a start and random numbers of its own.
-    late : ndarray of bool, shape (n_cohorts,)
-        Whether it comes from the second half of its block's run.
+    late : ndarray of bool, shape (n_cohorts, n_endpoints)
+        Whether it comes from the second half of the chain's run.
     seed : int
     """
 
@@ -88,8 +80,9 @@ class CompatibleCohorts:
         frame = pd.DataFrame({"time": self.times.ravel(), "event": self.events.ravel()}, index=index)
         frame = frame.reset_index()
         frame["group"] = groups[frame["patient"] - 1]
-        for name in ("chain", "block", "late"):
-            frame[name] = getattr(self, name)[frame["cohort"]]
+        frame["block"] = self.block[frame["cohort"]]
+        for name in ("chain", "late"):
+            frame[name] = np.repeat(getattr(self, name).ravel(), n_patients)
         order = ["cohort", "patient", "group", "endpoint", "time", "event", "chain", "block", "late"]
         return frame[order]
 
@@ -168,20 +161,18 @@ def draw_block(argument):
     Returns
     -------
     ndarray of records, shape (n_cohorts,)
-        Fields ``steps events chain block late``; no records where no cohort was met.
+        Fields ``steps events chain late block``; no records where no cohort was met.
     """
     claimed, block, n_cohorts, seed, start = argument
     rng = np.random.default_rng(seed)
-    n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
-    chains = Chains(claimed, draw_start(claimed, start, rng, n_chains), rng)
-    chains.anneal()
-    chains.settle(N_SETTLING)
-    met = _meet(chains, n_cohorts)
-    rows = np.zeros(len(met), dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
-    for row, (look, chain, steps, events) in zip(rows, met, strict=True):
-        row["steps"], row["events"] = steps, events
-        row["chain"], row["block"], row["late"] = block * MOST_CHAINS + chain, block, look >= met[-1][0] / 2
-    return rows[rng.permutation(len(rows))[:n_cohorts]]
+    rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
+    rows["block"] = block
+    found, meets = draw_endpoints(claimed, n_cohorts, start, rng)
+    for code, drawn in found.items():
+        at = claimed.endpoints.index(code)
+        rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
+        rows["chain"][:, at], rows["late"][:, at] = block * MOST_CHAINS + drawn.chain, drawn.late
+    return rows if meets else rows[:0]
 
 
 def gather_blocks(claimed, rows, seed):
@@ -194,71 +185,7 @@ def gather_blocks(claimed, rows, seed):
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
 
 
-def draw_start(claimed, start, rng, n_chains):
-    """Cohorts that the chains of a block begin with.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    start : {"prior", "medians"}
-    rng : numpy.random.Generator
-    n_chains : int
-
-    Returns
-    -------
-    dict of str to (ndarray, ndarray)
-        Steps and events of each endpoint, shape (n_chains, n_patients).
-
-    Raises
-    ------
-    ValueError
-        No cohort keeps to the assumptions.
-    """
-    drawn, rank = {}, rng.random((n_chains, len(claimed.codes))).argsort(axis=1).argsort(axis=1)
-    first = claimed.ordered[0] if claimed.ordered else None
-    possible = np.ones(n_chains, dtype=bool)
-    for endpoint in sorted(claimed.endpoints, key=lambda code: code == first):
-        space = CohortSpace.of(claimed, endpoint)
-        room = (np.zeros(rank.shape, dtype=int), drawn[claimed.ordered[1]][0]) if endpoint == first else None
-        steps, events = space.draw_start(rank, rng, room)
-        if start == "medians":
-            steps = _move_to_medians(claimed, endpoint, space, steps, events, room)
-        possible &= space.is_possible(steps, events, room)
-        drawn[endpoint] = steps, events
-    if not possible.any():
-        raise ValueError("no cohort keeps to the assumptions on who is censored when, and PFS not after OS")
-    chosen = np.resize(np.flatnonzero(possible), n_chains)
-    return {code: (steps[chosen], events[chosen]) for code, (steps, events) in drawn.items()}
-
-
-def _move_to_medians(claimed, endpoint, space, steps, events, room):
-    """Put patients at the claimed median of their group, or of everyone, where that is possible."""
-    moved = steps.copy()
-    claims = [claim for claim in claimed.claims_about(endpoint) if claim.kind == "median"]
-    for claim in sorted(claims, key=lambda claim: claim.group is not None):
-        members = claimed.codes == claimed.groups.index(claim.group) if claim.group else slice(None)
-        moved[:, members] = round(claim.value / space.step)
-    can = np.isfinite(space.log_chance(moved, events, room))
-    return np.where(can, moved, steps)
-
-
-def _meet(chains, n_cohorts):
-    """Run chains until enough of them met all claims: look, chain, steps and events of each time seen so."""
-    met, look, arrivals, last = [], 0, 0, np.full(len(chains), -AFRESH)
-    while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and len(met) < SIGHTINGS * n_cohorts):
-        chains.advance()
-        here = np.flatnonzero(chains.meets_all)
-        steps = np.stack([state.steps[here] for state in chains.states], axis=1)
-        events = np.stack([state.events[here] for state in chains.states], axis=1)
-        met += zip([look] * len(here), here, steps, events, strict=True)
-        arrivals += int((last[here] <= look - AFRESH).sum())
-        last[here], look = look, look + 1
-        if look >= LOOKS_PER_SWEEP * (MOST_SWEEPS if met else MOST_FRUITLESS):
-            break
-    return met
-
-
 def _record_of(n_endpoints, n_patients):
     shape = n_endpoints, n_patients
-    fields = [("steps", np.int32, shape), ("events", bool, shape)]
-    return np.dtype([*fields, ("chain", int), ("block", int), ("late", bool)])
+    fields = [("steps", np.int32, shape), ("events", bool, shape), ("block", int)]
+    return np.dtype([*fields, ("chain", int, n_endpoints), ("late", bool, n_endpoints)])

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nkhcc_helpers.cohort_pairing import Partners, pair_at_random
 from nkhcc_helpers.cohort_space import find_step
-from nkhcc_helpers.compatible_chains import LADDER, Chains
+from nkhcc_helpers.compatible_chains import LADDER, LOOKS_PER_SWEEP, Chains
+from nkhcc_helpers.compatible_target import Target
 from nkhcc_helpers.permutation import DEFAULT_SEED
 
 GENTLE, STRONG = 0.5, 30.0  # tilt per standard deviation of the statistic, from first sweep to last
 N_CHAINS = 60
 N_SWEEPS = 40
 HELD = LADDER[1:]  # pulls of these chains: near enough to the claims to come back to meeting them
-LOOKS = 6  # a sweep
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,51 +78,64 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
 
 
 class TiltedChains(Chains):
-    """Chains that favour large values of a statistic of one endpoint, by `strength` times its value."""
+    """Chains that favour large values of a statistic, by `strength` times its value."""
 
-    def __init__(self, claimed, start, rng, statistic, endpoint):
-        super().__init__(claimed, start, rng)
-        self.statistic, self.tilted_endpoint, self.strength = statistic, endpoint, 0.0
-        for state in self.states:
-            state.pull = np.resize(HELD, len(self))
-        tilted = self.states[endpoint]
-        self.values = statistic(tilted.steps, tilted.events)
+    def __init__(self, target, steps, events, rng, partners, chosen, statistic):
+        super().__init__(target, steps, events, rng, partners, chosen)
+        self.statistic, self.strength = statistic, 0.0
+        self.pull = np.resize(HELD, len(self))
+        self.values = statistic(self.steps, self.events)
 
-    def tilt(self, endpoint, rows, steps, events):
-        if endpoint != self.tilted_endpoint:
-            return 0.0
+    def tilt(self, rows, steps, events):
         self.proposed = rows, self.statistic(steps, events)
         gained = self.proposed[1] - self.values[rows]
         return np.where(np.isfinite(gained), self.strength * gained, -np.inf)
 
-    def follow(self, endpoint, kept):
-        if endpoint == self.tilted_endpoint:
-            rows, values = self.proposed
-            self.values[rows[kept]] = values[kept]
+    def follow(self, kept):
+        rows, values = self.proposed
+        self.values[rows[kept]] = values[kept]
 
 
 def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
-    """The most extreme value in one direction, and the cohort that has it."""
-    claimed = cohorts.claimed
-    at, step = claimed.endpoints.index(endpoint), find_step(claimed)
+    """The most extreme value in one direction, and times and events of the cohort that has it."""
+    claimed, step = cohorts.claimed, find_step(cohorts.claimed)
+    at = claimed.endpoints.index(endpoint)
     order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
     n_known = int(np.isfinite(values).sum())
     chosen = np.concatenate([order[: n_chains // 2], rng.choice(order[:n_known], n_chains)])[:n_chains]
-    steps = np.round(cohorts.times[chosen] / step).astype(int)
-    start = {
-        code: (steps[:, e].copy(), cohorts.events[chosen, e].copy())
-        for e, code in enumerate(claimed.endpoints)
-    }
-    spread = max(np.nanstd(values), 1e-12)
-    chains = TiltedChains(claimed, start, rng, lambda s, e: sign * statistic(s * step, e) / spread, at)
+    steps, spread = np.round(cohorts.times / step).astype(int), max(np.nanstd(values), 1e-12)
+    partners = None
+    if claimed.ordered:
+        are_later = endpoint == claimed.ordered[0]
+        partners = Partners(steps[:, 1 - at], np.zeros(len(steps)), claimed.codes, are_later)
+    chains = TiltedChains(
+        Target.of(claimed, endpoint),
+        steps[chosen, at],
+        cohorts.events[chosen, at],
+        rng,
+        partners,
+        chosen,
+        lambda s, e: sign * statistic(s * step, e) / spread,
+    )
     best = order[0]
-    found = values[best], cohorts.times[best], cohorts.events[best]
-    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS):
-        chains.sweep(1 / LOOKS)
+    found = values[best], steps[best, at], cohorts.events[best, at], best
+    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS_PER_SWEEP):
+        chains.advance()
         here = np.where(chains.meets_all & np.isfinite(chains.values), sign * chains.values * spread, np.nan)
         if np.isfinite(here).any():
             best = int(np.nanargmax(sign * here))
             if sign * here[best] > sign * found[0]:
-                times = np.stack([state.steps[best] for state in chains.states]) * step
-                found = here[best], times, np.stack([state.events[best] for state in chains.states])
-    return found
+                found = here[best], chains.steps[best].copy(), chains.events[best].copy(), chains.chosen[best]
+    return found[0], *_complete(cohorts, steps, at, *found[1:], rng)
+
+
+def _complete(cohorts, steps, at, its_steps, its_events, partner, rng):
+    """Times and events of all endpoints, those of one put together with the others' of a cohort."""
+    claimed = cohorts.claimed
+    steps, events = steps[partner].copy(), cohorts.events[partner].copy()
+    steps[at], events[at] = its_steps, its_events
+    if claimed.ordered:
+        first = claimed.endpoints.index(claimed.ordered[0])
+        whose = pair_at_random(steps[None, first], steps[None, 1 - first], claimed.codes, rng)[0]
+        steps[first], events[first] = steps[first, whose], events[first, whose]
+    return steps * find_step(claimed), events

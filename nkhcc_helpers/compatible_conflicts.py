@@ -10,12 +10,11 @@ import pandas as pd
 from nkhcc_helpers.claim_checks import check_cohorts
 from nkhcc_helpers.claimed_trial import describe_claim
 from nkhcc_helpers.cohort_space import find_step
-from nkhcc_helpers.compatible import STARTS, CompatibleCohorts, draw_start
-from nkhcc_helpers.compatible_chains import Chains
+from nkhcc_helpers.compatible import CompatibleCohorts
+from nkhcc_helpers.compatible_endpoints import draw_endpoints
 from nkhcc_helpers.permutation import DEFAULT_SEED
 
-N_CHAINS = 100  # of each start
-N_SWEEPS = 120  # without a cohort that meets the claims, before they are taken to conflict
+N_COHORTS = 12  # that a search is made for
 
 
 @dataclass(frozen=True)
@@ -81,28 +80,8 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED):
 
 def _search(claimed, seed):
     """Whether a cohort was found that meets all claims, and the nearest one."""
-    rng = np.random.default_rng(seed)
-    halves = [draw_start(claimed, start, rng, N_CHAINS) for start in STARTS]
-    start = {
-        code: tuple(np.concatenate(pair) for pair in zip(*(half[code] for half in halves), strict=True))
-        for code in claimed.endpoints
-    }
-    chains = Chains(claimed, start, rng)
-    chains.anneal()
-    least, best = np.inf, None
-    for _ in range(N_SWEEPS):
-        chains.settle(1)
-        nearest = int(chains.distance.argmin())
-        if chains.distance[nearest] < least:
-            least, best = chains.distance[nearest], _take(claimed, chains, nearest)
-        if least == 0:
-            return True, best
-    return False, best
-
-
-def _take(claimed, chains, chain):
-    """One chain's cohort."""
-    steps = np.stack([state.steps[chain] for state in chains.states])[None]
-    events = np.stack([state.events[chain] for state in chains.states])[None]
-    one = np.zeros(1, dtype=int)
-    return CompatibleCohorts(claimed, steps * find_step(claimed), events, one, one, one.astype(bool), 0)
+    found, meets = draw_endpoints(claimed, N_COHORTS, "prior", np.random.default_rng(seed))
+    first = [found[endpoint].take([0]) for endpoint in claimed.endpoints]
+    times = np.stack([each.steps for each in first], axis=1) * find_step(claimed)
+    events, origin = np.stack([each.events for each in first], axis=1), np.zeros((1, len(first)), dtype=int)
+    return meets, CompatibleCohorts(claimed, times, events, origin, origin[:, 0], origin > 0, seed)

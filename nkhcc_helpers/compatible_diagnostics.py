@@ -15,7 +15,8 @@ def diagnose(cohorts, statistics):
     ----------
     cohorts : CompatibleCohorts
     statistics : DataFrame
-        One row for each cohort, one column for each statistic; cohorts where it is NaN are left out.
+        One row for each cohort, one column for each endpoint and statistic; cohorts where it is NaN are left
+        out.
 
     Returns
     -------
@@ -30,7 +31,10 @@ def diagnose(cohorts, statistics):
     ----------
     Gelman, Rubin (1992) Stat Sci; Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal.
     """
-    rows = [_diagnose(cohorts, statistics[name].to_numpy(float)) for name in statistics.columns]
+    rows = [
+        _diagnose(values.to_numpy(float), *_find_origin(cohorts, endpoint))
+        for (endpoint, _), values in statistics.items()
+    ]
     return pd.DataFrame(rows, index=statistics.columns, columns=DIAGNOSTICS)
 
 
@@ -40,17 +44,19 @@ def compare_means(one, other):
     return (one["mean"] - other["mean"]) / np.sqrt(variance)
 
 
-def _diagnose(cohorts, values):
+def _find_origin(cohorts, endpoint):
+    """Chain, block and half of the run from which each cohort's times in an endpoint come."""
+    at = cohorts.claimed.endpoints.index(endpoint)
+    return cohorts.chain[:, at], cohorts.block, cohorts.late[:, at]
+
+
+def _diagnose(values, chain, block, late):
     known = np.isfinite(values)
-    values, chain, block = values[known], cohorts.chain[known], cohorts.block[known]
+    values, chain, block, late = (each[known] for each in (values, chain, block, late))
     if not len(values) or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
         return (values.mean() if len(values) else np.nan, 0.0 if len(values) else np.nan, *[np.nan] * 3)
     size = _count_effective(values, chain)
-    halves = [
-        values[(block == each) & (cohorts.late[known] == late)]
-        for each in np.unique(block)
-        for late in (0, 1)
-    ]
+    halves = [values[(block == each) & (late == half)] for each in np.unique(block) for half in (0, 1)]
     starts = [_estimate_mean(values[block % 2 == odd], chain[block % 2 == odd]) for odd in (0, 1)]
     differ = (starts[0][0] - starts[1][0]) / np.hypot(starts[0][1], starts[1][1])
     return values.mean(), values.std(ddof=1), size, _calculate_r_hat(halves), differ

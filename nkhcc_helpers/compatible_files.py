@@ -157,9 +157,9 @@ def load_cohorts(path, claimed):
     frame = table.to_pandas(use_threads=False)
     shape = frame["cohort"].nunique(), len(claimed.endpoints), len(claimed.codes)
     times, events = (frame[name].to_numpy().reshape(shape) for name in ("time", "event"))
-    whole = frame.iloc[:: shape[1] * shape[2]]
-    origin = (whole[name].to_numpy() for name in ("chain", "block", "late"))
-    return CompatibleCohorts(claimed, times, events, *origin, made["seed"])
+    each = frame.iloc[:: shape[2]]
+    chain, block, late = (each[name].to_numpy().reshape(shape[:2]) for name in ("chain", "block", "late"))
+    return CompatibleCohorts(claimed, times, events, chain, block[:, 0], late, made["seed"])
 
 
 def describe_file(path):

@@ -143,7 +143,7 @@ def _compare_samples(variants, samples, calculate, seed):
     for (name, _), cohorts in zip(variants, samples, strict=True):
         values = calculate(cohorts)
         lower, upper = values.quantile(LIMITS).to_numpy(float)
-        width, widths = upper - lower, _resample_widths(values, cohorts.chain, rng)
+        width, widths = upper - lower, _resample_widths(values, cohorts.chain[:, 0], rng)
         if name == ALL_CLAIMS:
             whole, wholes = _keep_positive(width), _keep_positive(widths)
         ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()

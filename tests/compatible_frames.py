@@ -37,9 +37,9 @@ def make_cohorts(kind="four", n_cohorts=12):
         claimed,
         rng.exponential(9, shape) + 0.2,
         rng.random(shape) < 0.9,
-        counted,
+        np.stack([counted, counted], axis=1),
         counted % 2,
-        counted < 6,
+        np.stack([counted < 6] * 2, axis=1),
         1,
     )
 

@@ -15,6 +15,7 @@ def make_cohorts(times, events, sizes, *, endpoints=("OS",), unit="months", chai
     n_cohorts = len(times)
     chain = np.arange(n_cohorts) if chain is None else np.asarray(chain)
     late = np.arange(n_cohorts) % 4 >= 2
+    chain, late = (np.stack([each] * len(endpoints), axis=1) for each in (chain, late))
     return CompatibleCohorts(claimed, times, events, chain, np.arange(n_cohorts) % 2, late, 0)
 
 

@@ -11,7 +11,6 @@ from nkhcc_helpers.claim_checks import check_cohorts
 from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import HazardRatio, LandmarkRate
-from nkhcc_helpers.cohort_order import OrderedCohorts
 from nkhcc_helpers.compatible import CompatibleCohorts, IncompatibleClaimsError, sample_compatible
 from nkhcc_helpers.compatible_bounds import find_bounds
 from nkhcc_helpers.compatible_conflicts import find_conflict
@@ -91,12 +90,13 @@ def test_distances_are_0_where_lifelines_finds_the_claims_met(name):
         rng.random((60, 1, len(claimed.codes))) < 0.8,
     )
     zeros = np.zeros(60, dtype=int)
-    cohorts = CompatibleCohorts(claimed, times * 1.0, events, zeros, zeros, zeros > 0, 0)
-    ordered = OrderedCohorts.of(times[:, 0], events[:, 0], claimed.codes)
+    origin = zeros[:, None]
+    cohorts = CompatibleCohorts(claimed, times * 1.0, events, origin, zeros, origin > 0, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifelines warns of separation, in which no hazard ratio exists
         checked = check_cohorts(cohorts)["meets"].to_numpy().reshape(60, -1)
-    measured = measure_claims(lay_out_claims(claimed, "OS"), ordered) == 0
+    distances = lay_out_claims(claimed, "OS")
+    measured = measure_claims(distances, times[:, 0], events[:, 0], claimed.codes) == 0
     assert (measured == checked).all()
     assert measured.any()
 

@@ -10,7 +10,6 @@ from hand_cohorts import draw_cohorts, make_cohorts
 from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claims import LandmarkRate
 from nkhcc_helpers.cohort_curves import estimate_follow_ups, estimate_restricted_means, order_cohorts
-from nkhcc_helpers.cohort_order import OrderedCohorts
 from nkhcc_helpers.compatible_statistics import (
     HAZARD_RATIOS,
     SIGNS,
@@ -139,7 +138,7 @@ def test_claimed_rates_are_not_met_past_the_last_follow_up():
     claimed = make_cohorts(np.ones((1, 1, 2)), np.ones((1, 1, 2)), {"A": 2}, claims=[claim]).claimed
     events, codes = np.array([[True, False]]), np.array([0, 0])
     distances = [
-        measure_claims(lay_out_claims(claimed, "OS"), OrderedCohorts.of(np.array([[5, last]]), events, codes))
+        measure_claims(lay_out_claims(claimed, "OS"), np.array([[5, last]]), events, codes)
         for last in (23, 24)
     ]
     assert distances[0] > 0

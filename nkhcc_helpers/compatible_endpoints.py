@@ -1,0 +1,149 @@
+"""Cohorts of each endpoint that meet the claims about it, and of two that go together patient by patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nkhcc_helpers.cohort_pairing import Partners, pair_at_random
+from nkhcc_helpers.compatible_chains import LADDER, Chains, NoPartnerError
+from nkhcc_helpers.compatible_target import Target
+
+FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 3_200, 8
+N_SETTLING = 150  # looks before cohorts are taken
+ARRIVALS = 3.0  # of chains that come to meet all claims from where they roam, for each cohort taken
+SIGHTINGS = 600  # of chains that meet them, which will do as well
+FEWEST_LOOKS = 30  # however many they meet
+MOST_LOOKS = 6_000
+MOST_FRUITLESS = 600  # looks without a single cohort
+MOST_PARTNERS = 8_000  # cohorts of one endpoint, for each of which the other may be found
+RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
+
+
+@dataclass(frozen=True)
+class DrawnEndpoint:
+    """Cohorts of one endpoint.
+
+    Attributes
+    ----------
+    steps, events : ndarray, shape (n_cohorts, n_patients)
+    chain : ndarray of int, shape (n_cohorts,)
+        The Markov chain each comes from.
+    late : ndarray of bool, shape (n_cohorts,)
+        Whether it comes from the second half of the chains' run.
+    chosen : ndarray of int, shape (n_cohorts,)
+        The partner of each, where chains had partners.
+    meets : bool
+        Whether they meet every claim about the endpoint; else this is the one cohort that came nearest.
+    """
+
+    steps: np.ndarray
+    events: np.ndarray
+    chain: np.ndarray
+    late: np.ndarray
+    chosen: np.ndarray
+    meets: bool
+
+    def __len__(self):
+        return len(self.steps)
+
+    def take(self, rows):
+        """Some of the cohorts."""
+        names = ("steps", "events", "chain", "late", "chosen")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+def draw_endpoints(claimed, n_cohorts, start, rng):
+    """Draw cohorts of all endpoints of a trial.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    n_cohorts : int
+    start : {"prior", "medians"}
+        As in `Target.draw_start`.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    found : dict of str to DrawnEndpoint
+        By endpoint, each with `n_cohorts`; row by row those of one cohort.
+    meets : bool
+        Whether they meet every claim and keep the order of endpoints; else they are only near to that.
+    """
+    if claimed.ordered:
+        return _draw_in_order(claimed, n_cohorts, start, rng)
+    found = {
+        endpoint: _thin(_draw(Target.of(claimed, endpoint), n_cohorts, start, rng), n_cohorts, rng)
+        for endpoint in claimed.endpoints
+    }
+    return found, all(drawn.meets for drawn in found.values())
+
+
+def _draw_in_order(claimed, n_cohorts, start, rng):
+    """Draw the later endpoint first, then the earlier one with partners among its cohorts.
+
+    Either is drawn from times that are more likely to go together with the other endpoint, for which the
+    weights of pairs make up: the cohorts are those of the prior in which no first time is after the second.
+    """
+    first, second = claimed.ordered
+    before = Target.of(claimed, first).draw_start("prior", MOST_CHAINS, rng)[0]
+    target = Target.of(claimed, second, tilt=_find_share_until(before, claimed, second))
+    later = _draw(target, n_cohorts, start, rng)
+    later = _thin(later, min(MOST_PARTNERS, len(later)), rng)
+    log_weight = -target.log_tilt[claimed.codes, later.steps].sum(axis=1)
+    partners = Partners(later.steps, log_weight, claimed.codes, are_later=True)
+    target = Target.of(claimed, first, tilt=_find_share_until(-later.steps, claimed, first))
+    try:
+        earlier = _draw(target, n_cohorts, start, rng, partners)
+    except NoPartnerError:
+        alone = _draw(target, n_cohorts, start, rng)
+        return {first: _thin(alone, n_cohorts, rng), second: _thin(later, n_cohorts, rng)}, False
+    earlier = _thin(earlier, n_cohorts, rng)
+    meets, later = earlier.meets and later.meets, later.take(earlier.chosen)
+    whose = pair_at_random(earlier.steps, later.steps, claimed.codes, rng)
+    steps, events = (np.take_along_axis(each, whose, axis=1) for each in (earlier.steps, earlier.events))
+    return {first: replace(earlier, steps=steps, events=events), second: later}, meets
+
+
+def _find_share_until(steps, claimed, endpoint):
+    """Share of a group's patients with a time not after each step, or not before for negative times."""
+    last = Target.of(claimed, endpoint).space.last_step
+    grid = np.arange(last + 1)
+    grid = grid if steps.max() > 0 else -grid
+    shares = []
+    for group in range(len(claimed.groups)):
+        known = np.sort(steps[:, claimed.codes == group], axis=None)
+        shares.append(np.searchsorted(known, grid, side="right") / len(known))
+    return np.maximum(shares, RAREST)
+
+
+def _draw(target, n_cohorts, start, rng, partners=None):
+    """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
+    n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
+    chains = Chains(target, *target.draw_start(start, n_chains, rng), rng, partners)
+    for _ in range(N_SETTLING):
+        chains.advance()
+    seen, look, arrivals, sightings, is_fresh = [], 0, 0, 0, np.ones(n_chains, dtype=bool)
+    while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and sightings < SIGHTINGS * n_cohorts):
+        chains.advance()
+        here = np.flatnonzero(chains.meets_all)
+        seen.append((here, look, chains.steps[here], chains.events[here], chains.chosen[here]))
+        arrivals, sightings, look = arrivals + int(is_fresh[here].sum()), sightings + len(here), look + 1
+        is_fresh[here] = False
+        is_fresh |= chains.pull == LADDER[0]
+        if look >= (MOST_LOOKS if sightings else MOST_FRUITLESS):
+            break
+    if not sightings:
+        nearest = chains.far.argmin(keepdims=True)
+        seen = [(nearest, look, chains.steps[nearest], chains.events[nearest], chains.chosen[nearest])]
+    chain, steps, events, chosen = (np.concatenate([each[at] for each in seen]) for at in (0, 2, 3, 4))
+    when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen])
+    return DrawnEndpoint(steps, events, chain, when >= look / 2, chosen, sightings > 0)
+
+
+def _thin(drawn, n_cohorts, rng):
+    """So many of the cohorts, or each as often as any other where there are fewer."""
+    rows = rng.permutation(len(drawn))
+    return drawn.take(rng.permutation(np.resize(rows, n_cohorts)))
