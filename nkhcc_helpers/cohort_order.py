@@ -137,16 +137,16 @@ class OrderedCohorts:
 
     def sum_logrank(self):
         """Observed less expected events of each group but the last, and their covariance."""
-        at_risk = _pick(self.n_from, self.first_of_time)
-        n_at_risk = at_risk[..., -1]
-        share = at_risk[..., : self.n_groups - 1] / n_at_risk[..., None]
-        died = self.events.astype(float)
-        weight = died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1)
-        difference = np.einsum("ci,cig->cg", died, self.inside[..., : self.n_groups - 1] - share)
-        weighted = share * weight[..., None]
-        variance = -np.matmul(weighted.transpose(0, 2, 1), share)
+        died, n_at_risk = self.events.astype(float), self.steps.shape[1] - self.first_of_time
+        inside = [self.codes == group for group in range(self.n_groups - 1)]
+        at_risk = (_pick(each[:, ::-1].cumsum(axis=1)[:, ::-1], self.first_of_time) for each in inside)
+        share = np.stack([each / n_at_risk for each in at_risk], axis=1)
+        observed = np.stack([(died * each).sum(axis=1) for each in inside], axis=1)
+        difference = observed - np.matmul(share, died[..., None])[..., 0]
+        weighted = share * (died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1))[:, None]
+        variance = -np.matmul(weighted, share.transpose(0, 2, 1))
         diagonal = np.arange(self.n_groups - 1)
-        variance[:, diagonal, diagonal] += weighted.sum(axis=1)
+        variance[:, diagonal, diagonal] += weighted.sum(axis=2)
         return difference, variance
 
 

@@ -14,7 +14,7 @@ from nkhcc_helpers.permutation import DEFAULT_SEED
 
 GENTLE, STRONG = 0.5, 30.0  # tilt per standard deviation of the statistic, from first sweep to last
 N_CHAINS = 60
-N_SWEEPS = 40
+N_SWEEPS = 100
 HELD = LADDER[1:]  # pulls of these chains: near enough to the claims to come back to meeting them
 
 
@@ -49,7 +49,7 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     endpoint : str
     n_chains : int, default 60
         Starts: half of them the cohorts of the sample with the most extreme values, the others any.
-    n_sweeps : int, default 40
+    n_sweeps : int, default 100
         Sweeps in each direction.
     seed : int
 
@@ -65,7 +65,7 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
 
     References
     ----------
-    Kirkpatrick, Gelatt, Vecchi (1983) Science.
+    Christen, Fox (2005) J Comput Graph Stat; Kirkpatrick, Gelatt, Vecchi (1983) Science.
     """
     rng = np.random.default_rng(seed)
     values = np.asarray(statistic(*cohorts.of(endpoint)), dtype=float)
@@ -86,14 +86,13 @@ class TiltedChains(Chains):
         self.pull = np.resize(HELD, len(self))
         self.values = statistic(self.steps, self.events)
 
-    def tilt(self, rows, steps, events):
-        self.proposed = rows, self.statistic(steps, events)
-        gained = self.proposed[1] - self.values[rows]
-        return np.where(np.isfinite(gained), self.strength * gained, -np.inf)
-
-    def follow(self, kept):
-        rows, values = self.proposed
-        self.values[rows[kept]] = values[kept]
+    def accept(self, rows, steps, events):
+        # A second test, of those that passed the first: the statistic takes longest to calculate.
+        values = self.statistic(steps, events)
+        gained = self.strength * (values - self.values[rows])
+        may = np.log(self.rng.random(len(rows))) < np.where(np.isnan(gained), -np.inf, gained)
+        self.values[rows[may]] = values[may]
+        return may
 
 
 def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):

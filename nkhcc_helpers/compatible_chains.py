@@ -77,6 +77,13 @@ class Chains:
         """Whether each chain meets every claim, shape (n_chains,)."""
         return self.far == 0
 
+    def roam(self, n_looks):
+        """Let the chains move without any pull, so that they forget where they began."""
+        pull, self.pull = self.pull, np.zeros(len(self))
+        for _ in range(n_looks):
+            self.advance()
+        self.pull = pull
+
     def advance(self):
         """Let the chains move for the time between two looks, and exchange their pulls."""
         for _ in range(max(self.steps.shape[1] // LOOKS_PER_SWEEP, 1)):
@@ -118,12 +125,9 @@ class Chains:
         taken = np.flatnonzero(margin > 0)
         self.chosen[taken], self.paired[taken] = new[taken], paired[taken]
 
-    def tilt(self, rows, steps, events):
-        """What is added to the logarithm of the target by a move of some chains, shape (n_rows,)."""
-        return 0.0
-
-    def follow(self, kept):
-        """Take note of a move: places, among the rows that `tilt` was asked about, of chains that moved."""
+    def accept(self, rows, steps, events):
+        """Which of the chains that would move may do so, shape (n_rows,)."""
+        return np.ones(len(rows), dtype=bool)
 
     def _move_group(self, group):
         """Offer chains a group drawn anew, given the claims about it alone."""
@@ -171,16 +175,16 @@ class Chains:
         if self.partners is not None:
             paired = self._pair(paired, new_steps, self.chosen[rows], groups)
             margin = margin + (paired - self.paired[rows]).sum(axis=1)
-        margin = margin + self.tilt(rows, new_steps, new_events)
         with np.errstate(divide="ignore"):
             limit = self.far[rows] + margin / np.maximum(self.pull[rows], 1e-12)
         reached = np.flatnonzero(limit > 0)
         far = self.target.measure(new_steps[reached], new_events[reached], limit[reached])
-        taken = reached[np.isfinite(far)]
+        reached, far = reached[np.isfinite(far)], far[np.isfinite(far)]
+        may = self.accept(rows[reached], new_steps[reached], new_events[reached])
+        taken = reached[may]
         moved = rows[taken]
         self.steps[moved], self.events[moved] = new_steps[taken], new_events[taken]
-        self.far[moved], self.paired[moved] = far[np.isfinite(far)], paired[taken]
-        self.follow(taken)
+        self.far[moved], self.paired[moved] = far[may], paired[taken]
 
     def _pair(self, paired, steps, chosen, groups):
         """Logarithm of the weight of each group's pairings, those of some groups computed anew."""

@@ -23,13 +23,14 @@ def diagnose(cohorts, statistics):
     DataFrame
         Indexed by the columns of `statistics`; columns ``mean sd effective_size r_hat starts_differ``.
         ``effective_size`` is the number of independent cohorts whose mean would be as precise, from the
-        variance between Markov chains. ``r_hat`` compares halves of blocks: 1 where all agree. Where
-        blocks start in two ways, ``starts_differ`` is the difference between their means in standard
-        errors. NaN for a statistic that does not vary.
+        variance between Markov chains, those of either endpoint. ``r_hat`` compares halves of blocks: 1
+        where all agree. Where blocks start in two ways, ``starts_differ`` is the difference between their
+        means in standard errors. NaN for a statistic that does not vary.
 
     References
     ----------
-    Gelman, Rubin (1992) Stat Sci; Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal.
+    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal.
     """
     rows = [
         _diagnose(values.to_numpy(float), *_find_origin(cohorts, endpoint))
@@ -45,9 +46,8 @@ def compare_means(one, other):
 
 
 def _find_origin(cohorts, endpoint):
-    """Chain, block and half of the run from which each cohort's times in an endpoint come."""
-    at = cohorts.claimed.endpoints.index(endpoint)
-    return cohorts.chain[:, at], cohorts.block, cohorts.late[:, at]
+    """Chains, block and half of the run from which each cohort's times in an endpoint come."""
+    return cohorts.chain, cohorts.block, cohorts.late[:, cohorts.claimed.endpoints.index(endpoint)]
 
 
 def _diagnose(values, chain, block, late):
@@ -64,9 +64,17 @@ def _diagnose(values, chain, block, late):
 
 def _count_effective(values, chain):
     """Size of an independent sample whose mean varies as much, at most the cohorts there are."""
-    centred = values - values.mean()
-    sums = np.bincount(np.unique(chain, return_inverse=True)[1], centred)
-    return float(min(len(values), len(values) * (centred**2).sum() / max((sums**2).sum(), 1e-300)))
+    centred, n_endpoints = values - values.mean(), chain.shape[1]
+    # Cohorts go together that share a chain in either endpoint, once where they share both.
+    shared = sum(_sum_squares(centred, chain[:, [at]]) for at in range(n_endpoints))
+    shared -= (n_endpoints - 1) * _sum_squares(centred, chain)
+    return float(min(len(values), len(values) * (centred**2).sum() / max(shared, 1e-300)))
+
+
+def _sum_squares(values, chain):
+    """Sum of squares of the sums of values over cohorts with the same chains."""
+    which = np.unique(chain, axis=0, return_inverse=True)[1].ravel()
+    return (np.bincount(which, values) ** 2).sum()
 
 
 def _estimate_mean(values, chain):

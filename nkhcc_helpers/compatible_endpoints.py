@@ -11,12 +11,15 @@ from nkhcc_helpers.compatible_chains import LADDER, Chains, NoPartnerError
 from nkhcc_helpers.compatible_target import Target
 
 FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 3_200, 8
-N_SETTLING = 150  # looks before cohorts are taken
-ARRIVALS = 3.0  # of chains that come to meet all claims from where they roam, for each cohort taken
-SIGHTINGS = 600  # of chains that meet them, which will do as well
+N_ROAMING = 50  # looks without pull, to forget the start
+N_SETTLING = 100  # looks before cohorts are counted
+FORGOTTEN = 1 / 3  # of the looks that follow: cohorts met so early still tell of the start
+ARRIVALS = 4.0  # of chains that come to meet all claims from where they roam, for each cohort taken
+SIGHTINGS = 2_000  # of chains that meet them, which will do as well
 FEWEST_LOOKS = 30  # however many they meet
 MOST_LOOKS = 6_000
 MOST_FRUITLESS = 600  # looks without a single cohort
+MORE = 2.0  # cohorts of the later endpoint, of which the earlier one leaves some without a partner
 MOST_PARTNERS = 8_000  # cohorts of one endpoint, for each of which the other may be found
 RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
 
@@ -90,7 +93,7 @@ def _draw_in_order(claimed, n_cohorts, start, rng):
     first, second = claimed.ordered
     before = Target.of(claimed, first).draw_start("prior", MOST_CHAINS, rng)[0]
     target = Target.of(claimed, second, tilt=_find_share_until(before, claimed, second))
-    later = _draw(target, n_cohorts, start, rng)
+    later = _draw(target, round(MORE * n_cohorts), start, rng)
     later = _thin(later, min(MOST_PARTNERS, len(later)), rng)
     log_weight = -target.log_tilt[claimed.codes, later.steps].sum(axis=1)
     partners = Partners(later.steps, log_weight, claimed.codes, are_later=True)
@@ -123,6 +126,7 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
     n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
     chains = Chains(target, *target.draw_start(start, n_chains, rng), rng, partners)
+    chains.roam(N_ROAMING)
     for _ in range(N_SETTLING):
         chains.advance()
     seen, look, arrivals, sightings, is_fresh = [], 0, 0, 0, np.ones(n_chains, dtype=bool)
@@ -139,8 +143,10 @@ def _draw(target, n_cohorts, start, rng, partners=None):
         nearest = chains.far.argmin(keepdims=True)
         seen = [(nearest, look, chains.steps[nearest], chains.events[nearest], chains.chosen[nearest])]
     chain, steps, events, chosen = (np.concatenate([each[at] for each in seen]) for at in (0, 2, 3, 4))
-    when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen])
-    return DrawnEndpoint(steps, events, chain, when >= look / 2, chosen, sightings > 0)
+    when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen]) / look
+    kept = (when >= FORGOTTEN) | (when.max() < FORGOTTEN)
+    drawn = DrawnEndpoint(steps, events, chain, when >= (1 + FORGOTTEN) / 2, chosen, sightings > 0)
+    return drawn.take(kept)
 
 
 def _thin(drawn, n_cohorts, rng):
