@@ -67,7 +67,10 @@ class ClaimedTrial:
         unsized = [group for group in groups if group not in claimed]
         if unsized:
             raise ValueError(f"published.yaml claims no size of group {', '.join(unsized)}; add group_size")
+        groups = [group for group in groups if claimed[group]]
         claims = tuple(each for each in published.claims if each.kind in TIME_CLAIMS)
+        if len(groups) < 2 and any(each.kind == "logrank_p" for each in claims):
+            raise ValueError("published.yaml claims a log-rank P, but has patients in fewer than two groups")
         known = _list_endpoints(claims, metadata)
         if not known:
             raise ValueError("published.yaml claims nothing about the times of an endpoint")

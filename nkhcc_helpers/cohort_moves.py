@@ -66,14 +66,19 @@ def shift_apart(proposals, steps, events, codes, rng):
 
 def exchange(proposals, steps, events, codes, rng):
     """Let a patient of the first group and one of the last exchange their times and events."""
-    rows = np.arange(len(steps))
-    one, other = (
-        rng.choice(np.flatnonzero(codes == code), size=len(steps)) for code in (codes[0], codes[-1])
-    )
     new, turned = steps.copy(), events.copy()
+    rows, one, other = _choose_across(codes, len(steps), rng)
     for values, kept in ((new, steps), (turned, events)):
         values[rows, one], values[rows, other] = kept[rows, other], kept[rows, one]
     return new, turned, 0.0
+
+
+def exchange_events(proposals, steps, events, codes, rng):
+    """As `exchange`, but the times stay: one patient is censored in the other's place."""
+    turned = events.copy()
+    rows, one, other = _choose_across(codes, len(steps), rng)
+    turned[rows, one], turned[rows, other] = events[rows, other], events[rows, one]
+    return steps, turned, 0.0
 
 
 WITHIN_GROUP = {
@@ -84,8 +89,18 @@ WITHIN_GROUP = {
     censor: 0.11,
     turn: 0.16,
     turn_and_redraw: 0.08,
+    exchange_events: 0.05,
 }
 """Moves of the patients of one group, and how often each is tried."""
+
+ACROSS_GROUPS = {exchange: 0.75, exchange_events: 0.25}
+"""Moves of the patients of two groups."""
+
+
+def _choose_across(codes, n_chains, rng):
+    """For each chain a patient of the first group and one of the last."""
+    one, other = (rng.choice(np.flatnonzero(codes == code), size=n_chains) for code in (codes[0], codes[-1]))
+    return np.arange(n_chains), one, other
 
 
 def _redraw(proposals, steps, events, turned, codes, patient, rng):

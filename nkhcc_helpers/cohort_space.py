@@ -31,6 +31,8 @@ class CohortSpace:
         First and last step at which a patient may be censored.
     n_censored : tuple of (int, int)
         Fewest and most patients censored.
+    log_window : float
+        Logarithm of the prior, without tilt, of the steps at which patients may be censored.
     log_choices : ndarray of float, shape (n_patients + 1,)
         Logarithm of the number of ways to choose so many patients.
     """
@@ -41,6 +43,7 @@ class CohortSpace:
     mass_below: np.ndarray
     censored: tuple
     n_censored: tuple
+    log_window: float
     log_choices: np.ndarray
 
     @classmethod
@@ -67,8 +70,8 @@ class CohortSpace:
             raise ValueError("no time at the recorded precision lies between shortest and longest")
         steps = np.arange(last + 1)
         weight = 1 / np.maximum(steps, 1) if assumed.prior == "log_uniform" else np.ones(len(steps))
-        mass = np.where(steps >= first, weight, 0.0) * np.ones((len(claimed.groups), 1))
-        mass = mass if tilt is None else mass * tilt
+        prior = np.where(steps >= first, weight, 0.0) / weight[first:].sum()
+        mass = prior * np.ones((len(claimed.groups), 1)) * (1.0 if tilt is None else tilt)
         mass /= mass.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore"):
             log_mass = np.log(mass)
@@ -77,7 +80,8 @@ class CohortSpace:
         log_choices = gammaln(n + 1) - gammaln(some + 1) - gammaln(n - some + 1)
         below = np.pad(np.cumsum(mass, axis=1), ((0, 0), (1, 0)))
         n_censored = n_censored[0], min(n_censored[1], n)
-        return cls(claimed.codes, step, log_mass, below, censored, n_censored, log_choices)
+        log_window = float(np.log(prior[censored[0] : censored[1] + 1].sum()))
+        return cls(claimed.codes, step, log_mass, below, censored, n_censored, log_window, log_choices)
 
     @property
     def last_step(self):
@@ -122,8 +126,15 @@ class CohortSpace:
         return np.where(inside, known - np.log(mass), -np.inf)
 
     def log_prior(self, steps, events, codes):
-        """Logarithm of the prior of times, given who is censored: of some patients, shape (n_cohorts,)."""
-        return self.log_chance(steps, events, codes).sum(axis=1)
+        """Logarithm of the prior of some patients' times, given who is censored, shape (n_cohorts,).
+
+        It is relative to the prior's mass, without tilt, of the steps at which patients may be censored: more
+        room to be censored in does not make that more likely.
+        """
+        first, end = self._find_range(events)
+        inside = (steps >= first) & (steps < end)
+        log_mass = np.where(inside, self.log_mass[codes, np.clip(steps, 0, self.last_step)], -np.inf)
+        return log_mass.sum(axis=1) - self.log_window * (~events).sum(axis=1)
 
     def log_chance_of_censored(self, n_censored):
         """Logarithm of the prior of the censored patients: any number in range, any patients, alike."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,7 +135,7 @@ def sample_compatible(
     rows = simulate_blocks(
         draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
     )
-    return gather_blocks(claimed, rows, seed)
+    return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
 def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
@@ -175,11 +176,16 @@ def draw_block(argument):
     return rows if meets else rows[:0]
 
 
-def gather_blocks(claimed, rows, seed):
-    """Turn the records of all blocks into `CompatibleCohorts`, or raise where there are none."""
+def gather_blocks(claimed, rows, seed, n_cohorts):
+    """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of too few."""
     if not len(rows):
         raise IncompatibleClaimsError(
             "no cohort was found that gives every published number under the assumptions"
+        )
+    if len(rows) < n_cohorts:
+        warnings.warn(
+            f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed",
+            stacklevel=2,
         )
     times = rows["steps"] * find_step(claimed)
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)

@@ -80,8 +80,8 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
 class TiltedChains(Chains):
     """Chains that favour large values of a statistic, by `strength` times its value."""
 
-    def __init__(self, target, steps, events, rng, partners, chosen, statistic):
-        super().__init__(target, steps, events, rng, partners, chosen)
+    def __init__(self, target, steps, events, rng, statistic):
+        super().__init__(target, steps, events, rng)
         self.statistic, self.strength = statistic, 0.0
         self.pull = np.resize(HELD, len(self))
         self.values = statistic(self.steps, self.events)
@@ -101,21 +101,23 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
     at = claimed.endpoints.index(endpoint)
     order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
     n_known = int(np.isfinite(values).sum())
-    chosen = np.concatenate([order[: n_chains // 2], rng.choice(order[:n_known], n_chains)])[:n_chains]
+    chosen = np.concatenate([order[: min(n_chains // 2, n_known)], rng.choice(order[:n_known], n_chains)])[
+        :n_chains
+    ]
     steps, spread = np.round(cohorts.times / step).astype(int), max(np.nanstd(values), 1e-12)
-    partners = None
-    if claimed.ordered:
-        are_later = endpoint == claimed.ordered[0]
-        partners = Partners(steps[:, 1 - at], np.zeros(len(steps)), claimed.codes, are_later)
     chains = TiltedChains(
         Target.of(claimed, endpoint),
         steps[chosen, at],
         cohorts.events[chosen, at],
         rng,
-        partners,
-        chosen,
         lambda s, e: sign * statistic(s * step, e) / spread,
     )
+    if claimed.ordered and endpoint in claimed.ordered:
+        first, second = claimed.ordered
+        other = claimed.endpoints.index(second if endpoint == first else first)
+        chains.take_partners(
+            Partners(steps[:, other], np.zeros(len(steps)), claimed.codes, endpoint == first), chosen
+        )
     best = order[0]
     found = values[best], steps[best, at], cohorts.events[best, at], best
     for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS_PER_SWEEP):
@@ -134,7 +136,7 @@ def _complete(cohorts, steps, at, its_steps, its_events, partner, rng):
     steps, events = steps[partner].copy(), cohorts.events[partner].copy()
     steps[at], events[at] = its_steps, its_events
     if claimed.ordered:
-        first = claimed.endpoints.index(claimed.ordered[0])
-        whose = pair_at_random(steps[None, first], steps[None, 1 - first], claimed.codes, rng)[0]
+        first, second = (claimed.endpoints.index(code) for code in claimed.ordered)
+        whose = pair_at_random(steps[None, first], steps[None, second], claimed.codes, rng)[0]
         steps[first], events[first] = steps[first, whose], events[first, whose]
     return steps * find_step(claimed), events

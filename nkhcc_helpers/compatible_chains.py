@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from nkhcc_helpers.cohort_moves import WITHIN_GROUP, exchange
+from nkhcc_helpers.cohort_moves import ACROSS_GROUPS, WITHIN_GROUP
 
 LADDER = (1.2, 1.45, 1.7, 2.0, 2.5)  # pulls: the first let chains roam, the last hold them
-LOOKS_PER_SWEEP = 3
+LOOKS_PER_SWEEP, FEWEST_MOVES = 3, 6  # the second: between looks, where there are few patients
 ACROSS, WHOLE = 0.16, 0.1  # shares of moves across two groups, and of a whole group
 DRAWN = 2.0  # groups, for each chain, of which those that meet their claims are moved to
 PARTNERS_TRIED = 6  # a look
-START_TRIES = 200
+PARTNER_TRIES = 200
 
 
 class NoPartnerError(ValueError):
@@ -32,24 +32,17 @@ class Chains:
     steps, events : ndarray, shape (n_chains, n_patients)
         Where the chains begin, as of `Target.draw_start`.
     rng : numpy.random.Generator
-    partners : Partners, optional
-        Cohorts of another endpoint, one of which goes with each chain; chains that none goes with begin where
-        others do.
-    chosen : ndarray of int, shape (n_chains,), optional
-        The partner that each begins with.
-
     Attributes
     ----------
     far : ndarray of float, shape (n_chains,)
         Sum of log(1 + distance) of the claims that chains are pulled to.
     pull : ndarray of float, shape (n_chains,)
+    origin : ndarray of int, shape (n_chains,)
+        The chain whose start each had: its own number, but for copies of others.
+    partners : Partners or None
+        Cohorts of another endpoint, one of which goes with each chain.
     chosen : ndarray of int, shape (n_chains,)
         The partner of each.
-
-    Raises
-    ------
-    NoPartnerError
-        No partner goes with any chain.
 
     References
     ----------
@@ -57,15 +50,11 @@ class Chains:
     and Statistics.
     """
 
-    def __init__(self, target, steps, events, rng, partners=None, chosen=None):
-        self.target, self.rng, self.partners = target, rng, partners
+    def __init__(self, target, steps, events, rng):
+        self.target, self.rng, self.partners = target, rng, None
         self.steps, self.events = steps.copy(), events.copy()
-        self.chosen = np.zeros(len(steps), dtype=int) if chosen is None else chosen.copy()
+        self.origin, self.chosen = np.arange(len(steps)), np.zeros(len(steps), dtype=int)
         self.paired = np.zeros((len(steps), len(target.groups)))
-        if partners is not None and chosen is None:
-            self._find_partners()
-        elif partners is not None:
-            self.paired = self._pair_all(self.steps, self.chosen)
         self.far = target.measure(self.steps, self.events)
         self.pull = rng.permutation(np.resize(LADDER, len(steps)))
 
@@ -77,6 +66,38 @@ class Chains:
         """Whether each chain meets every claim, shape (n_chains,)."""
         return self.far == 0
 
+    def take_partners(self, partners, chosen=None):
+        """Let a cohort of another endpoint go with each chain; those that none goes with become as others.
+
+        Parameters
+        ----------
+        partners : Partners
+        chosen : ndarray of int, shape (n_chains,), optional
+            Which of them go with the chains; any that may when absent.
+
+        Raises
+        ------
+        NoPartnerError
+            No partner goes with any chain.
+        """
+        self.partners = partners
+        if chosen is not None:
+            self.chosen, self.paired = chosen.copy(), self._pair_all(self.steps, chosen)
+            return
+        lonely = np.arange(len(self))
+        for _ in range(PARTNER_TRIES):
+            new = self.rng.integers(len(partners), size=len(lonely))
+            paired = self._pair_all(self.steps[lonely], new)
+            fits = np.isfinite(paired.sum(axis=1))
+            self.chosen[lonely[fits]], self.paired[lonely[fits]] = new[fits], paired[fits]
+            lonely = lonely[~fits]
+        happy = np.setdiff1d(np.arange(len(self)), lonely)
+        if not len(happy):
+            raise NoPartnerError("no cohorts of the two endpoints go together")
+        copied = np.resize(happy, len(lonely))
+        for values in (self.steps, self.events, self.origin, self.far, self.chosen, self.paired):
+            values[lonely] = values[copied]
+
     def roam(self, n_looks):
         """Let the chains move without any pull, so that they forget where they began."""
         pull, self.pull = self.pull, np.zeros(len(self))
@@ -86,7 +107,7 @@ class Chains:
 
     def advance(self):
         """Let the chains move for the time between two looks, and exchange their pulls."""
-        for _ in range(max(self.steps.shape[1] // LOOKS_PER_SWEEP, 1)):
+        for _ in range(max(self.steps.shape[1] // LOOKS_PER_SWEEP, FEWEST_MOVES)):
             self.move()
         if self.partners is not None:
             for _ in range(PARTNERS_TRIED):
@@ -109,12 +130,12 @@ class Chains:
         if kind < WHOLE:
             self._move_group(int(self.rng.integers(n_groups)))
         elif kind < WHOLE + ACROSS and n_groups > 1:
-            self._move_members(exchange, self.rng.choice(n_groups, size=2, replace=False).tolist())
+            groups = self.rng.choice(n_groups, size=2, replace=False).tolist()
+            self._move_members(self._choose_move(ACROSS_GROUPS), groups)
         else:
             # The group by its share of patients, as if each patient were as likely as any other.
             group = self.target.space.codes[self.rng.integers(len(self.target.space.codes))]
-            moves, chances = list(WITHIN_GROUP), np.array(list(WITHIN_GROUP.values()))
-            self._move_members(moves[self.rng.choice(len(moves), p=chances / chances.sum())], [int(group)])
+            self._move_members(self._choose_move(WITHIN_GROUP), [int(group)])
 
     def change_partners(self):
         """Offer each chain another partner."""
@@ -128,6 +149,10 @@ class Chains:
     def accept(self, rows, steps, events):
         """Which of the chains that would move may do so, shape (n_rows,)."""
         return np.ones(len(rows), dtype=bool)
+
+    def _choose_move(self, moves):
+        chances = np.array(list(moves.values()))
+        return list(moves)[self.rng.choice(len(moves), p=chances / chances.sum())]
 
     def _move_group(self, group):
         """Offer chains a group drawn anew, given the claims about it alone."""
@@ -180,6 +205,8 @@ class Chains:
         reached = np.flatnonzero(limit > 0)
         far = self.target.measure(new_steps[reached], new_events[reached], limit[reached])
         reached, far = reached[np.isfinite(far)], far[np.isfinite(far)]
+        if not len(reached):
+            return
         may = self.accept(rows[reached], new_steps[reached], new_events[reached])
         taken = reached[may]
         moved = rows[taken]
@@ -198,19 +225,3 @@ class Chains:
     def _pair_all(self, steps, chosen):
         n_groups = len(self.target.groups)
         return self._pair(np.zeros((len(steps), n_groups)), steps, chosen, range(n_groups))
-
-    def _find_partners(self):
-        """Choose a partner that goes with each chain; put chains without one where others are."""
-        lonely = np.arange(len(self))
-        for _ in range(START_TRIES):
-            new = self.rng.integers(len(self.partners), size=len(lonely))
-            paired = self._pair_all(self.steps[lonely], new)
-            fits = np.isfinite(paired.sum(axis=1))
-            self.chosen[lonely[fits]], self.paired[lonely[fits]] = new[fits], paired[fits]
-            lonely = lonely[~fits]
-        happy = np.setdiff1d(np.arange(len(self)), lonely)
-        if not len(happy):
-            raise NoPartnerError("no cohorts of the two endpoints go together")
-        copied = np.resize(happy, len(lonely))
-        for values in (self.steps, self.events, self.chosen, self.paired):
-            values[lonely] = values[copied]

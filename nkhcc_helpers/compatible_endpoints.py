@@ -12,8 +12,8 @@ from nkhcc_helpers.compatible_target import Target
 
 FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 3_200, 8
 N_ROAMING = 50  # looks without pull, to forget the start
-N_SETTLING = 100  # looks before cohorts are counted
-FORGOTTEN = 1 / 3  # of the looks that follow: cohorts met so early still tell of the start
+N_SETTLING = 150  # looks before cohorts are counted
+FORGOTTEN = 1 / 2  # of the looks that follow: cohorts met so early still tell of the start
 ARRIVALS = 4.0  # of chains that come to meet all claims from where they roam, for each cohort taken
 SIGHTINGS = 2_000  # of chains that meet them, which will do as well
 FEWEST_LOOKS = 30  # however many they meet
@@ -75,13 +75,14 @@ def draw_endpoints(claimed, n_cohorts, start, rng):
     meets : bool
         Whether they meet every claim and keep the order of endpoints; else they are only near to that.
     """
+    found, meets = {}, True
     if claimed.ordered:
-        return _draw_in_order(claimed, n_cohorts, start, rng)
-    found = {
-        endpoint: _thin(_draw(Target.of(claimed, endpoint), n_cohorts, start, rng), n_cohorts, rng)
-        for endpoint in claimed.endpoints
-    }
-    return found, all(drawn.meets for drawn in found.values())
+        found, meets = _draw_in_order(claimed, n_cohorts, start, rng)
+    for endpoint in claimed.endpoints:
+        if endpoint not in found:
+            drawn = _draw(Target.of(claimed, endpoint), n_cohorts, start, rng)
+            found[endpoint], meets = _thin(drawn, n_cohorts, rng), meets and drawn.meets
+    return found, meets
 
 
 def _draw_in_order(claimed, n_cohorts, start, rng):
@@ -125,15 +126,17 @@ def _find_share_until(steps, claimed, endpoint):
 def _draw(target, n_cohorts, start, rng, partners=None):
     """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
     n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
-    chains = Chains(target, *target.draw_start(start, n_chains, rng), rng, partners)
+    chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
     chains.roam(N_ROAMING)
+    if partners is not None:
+        chains.take_partners(partners)
     for _ in range(N_SETTLING):
         chains.advance()
     seen, look, arrivals, sightings, is_fresh = [], 0, 0, 0, np.ones(n_chains, dtype=bool)
     while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and sightings < SIGHTINGS * n_cohorts):
         chains.advance()
         here = np.flatnonzero(chains.meets_all)
-        seen.append((here, look, chains.steps[here], chains.events[here], chains.chosen[here]))
+        seen.append((chains.origin[here], look, chains.steps[here], chains.events[here], chains.chosen[here]))
         arrivals, sightings, look = arrivals + int(is_fresh[here].sum()), sightings + len(here), look + 1
         is_fresh[here] = False
         is_fresh |= chains.pull == LADDER[0]
@@ -141,7 +144,15 @@ def _draw(target, n_cohorts, start, rng, partners=None):
             break
     if not sightings:
         nearest = chains.far.argmin(keepdims=True)
-        seen = [(nearest, look, chains.steps[nearest], chains.events[nearest], chains.chosen[nearest])]
+        seen = [
+            (
+                chains.origin[nearest],
+                look,
+                chains.steps[nearest],
+                chains.events[nearest],
+                chains.chosen[nearest],
+            )
+        ]
     chain, steps, events, chosen = (np.concatenate([each[at] for each in seen]) for at in (0, 2, 3, 4))
     when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen]) / look
     kept = (when >= FORGOTTEN) | (when.max() < FORGOTTEN)

@@ -97,7 +97,7 @@ def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2,
             building.replace(path)
             bar.update(len(rows))
     rows = np.concatenate([np.load(path) for path in paths])
-    written = save_cohorts(gather_blocks(claimed, rows, seed), folder / COHORTS)
+    written = save_cohorts(gather_blocks(claimed, rows, seed, n_cohorts), folder / COHORTS)
     for path in paths:
         path.unlink()
     parts.rmdir()

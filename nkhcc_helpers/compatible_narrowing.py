@@ -179,4 +179,4 @@ def _sample(variants, n_cohorts, seed, n_blocks, jobs, progress):
         draw_block, numbered, n_trials=n_cohorts * len(plans), jobs=jobs, progress=progress, unit="cohort"
     )
     for at, (_, claimed) in enumerate(variants):
-        yield gather_blocks(claimed, rows[owner[rows["block"]] == at], seed)
+        yield gather_blocks(claimed, rows[owner[rows["block"]] == at], seed, n_cohorts)
