@@ -56,8 +56,7 @@ def check_cohorts(cohorts, *, engine="lifelines", progress=False):
     claimed, printed, values = cohorts.claimed, [], []
     for claim in tqdm(claimed.claims, unit="claim", disable=not progress):
         times, events = cohorts.of(getattr(claim, "endpoint", claimed.follow_up_endpoint))
-        half = 0.5 * 10.0**-claim.decimals
-        printed.append((describe_claim(claim), claim.value - half, claim.value + half))
+        printed.append((describe_claim(claim), *claim.limits))
         values.append(_compute(claim, claimed, times, events, engine))
     if claimed.ordered:
         (first, _), (second, _) = map(cohorts.of, claimed.ordered)

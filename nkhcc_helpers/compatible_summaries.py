@@ -27,9 +27,8 @@ def list_claims(claimed):
     """
     rows = [("group_size", None, group, size, size, size) for group, size in claimed.sizes.items()]
     for claim in claimed.claims:
-        half = 0.5 * 10.0**-claim.decimals
         of = [getattr(claim, name, None) for name in ("endpoint", "group")]
-        rows.append((claim.kind, *of, claim.value, max(claim.value - half, 0.0), claim.value + half))
+        rows.append((claim.kind, *of, claim.value, *claim.limits))
     return pd.DataFrame(rows, columns=["kind", "endpoint", "group", "value", "lowest", "highest"])
 
 

@@ -81,8 +81,7 @@ def plot_compatible_curves(
             panel.step(steps, survival, where="post", color=colour, alpha=0.22, linewidth=0.9)
         for claim in claims:
             if claim.kind == "median" and claim.group == group:
-                half = 0.5 * 10.0**-claim.decimals
-                panel.axvspan(claim.value - half, claim.value + half, color=INK, alpha=0.25, linewidth=0)
+                panel.axvspan(*claim.limits, color=INK, alpha=0.25, linewidth=0)
                 panel.plot(claim.value, 0.5, marker="D", markersize=5.5, color=INK, markeredgecolor="white")
         _set_time_axis(panel, times, unit)
         panel.set_title(plain(labels.get(group, group), 30, lines=2), fontsize=SMALL)

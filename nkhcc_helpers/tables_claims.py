@@ -136,9 +136,8 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
 def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
     endpoint = getattr(claim, "endpoint", None)
     block = show_endpoint(endpoint, trial) if endpoint else "Follow-up"
-    half, percent = 0.5 * 10.0**-claim.decimals, " %" if claim.kind == "landmark_rate" else ""
-    lowest = max(claim.value - half, 0.0)
-    ends = (f"{end:.{claim.decimals + 1}f}" for end in (lowest, claim.value + half))
+    percent = " %" if claim.kind == "landmark_rate" else ""
+    ends = (f"{end:.{claim.decimals + 1}f}" for end in claim.limits)
     printed = f"{claim.value:.{claim.decimals}f}{percent}"
     return block, show_claim(claim, trial, endpoint=False), printed, f"{' to '.join(ends)}{percent}"
 
