@@ -255,22 +255,6 @@ def show_design(design: str, trial: Trial) -> str:
     return f"{CODING_NAMES.get(coding, coding)}; {plan}" if plan else CODING_NAMES.get(coding, coding)
 
 
-def gather_blocks(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each block together, blocks in the order in which they first appear.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Has a column ``block``.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    place = {block: at for at, block in enumerate(dict.fromkeys(frame["block"]))}
-    return frame.sort_values("block", key=lambda blocks: blocks.map(place), kind="stable")
-
-
 def show_coded(covariate: str, trial: Trial) -> str:
     """What a covariate is called, whatever its coding.
 
