@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from nkhcc_helpers.claimed_trial import describe_claim
+from nkhcc_helpers.compatible_answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
 from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_method
 from nkhcc_helpers.numbers import format_number, format_p, format_percent, format_ratio
 
@@ -44,7 +45,7 @@ CODING_NAMES = {
 }
 QUANTITIES = {"dose": "dose", "infusions": "infusions"}
 SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
-VERDICTS = {"holds in all": "In all", "holds in some": "In some", "holds in none": "In none"}
+VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
 
 
 def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, str]:
