@@ -139,7 +139,7 @@ def assume(claims, unit):
     )
     for each in claims:
         if each.kind == "longest_follow_up":
-            longest = (each.value + 0.5 * 10.0**-each.decimals) * convert(each.unit, unit)
+            longest = each.limits[1] * convert(each.unit, unit)
     return CohortAssumptions(shortest=convert("days", unit), longest=longest)
 
 

@@ -16,6 +16,16 @@ PRIORS = ("log_uniform", "uniform")
 """What times of compatible cohorts may be drawn from before any claim."""
 
 
+class PrintedNumber(Model):
+    """Base of claims of a number that was rounded to `decimals` when it was printed; none can be below 0."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest number that the printed one stands for."""
+        half = 0.5 * 10.0**-self.decimals
+        return max(self.value - half, 0.0), self.value + half
+
+
 class GroupSize(Model):
     """Subjects in one group."""
 
@@ -45,7 +55,7 @@ class LastEnrolment(Model):
     value: Date
 
 
-class Median(Model):
+class Median(PrintedNumber):
     """Median time of one group, or of everyone when `group` is absent; display unit."""
 
     kind: Literal["median"]
@@ -55,7 +65,7 @@ class Median(Model):
     decimals: Decimals
 
 
-class LogrankP(Model):
+class LogrankP(PrintedNumber):
     """P value of the log-rank test across groups."""
 
     kind: Literal["logrank_p"]
@@ -64,7 +74,7 @@ class LogrankP(Model):
     decimals: Decimals
 
 
-class HazardRatio(Model):
+class HazardRatio(PrintedNumber):
     """Hazard ratio of one group to another, from a Cox model of these two; all others where none is named."""
 
     kind: Literal["hazard_ratio"]
@@ -75,7 +85,7 @@ class HazardRatio(Model):
     decimals: Decimals
 
 
-class LandmarkRate(Model):
+class LandmarkRate(PrintedNumber):
     """Percent without the event `at` a time, of one group or of everyone; display unit."""
 
     kind: Literal["landmark_rate"]
@@ -86,7 +96,7 @@ class LandmarkRate(Model):
     decimals: Decimals
 
 
-class LongestFollowUp(Model):
+class LongestFollowUp(PrintedNumber):
     """Longest follow-up, in `unit`."""
 
     kind: Literal["longest_follow_up"]

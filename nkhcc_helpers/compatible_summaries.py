@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.compatible_answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
 from nkhcc_helpers.compatible_narrowing import NARROWING, drop_claims
 from nkhcc_helpers.compatible_statistics import calculate_statistics
 
-VERDICTS = {"holds in all": "in_all", "holds in some": "in_some", "holds in none": "in_none"}
+VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
 TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
 SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
 
@@ -27,9 +28,8 @@ def list_claims(claimed):
     """
     rows = [("group_size", None, group, size, size, size) for group, size in claimed.sizes.items()]
     for claim in claimed.claims:
-        half = 0.5 * 10.0**-claim.decimals
         of = [getattr(claim, name, None) for name in ("endpoint", "group")]
-        rows.append((claim.kind, *of, claim.value, max(claim.value - half, 0.0), claim.value + half))
+        rows.append((claim.kind, *of, claim.value, *claim.limits))
     return pd.DataFrame(rows, columns=["kind", "endpoint", "group", "value", "lowest", "highest"])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 from great_tables import GT
@@ -24,6 +24,7 @@ SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
 DIGIT_WIDTHS = dict.fromkeys("0123456789<>+", 1.0) | dict.fromkeys(" .,:", 0.5) | {"%": 1.6, "-": 0.6}
 DIGIT_WIDTHS |= dict.fromkeys("()[]", 0.6)
+BLOCK = "block"  # column of what heads the blocks; headings begin with a capital
 STYLE = """
 #{id} {{max-width: 100%;}}
 #{id} table {{font-variant-numeric: tabular-nums;}}
@@ -68,7 +69,7 @@ def display_table(
     groups : mapping of str to str
         Column name to heading, for the columns that hold one trial group each; their cells are centred.
     row_group : str, optional
-        Column whose values head blocks of rows.
+        Column whose values head blocks of rows; the rows of a block come together.
     spanners : iterable of (str, list of str)
         Headings over several neighbouring columns, each with those columns.
     notes : iterable of str
@@ -109,6 +110,42 @@ def display_table(
     for note in notes:
         table = table.tab_source_note(finished_html(f'<span class="note">{as_html(note)}</span>'))
     return _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
+
+
+def display_rows(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | Callable[[dict], object]],
+    *,
+    block: Callable[[dict], str] | None = None,
+    **options: object,
+) -> GT:
+    """A table with a row for each row of a frame, laid out by its headings.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    columns : mapping of str to str or callable
+        Heading to the column of `frame` shown under it, or to a function that takes a row, as a dict, and
+        returns the cell.
+    block : callable, optional
+        Takes a row and returns what heads the block it belongs to.
+    **options
+        Of :func:`display_table`: ``title``, ``notes`` and so on.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    records = frame.to_dict("records")
+    shown = {
+        heading: list(frame[cell]) if isinstance(cell, str) else [cell(row) for row in records]
+        for heading, cell in columns.items()
+    }
+    table = pd.DataFrame(shown)
+    if block is not None:
+        table.insert(0, BLOCK, [block(row) for row in records])
+        options["row_group"] = BLOCK
+    return display_table(table, labels={heading: heading for heading in columns}, **options)
 
 
 def as_html(text: object) -> str:

@@ -1,7 +1,7 @@
 """One door to what published numbers identify: claims, cohorts compatible with them, and what these say.
 
 The work is done in `claims` and `claimed_trial` (what was printed and is assumed), `compatible` (sampling),
-`compatible_recheck` and `compatible_diagnostics` (whether to trust the sample), `compatible_statistics` (what
+`claim_checks` and `compatible_diagnostics` (whether to trust the sample), `compatible_statistics` (what
 each cohort gives), `compatible_answers`, `compatible_narrowing` and `compatible_summaries` (what all of them
 give).
 
@@ -10,13 +10,13 @@ References
 Manski (2003) Partial Identification of Probability Distributions.
 """
 
+from nkhcc_helpers.claim_checks import recheck_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import CohortAssumptions, Median
 from nkhcc_helpers.compatible import IncompatibleClaimsError, sample_compatible
 from nkhcc_helpers.compatible_answers import judge_conclusions, rank_candidates, summarize_answers
 from nkhcc_helpers.compatible_diagnostics import diagnose
 from nkhcc_helpers.compatible_obtained import obtain_bounds, obtain_cohorts, save_bounds
-from nkhcc_helpers.compatible_recheck import recheck_claims
 from nkhcc_helpers.compatible_statistics import (
     calculate_hazard_ratios,
     calculate_statistics,

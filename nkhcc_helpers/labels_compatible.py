@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from nkhcc_helpers.claimed_trial import describe_claim
+from nkhcc_helpers.compatible_answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
 from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_method
 from nkhcc_helpers.numbers import format_number, format_p, format_percent, format_ratio
 
@@ -44,7 +45,7 @@ CODING_NAMES = {
 }
 QUANTITIES = {"dose": "dose", "infusions": "infusions"}
 SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
-VERDICTS = {"holds in all": "In all", "holds in some": "In some", "holds in none": "In none"}
+VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
 
 
 def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, str]:
@@ -253,22 +254,6 @@ def show_design(design: str, trial: Trial) -> str:
             if plan.startswith(f"{quantity} of {group} "):
                 plan = f"{name} {plan.rpartition(' ')[2]} in {show_group(group, trial)}"
     return f"{CODING_NAMES.get(coding, coding)}; {plan}" if plan else CODING_NAMES.get(coding, coding)
-
-
-def gather_blocks(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each block together, blocks in the order in which they first appear.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Has a column ``block``.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    place = {block: at for at, block in enumerate(dict.fromkeys(frame["block"]))}
-    return frame.sort_values("block", key=lambda blocks: blocks.map(place), kind="stable")
 
 
 def show_coded(covariate: str, trial: Trial) -> str:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from nkhcc_helpers.plots_cox import set_ratio_axis
+from nkhcc_helpers.plots_cox import name_rows, set_ratio_axis
 from nkhcc_helpers.style import (
     FAINT,
     GREY,
@@ -81,8 +81,7 @@ def plot_compatible_curves(
             panel.step(steps, survival, where="post", color=colour, alpha=0.22, linewidth=0.9)
         for claim in claims:
             if claim.kind == "median" and claim.group == group:
-                half = 0.5 * 10.0**-claim.decimals
-                panel.axvspan(claim.value - half, claim.value + half, color=INK, alpha=0.25, linewidth=0)
+                panel.axvspan(*claim.limits, color=INK, alpha=0.25, linewidth=0)
                 panel.plot(claim.value, 0.5, marker="D", markersize=5.5, color=INK, markeredgecolor="white")
         _set_time_axis(panel, times, unit)
         panel.set_title(plain(labels.get(group, group), 30, lines=2), fontsize=SMALL)
@@ -137,13 +136,13 @@ def plot_p_values(
         values = np.maximum(values.dropna().to_numpy(float), LOWEST_P)
         jitter = rng.uniform(-0.26, 0.26, len(values))
         ax.plot(values, y + jitter, ".", color=colour, markersize=3, alpha=0.35, zorder=2)
-        _draw_range(ax, y, row, colour, floor=LOWEST_P, ribbon=False)
+        _draw_answer(ax, y, row, colour, body=darken(colour))
     ends = rows[["smallest", "largest", "bound_lower", "bound_upper"]].to_numpy(float)
     ends = ends[np.isfinite(ends)]
     low = max(min([*ends[ends > 0], alpha]) / 1.5, LOWEST_P)
     set_ratio_axis(ax, "x", low, min(max([*ends, alpha]) * 1.5, 1.05), room=70)
     ax.axvline(alpha, zorder=1, **LEVEL)
-    _name_rows(ax, rows)
+    _finish_rows(ax, rows)
     ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
     explain_above(
         ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *RANGES]
@@ -179,14 +178,12 @@ def plot_pairs(
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
             least = np.nanmin([row["smallest"], row["bound_lower"], np.inf])
-            _draw_range(
-                ax, y, row, reach["within reach" if least < alpha else "out of reach"], floor=LOWEST_P
-            )
+            _draw_answer(ax, y, row, reach["within reach" if least < alpha else "out of reach"])
     ends = rows[["smallest", "bound_lower"]].to_numpy(float)
     ends = ends[np.isfinite(ends) & (ends > 0)]
     set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
     ax.axvline(alpha, zorder=1, **LEVEL)
-    _name_rows(ax, rows)
+    _finish_rows(ax, rows)
     ax.set_xlabel(f"Exact P-value of the pair (logarithmic); dashed line: {alpha:g}")
     handles = [
         Line2D([], [], color=reach[key], label=label, **RANGE)
@@ -254,17 +251,10 @@ def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) ->
     return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])
 
 
-def _draw_range(ax: Axes, y: float, row: dict, colour: object, *, floor: float, ribbon: bool = True) -> None:
-    """The range of 95 %, that of all sampled cohorts, and the bounds; what is not known is not drawn."""
-    known = {name: max(row[name], floor) for name in _ENDS if np.isfinite(row[name])}
-    if {"smallest", "largest"} <= set(known):
-        ax.hlines(y, known["smallest"], known["largest"], color=darken(colour), linewidth=1.6, zorder=3)
-    if ribbon and {"lower", "upper"} <= set(known):
-        ax.plot([known["lower"], known["upper"]], [y, y], color=colour, zorder=3, **RANGE)
-    if not ribbon and {"lower", "upper"} <= set(known):
-        ax.plot([known["lower"], known["upper"]], [y, y], color=darken(colour), zorder=3, **RANGE)
-    if "median" in known:
-        ax.plot(known["median"], y, "o", color=darken(colour), markeredgecolor="white", zorder=4)
+def _draw_answer(ax: Axes, y: float, row: dict, colour: object, *, body: object = None) -> None:
+    """The range of an answer, and its bounds; what is not known is not drawn."""
+    known = {name: max(row[name], LOWEST_P) for name in _ENDS if np.isfinite(row[name])}
+    draw_range(ax, y, known, colour, body=body)
     for name in ("bound_lower", "bound_upper"):
         if name in known:
             ax.plot(known[name], y, marker="|", markersize=12, markeredgewidth=1.8, color=INK, zorder=4)
@@ -275,13 +265,33 @@ def _draw_range(ax: Axes, y: float, row: dict, colour: object, *, floor: float, 
 _ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
 
 
-def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
-    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
-        tick.set_fontweight("bold" if heading else "normal")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
+def draw_range(
+    ax: Axes, y: float, known: Mapping[str, float], colour: object, *, body: object = None
+) -> None:
+    """Draw what values are over all cohorts: a thin line from end to end, a thick one, and the median.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    y : float
+        The row.
+    known : mapping of str to float
+        ``smallest largest`` of all, ``lower upper`` of 95 %, ``median``; what is missing is not drawn.
+    colour : colour
+        Of the thick line; the rest is darker.
+    body : colour, optional
+        Of the thick line, where it is to be another.
+    """
+    if {"smallest", "largest"} <= set(known):
+        ax.hlines(y, known["smallest"], known["largest"], color=darken(colour), linewidth=1.6, zorder=3)
+    if {"lower", "upper"} <= set(known):
+        ax.plot([known["lower"], known["upper"]], [y, y], color=body or colour, zorder=3, **RANGE)
+    if "median" in known:
+        ax.plot(known["median"], y, "o", color=darken(colour), markeredgecolor="white", zorder=4)
+
+
+def _finish_rows(ax: Axes, rows: pd.DataFrame) -> None:
+    name_rows(ax, rows)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
 

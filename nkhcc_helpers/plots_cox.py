@@ -79,7 +79,8 @@ def plot_forest(
                 limits = (row["exact_lower"], row["exact_upper"])
                 _draw_interval(ax, y + SHIFT, limits, (low, high), PERMUTATION_LINE)
     _write_ratios(ax, rows, f"HR ({100 * conf_level:g} % CI)", both=both)
-    _name_rows(ax, rows)
+    name_rows(ax, rows, top=-1.5)
+    ax.tick_params(axis="y", pad=9)  # room for the arrows
     if both:
         _explain_intervals(ax)
     ax.set_xlabel("Hazard ratio; below 1: events come later")
@@ -128,6 +129,25 @@ def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) 
     ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis.set_ticks([], minor=True)
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def name_rows(ax: Axes, rows: pd.DataFrame, *, top: float = -0.6) -> None:
+    """Name the rows of a figure from the top down, headings in bold.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    rows : pandas.DataFrame
+        Columns ``name is_heading``.
+    top : float
+        Where the axis begins; the first row is at 0.
+    """
+    ax.set_ylim(len(rows) - 0.4, top)
+    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
+    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def _fit_along(ticks: list[float], room: float, which: str) -> bool:
@@ -200,15 +220,6 @@ def _ratio_text(row: dict) -> str:
     if not is_estimable(row["hr"]):
         return NOT_ESTIMABLE
     return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
-
-
-def _name_rows(ax: Axes, rows: pd.DataFrame) -> None:
-    ax.set_ylim(len(rows) - 0.4, -1.5)
-    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
-    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
-        tick.set_fontweight("bold" if heading else "normal")
-    ax.tick_params(axis="y", length=0, pad=9)  # room for the arrows
-    ax.spines["left"].set_visible(False)
 
 
 def _explain_intervals(ax: Axes) -> None:

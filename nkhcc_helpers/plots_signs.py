@@ -10,13 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nkhcc_helpers.plots_compatible import LEVEL, RANGE, RANGES, explain_above
+from nkhcc_helpers.plots_compatible import LEVEL, RANGE, RANGES, draw_range, explain_above
 from nkhcc_helpers.plots_cox import limit_ratios, set_ratio_axis
 from nkhcc_helpers.style import (
     SMALL,
     WIDTH,
     choose_axes,
-    darken,
     group_palette,
     in_house_style,
     plain,
@@ -83,11 +82,7 @@ def plot_signs(
 
 
 def _draw_ratio(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
-    values = {name: row[name] for name in ("lowest", "lower", "median", "upper", "highest")}
+    values = {"smallest": row["lowest"], "largest": row["highest"]}
+    values |= {name: row[name] for name in ("lower", "median", "upper")}
     inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
-    if {"lowest", "highest"} <= set(inside):
-        ax.hlines(y, inside["lowest"], inside["highest"], color=darken(colour), linewidth=1.6)
-    if {"lower", "upper"} <= set(inside):
-        ax.plot([inside["lower"], inside["upper"]], [y, y], color=colour, **RANGE)
-    if "median" in inside:
-        ax.plot(inside["median"], y, "o", color=darken(colour), markeredgecolor="white")
+    draw_range(ax, y, inside, colour)

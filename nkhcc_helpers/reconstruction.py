@@ -121,9 +121,8 @@ def _collect_claims(metadata, published):
 
 
 def _days_printing_as(claim):
-    half = 0.5 * 10**-claim.decimals
-    month = DAYS_PER_UNIT["months"]
-    return int(np.ceil((claim.value - half) * month)), int(np.floor((claim.value + half) * month))
+    lowest, highest = (limit * DAYS_PER_UNIT["months"] for limit in claim.limits)
+    return int(np.ceil(lowest)), int(np.floor(highest))
 
 
 def _draw_enrolment(rng, claims, cut_off):

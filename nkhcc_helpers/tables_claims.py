@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.compatible_summaries import TRUSTED_DIFFERENCE, TRUSTED_R_HAT, TRUSTED_SIZE
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.labels import show_endpoint, show_group
 from nkhcc_helpers.labels_compatible import (
     CONVENTION_NAMES,
     PRIOR_NAMES,
-    gather_blocks,
     show_claim,
     show_statistic,
     show_value,
@@ -45,7 +44,7 @@ def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] =
     rows = [_list_claim(claim, trial) for claim in claimed.claims]
     shown = pd.DataFrame([*sizes, *rows], columns=["block", "claim", "printed", "stands_for"])
     return display_table(
-        gather_blocks(shown),
+        shown,
         title="What is claimed",
         labels={"claim": "Claim", "printed": "Printed", "stands_for": "Stands for"},
         row_group="block",
@@ -106,23 +105,17 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "endpoint": [show_endpoint(row["endpoint"], trial) for row in records],
-            "statistic": [show_statistic(row["statistic"], trial) for row in records],
-            "mean": [show_value(row["mean"], row["statistic"]) for row in records],
-            "effective_size": [format_number(row["effective_size"], 0) for row in records],
-            "r_hat": [format_number(row["r_hat"], 3) for row in records],
-            "starts_differ": [format_number(row["starts_differ"], 1) for row in records],
-        }
-    )
-    return display_table(
-        shown,
+            "Statistic": lambda row: show_statistic(row["statistic"], trial),
+            "Mean": lambda row: show_value(row["mean"], row["statistic"]),
+            "Effective sample size": lambda row: format_number(row["effective_size"], 0),
+            "R-hat": lambda row: format_number(row["r_hat"], 3),
+            "Difference of two starts (standard errors)": lambda row: format_number(row["starts_differ"], 1),
+        },
+        block=lambda row: show_endpoint(row["endpoint"], trial),
         title="Can the sample be trusted?",
-        labels={"statistic": "Statistic", "mean": "Mean", "effective_size": "Effective sample size"}
-        | {"r_hat": "R-hat", "starts_differ": "Difference of two starts (standard errors)"},
-        row_group="endpoint",
         notes=[
             f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a "
             f"difference between -{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does "
@@ -136,9 +129,8 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
 def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
     endpoint = getattr(claim, "endpoint", None)
     block = show_endpoint(endpoint, trial) if endpoint else "Follow-up"
-    half, percent = 0.5 * 10.0**-claim.decimals, " %" if claim.kind == "landmark_rate" else ""
-    lowest = max(claim.value - half, 0.0)
-    ends = (f"{end:.{claim.decimals + 1}f}" for end in (lowest, claim.value + half))
+    percent = " %" if claim.kind == "landmark_rate" else ""
+    ends = (f"{end:.{claim.decimals + 1}f}" for end in claim.limits)
     printed = f"{claim.value:.{claim.decimals}f}{percent}"
     return block, show_claim(claim, trial, endpoint=False), printed, f"{' to '.join(ends)}{percent}"
 

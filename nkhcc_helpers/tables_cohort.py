@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.labels import (
     ROW,
     arrange_by_group,
@@ -239,29 +239,19 @@ def format_follow_up(
     -------
     great_tables.GT
     """
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "group": [show_group(code, trial) for code in frame["group"]],
-            "n": frame["n"].to_numpy(),
-            "n_events": frame["n_events"].to_numpy(),
-            "median": [
-                format_median(row["median"], row["ci_lower"], row["ci_upper"])
-                for row in frame.to_dict("records")
-            ],
-            "longest": [format_number(value) for value in frame["longest"]],
-        }
-    )
-    return display_table(
-        shown,
+            "Group": lambda row: show_group(row["group"], trial),
+            "Patients": "n",
+            "Events": "n_events",
+            f"Median ({show_interval(conf_level)})": lambda row: format_median(
+                row["median"], row["ci_lower"], row["ci_upper"]
+            ),
+            "Longest": lambda row: format_number(row["longest"]),
+        },
         title=f"Follow-up for {show_endpoint(endpoint, trial, within=True)}",
         subtitle=f"Time in {trial.unit}",
-        labels={
-            "group": "Group",
-            "n": "Patients",
-            "n_events": "Events",
-            "median": f"Median ({show_interval(conf_level)})",
-            "longest": "Longest",
-        },
         notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *notes],
         illustrative=trial.is_illustrative,
     )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows
 from nkhcc_helpers.labels import show_endpoint, show_method
 from nkhcc_helpers.labels_compatible import (
     VERDICTS,
-    gather_blocks,
     show_coded,
     show_conclusion,
     show_design,
@@ -55,27 +54,22 @@ def format_answers(
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    pairs = {"range": ("lower", "upper"), "sampled": ("smallest", "largest")}
+    columns = {
+        "Statistic": lambda row: show_statistic(row["statistic"], trial),
+        "Median of cohorts": lambda row: show_value(row["median"], row["statistic"]),
+        "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
+        "Sample range": lambda row: show_range(row["smallest"], row["largest"], row["statistic"]),
+    }
     bounded = "bound_lower" in frame and frame[["bound_lower", "bound_upper"]].notna().any(axis=None)
-    pairs |= {"bounds": ("bound_lower", "bound_upper")} if bounded else {}
-    shown = pd.DataFrame(
-        {
-            "endpoint": [show_endpoint(row["endpoint"], trial) for row in records],
-            "statistic": [show_statistic(row["statistic"], trial) for row in records],
-            "median": [show_value(row["median"], row["statistic"]) for row in records],
-            **{
-                name: [show_range(row[low], row[high], row["statistic"]) for row in records]
-                for name, (low, high) in pairs.items()
-            },
-        }
-    )
-    return display_table(
-        shown,
+    if bounded:
+        columns["Bounds found"] = lambda row: show_range(
+            row["bound_lower"], row["bound_upper"], row["statistic"]
+        )
+    return display_rows(
+        frame,
+        columns,
+        block=lambda row: show_endpoint(row["endpoint"], trial),
         title=title,
-        labels={"statistic": "Statistic", "median": "Median of cohorts", "range": "95 % range"}
-        | {"sampled": "Sample range", "bounds": "Bounds found"},
-        row_group="endpoint",
         notes=[RANGE_NOTE if bounded else RANGE_NOTE.partition(" Bounds")[0], *notes],
     )
 
@@ -94,28 +88,18 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "block": [
-                f"{show_endpoint(row['endpoint'], trial)}: {show_coded(row['covariate'], trial).lower()}"
-                for row in records
-            ],
-            "design": [show_design(row["design"], trial) for row in records],
-            "method": [show_method(row["method"]) for row in records],
-            "median": [format_ratio(row["median"]) for row in records],
-            "range": [show_range(row["lower"], row["upper"], "hr") for row in records],
-            "sampled": [show_range(row["lowest"], row["highest"], "hr") for row in records],
-            "above": [format_percent(100 * row["share_above"]) for row in records],
-        }
-    )
-    shown = gather_blocks(shown)
-    return display_table(
-        shown,
+            "Coding": lambda row: show_design(row["design"], trial),
+            "Method": lambda row: show_method(row["method"]),
+            "Median of cohorts": lambda row: format_ratio(row["median"]),
+            "95 % range": lambda row: show_range(row["lower"], row["upper"], "hr"),
+            "Sample range": lambda row: show_range(row["lowest"], row["highest"], "hr"),
+            "Cohorts with a ratio above 1": lambda row: format_percent(100 * row["share_above"]),
+        },
+        block=lambda row: _join(row, show_coded(row["covariate"], trial).lower(), trial),
         title="Hazard ratios, coding by coding",
-        labels={"design": "Coding", "method": "Method", "median": "Median of cohorts", "range": "95 % range"}
-        | {"sampled": "Sample range", "above": "Cohorts with a ratio above 1"},
-        row_group="block",
         notes=["Above 1: events come sooner. Both covariates stand in one model.", *notes],
     )
 
@@ -134,22 +118,18 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "endpoint": [show_endpoint(row["endpoint"], trial) for row in records],
-            "conclusion": [show_conclusion(row["statistic"], trial) for row in records],
-            "range": [show_range(row["lowest"], row["highest"], row["statistic"]) for row in records],
-            "share": [format_percent(100 * row["share"]) for row in records],
-            "verdict": [VERDICTS.get(row["verdict"], str(row["verdict"]).capitalize()) for row in records],
-        }
-    )
-    return display_table(
-        shown,
+            "Conclusion": lambda row: show_conclusion(row["statistic"], trial),
+            "Range of P or hazard ratio": lambda row: show_range(
+                row["lowest"], row["highest"], row["statistic"]
+            ),
+            "Share of the sample": lambda row: format_percent(100 * row["share"]),
+            "Holds": lambda row: VERDICTS.get(row["verdict"], str(row["verdict"]).capitalize()),
+        },
+        block=lambda row: show_endpoint(row["endpoint"], trial),
         title="What holds in every cohort that gives the published numbers",
-        labels={"conclusion": "Conclusion", "range": "Range of P or hazard ratio"}
-        | {"share": "Share of the sample", "verdict": "Holds"},
-        row_group="endpoint",
         notes=[
             "Under the assumptions named above. Range: over the sample and the bounds found.",
             "The share depends on the prior; the verdict only as far as the search may have missed a cohort.",
@@ -178,23 +158,15 @@ def format_narrowing(
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "block": [
-                f"{show_endpoint(row['endpoint'], trial)}: {show_statistic(row['statistic'], trial)}"
-                for row in records
-            ],
-            "claim": [claim_names.get(row["claim"], str(row["claim"])) for row in records],
-            "range": [show_range(row["lower"], row["upper"], row["statistic"]) for row in records],
-            "ratio": [_show_ratio(row) for row in records],
-        }
-    )
-    return display_table(
-        gather_blocks(shown),
+            "Without the claim": lambda row: claim_names.get(row["claim"], str(row["claim"])),
+            "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
+            "Times as wide": _show_ratio,
+        },
+        block=lambda row: _join(row, show_statistic(row["statistic"], trial), trial),
         title="What each claim is worth",
-        labels={"claim": "Without the claim", "range": "95 % range", "ratio": "Times as wide"},
-        row_group="block",
         notes=[
             "1.0: the claim narrows nothing that the others leave open. In brackets: how far the size of the "
             "samples lets the ratio be known, 95 % limits.",
@@ -217,27 +189,23 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "block": [
-                f"{show_endpoint(row['endpoint'], trial)}: {show_statistic(row['target'], trial)}"
-                for row in records
-            ],
-            "candidate": [show_statistic(row["candidate"], trial) for row in records],
-            "left": [format_percent(100 * row["spread_left"]) for row in records],
-        }
-    )
-    return display_table(
-        gather_blocks(shown),
+            "If this were printed": lambda row: show_statistic(row["candidate"], trial),
+            "Spread left": lambda row: format_percent(100 * row["spread_left"]),
+        },
+        block=lambda row: _join(row, show_statistic(row["target"], trial), trial),
         title="What one more number would have told",
-        labels={"candidate": "If this were printed", "left": "Spread left"},
-        row_group="block",
         notes=[
             "Spread left: of the range of what heads the block, once the number is known as printed.",
             *notes,
         ],
     )
+
+
+def _join(row: dict, name: str, trial: Trial) -> str:
+    return f"{show_endpoint(row['endpoint'], trial)}: {name}"
 
 
 def _show_ratio(row: dict) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.dose_relation import list_scores
 from nkhcc_helpers.labels import list_term_names, show_group, show_interval
 from nkhcc_helpers.numbers import (
@@ -76,31 +76,21 @@ def format_dose_limiting(
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "group": [show_group(row["group"], trial) for row in records],
-            "n_treated": list(frame["n_treated"]),
-            "n_evaluable": list(frame["n_evaluable"]),
-            "n_patients": [format_share(row["n_patients"], row["percent"]) for row in records],
-            "n_events": [format_number(row["n_events"], 0) for row in records],
-            "interval": [_limits(row["ci_lower"], row["ci_upper"]) for row in records],
-            "upper": [format_percent(row["one_sided_upper"]) for row in records],
-        }
-    )
-    return display_table(
-        shown,
+            "Group": lambda row: show_group(row["group"], trial),
+            "Treated": "n_treated",
+            "Evaluable": "n_evaluable",
+            "With it (%)": lambda row: format_share(row["n_patients"], row["percent"]),
+            "Events": lambda row: format_number(row["n_events"], 0),
+            f"{show_interval(conf_level)}, %": lambda row: _limits(row["ci_lower"], row["ci_upper"]),
+            f"Upper limit, one-sided {100 * conf_level:g} %": lambda row: format_percent(
+                row["one_sided_upper"]
+            ),
+        },
         title="Dose-limiting toxicity",
         subtitle=show_definition(definition),
-        labels={
-            "group": "Group",
-            "n_treated": "Treated",
-            "n_evaluable": "Evaluable",
-            "n_patients": "With it (%)",
-            "n_events": "Events",
-            "interval": f"{show_interval(conf_level)}, %",
-            "upper": f"Upper limit, one-sided {100 * conf_level:g} %",
-        },
         notes=[*_explain_limiting(definition), *notes],
         illustrative=trial.is_illustrative,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.labels import show_group, show_interval
 from nkhcc_helpers.numbers import (
     NOT_APPLICABLE,
@@ -61,39 +61,23 @@ def format_onset(
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "term": list(frame["term"]),
-            "n_patients": list(frame["n_patients"]),
-            "n_events": list(frame["n_events"]),
-            "onset": [_median_and_range(row) for row in records],
-            "duration": [_median_and_limits(row) for row in records],
-            "longest": [_number_or_none(row["duration_maximum"]) for row in records],
-            "within_day": [format_percent(row["percent_within_one_day"]) for row in records],
-            "n_ongoing": list(frame["n_ongoing"]),
-            "n_fatal": list(frame["n_fatal"]),
-            "n_unknown_end": list(frame["n_unknown_end"]),
-            "n_imputed": list(frame["n_imputed"]),
-        }
-    )
-    return display_table(
-        shown,
+            "": "term",
+            "Patients": "n_patients",
+            "Events": "n_events",
+            "Onset after infusion: median (range)": _median_and_range,
+            f"Duration: median ({show_interval(conf_level)})": _median_and_limits,
+            "Longest seen to resolve": lambda row: _number_or_none(row["duration_maximum"]),
+            "Resolved the same or next day": lambda row: format_percent(row["percent_within_one_day"]),
+            "Ongoing": "n_ongoing",
+            "Fatal": "n_fatal",
+            "End not known": "n_unknown_end",
+            "Date imputed": "n_imputed",
+        },
         title="Onset and duration",
         subtitle="Days",
-        labels={
-            "term": "",
-            "n_patients": "Patients",
-            "n_events": "Events",
-            "onset": "Onset after infusion: median (range)",
-            "duration": f"Duration: median ({show_interval(conf_level)})",
-            "longest": "Longest seen to resolve",
-            "within_day": "Resolved the same or next day",
-            "n_ongoing": "Ongoing",
-            "n_fatal": "Fatal",
-            "n_unknown_end": "End not known",
-            "n_imputed": "Date imputed",
-        },
         notes=[*ONSET_NOTES, *notes],
         illustrative=trial.is_illustrative,
     )

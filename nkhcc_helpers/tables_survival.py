@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.labels import show_endpoint, show_group, show_interval
 from nkhcc_helpers.numbers import format_interval, format_median, format_number, format_p, format_percent
 
@@ -40,34 +40,29 @@ def format_survival_summary(
     -------
     great_tables.GT
     """
-    records = list(frame.to_dict("records"))
-    shown = {
-        "group": [show_group(row["group"], trial) for row in records],
-        "n": list(frame["n"]),
-        "n_events": list(frame["n_events"]),
-        "median": [format_median(row["median"], row["ci_lower"], row["ci_upper"]) for row in records],
-        "range": [_range_with_censoring(row) for row in records],
-    }
-    labels = {
-        "group": "Group",
-        "n": "Patients",
-        "n_events": "Events",
-        "median": f"Median ({show_interval(conf_level)})",
-        "range": "Range",
+    columns = {
+        "Group": lambda row: show_group(row["group"], trial),
+        "Patients": "n",
+        "Events": "n_events",
+        f"Median ({show_interval(conf_level)})": _median_with_limits,
+        "Range": _range_with_censoring,
     }
     notes = ["+ censored time.", *notes]
     if "coverage" in frame:
-        shown["coverage"] = [format_percent(100 * value) for value in frame["coverage"]]
-        labels["coverage"] = "Coverage"
+        columns["Coverage"] = lambda row: format_percent(100 * row["coverage"])
         notes.insert(1, "Coverage: how often such an interval holds the true median, nobody being censored.")
-    return display_table(
-        pd.DataFrame(shown),
+    return display_rows(
+        frame,
+        columns,
         title=show_endpoint(endpoint, trial),
         subtitle=f"Time in {trial.unit}",
-        labels=labels,
         notes=notes,
         illustrative=trial.is_illustrative,
     )
+
+
+def _median_with_limits(row: Mapping) -> str:
+    return format_median(row["median"], row["ci_lower"], row["ci_upper"])
 
 
 def _range_with_censoring(row: Mapping) -> str:
@@ -93,26 +88,18 @@ def format_landmarks(
     great_tables.GT
     """
     frame = frame.sort_values("time", kind="stable")
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "block": [f"At {row['time']:g} {trial.unit}" for row in records],
-            "group": [show_group(row["group"], trial) for row in records],
-            "n_at_risk": list(frame["n_at_risk"]),
-            "survival": [format_percent(100 * row["survival"]) for row in records],
-            "interval": [format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0) for row in records],
-        }
-    )
-    return display_table(
-        shown,
-        title=f"{show_endpoint(endpoint, trial)} at fixed times",
-        labels={
-            "group": "Group",
-            "n_at_risk": "At risk",
-            "survival": "Without event",
-            "interval": f"{show_interval(conf_level)} (%)",
+            "Group": lambda row: show_group(row["group"], trial),
+            "At risk": "n_at_risk",
+            "Without event": lambda row: format_percent(100 * row["survival"]),
+            f"{show_interval(conf_level)} (%)": lambda row: format_interval(
+                100 * row["ci_lower"], 100 * row["ci_upper"], 0
+            ),
         },
-        row_group="block",
+        block=lambda row: f"At {row['time']:g} {trial.unit}",
+        title=f"{show_endpoint(endpoint, trial)} at fixed times",
         notes=[*_explain_ne(frame), *notes],
         illustrative=trial.is_illustrative,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.display import display_table
+from nkhcc_helpers.display import display_rows, display_table
 from nkhcc_helpers.labels import show_endpoint, show_group, show_interval
 from nkhcc_helpers.numbers import (
     NOT_ESTIMABLE,
@@ -53,28 +53,16 @@ def format_tests(
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "test": list(frame["test"]),
-            "statistic": [f"{format_number(row['statistic'], 2)} ({row['df']} df)" for row in records],
-            "p_asymptotic": [format_p(row["p_asymptotic"]) for row in records],
-            "p_permutation": [
-                _with_error(row["p_permutation"], row["p_permutation_error"]) for row in records
-            ],
-            "p_exact": [_exact_or_why_not(row) for row in records],
-        }
-    )
-    return display_table(
-        shown,
-        title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
-        labels={
-            "test": "Test",
-            "statistic": "Chi-square",
-            "p_asymptotic": "Asymptotic P",
-            "p_permutation": "Permuted P (error)",
-            "p_exact": "Exact P of the score test",
+            "Test": "test",
+            "Chi-square": lambda row: f"{format_number(row['statistic'], 2)} ({row['df']} df)",
+            "Asymptotic P": lambda row: format_p(row["p_asymptotic"]),
+            "Permuted P (error)": lambda row: _with_error(row["p_permutation"], row["p_permutation_error"]),
+            "Exact P of the score test": _exact_or_why_not,
         },
+        title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
         notes=[
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
@@ -99,31 +87,17 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Ite
     -------
     great_tables.GT
     """
-    records = frame.to_dict("records")
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "pair": [
-                f"{show_group(row['first'], trial)} against {show_group(row['second'], trial)}"
-                for row in records
-            ],
-            "sizes": [f"{row['n_first']} and {row['n_second']}" for row in records],
-            "p_asymptotic": [format_p(row["p_asymptotic"]) for row in records],
-            "p_exact": [_exact_or_why_not(row) for row in records],
-            "p_holm": [format_p(row["p_holm"]) for row in records],
-            "p_smallest": [_smallest(row["p_smallest"]) for row in records],
-        }
-    )
-    return display_table(
-        shown,
-        title=f"{show_endpoint(endpoint, trial)}: pairs of groups",
-        labels={
-            "pair": "Pair",
-            "sizes": "Patients",
-            "p_asymptotic": "Asymptotic P",
-            "p_exact": "Exact P",
-            "p_holm": "Exact P, Holm",
-            "p_smallest": "Smallest possible P",
+            "Pair": lambda row: " against ".join(show_group(row[of], trial) for of in ("first", "second")),
+            "Patients": lambda row: f"{row['n_first']} and {row['n_second']}",
+            "Asymptotic P": lambda row: format_p(row["p_asymptotic"]),
+            "Exact P": _exact_or_why_not,
+            "Exact P, Holm": lambda row: format_p(row["p_holm"]),
+            "Smallest possible P": lambda row: _smallest(row["p_smallest"]),
         },
+        title=f"{show_endpoint(endpoint, trial)}: pairs of groups",
         notes=[
             "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
             "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
@@ -147,17 +121,14 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[st
     -------
     great_tables.GT
     """
-    shown = pd.DataFrame(
+    return display_rows(
+        frame,
         {
-            "endpoint": [show_endpoint(code, trial) for code in frame["endpoint"]],
-            "p_published": [f"{value:g}" for value in frame["p_published"]],
-            "p_value": [_with_error(*pair) for pair in zip(frame["p_value"], frame["error"], strict=True)],
-        }
-    )
-    return display_table(
-        shown,
+            "Endpoint": lambda row: show_endpoint(row["endpoint"], trial),
+            "Published P": lambda row: f"{row['p_published']:g}",
+            "Permutation P (error)": lambda row: _with_error(row["p_value"], row["error"]),
+        },
         title="What the published P-values are worth",
-        labels={"endpoint": "Endpoint", "p_published": "Published P", "p_value": "Permutation P (error)"},
         notes=["How often random allocation alone reaches a statistic as large; nobody censored.", *notes],
         illustrative=trial.is_illustrative,
     )
@@ -246,28 +217,17 @@ def format_rmst(
     -------
     great_tables.GT
     """
-    shown = pd.DataFrame(
-        {
-            "group": [show_group(code, trial) for code in frame["group"]],
-            "n": list(frame["n"]),
-            "estimate": [format_number(value, 2) for value in frame["estimate"]],
-            "standard_error": [format_number(value, 2) for value in frame["standard_error"]],
-            "interval": [
-                format_interval(*pair, 2) for pair in zip(frame["ci_lower"], frame["ci_upper"], strict=True)
-            ],
-        }
-    )
     horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
-    return display_table(
-        shown,
-        title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
-        labels={
-            "group": "Group",
-            "n": "Patients",
-            "estimate": f"Mean ({trial.unit})",
-            "standard_error": "Standard error",
-            "interval": show_interval(conf_level),
+    return display_rows(
+        frame,
+        {
+            "Group": lambda row: show_group(row["group"], trial),
+            "Patients": "n",
+            f"Mean ({trial.unit})": lambda row: format_number(row["estimate"], 2),
+            "Standard error": lambda row: format_number(row["standard_error"], 2),
+            show_interval(conf_level): lambda row: format_interval(row["ci_lower"], row["ci_upper"], 2),
         },
+        title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
         notes=[
             "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
             *notes,

@@ -3,66 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import shown_frames as frames
-from hand_cohorts import draw_cohorts
 
 from nkhcc_helpers import compatible_obtained, identification, tables
+from nkhcc_helpers.claim_checks import recheck_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import (
-    CohortAssumptions,
-    HazardRatio,
-    LandmarkRate,
-    LogrankP,
-    LongestFollowUp,
-    Median,
-)
+from nkhcc_helpers.claims import CohortAssumptions, Median
 from nkhcc_helpers.compatible_files import make_cohorts
-from nkhcc_helpers.compatible_recheck import recheck_claims
-
-# Recheck
-
-
-def make_claims():
-    of = {"endpoint": "OS", "decimals": 2}
-    return [
-        Median(kind="median", value=5.0, **of),
-        Median(kind="median", value=5.0, group="A", **of),
-        LogrankP(kind="logrank_p", value=0.5, **of),
-        LandmarkRate(kind="landmark_rate", value=50, at=6.0, group="B", **of),
-        HazardRatio(kind="hazard_ratio", value=1.0, group="A", reference="B", **of),
-        LongestFollowUp(kind="longest_follow_up", value=12, decimals=0, unit="months"),
-    ]
-
-
-def test_textbook_and_lifelines_find_the_same():
-    cohorts = draw_cohorts(15, {"A": 4, "B": 5, "C": 6}, seed=5, claims=make_claims(), share_censored=0.15)
-    one, other = (recheck_claims(cohorts, engine=engine) for engine in ("textbook", "lifelines"))
-    pd.testing.assert_frame_equal(one, other, rtol=1e-6)
-    assert (one["n_cohorts"] == 15).all()
-    assert (one["n_met"] < 15).any()
-
-
-def test_only_what_rounds_to_the_printed_number_is_met():
-    claims = [Median(kind="median", endpoint="OS", value=3, decimals=0)]
-    cohorts = draw_cohorts(4, {"A": 3}, seed=1, claims=claims, share_censored=0)
-    cohorts.times[:, 0] = [[1, 2.6, 9], [1, 3.4, 9], [1, 2.4, 9], [1, 3.6, 9]]
-    checked = recheck_claims(cohorts)
-    assert checked.loc[0].tolist() == [2, 4, 2.4, 3.6]
-
-
-@pytest.mark.parametrize(("convention", "n_met"), [("midpoint", 0), ("first", 1), ("either", 1)])
-def test_conventions_of_medians_on_a_flat_stretch(convention, n_met):
-    claims = [Median(kind="median", endpoint="OS", value=2, decimals=0)]
-    cohorts = draw_cohorts(1, {"A": 4}, seed=1, claims=claims, share_censored=0)
-    cohorts.times[:, 0] = [1, 2, 6, 9]
-    claimed = cohorts.claimed.assume(median_convention=convention)
-    object.__setattr__(cohorts, "claimed", claimed)
-    assert recheck_claims(cohorts)["n_met"].tolist() == [n_met]
-
-
-def test_unknown_engine():
-    with pytest.raises(ValueError, match="engine must be 'textbook' or 'lifelines'"):
-        recheck_claims(draw_cohorts(1, {"A": 3}, seed=1), engine="r")
-
 
 # Summaries
 

@@ -112,7 +112,7 @@ FLOORS = [
     "compatible_chains compatible compatible_diagnostics claim_checks compatible_conflicts compatible_bounds "
     "compatible_statistics "
     "compatible_targets compatible_answers compatible_narrowing compatible_files "
-    "compatible_recheck compatible_obtained compatible_summaries identification",
+    "compatible_obtained compatible_summaries identification",
     "numbers exports labels labels_compatible display tables style plots page results",
     "parameters planning execution workers runs summaries report publishing manifest",
     "cli",

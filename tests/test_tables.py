@@ -8,6 +8,7 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers import tables
+from nkhcc_helpers.display import display_rows
 from nkhcc_helpers.numbers import is_estimable
 from nkhcc_helpers.trial import Trial
 
@@ -109,6 +110,16 @@ def test_display_table_wants_a_heading_for_every_column():
         tables.display_table(pd.DataFrame({"n_events": [1]}), title="T", labels={})
     with pytest.raises(ValueError, match="no columns"):
         tables.display_table(pd.DataFrame({"block": [1]}), title="T", row_group="block")
+
+
+def test_rows_are_laid_out_by_headings_and_those_of_a_block_come_together():
+    frame = pd.DataFrame({"of": ["x", "y", "x"], "n": [1, 2, 3], "share": [0.5, np.nan, 1.0]})
+    columns = {"Patients": "n", "Share": lambda row: tables.format_percent(100 * row["share"])}
+    table = display_rows(frame, columns, block=lambda row: f"Block {row['of']}", title="Shares")
+    assert read(table)[1:] == [
+        ["Patients", "Share"], ["Block x"], ["1", "50 %"], ["3", "100 %"], ["Block y"], ["2", "NE"]
+    ]  # fmt: skip
+    assert ["None", ""] in read(display_rows(frame.head(0), columns, title="Shares"))
 
 
 def test_display_table_without_rows_says_none():
