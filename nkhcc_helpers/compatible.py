@@ -177,7 +177,7 @@ def draw_block(argument):
 
 
 def gather_blocks(claimed, rows, seed, n_cohorts):
-    """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of too few."""
+    """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of few."""
     if not len(rows):
         raise IncompatibleClaimsError(
             "no cohort was found that gives every published number under the assumptions"

@@ -57,6 +57,7 @@ class Chains:
         self.paired = np.zeros((len(steps), len(target.groups)))
         self.far = target.measure(self.steps, self.events)
         self.pull = rng.permutation(np.resize(LADDER, len(steps)))
+        self.is_fresh = np.ones(len(steps), dtype=bool)
 
     def __len__(self):
         return len(self.steps)
@@ -113,6 +114,14 @@ class Chains:
             for _ in range(PARTNERS_TRIED):
                 self.change_partners()
         self.swap()
+
+    def look(self):
+        """Find the chains that meet all claims, and count those that did not since they last roamed."""
+        here = np.flatnonzero(self.meets_all)
+        n_arrivals = int(self.is_fresh[here].sum())
+        self.is_fresh[here] = False
+        self.is_fresh |= self.pull == LADDER[0]
+        return here, n_arrivals
 
     def swap(self):
         """Let chains of neighbouring pulls exchange them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nkhcc_helpers.cohort_pairing import Partners, pair_at_random
-from nkhcc_helpers.compatible_chains import LADDER, Chains, NoPartnerError
+from nkhcc_helpers.compatible_chains import Chains, NoPartnerError
 from nkhcc_helpers.compatible_target import Target
 
 FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 3_200, 8
@@ -16,7 +16,7 @@ N_SETTLING = 150  # looks before cohorts are counted
 FORGOTTEN = 1 / 2  # of the looks that follow: cohorts met so early still tell of the start
 ARRIVALS = 4.0  # of chains that come to meet all claims from where they roam, for each cohort taken
 SIGHTINGS = 2_000  # of chains that meet them, which will do as well
-FEWEST_LOOKS = 30  # however many they meet
+FEWEST_LOOKS, USUAL_LOOKS = 50, 50  # however many they meet
 MOST_LOOKS = 6_000
 MOST_FRUITLESS = 600  # looks without a single cohort
 MORE = 2.0  # cohorts of the later endpoint, of which the earlier one leaves some without a partner
@@ -125,21 +125,17 @@ def _find_share_until(steps, claimed, endpoint):
 
 def _draw(target, n_cohorts, start, rng, partners=None):
     """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
-    n_chains = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
-    chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
-    chains.roam(N_ROAMING)
+    chains = _start(target, _count_chains(target, n_cohorts, start, rng), start, rng)
     if partners is not None:
         chains.take_partners(partners)
     for _ in range(N_SETTLING):
         chains.advance()
-    seen, look, arrivals, sightings, is_fresh = [], 0, 0, 0, np.ones(n_chains, dtype=bool)
+    seen, look, arrivals, sightings = [], 0, 0, 0
     while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and sightings < SIGHTINGS * n_cohorts):
         chains.advance()
-        here = np.flatnonzero(chains.meets_all)
+        here, n_arrivals = chains.look()
         seen.append((chains.origin[here], look, chains.steps[here], chains.events[here], chains.chosen[here]))
-        arrivals, sightings, look = arrivals + int(is_fresh[here].sum()), sightings + len(here), look + 1
-        is_fresh[here] = False
-        is_fresh |= chains.pull == LADDER[0]
+        arrivals, sightings, look = arrivals + n_arrivals, sightings + len(here), look + 1
         if look >= (MOST_LOOKS if sightings else MOST_FRUITLESS):
             break
     if not sightings:
@@ -158,6 +154,25 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     kept = (when >= FORGOTTEN) | (when.max() < FORGOTTEN)
     drawn = DrawnEndpoint(steps, events, chain, when >= (1 + FORGOTTEN) / 2, chosen, sightings > 0)
     return drawn.take(kept)
+
+
+def _start(target, n_chains, start, rng):
+    chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
+    chains.roam(N_ROAMING)
+    return chains
+
+
+def _count_chains(target, n_cohorts, start, rng):
+    """As many chains as arrive often enough in the usual number of looks; a few tell how often they do."""
+    most = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
+    if most == FEWEST_CHAINS:
+        return most
+    few, arrivals = _start(target, FEWEST_CHAINS, start, rng), 0
+    for _ in range(FEWEST_LOOKS):
+        few.advance()
+        arrivals += few.look()[1]
+    rate = max(arrivals, 1) / (FEWEST_LOOKS * FEWEST_CHAINS)
+    return int(np.clip(ARRIVALS * n_cohorts / (rate * USUAL_LOOKS), FEWEST_CHAINS, most))
 
 
 def _thin(drawn, n_cohorts, rng):
