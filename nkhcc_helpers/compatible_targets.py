@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.cohort_curves import order_cohorts
 from nkhcc_helpers.compatible_bounds import find_bounds
 from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs
 from nkhcc_helpers.cox_many import fit_cox_many
@@ -21,7 +22,9 @@ from nkhcc_helpers.simulation import run_blocks
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
 N_SAMPLED = 10  # cohorts of the sample, at either end, that count beside those found
+FLAT = 1e-9  # determinant of an information, relative to its diagonal, without which no step is known
 N_ROUGH = 20_000  # draws that tell which those are
+_HAZARD_RATIO = re.compile(r"hr (.+) \((\w+)\)")
 BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
 
@@ -61,13 +64,9 @@ def choose_statistic(
         return partial(_compare_pair, codes=claimed.codes, pair=pairs[statistic], **drawing)
     if statistic in TESTS and len(claimed.groups) > 1:
         return partial(_compare, claimed=claimed, statistic=statistic, **drawing)
-    if found := re.fullmatch(r"hr (.+) \((\w+)\)", statistic):
-        covariate, method = found.groups()
-        designs = [(x, list(x.columns).index(covariate)) for _, x in designs if covariate in x.columns]
-        if not designs:
-            raise ValueError(f"{statistic} needs a design with {covariate}")
-        designs = [(x.loc[list(claimed.groups)].to_numpy(float)[claimed.codes], at) for x, at in designs]
-        return partial(_calculate_hazard_ratio, designs=designs, method=method, end=end)
+    if found := _HAZARD_RATIO.fullmatch(statistic):
+        designs = [(x[claimed.codes], at) for x, at in _list_covariates(claimed, statistic, designs)]
+        return partial(_calculate_hazard_ratio, designs=designs, method=found[2], end=end)
     rate = re.match(r"rate (\S+) ", statistic)
     landmarks = (float(rate[1]),) if rate else ()
     everyone = np.ones((1, len(claimed.codes)))
@@ -105,7 +104,8 @@ def bound_statistics(
         Random allocations for the P-values of the cohorts found.
     n_search_draws : int, default 2,000
         Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
-        drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead.
+        drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead, a
+        hazard ratio by the first step of its fit.
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -136,7 +136,10 @@ def _bound(task):
         order = np.argsort(rough(*cohorts.of(endpoint)))
         chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]
         searches = [choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)]
-        if statistic == "trend_p" and len(claimed.groups) > 1:
+        if statistic.startswith("hr "):
+            known = _list_covariates(claimed, statistic, options["designs"])
+            searches = [partial(_step_towards_ratio, codes=claimed.codes, designs=known, end=end)]
+        elif statistic == "trend_p" and len(claimed.groups) > 1:
             searches = [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
         found = (find(cohorts, search, endpoint=endpoint) for search in searches)
         chosen += [each for each in found if np.isfinite(each.lowest)]
@@ -144,6 +147,33 @@ def _bound(task):
     known = np.concatenate(values)
     known = known[~np.isnan(known)]
     return min(known, default=np.nan), max(known, default=np.nan)
+
+
+def _list_covariates(claimed, statistic, designs):
+    """Covariates of the groups in each design, (n_groups, n_covariates), and the place of the one meant."""
+    covariate = _HAZARD_RATIO.fullmatch(statistic)[1]
+    known = [(x.loc[list(claimed.groups)], list(x.columns)) for _, x in designs if covariate in x.columns]
+    if not known:
+        raise ValueError(f"{statistic} needs a design with {covariate}")
+    return [(x.to_numpy(float), names.index(covariate)) for x, names in known]
+
+
+def _step_towards_ratio(times, events, *, codes, designs, end):
+    """First Newton step of a log hazard ratio in each design, from log-rank sums that all designs share."""
+    difference, variance = order_cohorts(times, events, codes).sum_logrank()
+    # The last group's sums are what makes those of all groups add up to 0.
+    all_groups = np.vstack([np.eye(difference.shape[1]), -np.ones(difference.shape[1])])
+    steps = []
+    for x, at in designs:
+        x = x.T @ all_groups
+        information = x @ variance @ x.T
+        known = np.linalg.det(information) > FLAT * np.prod(
+            np.diagonal(information, axis1=1, axis2=2), axis=1
+        )
+        information = np.where(known[:, None, None], information, np.eye(len(x)))
+        step = np.linalg.solve(information, (difference @ x.T)[..., None])[:, at, 0]
+        steps.append(np.where(known, step, np.nan))
+    return reduce(ENDS[end], steps)
 
 
 def _approximate_trend(times, events, *, codes, log):

@@ -108,9 +108,9 @@ FLOORS = [
     "populations events cohort safety_counts safety_terms exposure safety_timing first_event timelines "
     "exact_tables dose_relation dose_limiting risk_difference recounts totals_timing totals safety "
     "published illustration reconstruction "
-    "claimed_trial cohort_space cohort_order cohort_curves claim_distances cohort_proposals cohort_moves "
-    "compatible_chains compatible compatible_diagnostics claim_checks compatible_conflicts compatible_bounds "
-    "compatible_statistics "
+    "claimed_trial cohort_space cohort_order cohort_curves claim_distances cohort_proposals cohort_groups "
+    "cohort_moves cohort_pairing compatible_target compatible_chains compatible_endpoints compatible "
+    "compatible_diagnostics claim_checks compatible_conflicts compatible_bounds compatible_statistics "
     "compatible_targets compatible_answers compatible_narrowing compatible_files "
     "compatible_obtained compatible_summaries identification",
     "numbers exports labels labels_compatible display tables style plots page results",
