@@ -280,15 +280,17 @@ def reconstruct(seed: int, out_dir: str, force: bool) -> None:
 @click.option("--cohorts", "n_cohorts", type=click.IntRange(min=1), default=1_000, show_default=True)
 @click.option("--seed", type=int, default=20260124, show_default=True, help="The same seed draws the same.")
 @click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.option("--bounds", is_flag=True, help="Search for bounds of every statistic too; takes minutes more.")
 @click.option("--out", "out_dir", required=True, metavar="DIR", help="Folder for compatible.parquet.")
-def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, out_dir: str) -> None:
+def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, out_dir: str) -> None:
     """Draw cohorts that give every published number, and write them as Parquet.
 
     A run that was cut off goes on where it was when the same command is given again. Where no cohort gives
-    every number, the claims that conflict are named.
+    every number, the claims that conflict are named. With --bounds, the smallest and largest value of every
+    statistic over all compatible cohorts are searched for and written to compatible_bounds.csv.
 
     \b
-    nkhcc compatible --out data/nkhcc
+    nkhcc compatible --bounds --out data/nkhcc
     nkhcc compatible --claims my_trial/published.yaml --cohorts 200 --out my_trial
 
     Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
@@ -296,12 +298,20 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, out_dir: str) 
     """
     from nkhcc_helpers.compatible import IncompatibleClaimsError
     from nkhcc_helpers.compatible_conflicts import find_conflict
-    from nkhcc_helpers.compatible_files import describe_file, make_cohorts, read_claimed
+    from nkhcc_helpers.compatible_files import (
+        describe_file,
+        load_cohorts,
+        make_cohorts,
+        read_claimed,
+        read_design,
+    )
+    from nkhcc_helpers.compatible_obtained import make_bounds
     from nkhcc_helpers.problems import TrialDataError
     from nkhcc_helpers.trial import locate_bundled
 
     try:
-        claimed = read_claimed(claims or locate_bundled())
+        source = claims or locate_bundled()
+        claimed = read_claimed(source)
         path = make_cohorts(claimed, out_dir, n_cohorts=n_cohorts, seed=seed, jobs=jobs, progress=True)
     except IncompatibleClaimsError:
         click.echo("No cohort gives every published number; looking for the claims that conflict.", err=True)
@@ -310,6 +320,10 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, out_dir: str) 
         _fail(str(error), BAD_INPUT)
     made = describe_file(path)
     click.echo(f"Wrote {made['n_cohorts']} cohorts to {_near(path)}, sha256 {made['sha256']}")
+    if bounds:
+        cohorts, metadata = load_cohorts(path, claimed), read_design(source)
+        found = make_bounds(cohorts, metadata, out_dir, seed=seed, jobs=jobs, progress=True)
+        click.echo(f"Wrote bounds to {_near(found)}")
 
 
 def _differs(drawn: Path, there: Path) -> bool:

@@ -41,10 +41,14 @@ def read_claimed(path):
     ValueError
         The claims say nothing about times, or no size of a group.
     """
+    metadata = read_design(path)
+    return ClaimedTrial.of(read_published(Path(path), metadata), metadata)
+
+
+def read_design(path):
+    """Read the trial.yaml beside a published.yaml, or in the folder it is in, as `TrialMetadata`."""
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    metadata = read_metadata(folder / "trial.yaml")
-    return ClaimedTrial.of(read_published(path, metadata), metadata)
+    return read_metadata((path if path.is_dir() else path.parent) / "trial.yaml")
 
 
 def fingerprint(claimed):

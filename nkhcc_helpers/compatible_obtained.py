@@ -9,6 +9,8 @@ import pandas as pd
 
 from nkhcc_helpers.compatible import sample_compatible
 from nkhcc_helpers.compatible_files import COHORTS, fingerprint, load_cohorts
+from nkhcc_helpers.compatible_statistics import calculate_hazard_ratios, calculate_statistics, list_designs
+from nkhcc_helpers.compatible_targets import bound_statistics
 
 BOUNDS = "compatible_bounds.csv"  # in the folder of a trial
 BOUND_COLUMNS = ["endpoint", "statistic", "lowest", "highest"]
@@ -50,6 +52,39 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
             rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
             return stored.take(rows), path.name
     return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
+
+
+def make_bounds(cohorts, metadata, folder, **options):
+    """Search for the bounds of every statistic that a page reports, and write them beside the cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    metadata : TrialMetadata
+        With the assumed doses and infusions, for hazard ratios.
+    folder : str or pathlib.Path
+        For ``compatible_bounds.csv``.
+    **options
+        Of `compatible_targets.bound_statistics`, such as seed, jobs and progress.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, written whole or not at all.
+    """
+    designs = list_designs(metadata)
+    one = cohorts.take(slice(0, 1))
+    ratios = calculate_hazard_ratios(one, designs)
+    wanted = [*calculate_statistics(one, n_draws=1).columns]
+    wanted += [
+        (row.endpoint, f"hr {row.covariate} ({row.method})")
+        for row in ratios[["endpoint", "covariate", "method"]].drop_duplicates().itertuples()
+    ]
+    bounds = bound_statistics(cohorts, wanted, designs=designs, **options)
+    path = Path(folder) / BOUNDS
+    building = path.with_suffix(".building")
+    save_bounds(bounds, cohorts.claimed, building)
+    return building.replace(path)
 
 
 def save_bounds(bounds, claimed, path):

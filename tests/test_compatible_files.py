@@ -1,12 +1,16 @@
 """Compatible cohorts on disk: read back as written, refused for other claims, gone on with after a cut."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 from claimed_trials import claim_trial, median
 from click.testing import CliRunner
 
 from nkhcc_helpers import cli, compatible_files
 from nkhcc_helpers.compatible import sample_compatible
+from nkhcc_helpers.compatible_bounds import find_bounds
 from nkhcc_helpers.compatible_files import (
     COHORTS,
     PARTS,
@@ -14,8 +18,11 @@ from nkhcc_helpers.compatible_files import (
     load_cohorts,
     make_cohorts,
     read_claimed,
+    read_design,
     save_cohorts,
 )
+from nkhcc_helpers.compatible_obtained import make_bounds
+from nkhcc_helpers.compatible_statistics import calculate_statistics
 from nkhcc_helpers.permutation_many import permute_logrank_many
 from nkhcc_helpers.trial import locate_bundled
 
@@ -97,6 +104,21 @@ def test_the_headline_of_the_readme():
         error = np.sqrt(high / 20_000)
         assert abs(found[code].min() - low) < 4 * error
         assert abs(found[code].max() - high) < 4 * error
+
+
+def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(sample, tmp_path):
+    metadata = read_design(locate_bundled())
+    search = partial(find_bounds, n_chains=6, n_sweeps=2)
+    path = make_bounds(sample, metadata, tmp_path, find=search, n_draws=200, n_search_draws=50, jobs=1)
+    bounds = pd.read_csv(path).set_index(["endpoint", "statistic"])
+    statistics = calculate_statistics(sample, n_draws=200)
+    ratios = {"hr dose (firth)", "hr infusions (firth)", "hr dose (partial)", "hr infusions (partial)"}
+    assert set(bounds.index) == {*statistics.columns, *(("OS", ratio) for ratio in ratios)}
+    for name in statistics.columns[~statistics.columns.get_level_values(1).str.endswith(("_p", "B-A"))]:
+        known = statistics[name].dropna()
+        if len(known):
+            assert bounds.loc[name, "lowest"] <= known.min() + 1e-9
+            assert bounds.loc[name, "highest"] >= known.max() - 1e-9
 
 
 def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path):
