@@ -54,6 +54,11 @@ class CompatibleCohorts:
     def __len__(self):
         return len(self.times)
 
+    @property
+    def chains(self):
+        """Chain of each cohort by endpoint."""
+        return dict(zip(self.claimed.endpoints, self.chain.T, strict=True))
+
     def of(self, endpoint):
         """Times and events of one endpoint, each of shape (n_cohorts, n_patients)."""
         at = self.claimed.endpoints.index(endpoint)

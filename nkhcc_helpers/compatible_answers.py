@@ -104,9 +104,9 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
         One row for each cohort, columns (endpoint, statistic), as of `calculate_statistics`.
     targets, candidates : sequence of str
         Statistics to be settled, and those that could be printed for the same endpoint.
-    chain : ndarray of int, shape (n_cohorts, n_endpoints), optional
-        Markov chain of each cohort in each endpoint of `statistics`, as `CompatibleCohorts.chain`: one cohort
-        of each is kept, since those of one chain may resemble each other; all are when absent.
+    chain : dict of str to ndarray of int, shape (n_cohorts,), optional
+        Markov chain of each cohort by endpoint, as `CompatibleCohorts.chains`: one cohort of each is kept,
+        since those of one chain may resemble each other; all are when absent.
 
     Returns
     -------
@@ -126,10 +126,10 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
     candidate that splits it finely would look telling.
     """
     rows = []
-    for at, endpoint in enumerate(statistics.columns.unique(0)):
+    for endpoint in statistics.columns.unique(0):
         own = statistics[endpoint]
         if chain is not None:
-            own = own.iloc[np.unique(chain[:, at], return_index=True)[1]]
+            own = own.iloc[np.unique(chain[endpoint], return_index=True)[1]]
         known = [[name for name in names if name in own.columns] for names in (targets, candidates)]
         for target, candidate in product(*known):
             if candidate != target:

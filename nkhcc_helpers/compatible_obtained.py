@@ -9,7 +9,11 @@ import pandas as pd
 
 from nkhcc_helpers.compatible import sample_compatible
 from nkhcc_helpers.compatible_files import COHORTS, fingerprint, load_cohorts
-from nkhcc_helpers.compatible_statistics import calculate_hazard_ratios, calculate_statistics, list_designs
+from nkhcc_helpers.compatible_statistics import (
+    calculate_hazard_ratios,
+    calculate_statistics,
+    list_planned_designs,
+)
 from nkhcc_helpers.compatible_targets import bound_statistics
 
 BOUNDS = "compatible_bounds.csv"  # in the folder of a trial
@@ -72,7 +76,7 @@ def make_bounds(cohorts, metadata, folder, **options):
     pathlib.Path
         The file, written whole or not at all.
     """
-    designs = list_designs(metadata)
+    designs = list_planned_designs(metadata)
     one = cohorts.take(slice(0, 1))
     ratios = calculate_hazard_ratios(one, designs)
     wanted = [*calculate_statistics(one, n_draws=1).columns]

@@ -93,8 +93,10 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=("firth", "partial"), t
     Raises
     ------
     ValueError
-        Unknown method or ties, or a design that lacks a group.
+        Unknown method or ties, no designs, or a design that lacks a group.
     """
+    if not designs:
+        raise ValueError("hazard ratios need a design: at least two groups that differ in dose or infusions")
     claimed = cohorts.claimed
     parts = []
     for label, design in designs:
@@ -164,6 +166,21 @@ def list_designs(
         for label, plan in plans
     ]
     return [(label, design) for label, design in designs if not find_unusable(design)]
+
+
+def list_planned_designs(metadata):
+    """List the designs of doses and infusions, or that of the order of the groups where these cannot be used.
+
+    Parameters
+    ----------
+    metadata : TrialMetadata
+
+    Returns
+    -------
+    list of (str, DataFrame)
+        As of `list_designs`.
+    """
+    return list_designs(metadata) or list_designs(metadata, ("order",), dose_codings=("order",))
 
 
 def summarize_signs(hazard_ratios, *, share=0.95):

@@ -20,7 +20,7 @@ from nkhcc_helpers.compatible_obtained import obtain_bounds, obtain_cohorts, sav
 from nkhcc_helpers.compatible_statistics import (
     calculate_hazard_ratios,
     calculate_statistics,
-    list_designs,
+    list_planned_designs,
     summarize_signs,
 )
 from nkhcc_helpers.compatible_summaries import (
@@ -52,7 +52,7 @@ __all__ = [
     "judge_conclusions",
     "list_assumptions",
     "list_claims",
-    "list_designs",
+    "list_planned_designs",
     "measure_claims",
     "obtain_bounds",
     "obtain_cohorts",

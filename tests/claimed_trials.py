@@ -57,16 +57,20 @@ def _list_endpoint(claimed, endpoint):
     limits = {each.endpoint: each for each in assumed.censored}
     fewest, most = (limits[endpoint].fewest, limits[endpoint].most) if endpoint in limits else (0, 0)
     earliest = limits[endpoint].earliest or 0 if endpoint in limits else 0
+    latest = limits[endpoint].latest or np.inf if endpoint in limits else np.inf
     mass = 1 / grid if assumed.prior == "log_uniform" else np.ones(len(grid))
+    mass = mass / mass.sum()
     rows = []
     for times in product(range(len(grid)), repeat=n):
         for events in product((True, False), repeat=n):
             n_censored = n - sum(events)
-            too_early = any(
-                grid[at] < earliest and not event for at, event in zip(times, events, strict=True)
+            out_of_time = any(
+                not (event or earliest <= grid[at] <= latest) for at, event in zip(times, events, strict=True)
             )
-            if fewest <= n_censored <= most and not too_early:
-                weight = np.prod(mass[list(times)]) / comb(n, n_censored)
+            if fewest <= n_censored <= most and not out_of_time:
+                # Of the censored, whose number says nothing of the times left to them.
+                chances = np.where(events, 1.0, 1 / mass[(grid >= earliest) & (grid <= latest)].sum())
+                weight = np.prod(mass[list(times)] * chances) / comb(n, n_censored)
                 rows.append((grid[list(times)], events, weight))
     times, events, weights = zip(*rows, strict=True)
     return np.array(times), np.array(events), np.array(weights)

@@ -11,7 +11,14 @@ from nkhcc_helpers.claim_checks import check_cohorts
 from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import HazardRatio, LandmarkRate
-from nkhcc_helpers.compatible import CompatibleCohorts, IncompatibleClaimsError, sample_compatible
+from nkhcc_helpers.compatible import (
+    CompatibleCohorts,
+    IncompatibleClaimsError,
+    draw_block,
+    gather_blocks,
+    plan_blocks,
+    sample_compatible,
+)
 from nkhcc_helpers.compatible_bounds import find_bounds
 from nkhcc_helpers.compatible_conflicts import find_conflict
 from nkhcc_helpers.compatible_diagnostics import compare_means, diagnose
@@ -38,6 +45,17 @@ KNOWN = {
         censored=[
             {"endpoint": "OS", "most": 1},
             {"endpoint": "PFS", "fewest": 1, "most": 1, "earliest": 2.0},
+        ],
+    ),
+    "PFS not after OS, numbers and times of censoring": claim_trial(
+        {"A": 2, "B": 1},
+        [median(3, group="A"), median(2, group="B", endpoint="PFS")],
+        endpoints=("PFS", "OS"),
+        ordered=("PFS", "OS"),
+        longest=4,
+        censored=[
+            {"endpoint": "OS", "most": 2, "earliest": 3.0},
+            {"endpoint": "PFS", "most": 2, "latest": 2.0},
         ],
     ),
     "hazard ratio and rate": claim_trial(
@@ -99,6 +117,31 @@ def test_distances_are_0_where_lifelines_finds_the_claims_met(name):
     measured = measure_claims(distances, times[:, 0], events[:, 0], claimed.codes) == 0
     assert (measured == checked).all()
     assert measured.any()
+
+
+def test_medians_near_each_other_start_from_medians_too():
+    claims = [median(4, group=group, endpoint=code) for group in "AB" for code in ("PFS", "OS")]
+    claimed = claim_trial({"A": 2, "B": 3}, claims, endpoints=("PFS", "OS"), ordered=("PFS", "OS"))
+    sample = sample_compatible(claimed, n_cohorts=30, start="medians", seed=1, jobs=1)
+    assert len(sample) == 30
+    assert check_cohorts(sample)["meets"].all()
+
+
+def test_endpoints_out_of_order_are_drawn_on_their_own():
+    claims = [median(value, endpoint=code) for value, code in ((3, "PFS"), (4, "OS"), (2, "TTP"))]
+    claimed = claim_trial({"A": 3}, claims, endpoints=("TTP", "PFS", "OS"), ordered=("PFS", "OS"))
+    sample = sample_compatible(claimed, n_cohorts=20, seed=1, jobs=1)
+    assert check_cohorts(sample)["meets"].all()
+    assert (sample.times >= 1).all()
+    found = find_bounds(sample, lambda times, events: times.mean(axis=1), endpoint="PFS", n_sweeps=20)
+    assert (found.times[:, 1] <= found.times[:, 2]).all()
+
+
+def test_too_few_cohorts_are_told_of():
+    claimed = KNOWN["three patients, one claim"]
+    rows = np.concatenate([draw_block(plan) for plan in plan_blocks(claimed, 10, seed=1)])
+    with pytest.warns(UserWarning, match="5 of 10 were found"):
+        gather_blocks(claimed, rows[rows["block"] == 0], 1, 10)
 
 
 def test_every_cohort_meets_every_claim_by_lifelines(sampled):

@@ -216,7 +216,7 @@ def test_one_cohort_of_each_chain_is_ranked():
     statistics = hold({("OS", "trend_p"): target, ("OS", "n_censored"): chain})
     naive = rank_candidates(statistics, ["trend_p"], ["n_censored"])
     assert naive["spread_left"].item() == pytest.approx(0)
-    thinned = rank_candidates(statistics, ["trend_p"], ["n_censored"], chain=chain[:, None])
+    thinned = rank_candidates(statistics, ["trend_p"], ["n_censored"], chain={"OS": chain})
     assert np.isnan(thinned["spread_left"].item())
 
 
