@@ -181,7 +181,8 @@ def test_two_seeds_and_two_starts_agree():
     assert len(differ) > 5
     assert (differ.abs() < 5).all(), differ
     assert (one["r_hat"].dropna() < 1.05).all()
-    assert (one["effective_size"].dropna() > 200).all()
+    n_known = frames[0].notna().sum()
+    assert (one["effective_size"].dropna() > 0.4 * n_known[one["effective_size"].dropna().index]).all()
 
 
 def test_diagnostics_see_chains_that_do_not_mix():
