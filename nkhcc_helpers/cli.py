@@ -322,7 +322,7 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
     click.echo(f"Wrote {made['n_cohorts']} cohorts to {_near(path)}, sha256 {made['sha256']}")
     if bounds:
         cohorts, metadata = load_cohorts(path, claimed), read_design(source)
-        found = make_bounds(cohorts, metadata, out_dir, seed=seed, jobs=jobs, progress=True)
+        found = make_bounds(cohorts, metadata, out_dir, jobs=jobs, progress=True)
         click.echo(f"Wrote bounds to {_near(found)}")
 
 

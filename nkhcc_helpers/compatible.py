@@ -69,6 +69,14 @@ class CompatibleCohorts:
         names = ("times", "events", "chain", "block", "late")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
+    def join(self, other):
+        """These cohorts and others of the same claims, as of chains of their own."""
+        names = ("times", "events", "chain", "block", "late")
+        both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        both["chain"][len(self) :] += self.chain.max() + 1
+        both["block"][len(self) :] += self.block.max() + 1
+        return replace(self, **both)
+
     def to_frame(self):
         """One row for each cohort, endpoint and patient.
 

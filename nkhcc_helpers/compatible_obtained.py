@@ -17,6 +17,7 @@ from nkhcc_helpers.compatible_statistics import (
 from nkhcc_helpers.compatible_targets import bound_statistics
 
 BOUNDS = "compatible_bounds.csv"  # in the folder of a trial
+TIMES_MORE = 4  # cohorts that a search for bounds starts from, beside those stored
 BOUND_COLUMNS = ["endpoint", "statistic", "lowest", "highest"]
 
 
@@ -58,7 +59,7 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
     return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
 
 
-def make_bounds(cohorts, metadata, folder, **options):
+def make_bounds(cohorts, metadata, folder, *, jobs=2, progress=False, **options):
     """Search for the bounds of every statistic that a page reports, and write them beside the cohorts.
 
     Parameters
@@ -68,23 +69,30 @@ def make_bounds(cohorts, metadata, folder, **options):
         With the assumed doses and infusions, for hazard ratios.
     folder : str or pathlib.Path
         For ``compatible_bounds.csv``.
-    **options
-        Of `compatible_targets.bound_statistics`, such as seed, jobs and progress.
+    jobs, progress, **options
+        As in `compatible_targets.bound_statistics`.
 
     Returns
     -------
     pathlib.Path
         The file, written whole or not at all.
+
+    Notes
+    -----
+    The search starts from these cohorts and `TIMES_MORE` times as many others: chains held to narrow claims
+    do not get far, so that extremes are found by many starts rather than by long ways.
     """
     designs = list_planned_designs(metadata)
-    one = cohorts.take(slice(0, 1))
+    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1}
+    more = sample_compatible(cohorts.claimed, **others, jobs=jobs, progress=progress)
+    cohorts, one = cohorts.join(more), cohorts.take(slice(0, 1))
     ratios = calculate_hazard_ratios(one, designs)
     wanted = [*calculate_statistics(one, n_draws=1).columns]
     wanted += [
         (row.endpoint, f"hr {row.covariate} ({row.method})")
         for row in ratios[["endpoint", "covariate", "method"]].drop_duplicates().itertuples()
     ]
-    bounds = bound_statistics(cohorts, wanted, designs=designs, **options)
+    bounds = bound_statistics(cohorts, wanted, designs=designs, jobs=jobs, progress=progress, **options)
     path = Path(folder) / BOUNDS
     building = path.with_suffix(".building")
     save_bounds(bounds, cohorts.claimed, building)

@@ -1,6 +1,7 @@
 """Compatible cohorts on disk: read back as written, refused for other claims, gone on with after a cut."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,14 @@ from nkhcc_helpers.compatible_files import (
     COHORTS,
     PARTS,
     describe_file,
+    fingerprint,
     load_cohorts,
     make_cohorts,
     read_claimed,
     read_design,
     save_cohorts,
 )
-from nkhcc_helpers.compatible_obtained import make_bounds
+from nkhcc_helpers.compatible_obtained import BOUNDS, make_bounds
 from nkhcc_helpers.compatible_statistics import calculate_statistics
 from nkhcc_helpers.permutation_many import permute_logrank_many
 from nkhcc_helpers.trial import locate_bundled
@@ -93,17 +95,21 @@ def test_the_bundled_cohorts_belong_to_the_bundled_claims():
 
 def test_the_headline_of_the_readme():
     folder = locate_bundled()
-    cohorts = load_cohorts(folder / COHORTS, read_claimed(folder))
-    found = {
-        code: permute_logrank_many(*cohorts.of(code), cohorts.claimed.codes, n_draws=20_000).p_value
-        for code in ("PFS", "OS")
-    }
-    assert (found["PFS"] < 0.05).all()
-    assert (found["OS"] > 0.05).all()
-    for code, low, high in (("PFS", 0.004, 0.015), ("OS", 0.09, 0.13)):
-        error = np.sqrt(high / 20_000)
-        assert abs(found[code].min() - low) < 4 * error
-        assert abs(found[code].max() - high) < 4 * error
+    claimed = read_claimed(folder)
+    cohorts = load_cohorts(folder / COHORTS, claimed)
+    bounds = pd.read_csv(folder / BOUNDS).set_index(["endpoint", "statistic"])
+    assert (bounds["fingerprint"] == fingerprint(claimed)).all()
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for code, decimals, verdict in (("PFS", 3, "all"), ("OS", 2, "none")):
+        lowest, highest = bounds.loc[(code, "permutation_p"), ["lowest", "highest"]]
+        assert f"{lowest:.{decimals}f} to {highest:.{decimals}f}: below 0.05 in {verdict}" in readme
+        drawn = permute_logrank_many(*cohorts.of(code), claimed.codes, n_draws=20_000).p_value
+        error = 4 * np.sqrt(highest / 20_000)
+        assert ((drawn > lowest - error) & (drawn < highest + error)).all()
+        assert (drawn < 0.05).all() if verdict == "all" else (drawn > 0.05).all()
+        for covariate in ("dose", "infusions"):
+            ratio = bounds.loc[(code, f"hr {covariate} (firth)")]
+            assert ratio["lowest"] < 1 < ratio["highest"]
 
 
 def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(sample, tmp_path):
