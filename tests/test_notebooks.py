@@ -237,15 +237,11 @@ def check_written(folder, name):
             assert not any(cell.startswith(("=", "@", "+")) for row in csv.reader(file) for cell in row)
 
 
-# Both endpoints together of these, published to every digit, take the sampler of cohorts many minutes.
-SLOW_TO_SAMPLE = [("05_what_the_abstract_can_tell", variant) for variant in ("small", "hostile")]
-
 COMBINATIONS = [
     (name, variant)
     for name in NAMES
     for variant in VARIANTS
     if (name == "04_safety" or variant not in WITHOUT_ADVERSE_EVENTS)
-    and (name, variant) not in SLOW_TO_SAMPLE
 ]
 
 
