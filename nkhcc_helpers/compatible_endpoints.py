@@ -15,6 +15,7 @@ N_ROAMING = 50  # looks without pull, to forget the start
 N_SETTLING = 150  # looks before cohorts are counted
 FORGOTTEN = 1 / 2  # of the looks that follow: cohorts met so early still tell of the start
 ARRIVALS = 3.0  # of chains that come to meet all claims from where they roam, for each cohort taken
+FEWEST_ARRIVALS = 120  # however few cohorts: the first to arrive are not those that usually do
 SIGHTINGS = 2_000  # of chains that meet them, which will do as well
 FEWEST_LOOKS, USUAL_LOOKS = 50, 20  # however many they meet
 MOST_LOOKS = 6_000
@@ -131,7 +132,8 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     for _ in range(N_SETTLING):
         chains.advance()
     seen, look, arrivals, sightings = [], 0, 0, 0
-    while look < FEWEST_LOOKS or (arrivals < ARRIVALS * n_cohorts and sightings < SIGHTINGS * n_cohorts):
+    wanted = max(ARRIVALS * n_cohorts, FEWEST_ARRIVALS)
+    while look < FEWEST_LOOKS or (arrivals < wanted and sightings < SIGHTINGS * n_cohorts):
         chains.advance()
         here, n_arrivals = chains.look()
         seen.append((chains.origin[here], look, chains.steps[here], chains.events[here], chains.chosen[here]))
