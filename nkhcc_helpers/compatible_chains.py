@@ -63,6 +63,11 @@ class Chains:
         return len(self.steps)
 
     @property
+    def cohorts(self):
+        """Steps, events and partner of each chain."""
+        return self.steps, self.events, self.chosen
+
+    @property
     def meets_all(self):
         """Whether each chain meets every claim, shape (n_chains,)."""
         return self.far == 0

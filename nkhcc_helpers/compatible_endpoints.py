@@ -21,6 +21,7 @@ FEWEST_LOOKS, USUAL_LOOKS = 50, 20  # however many they meet
 MOST_LOOKS = 6_000
 MOST_FRUITLESS = 300  # looks without a single cohort
 MORE = 2.0  # cohorts of the later endpoint, of which the earlier one leaves some without a partner
+FEWEST_PARTNERS = 100  # however few cohorts: weights of pairs are right on average over many
 MOST_PARTNERS = 8_000  # cohorts of one endpoint, for each of which the other may be found
 RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
 
@@ -95,7 +96,7 @@ def _draw_in_order(claimed, n_cohorts, start, rng):
     first, second = claimed.ordered
     before = Target.of(claimed, first).draw_start("prior", MOST_CHAINS, rng)[0]
     target = Target.of(claimed, second, tilt=_find_share_until(before, claimed, second))
-    later = _draw(target, round(MORE * n_cohorts), start, rng)
+    later = _draw(target, max(round(MORE * n_cohorts), FEWEST_PARTNERS), start, rng)
     later = _thin(later, min(MOST_PARTNERS, len(later)), rng)
     log_weight = -target.log_tilt[claimed.codes, later.steps].sum(axis=1)
     partners = Partners(later.steps, log_weight, claimed.codes, are_later=True)
@@ -136,21 +137,13 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     while look < FEWEST_LOOKS or (arrivals < wanted and sightings < SIGHTINGS * n_cohorts):
         chains.advance()
         here, n_arrivals = chains.look()
-        seen.append((chains.origin[here], look, chains.steps[here], chains.events[here], chains.chosen[here]))
+        seen.append((chains.origin[here], look, *(each[here] for each in chains.cohorts)))
         arrivals, sightings, look = arrivals + n_arrivals, sightings + len(here), look + 1
         if look >= (MOST_LOOKS if sightings else MOST_FRUITLESS):
             break
     if not sightings:
         nearest = chains.far.argmin(keepdims=True)
-        seen = [
-            (
-                chains.origin[nearest],
-                look,
-                chains.steps[nearest],
-                chains.events[nearest],
-                chains.chosen[nearest],
-            )
-        ]
+        seen = [(chains.origin[nearest], look, *(each[nearest] for each in chains.cohorts))]
     chain, steps, events, chosen = (np.concatenate([each[at] for each in seen]) for at in (0, 2, 3, 4))
     when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen]) / look
     kept = (when >= FORGOTTEN) | (when.max() < FORGOTTEN)
