@@ -126,8 +126,20 @@ def _find_share_until(steps, claimed, endpoint):
 
 
 def _draw(target, n_cohorts, start, rng, partners=None):
-    """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
+    """Draw cohorts that meet all claims, or the one that comes nearest.
+
+    Claims that the prior holds to be very unlikely may never be come by from where chains roam; then they are
+    sought from the claimed medians, which is near.
+    """
     chains = _start(target, _count_chains(target, n_cohorts, start, rng), start, rng)
+    drawn = _run(chains, n_cohorts, partners)
+    if not drawn.meets:
+        drawn = _run(_start(target, len(chains), "medians", rng, n_looks=0), n_cohorts, partners)
+    return drawn
+
+
+def _run(chains, n_cohorts, partners):
+    """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
     if partners is not None:
         chains.take_partners(partners)
     for _ in range(N_SETTLING):
@@ -151,9 +163,9 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     return drawn.take(kept)
 
 
-def _start(target, n_chains, start, rng):
+def _start(target, n_chains, start, rng, n_looks=N_ROAMING):
     chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
-    chains.roam(N_ROAMING)
+    chains.roam(n_looks)
     return chains
 
 
