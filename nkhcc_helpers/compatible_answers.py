@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from nkhcc_helpers.compatible_diagnostics import diagnose
-from nkhcc_helpers.compatible_statistics import list_pairs
+from nkhcc_helpers.compatible_statistics import list_pairs, place_not_reached
 from nkhcc_helpers.partial_likelihood import exponentiate
 
 ANSWERS = [
@@ -43,10 +43,15 @@ def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
         Columns ``endpoint statistic median lower upper smallest largest bound_lower bound_upper
         effective_size r_hat share_known``: quantiles and extremes of the sample, NaN bounds where none are
         given, diagnostics as of `compatible_diagnostics.diagnose`; ``share_known`` is the share of cohorts
-        that have the statistic, and the rest of the row is of these.
+        that have the statistic, and the rest of the row is of these. But a median that is not reached counts
+        as later than any, so that an end of a range may be inf.
     """
-    quantiles = statistics.quantile([0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0])
-    table = quantiles.T.set_axis(["median", "lower", "upper", "smallest", "largest"], axis=1)
+    levels = [0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0]
+    rows = [
+        _find_quantiles(place_not_reached(values, name), levels) for (_, name), values in statistics.items()
+    ]
+    named = ["median", "lower", "upper", "smallest", "largest"]
+    table = pd.DataFrame(rows, index=statistics.columns, columns=named)
     table = table.join(diagnose(cohorts, statistics)[["effective_size", "r_hat"]])
     table["share_known"] = statistics.notna().mean()
     found = _index_bounds(bounds).reindex(table.index)
@@ -166,6 +171,18 @@ def print_rounded(values, statistic):
     else:
         rounded = np.round(known, 0 if statistic.startswith(("rate ", "n_")) else 1)
     return np.where(np.isnan(values), NOT_REACHED, rounded)
+
+
+def _find_quantiles(values, levels):
+    """Quantiles of the values that are known; inf for those nearest to a value that is."""
+    values = values[~np.isnan(values)]
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return [np.inf if len(values) else np.nan] * len(levels)
+    nearest = np.quantile(values, levels, method="nearest")
+    # There is no number between two of which one is infinite.
+    quantiles = np.quantile(np.minimum(values, finite.max()), levels)
+    return np.where(np.isinf(nearest), np.inf, quantiles).tolist()
 
 
 def _measure_spread(values, printed):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
+
+from nkhcc_helpers.compatible_statistics import place_not_reached
 
 DIAGNOSTICS = ["mean", "sd", "effective_size", "r_hat", "starts_differ"]
 
@@ -25,16 +28,18 @@ def diagnose(cohorts, statistics):
         ``effective_size`` is the number of independent cohorts whose mean would be as precise, from the
         variance between Markov chains, those of either endpoint. ``r_hat`` compares halves of blocks: 1
         where all agree. Where blocks start in two ways, ``starts_differ`` is the difference between their
-        means in standard errors. NaN for a statistic that does not vary.
+        means in standard errors. NaN for a statistic that does not vary. Where a median is not reached in
+        some cohorts, which counts as later than any, ranks take the place of the values, and ``mean sd`` are
+        NaN.
 
     References
     ----------
     Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
-    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal.
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
     """
     rows = [
-        _diagnose(values.to_numpy(float), *_find_origin(cohorts, endpoint))
-        for (endpoint, _), values in statistics.items()
+        _diagnose(place_not_reached(values, statistic), *_find_origin(cohorts, endpoint))
+        for (endpoint, statistic), values in statistics.items()
     ]
     return pd.DataFrame(rows, index=statistics.columns, columns=DIAGNOSTICS)
 
@@ -51,15 +56,20 @@ def _find_origin(cohorts, endpoint):
 
 
 def _diagnose(values, chain, block, late):
-    known = np.isfinite(values)
+    known = ~np.isnan(values)
     values, chain, block, late = (each[known] for each in (values, chain, block, late))
+    mean = sd = np.nan
+    if not np.isfinite(values).all():
+        values = rankdata(values)
+    elif len(values):
+        mean, sd = values.mean(), values.std(ddof=min(1, len(values) - 1))
     if not len(values) or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
-        return (values.mean() if len(values) else np.nan, 0.0 if len(values) else np.nan, *[np.nan] * 3)
+        return mean, sd, *[np.nan] * 3
     size = _count_effective(values, chain)
     halves = [values[(block == each) & (late == half)] for each in np.unique(block) for half in (0, 1)]
     starts = [_estimate_mean(values[block % 2 == odd], chain[block % 2 == odd]) for odd in (0, 1)]
     differ = (starts[0][0] - starts[1][0]) / np.hypot(starts[0][1], starts[1][1])
-    return values.mean(), values.std(ddof=1), size, _calculate_r_hat(halves), differ
+    return mean, sd, size, _calculate_r_hat(halves), differ
 
 
 def _count_effective(values, chain):

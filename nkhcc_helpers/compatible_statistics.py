@@ -16,6 +16,7 @@ from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_m
 EVERYONE = "all"  # in the place of a group
 LANDMARKS = (12, 24)  # months
 HORIZON = 24  # months
+MEDIANS = ("median ", "follow_up")  # of times
 HAZARD_RATIOS = ["endpoint", "design", "method", "covariate", "cohort", "coef"]
 SIGNS = ["share_above", "lowest", "lower", "median", "upper", "highest", "share_not_estimable"]
 
@@ -245,6 +246,25 @@ def estimate_curves(times, events, claimed, landmarks=LANDMARKS, tau=None):
         columns |= {f"{name} {group}": values[:, at] for at, group in enumerate(claimed.groups)}
     columns["follow_up"] = estimate_follow_ups(times, events)
     return columns | {"longest": times.max(axis=1), "n_censored": (~events).sum(axis=1)}
+
+
+def place_not_reached(values, statistic):
+    """Let a median that is not reached count as later than any.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n_cohorts,)
+    statistic : str
+        As of `calculate_statistics`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_cohorts,)
+        inf where a median of times or of follow-up is NaN; other statistics as they are, for what is past a
+        last follow-up has no place among the others.
+    """
+    values = np.asarray(values, float)
+    return np.where(np.isnan(values), np.inf, values) if statistic.startswith(MEDIANS) else values
 
 
 def list_pairs(groups):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.cohort_curves import order_cohorts
 from nkhcc_helpers.compatible_bounds import find_bounds
-from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs
+from nkhcc_helpers.compatible_statistics import estimate_curves, list_pairs, place_not_reached
 from nkhcc_helpers.cox_many import fit_cox_many
 from nkhcc_helpers.partial_likelihood import exponentiate
 from nkhcc_helpers.permutation import DEFAULT_SEED
@@ -115,8 +115,8 @@ def bound_statistics(
     -------
     DataFrame
         Columns ``endpoint statistic lowest highest``: what `compatible_answers` takes as bounds. The true
-        range is at least as wide, but for the Monte-Carlo error of a drawn P; NaN where no cohort of the
-        sample has the statistic.
+        range is at least as wide, but for the Monte-Carlo error of a drawn P; inf for a median that some
+        cohort does not reach; NaN where no cohort of the sample has the statistic.
     """
     options = {"designs": list(designs), "seed": seed, "tau": tau}
     tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options) for each in wanted]
@@ -144,7 +144,7 @@ def _bound(task):
         found = (find(cohorts, search, endpoint=endpoint) for search in searches)
         chosen += [each for each in found if np.isfinite(each.lowest)]
         values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
-    known = np.concatenate(values)
+    known = place_not_reached(np.concatenate(values), statistic)
     known = known[~np.isnan(known)]
     return min(known, default=np.nan), max(known, default=np.nan)
 

@@ -119,7 +119,8 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
         notes=[
             f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a "
             f"difference between -{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does "
-            "not vary, or there are too few cohorts.",
+            "not vary, or there are too few cohorts; as a mean also where some cohorts do not reach a "
+            "median, which counts as later than any.",
             *notes,
         ],
         illustrative=False,

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial import Trial
 
 RANGE_NOTE = (
-    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. Bounds: the "
-    "smallest and largest values found by search; the true bounds are at least as wide as these."
+    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
+    "a cohort does not reach, NE, counts as later than any. Bounds: the smallest and largest values found by "
+    "search; the true bounds are at least as wide as these."
 )
 
 

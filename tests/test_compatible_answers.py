@@ -51,7 +51,12 @@ def test_answers_are_quantiles_extremes_and_bounds():
     cohorts = draw_cohorts(41, SIZES, seed=1)
     values = np.random.default_rng(1).permutation(np.arange(41.0))
     unknown = np.where(values < 20, np.nan, values)
-    statistics = hold({("OS", "longest"): values, ("OS", "median A"): unknown})
+    statistics = hold(
+        {
+            ("OS", name): unknown if name != "longest" else values
+            for name in ("longest", "rate 12 A", "median A")
+        }
+    )
     bounds = pd.DataFrame({"endpoint": ["OS"], "statistic": ["longest"], "lowest": [-3], "highest": [50]})
     table = summarize_answers(cohorts, statistics, bounds=bounds)
     assert table.columns.tolist() == ANSWERS
@@ -61,9 +66,14 @@ def test_answers_are_quantiles_extremes_and_bounds():
     # Every cohort is of a chain of its own.
     assert longest.effective_size == pytest.approx(41)
     assert 0.8 < longest.r_hat < 1.5
+    rate = find_row(table, statistic="rate 12 A")
+    assert (rate.smallest, rate.largest, rate.share_known) == (20, 40, 21 / 41)
+    assert np.isnan([rate.bound_lower, rate.bound_upper]).all()
+    # A median that is not reached is later than any.
     median = find_row(table, statistic="median A")
-    assert (median.smallest, median.largest, median.share_known) == (20, 40, 21 / 41)
-    assert np.isnan([median.bound_lower, median.bound_upper]).all()
+    assert (median.smallest, median.lower, median.median) == (20, 21, 40)
+    assert (median.upper, median.largest, median.share_known) == (np.inf, np.inf, 21 / 41)
+    assert median.effective_size == pytest.approx(41)
     narrower = summarize_answers(cohorts, statistics, share=0.5)
     assert find_row(narrower, statistic="longest")[4:6] == pytest.approx((10, 30))
 

@@ -286,5 +286,13 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
 
 def test_a_statistic_that_no_cohort_has_has_no_bounds():
     alive = make_cohorts(np.ones((2, 1, 4)), np.zeros((2, 1, 4)), {"A": 2, "B": 2})
-    bounds = bound_statistics(alive, [("OS", "median all")], find=find_in_sample)
-    assert bounds[["lowest", "highest"]].isna().all(axis=None)
+    bounds = bound_statistics(alive, [("OS", "rate 24 all"), ("OS", "median all")], find=find_in_sample)
+    assert np.isnan(bounds.loc[0, ["lowest", "highest"]].to_numpy(float)).all()
+    assert bounds.loc[1, ["lowest", "highest"]].tolist() == [np.inf, np.inf]
+
+
+def test_the_bound_of_a_median_that_some_cohort_does_not_reach_is_open():
+    times = np.array([[[2.0, 3, 4, 5]], [[2.0, 3, 4, 5]]])
+    cohorts = make_cohorts(times, [[[1, 1, 1, 1]], [[1, 0, 0, 0]]], {"A": 2, "B": 2})
+    bounds = bound_statistics(cohorts, [("OS", "median all")], find=find_in_sample)
+    assert bounds.loc[0, ["lowest", "highest"]].tolist() == [3.5, np.inf]
