@@ -12,7 +12,6 @@ import numpy as np
 from scipy import special
 
 from nkhcc_helpers.claimed_trial import convert
-from nkhcc_helpers.cohort_order import OrderedCohorts
 from nkhcc_helpers.cohort_space import find_step
 from nkhcc_helpers.logrank import solve_quadratic
 
@@ -157,31 +156,6 @@ def lay_out_claims(claimed, endpoint):
         ``group``: where that is not None, it measures cohorts of that group alone.
     """
     return [_lay_out(claim, claimed, find_step(claimed)) for claim in claimed.claims_about(endpoint)]
-
-
-def measure_claims(distances, steps, events, codes):
-    """Measure how far cohorts are from claims.
-
-    Parameters
-    ----------
-    distances : list
-        As of `lay_out_claims`.
-    steps, events : ndarray, shape (n_cohorts, n_patients)
-    codes : ndarray of int, shape (n_patients,)
-        Group of each patient.
-
-    Returns
-    -------
-    ndarray, shape (n_cohorts, n_claims)
-        0 where a claim is met.
-    """
-    ordered = {
-        group: OrderedCohorts.of(steps[:, codes == group], events[:, codes == group])
-        for group in {each.group for each in distances} - {None}
-    }
-    ordered[None] = OrderedCohorts.of(steps, events, codes)
-    measured = [each.measure(ordered[each.group]) for each in distances]
-    return np.stack(measured, axis=1) if measured else np.zeros((len(steps), 0))
 
 
 def count_degrees(variance):

@@ -5,9 +5,10 @@ from math import comb
 
 import numpy as np
 
-from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
+from nkhcc_helpers.claim_distances import lay_out_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
+from nkhcc_helpers.cohort_order import OrderedCohorts
 
 
 def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):
@@ -46,8 +47,17 @@ def list_cohorts(claimed):
 
 def _check(claimed, endpoint, times, events):
     """Which cohorts of one endpoint meet the claims about it."""
-    measured = measure_claims(lay_out_claims(claimed, endpoint), times, events, claimed.codes)
-    return (measured == 0).all(axis=1)
+    return (measure_claims(claimed, endpoint, times, events) == 0).all(axis=1)
+
+
+def measure_claims(claimed, endpoint, steps, events):
+    """Distance of each cohort from each claim about an endpoint, shape (n_cohorts, n_claims)."""
+    measured = [np.zeros((len(steps), 0))]
+    for distance in lay_out_claims(claimed, endpoint):
+        members = claimed.codes >= 0 if distance.group is None else claimed.codes == distance.group
+        ordered = OrderedCohorts.of(steps[:, members], events[:, members], claimed.codes[members])
+        measured.append(distance.measure(ordered)[:, None])
+    return np.concatenate(measured, axis=1)
 
 
 def _list_endpoint(claimed, endpoint):

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from claimed_trials import measure_claims
 from hand_cohorts import draw_cohorts, make_cohorts
 
-from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claims import LandmarkRate
 from nkhcc_helpers.cohort_curves import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.compatible_statistics import (
@@ -136,11 +136,8 @@ def test_claimed_rates_are_not_met_past_the_last_follow_up():
     # Recorded in whole months, nobody has been followed for 23.5 of them who was last seen at 23.
     claim = LandmarkRate(kind="landmark_rate", endpoint="OS", at=23.5, value=50, decimals=0)
     claimed = make_cohorts(np.ones((1, 1, 2)), np.ones((1, 1, 2)), {"A": 2}, claims=[claim]).claimed
-    events, codes = np.array([[True, False]]), np.array([0, 0])
-    distances = [
-        measure_claims(lay_out_claims(claimed, "OS"), np.array([[5, last]]), events, codes)
-        for last in (23, 24)
-    ]
+    events = np.array([[True, False]])
+    distances = [measure_claims(claimed, "OS", np.array([[5, last]]), events) for last in (23, 24)]
     assert distances[0] > 0
     assert distances[1] == 0
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from claimed_trials import measure_claims
 from lifelines import CoxPHFitter
 
-from nkhcc_helpers.claim_distances import lay_out_claims, measure_claims
 from nkhcc_helpers.claimed_trial import ClaimedTrial
 from nkhcc_helpers.claims import HazardRatio, LandmarkRate
 from nkhcc_helpers.cohort_space import CohortSpace, find_step
@@ -148,7 +148,7 @@ def test_what_a_trial_publishes_can_be_sampled_from(bundled):
         assert (codes == claimed.codes).all()
         assert np.isfinite(space.log_prior(steps, events, codes)).all()
         assert np.isfinite(space.log_chance_of_censored((~events).sum()))
-        assert not measure_claims(lay_out_claims(claimed, endpoint), steps, events, codes).any()
+        assert not measure_claims(claimed, endpoint, steps, events).any()
 
 
 def test_medians_not_reached_and_p_of_nothing_are_not_published(bundled):
