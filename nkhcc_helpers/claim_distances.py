@@ -1,7 +1,8 @@
 """How far cohorts are from each published claim, at the rounding it was printed with.
 
 A distance is 0 where the claim is met and else counts half widths of the interval that a printed number
-stands for.
+stands for. Each kind of claim knows the ``half_width`` too, of logarithms or of shares, and what a miss by 1
+on that scale is ``felt`` as, far from the claim: about what it is worth to the prior, or less.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ class MedianDistance:
     conventions: tuple
 
     is_costly = False
+    felt = 4.0
+
+    @property
+    def half_width(self):
+        return _halve(np.log(self.limits))
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
         medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
         return np.minimum.reduce(
-            [_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits)) for each in medians]
+            [_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits), self.half_width) for each in medians]
         )
 
 
@@ -56,13 +62,18 @@ class LogrankDistance:
 
     group = None
     is_costly = True
+    felt = 1.6
+
+    @property
+    def half_width(self):
+        return _halve(np.log(np.maximum(self.limits, SMALLEST)), GRAIN_LOG_P)
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
         difference, variance = ordered.sum_logrank()
         statistic = solve_quadratic(difference, variance)
         p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
-        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), GRAIN_LOG_P)
+        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), self.half_width)
 
 
 @dataclass(frozen=True)
@@ -74,10 +85,15 @@ class LandmarkDistance:
     limits: tuple
 
     is_costly = False
+    felt = 8.0
+
+    @property
+    def half_width(self):
+        return _halve(self.limits)
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        return _stray(ordered.everyone.find_survival(self.at)[:, -1], self.limits)
+        return _stray(ordered.everyone.find_survival(self.at)[:, -1], self.limits, self.half_width)
 
 
 @dataclass(frozen=True)
@@ -95,13 +111,18 @@ class HazardRatioDistance:
 
     group = None
     is_costly = True
+    felt = 1.6
+
+    @property
+    def half_width(self):
+        return _halve(np.log(self.limits))
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
         low, high = (self._score(ordered, np.log(limit)) for limit in self.limits)
         outside = np.maximum(np.maximum(-low, high), 0.0)
-        half_width = np.maximum((low - high) / 2, ROUNDING)
-        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / half_width, UNREACHED))
+        width = np.maximum((low - high) / 2, ROUNDING)
+        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, UNREACHED))
 
     def _score(self, ordered, coef):
         """Score of one coefficient over the root of its information."""
@@ -135,10 +156,16 @@ class FollowUpDistance:
 
     group = None
     is_costly = False
+    felt = 4.0
+
+    @property
+    def half_width(self):
+        return _halve(np.log(np.maximum(self.limits, 0.25)))
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        return _stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)), np.log(np.maximum(self.limits, 0.25)))
+        last = np.log(np.maximum(ordered.steps[:, -1], 0.5))
+        return _stray(last, np.log(np.maximum(self.limits, 0.25)), self.half_width)
 
 
 def lay_out_claims(claimed, endpoint):
@@ -190,8 +217,13 @@ def _lay_out(claim, claimed, step):
     return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
 
 
-def _stray(value, limits, grain=ROUNDING):
-    """How far values are outside of limits; `UNREACHED` where there is no value."""
+def _halve(limits, grain=ROUNDING):
+    """Half the width between limits, but no more than counts."""
+    return float(np.clip((limits[1] - limits[0]) / 2, grain, WIDEST))
+
+
+def _stray(value, limits, half_width):
+    """How many half widths values are outside of limits; `UNREACHED` where there is no value."""
     outside = np.maximum(limits[0] - value, value - limits[1])
-    far = outside / np.clip((limits[1] - limits[0]) / 2, grain, WIDEST)
+    far = outside / half_width
     return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))

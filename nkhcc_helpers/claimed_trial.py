@@ -66,14 +66,14 @@ class ClaimedTrial:
         groups = [arm.code for arm in sorted(metadata.arms, key=lambda arm: arm.order)]
         unsized = [group for group in groups if group not in claimed]
         if unsized:
-            raise ValueError(f"published.yaml claims no size of group {', '.join(unsized)}; add group_size")
+            raise ValueError(f"the claims have no size of group {', '.join(unsized)}; add group_size")
         groups = [group for group in groups if claimed[group]]
         claims = tuple(each for each in published.claims if each.kind in TIME_CLAIMS)
         if len(groups) < 2 and any(each.kind == "logrank_p" for each in claims):
-            raise ValueError("published.yaml claims a log-rank P, but has patients in fewer than two groups")
+            raise ValueError("the claims have a log-rank P, but patients in fewer than two groups")
         known = _list_endpoints(claims, metadata)
         if not known:
-            raise ValueError("published.yaml claims nothing about the times of an endpoint")
+            raise ValueError("the claims say nothing about the times of an endpoint")
         roles = {each.role: each.code for each in metadata.endpoints if each.code in known}
         assumptions = published.assumptions or assume(claims, metadata.display_time_unit)
         pair = (roles.get("progression_free_survival"), roles.get("overall_survival"))
@@ -131,8 +131,7 @@ def assume(claims, unit):
     -------
     CohortAssumptions
         Times in days, log-uniform up to the longest follow-up that prints as claimed, or ten times the
-        largest median where none is claimed; up to a fifth of the patients is not for this function to guess:
-        nobody is censored.
+        largest median where none is claimed; nobody is censored.
     """
     longest = LONGEST_OVER_MEDIAN * max(
         (each.value for each in claims if each.kind == "median"), default=10.0

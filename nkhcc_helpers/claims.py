@@ -213,26 +213,30 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
         Listing every problem of the file.
     """
     problems: list[Problem] = []
-    block = read_yaml(path / "published.yaml" if path.is_dir() else path, "published.yaml", problems)
+    path = path / "published.yaml" if path.is_dir() else path
+    name = path.name if path.name.casefold() != "published.yaml" else "published.yaml"
+    block = read_yaml(path, name, problems)
     published = None
     if block is not None:
-        published = validate_block(Published, block, "published.yaml", _KNOWN_KEYS, problems)
+        published = validate_block(Published, block, name, _KNOWN_KEYS, problems)
         if metadata is not None:
             groups = [arm.code for arm in metadata.arms]
-            problems += _list_unknown(block, "group", groups, "is not an arm of trial.yaml")
+            problems += _list_unknown(block, name, "group", groups, "is not an arm of trial.yaml")
             endpoints = [endpoint.code for endpoint in metadata.endpoints]
-            problems += _list_unknown(block, "endpoint", endpoints, "is not an endpoint of trial.yaml")
+            rule = "is not an endpoint of trial.yaml"
+            problems += _list_unknown(block, name, "endpoint", endpoints, rule)
+            problems.sort(key=lambda problem: problem.row or 0)
     if problems or published is None:
         raise TrialDataError(problems)
     return published
 
 
-def _list_unknown(block: YamlBlock, key: str, known: list[str], rule: str) -> list[Problem]:
+def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule: str) -> list[Problem]:
     problems = []
     for at, entry in enumerate(list_entries(block, "claims")):
         value = entry.get(key)
         if isinstance(value, str) and value.strip() not in known:
             path = ("claims", at, key)
             said = f"{rule} ({', '.join(known)})"
-            problems.append(Problem("published.yaml", block.lines.get(path), format_path(path), value, said))
+            problems.append(Problem(name, block.lines.get(path), format_path(path), value, said))
     return problems

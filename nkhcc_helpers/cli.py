@@ -306,6 +306,7 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
         read_design,
     )
     from nkhcc_helpers.compatible_obtained import make_bounds
+    from nkhcc_helpers.compatible_summaries import list_assumptions
     from nkhcc_helpers.problems import TrialDataError
     from nkhcc_helpers.trial import locate_bundled
 
@@ -319,7 +320,11 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
     except (TrialDataError, ValueError, OSError) as error:
         _fail(str(error), BAD_INPUT)
     made = describe_file(path)
+    click.echo(f"Claims about times: {len(claimed.claims)}, all met by every cohort. Assumed:")
+    for each in list_assumptions(claimed).itertuples():
+        click.echo(f"  {each.assumption}{f', {each.endpoint}' if each.endpoint else ''}: {each.value}")
     click.echo(f"Wrote {made['n_cohorts']} cohorts to {_near(path)}, sha256 {made['sha256']}")
+    click.echo("Notebook 05 takes them from the trial's folder, or by its parameter cohorts_file.")
     if bounds:
         cohorts, metadata = load_cohorts(path, claimed), read_design(source)
         found = make_bounds(cohorts, metadata, out_dir, jobs=jobs, progress=True)

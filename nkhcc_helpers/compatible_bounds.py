@@ -26,8 +26,9 @@ class Bounds:
     ----------
     lowest, highest : float
         NaN where the statistic exists in no cohort.
-    times, events : ndarray, shape (2, n_endpoints, n_patients)
-        The cohorts that have the lowest and the highest value: they meet every claim.
+    times, events : ndarray, shape (n_found, n_endpoints, n_patients)
+        The cohorts found at either end, the one with the lowest value first, that with the highest last: they
+        meet every claim. None where the statistic exists in no cohort.
     """
 
     lowest: float
@@ -70,11 +71,13 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     rng = np.random.default_rng(seed)
     values = np.asarray(statistic(*cohorts.of(endpoint)), dtype=float)
     if not np.isfinite(values).any():
-        nowhere = np.full((2, *cohorts.times.shape[1:]), np.nan)
-        return Bounds(np.nan, np.nan, nowhere, np.zeros(nowhere.shape, dtype=bool))
-    ends = [_push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)]
-    (lowest, *low), (highest, *high) = ends
-    return Bounds(lowest, highest, *(np.stack(pair) for pair in zip(low, high, strict=True)))
+        return Bounds(np.nan, np.nan, cohorts.times[:0], cohorts.events[:0])
+    low, high = (
+        _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)
+    )
+    found = (np.concatenate([one[::-1], two]) for one, two in zip(low, high, strict=True))
+    values, times, events = found
+    return Bounds(values[0], values[-1], times, events)
 
 
 class TiltedChains(Chains):
@@ -96,7 +99,7 @@ class TiltedChains(Chains):
 
 
 def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
-    """The most extreme value in one direction, and times and events of the cohort that has it."""
+    """What each chain passed farthest in one direction, the farthest of all last: value, times, events."""
     claimed, step = cohorts.claimed, find_step(cohorts.claimed)
     at = claimed.endpoints.index(endpoint)
     order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
@@ -118,25 +121,28 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
         chains.take_partners(
             Partners(steps[:, other], np.zeros(len(steps)), claimed.codes, endpoint == first), chosen
         )
-    best = order[0]
-    found = values[best], steps[best, at], cohorts.events[best, at], best
+    farthest = values[chosen].copy()
+    its_steps, its_events, partner = steps[chosen, at], cohorts.events[chosen, at], chosen.copy()
     for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS_PER_SWEEP):
         chains.advance()
-        here = np.where(chains.meets_all & np.isfinite(chains.values), sign * chains.values * spread, np.nan)
-        if np.isfinite(here).any():
-            best = int(np.nanargmax(sign * here))
-            if sign * here[best] > sign * found[0]:
-                found = here[best], chains.steps[best].copy(), chains.events[best].copy(), chains.chosen[best]
-    return found[0], *_complete(cohorts, steps, at, *found[1:], rng)
+        here = sign * chains.values * spread
+        better = chains.meets_all & (sign * here > sign * farthest)
+        farthest[better], its_steps[better] = here[better], chains.steps[better]
+        its_events[better] = chains.events[better]
+        partner[better] = chains.chosen[better] if chains.partners is not None else chosen[better]
+    order = np.argsort(sign * farthest)
+    found = (each[order] for each in (its_steps, its_events, partner))
+    return farthest[order], *_complete(cohorts, steps, at, *found, rng)
 
 
 def _complete(cohorts, steps, at, its_steps, its_events, partner, rng):
-    """Times and events of all endpoints, those of one put together with the others' of a cohort."""
+    """Times and events of all endpoints, those of one put together with the others' of other cohorts."""
     claimed = cohorts.claimed
     steps, events = steps[partner].copy(), cohorts.events[partner].copy()
-    steps[at], events[at] = its_steps, its_events
+    steps[:, at], events[:, at] = its_steps, its_events
     if claimed.ordered:
         first, second = (claimed.endpoints.index(code) for code in claimed.ordered)
-        whose = pair_at_random(steps[None, first], steps[None, second], claimed.codes, rng)[0]
-        steps[first], events[first] = steps[first, whose], events[first, whose]
+        whose = pair_at_random(steps[:, first], steps[:, second], claimed.codes, rng)
+        for values in (steps, events):
+            values[:, first] = np.take_along_axis(values[:, first], whose, axis=1)
     return steps * find_step(claimed), events

@@ -6,7 +6,8 @@ import numpy as np
 
 from nkhcc_helpers.cohort_moves import ACROSS_GROUPS, WITHIN_GROUP
 
-LADDER = (1.2, 1.45, 1.7, 2.0, 2.5)  # pulls: the first let chains roam, the last hold them
+LADDER = (0.6, 1.2, 2.2)  # pulls: the first lets chains roam, the last holds them
+SWAPS = 3  # a look
 LOOKS_PER_SWEEP, FEWEST_MOVES = 3, 6  # the second: between looks, where there are few patients
 ACROSS, WHOLE = 0.16, 0.1  # shares of moves across two groups, and of a whole group
 DRAWN = 2.0  # groups, for each chain, of which those that meet their claims are moved to
@@ -19,9 +20,9 @@ class NoPartnerError(ValueError):
 
 
 class Chains:
-    """Chains whose stationary distribution is the prior, divided by (1 + distance) ** pull for each claim.
+    """Chains whose stationary distribution is the prior times exp(-pull * distance from the claims).
 
-    Where every distance is 0 that is the prior, whatever the pulls: the cohorts that chains visit while they
+    Where the distance is 0 that is the prior, whatever the pulls: the cohorts that chains visit while they
     meet all claims are drawn from the prior given the claims. The cohorts that nearly meet them are the ways
     from one such cohort to another, which few single changes could bridge; chains of different pulls exchange
     these, so that each chain roams and is held in turn.
@@ -35,7 +36,7 @@ class Chains:
     Attributes
     ----------
     far : ndarray of float, shape (n_chains,)
-        Sum of log(1 + distance) of the claims that chains are pulled to.
+        Distance from the claims that chains are pulled to, as of `Target.measure`.
     pull : ndarray of float, shape (n_chains,)
     origin : ndarray of int, shape (n_chains,)
         The chain whose start each had: its own number, but for copies of others.
@@ -118,7 +119,8 @@ class Chains:
         if self.partners is not None:
             for _ in range(PARTNERS_TRIED):
                 self.change_partners()
-        self.swap()
+        for _ in range(SWAPS):
+            self.swap()
 
     def look(self):
         """Find the chains that meet all claims, and count those that did not since they last roamed."""

@@ -73,12 +73,15 @@ def _diagnose(values, chain, block, late):
 
 
 def _count_effective(values, chain):
-    """Size of an independent sample whose mean varies as much, at most the cohorts there are."""
+    """Size of an independent sample whose mean varies as much, at most the cohorts there are.
+
+    NaN where the variance is estimated to be negative, as that over chains of two endpoints can be.
+    """
     centred, n_endpoints = values - values.mean(), chain.shape[1]
     # Cohorts go together that share a chain in either endpoint, once where they share both.
     shared = sum(_sum_squares(centred, chain[:, [at]]) for at in range(n_endpoints))
     shared -= (n_endpoints - 1) * _sum_squares(centred, chain)
-    return float(min(len(values), len(values) * (centred**2).sum() / max(shared, 1e-300)))
+    return float(min(len(values), len(values) * (centred**2).sum() / shared)) if shared > 0 else np.nan
 
 
 def _sum_squares(values, chain):

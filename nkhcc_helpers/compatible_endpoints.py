@@ -10,11 +10,11 @@ from nkhcc_helpers.cohort_pairing import Partners, pair_at_random
 from nkhcc_helpers.compatible_chains import Chains, NoPartnerError
 from nkhcc_helpers.compatible_target import Target
 
-FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 3_200, 8
+FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 1_600, 8
 N_ROAMING = 50  # looks without pull, to forget the start
 N_SETTLING = 150  # looks before cohorts are counted
 FORGOTTEN = 1 / 2  # of the looks that follow: cohorts met so early still tell of the start
-ARRIVALS = 3.0  # of chains that come to meet all claims from where they roam, for each cohort taken
+ARRIVALS = 4.0  # of chains that come to meet all claims from where they roam, for each cohort taken
 FEWEST_ARRIVALS = 120  # however few cohorts: the first to arrive are not those that usually do
 SIGHTINGS = 2_000  # of chains that meet them, which will do as well
 FEWEST_LOOKS, USUAL_LOOKS = 50, 20  # however many they meet
@@ -128,7 +128,7 @@ def _find_share_until(steps, claimed, endpoint):
 def _draw(target, n_cohorts, start, rng, partners=None):
     """Draw cohorts that meet all claims, or the one that comes nearest.
 
-    Claims that the prior holds to be very unlikely may never be come by from where chains roam; then they are
+    Claims that the prior holds to be very unlikely may never be come by from where it draws; then they are
     sought from the claimed medians, which is near.
     """
     chains = _start(target, _count_chains(target, n_cohorts, start, rng), start, rng)

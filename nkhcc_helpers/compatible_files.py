@@ -16,6 +16,7 @@ from nkhcc_helpers.claims import read_published
 from nkhcc_helpers.compatible import CompatibleCohorts, draw_block, gather_blocks, plan_blocks
 from nkhcc_helpers.metadata import read_metadata
 from nkhcc_helpers.permutation import DEFAULT_SEED
+from nkhcc_helpers.problems import Problem, TrialDataError
 from nkhcc_helpers.simulation import run_blocks
 
 COHORTS, PARTS = "compatible.parquet", "parts"
@@ -48,7 +49,11 @@ def read_claimed(path):
 def read_design(path):
     """Read the trial.yaml beside a published.yaml, or in the folder it is in, as `TrialMetadata`."""
     path = Path(path)
-    return read_metadata((path if path.is_dir() else path.parent) / "trial.yaml")
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "trial.yaml").is_file():
+        rule = "is needed beside the claims: groups, endpoints and units of time are read from it"
+        raise TrialDataError([Problem("trial.yaml", None, "", str(folder), rule)])
+    return read_metadata(folder / "trial.yaml")
 
 
 def fingerprint(claimed):

@@ -8,7 +8,7 @@ import pandas as pd
 from nkhcc_helpers.claimed_trial import convert, describe_claim
 from nkhcc_helpers.claims import LandmarkRate, LogrankP, Median
 from nkhcc_helpers.compatible import draw_block, gather_blocks, plan_blocks
-from nkhcc_helpers.compatible_statistics import EVERYONE
+from nkhcc_helpers.compatible_statistics import EVERYONE, place_not_reached
 from nkhcc_helpers.permutation import DEFAULT_SEED
 from nkhcc_helpers.simulation import simulate_blocks
 
@@ -45,7 +45,8 @@ def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, n_block
         claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
         the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains);
         they do not tell of chains that have not mixed, for which two seeds should be compared.
-        NaN where the answer has no width with all claims.
+        NaN where the answer has no width, or none with all claims; a median that is not reached counts as
+        later than any.
 
     Raises
     ------
@@ -116,14 +117,17 @@ def make_claim(claimed, statistics, endpoint, statistic):
     Raises
     ------
     ValueError
-        No claim can be made of the statistic, or it has no value in any cohort.
+        No claim can be made of the statistic, or it has no value in any cohort, or is a median that half of
+        them do not reach.
     """
     kind, _, of = statistic.partition(" ")
-    values = statistics[endpoint, statistic].dropna()
+    values = pd.Series(place_not_reached(statistics[endpoint, statistic], statistic)).dropna()
     if values.empty:
         raise ValueError(f"{statistic} of {endpoint} has no value in any cohort")
     # A value that some cohort has: the middle of two need not be met by any.
     value = values.quantile(0.5, interpolation="lower")
+    if not np.isfinite(value):
+        raise ValueError(f"{statistic} of {endpoint} is not reached in half of the cohorts")
     if kind == "logrank_p":
         return LogrankP(kind=kind, endpoint=endpoint, value=float(f"{value:.4f}"), decimals=4)
     if kind == "median":
@@ -141,9 +145,9 @@ def _compare_samples(variants, samples, calculate, seed):
     """Answers of every variant, a name of what was changed and a trial of one endpoint."""
     rng, rows = np.random.default_rng(seed), []
     for (name, _), cohorts in zip(variants, samples, strict=True):
-        values = calculate(cohorts)
-        lower, upper = values.quantile(LIMITS).to_numpy(float)
-        width, widths = upper - lower, _resample_widths(values, cohorts.chain[:, 0], rng)
+        values = calculate(cohorts).apply(lambda column: place_not_reached(column, column.name[1]))
+        lower, upper = _find_limits(values)
+        width, widths = _measure_width(values), _resample_widths(values, cohorts.chain[:, 0], rng)
         if name == ALL_CLAIMS:
             whole, wholes = _keep_positive(width), _keep_positive(widths)
         ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()
@@ -160,9 +164,18 @@ def _resample_widths(values, chain, rng):
     widths = []
     for _ in range(N_RESAMPLES):
         rows = np.concatenate([chains[at] for at in rng.integers(len(chains), size=len(chains))])
-        lower, upper = values.iloc[rows].quantile(LIMITS).to_numpy(float)
-        widths.append(upper - lower)
+        widths.append(_measure_width(values.iloc[rows]))
     return np.stack(widths, axis=1)
+
+
+def _find_limits(values):
+    """Values between which lies the central share of each statistic, inf where a median is not reached."""
+    return values.quantile(LIMITS, interpolation="nearest").to_numpy(float)
+
+
+def _measure_width(values):
+    lower, upper = _find_limits(values)
+    return np.where(np.isfinite(upper), upper, np.nan) - lower
 
 
 def _keep_positive(widths):

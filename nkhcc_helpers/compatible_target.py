@@ -76,7 +76,8 @@ class Target:
         Returns
         -------
         ndarray of float, shape (n_cohorts,)
-            Sum over the claims of log(1 + distance / `NEAR`); inf where it is above the limit.
+            Sum over the claims of log(1 + distance / `NEAR`), which is steep near the claim, and of ``felt *
+            half_width * distance``, which is steep far from it. inf where it is above the limit.
         """
         codes, far = self.space.codes, np.zeros(len(steps))
         limit, kept = np.broadcast_to(limit, far.shape), np.arange(len(far))
@@ -85,7 +86,8 @@ class Target:
             part, members = ordered, codes == each.group
             if each.group is not None:
                 part = OrderedCohorts.of(steps[kept][:, members], events[kept][:, members])
-            far[kept] += np.log1p(each.measure(part) / NEAR)
+            distance = each.measure(part)
+            far[kept] += np.log1p(distance / NEAR) + each.felt * each.half_width * distance
             near = far[kept] <= limit[kept]
             far[kept[~near]] = np.inf
             kept, ordered = kept[near], ordered.take(near)

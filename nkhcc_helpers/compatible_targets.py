@@ -21,9 +21,9 @@ from nkhcc_helpers.simulation import run_blocks
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
-N_SAMPLED = 10  # cohorts of the sample, at either end, that count beside those found
+N_SAMPLED = 50  # cohorts of the sample, at either end, that count beside those found
 FLAT = 1e-9  # determinant of an information, relative to its diagonal, without which no step is known
-N_ROUGH = 20_000  # draws that tell which those are
+N_ROUGH = 100_000  # draws that tell which those are
 _HAZARD_RATIO = re.compile(r"hr (.+) \((\w+)\)")
 BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
@@ -81,8 +81,8 @@ def bound_statistics(
     *,
     designs=(),
     find=find_bounds,
-    n_draws=200_000,
-    n_search_draws=2_000,
+    n_draws=2_000_000,
+    n_search_draws=20_000,
     seed=DEFAULT_SEED,
     tau=None,
     jobs=2,
@@ -100,9 +100,9 @@ def bound_statistics(
         As in `choose_statistic`; for hazard ratios the extremes are over all designs.
     find : callable, default `compatible_bounds.find_bounds`
         The search, or a `functools.partial` of it with other options.
-    n_draws : int, default 200,000
-        Random allocations for the P-values of the cohorts found.
-    n_search_draws : int, default 2,000
+    n_draws : int, default 2,000,000
+        Random allocations for the P-values of the cohorts found at either end.
+    n_search_draws : int, default 20,000
         Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
         drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead, a
         hazard ratio by the first step of its fit.
@@ -131,7 +131,8 @@ def _bound(task):
     claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
     for end in ENDS if statistic.startswith("hr ") else ["highest"]:
         rough, calculate = (
-            choose_statistic(claimed, statistic, end=end, n_draws=n, **options) for n in (N_ROUGH, n_draws)
+            choose_statistic(claimed, statistic, end=end, n_draws=n, **options)
+            for n in (min(N_ROUGH, n_draws), n_draws)
         )
         order = np.argsort(rough(*cohorts.of(endpoint)))
         chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]

@@ -35,7 +35,7 @@ PRIOR_NAMES = {
 CONVENTION_NAMES = {
     "midpoint": "middle of the flat stretch",
     "first": "first time at one half or below",
-    "either": "middle or start of the flat stretch, whichever gives the printed number",
+    "either": "middle or start of the flat stretch, for each median by itself",
 }
 CODING_NAMES = {
     "relative": "Dose as it is",
@@ -64,6 +64,22 @@ def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, 
         Name to what a reader sees, in the order given.
     """
     return {statistic: show_statistic(statistic, trial) for statistic in statistics}
+
+
+def list_pair_labels(trial: Trial) -> dict[str, str]:
+    """What pairs of groups are called where many are named at once: by their codes.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    dict of str to str
+        ``pair_p B-A`` to ``A and B``, and so on.
+    """
+    pairs = permutations(trial.groups, 2)
+    return {f"pair_p {second}-{first}": f"{first} and {second}" for first, second in pairs}
 
 
 def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:

@@ -15,7 +15,7 @@ from nkhcc_helpers.results import list_versions
 
 _PACKAGE = Path(__file__).resolve().parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
-_DATA_SUFFIXES = {".csv", ".yaml", ".yml"}
+_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
 
 
 def hash_file(path: Path) -> str:
@@ -25,7 +25,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_data(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each table and YAML file of a trial's folder, by name; none without a folder."""
+    """Return the SHA-256 of each table, YAML and Parquet file of a trial's folder, by name."""
     if not folder.is_dir():
         return {}
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _DATA_SUFFIXES]

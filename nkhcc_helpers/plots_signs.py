@@ -16,6 +16,7 @@ from nkhcc_helpers.style import (
     SMALL,
     WIDTH,
     choose_axes,
+    darken,
     group_palette,
     in_house_style,
     plain,
@@ -86,3 +87,6 @@ def _draw_ratio(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour
     values |= {name: row[name] for name in ("lower", "median", "upper")}
     inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
     draw_range(ax, y, inside, colour)
+    for name, end, marker in (("smallest", ends[0], "<"), ("largest", ends[1], ">")):
+        if name in inside and inside[name] != values[name]:
+            ax.plot(end, y, marker=marker, markersize=5, color=darken(colour), clip_on=False, zorder=4)

@@ -20,6 +20,7 @@ from nkhcc_helpers.labels import (
 from nkhcc_helpers.labels_compatible import (
     list_claim_labels,
     list_design_labels,
+    list_pair_labels,
     list_statistic_labels,
     show_statistic,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "list_covariate_labels",
     "list_design_labels",
     "list_detectable",
+    "list_pair_labels",
     "list_statistic_labels",
     "show_definition",
     "show_endpoint",

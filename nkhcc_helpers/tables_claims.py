@@ -83,6 +83,13 @@ def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[s
         )
         for code in claimed.endpoints
     ]
+    rows.append(("Who is censored", "every number as likely, any patients alike; their times as all times"))
+    kinds = {claim.kind for claim in claimed.claims}
+    if "logrank_p" in kinds:
+        rows.append(("Test behind a log-rank P", "all groups, not stratified, chi-square distribution"))
+    if "longest_follow_up" in kinds:
+        last = show_endpoint(claimed.follow_up_endpoint, trial, within=True)
+        rows.append(("Longest follow-up", f"longest time of {last}, with or without the event"))
     return display_table(
         pd.DataFrame(rows, columns=["what", "assumed"]),
         title="What is assumed",
@@ -120,7 +127,9 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
             f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a "
             f"difference between -{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does "
             "not vary, or there are too few cohorts; as a mean also where some cohorts do not reach a "
-            "median, which counts as later than any.",
+            "median, which is counted as later than any.",
+            "Medians are midpoints of a flat stretch here, by whichever reading a claim was met; hazard "
+            "ratios are of the first coding, as assumed.",
             *notes,
         ],
         illustrative=False,
@@ -147,7 +156,7 @@ def _show_order(claimed: ClaimedTrial, trial: Trial) -> str:
     if not claimed.ordered:
         return "none"
     first, second = (show_endpoint(code, trial, within=True) for code in claimed.ordered)
-    return f"{first} never longer than {second}"
+    return f"{first} never longer than {second}; else independent"
 
 
 def _show_censored(censored: object, unit: str) -> str:

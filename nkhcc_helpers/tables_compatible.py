@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 RANGE_NOTE = (
     "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
-    "a cohort does not reach, NE, counts as later than any. Bounds: the smallest and largest values found by "
-    "search; the true bounds are at least as wide as these."
+    "a cohort does not reach, NE, is counted as later than any. Bounds: the smallest and largest values "
+    "found by search; the true bounds are at least as wide as these."
 )
 
 
@@ -44,8 +44,8 @@ def format_answers(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``endpoint statistic median lower upper smallest largest``, and ``bound_lower bound_upper``
-        where bounds are known.
+        Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower bound_upper`` where
+        bounds are known, and ``share_known`` where some cohorts lack a statistic.
     trial : Trial
     title : str
     notes : iterable of str
@@ -57,10 +57,13 @@ def format_answers(
     """
     columns = {
         "Statistic": lambda row: show_statistic(row["statistic"], trial),
+        "Cohorts that have it": lambda row: format_percent(100 * row["share_known"]),
         "Median of cohorts": lambda row: show_value(row["median"], row["statistic"]),
         "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
         "Sample range": lambda row: show_range(row["smallest"], row["largest"], row["statistic"]),
     }
+    if "share_known" not in frame or (frame["share_known"] == 1).all():
+        del columns["Cohorts that have it"]
     bounded = "bound_lower" in frame and frame[["bound_lower", "bound_upper"]].notna().any(axis=None)
     if bounded:
         columns["Bounds found"] = lambda row: show_range(
@@ -81,7 +84,8 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``endpoint design method covariate share_above lowest lower median upper highest``.
+        Columns ``endpoint design method covariate share_above lowest lower median upper highest
+        share_not_estimable``.
     trial, notes
         As in :func:`format_answers`.
 
@@ -98,22 +102,33 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
             "95 % range": lambda row: show_range(row["lower"], row["upper"], "hr"),
             "Sample range": lambda row: show_range(row["lowest"], row["highest"], "hr"),
             "Cohorts with a ratio above 1": lambda row: format_percent(100 * row["share_above"]),
+            "Without an estimate": lambda row: format_percent(100 * row["share_not_estimable"]),
         },
         block=lambda row: _join(row, show_coded(row["covariate"], trial).lower(), trial),
         title="Hazard ratios, coding by coding",
-        notes=["Above 1: events come sooner. Both covariates stand in one model.", *notes],
+        notes=[
+            "Above 1: events come sooner. Both covariates stand in one model. Without an estimate: groups "
+            "are separated, so that partial likelihood sends a ratio to 0 or out of all bounds; the other "
+            "columns are of the cohorts that have one.",
+            *notes,
+        ],
     )
 
 
-def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+def format_conclusions(
+    frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05, notes: Iterable[str] = ()
+) -> GT:
     """Conclusions, and whether they hold in all, some or none of the compatible cohorts.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Columns ``endpoint conclusion statistic lowest highest share verdict``.
-    trial, notes
-        As in :func:`format_answers`.
+    trial : Trial
+    alpha : float
+        Level that P-values were judged at.
+    notes : iterable of str
+        Further lines under the table.
 
     Returns
     -------
@@ -133,7 +148,11 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str
         title="What holds in every cohort that gives the published numbers",
         notes=[
             "Under the assumptions named above. Range: over the sample and the bounds found.",
-            "The share depends on the prior; the verdict only as far as the search may have missed a cohort.",
+            f"Groups differ, times rise or fall: P below {alpha:g}, not adjusted for several tests. A hazard "
+            "ratio counts by its estimate alone, below 1, however sure it is.",
+            "Share: of cohorts; for hazard ratios, of cohorts and codings together, those without an "
+            "estimate counted among those in which it does not hold. It depends on the prior, the verdict "
+            "only as far as the search may have missed a cohort.",
             *notes,
         ],
     )
@@ -170,7 +189,8 @@ def format_narrowing(
         title="What each claim is worth",
         notes=[
             "1.0: the claim narrows nothing that the others leave open. In brackets: how far the size of the "
-            "samples lets the ratio be known, 95 % limits.",
+            "samples lets the ratio be known, 95 % limits. Without a claim there are more cohorts, never "
+            "fewer; but those that the prior favours may be more alike, which gives a ratio below 1.",
             *notes,
         ],
     )
@@ -199,7 +219,8 @@ def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str]
         block=lambda row: _join(row, show_statistic(row["target"], trial), trial),
         title="What one more number would have told",
         notes=[
-            "Spread left: of the range of what heads the block, once the number is known as printed.",
+            "Spread left: range among cohorts that would print the number alike, relative to that of as many "
+            "cohorts taken at random. It depends on the prior.",
             *notes,
         ],
     )

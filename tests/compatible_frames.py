@@ -92,7 +92,8 @@ def make_signs(kind="four"):
                 for covariate in ("dose", "infusions"):
                     keys = {"endpoint": endpoint, "design": design, "method": method, "covariate": covariate}
                     named = dict(zip(("lowest", "lower", "median", "upper", "highest"), values, strict=True))
-                    rows.append({**keys, "share_above": 0.25 if values[0] > 0.4 else 0.0, **named})
+                    named["share_above"] = 0.25 if values[0] > 0.4 else 0.0
+                    rows.append({**keys, **named, "share_not_estimable": float(np.isnan(values[0]))})
     return pd.DataFrame(rows)
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_bounds_are_those_of_all_cohorts_listed():
     means = times[:, 0].mean(axis=1)
     assert found.lowest == pytest.approx(means.min())
     assert found.highest == pytest.approx(means.max())
-    assert found.times[:, 0].mean(axis=1) == pytest.approx([found.lowest, found.highest])
+    assert found.times[[0, -1], 0].mean(axis=1) == pytest.approx([found.lowest, found.highest])
 
 
 def test_bounds_hold_the_sample_and_their_cohorts_meet_every_claim(sampled):
@@ -235,6 +236,9 @@ def test_bounds_hold_the_sample_and_their_cohorts_meet_every_claim(sampled):
     found = find_bounds(sampled, share_at_risk, endpoint="OS", n_chains=20, n_sweeps=5)
     values = share_at_risk(*sampled.of("OS"))
     assert found.lowest <= values.min() <= values.max() <= found.highest
+    at_end = replace(sampled.take([0, 0, 0]), times=found.times[[0, 1, -1]], events=found.events[[0, 1, -1]])
+    assert check_cohorts(at_end)["meets"].all()
+    assert (at_end.of("PFS")[0] <= at_end.of("OS")[0]).all()
 
 
 @pytest.mark.parametrize("wrong", [{"n_cohorts": 0}, {"n_blocks": -1}, {"start": "anywhere"}])

@@ -295,12 +295,12 @@ def test_an_added_claim_narrows_the_answers(claimed):
 def test_claims_are_made_of_statistics():
     cohorts = make_cohorts([[[1, 2, 3, 4]]] * 3, np.ones((3, 1, 4)), {"A": 2, "B C": 2}, unit="weeks")
     names = ["median all", "median B C", "rate 12 B C", "logrank_p", "rmst all"]
-    values = [[4.04, 5.06, 7.0], [1.0, np.nan, np.nan], [50.0, 60.0, 70.0], [0.01234, 0.5, 0.001], [1, 2, 3]]
+    values = [[4.04, 5.06, 7.0], [1.0, 2.0, np.nan], [50.0, 60.0, 70.0], [0.01234, 0.5, 0.001], [1, 2, 3]]
     statistics = hold({("OS", name): each for name, each in zip(names, values, strict=True)})
     made = [make_claim(cohorts.claimed, statistics, "OS", name) for name in names[:4]]
     assert [(each.kind, each.value, each.decimals) for each in made] == [
         ("median", 5.1, 1),
-        ("median", 1.0, 1),
+        ("median", 2.0, 1),
         ("landmark_rate", 60.0, 0),
         ("logrank_p", 0.0123, 4),
     ]
@@ -310,7 +310,9 @@ def test_claims_are_made_of_statistics():
     with pytest.raises(ValueError, match="no claim can be made of rmst all"):
         make_claim(cohorts.claimed, statistics, "OS", "rmst all")
     with pytest.raises(ValueError, match="has no value in any cohort"):
-        make_claim(cohorts.claimed, statistics * np.nan, "OS", "median all")
+        make_claim(cohorts.claimed, statistics * np.nan, "OS", "rate 12 B C")
+    with pytest.raises(ValueError, match="is not reached in half"):
+        make_claim(cohorts.claimed, statistics.replace({2.0: np.nan}), "OS", "median B C")
 
 
 def test_sampled_cohorts_are_answered_from_end_to_end(claimed):

@@ -51,7 +51,8 @@ def test_assumptions_in_words():
     assert row(table, "Patients censored, progression-free survival")[1] == "none"
     assert row(table, "Patients censored, overall survival")[1] == "1 to 3, from 2 months on up to 60 months"
     order = row(table, "Order of the endpoints in each patient")[1]
-    assert order == "progression-free survival never longer than overall survival"
+    assert order == "progression-free survival never longer than overall survival; else independent"
+    assert row(table, "Longest follow-up")[1] == "longest time of overall survival, with or without the event"
 
 
 def test_diagnostics():
@@ -75,9 +76,16 @@ def test_answers_with_and_without_bounds():
 
 def test_signs():
     table = tables.format_signs(made.make_signs(), frames.make_trial())
-    assert row(table, "Dose in doublings; as assumed")[2:] == ["1.10", "0.60 to 2.00", "0.50 to 3.00", "25 %"]
+    assert row(table, "Dose in doublings; as assumed")[2:] == [
+        "1.10",
+        "0.60 to 2.00",
+        "0.50 to 3.00",
+        "25 %",
+        "0 %",
+    ]
     assert row(table, "Dose as it is; dose 0.25 in A: low dose x 4")[4] == "<0.0001 to >9999"
     assert row(table, "Dose in doublings; infusions 16 in A: low dose x 4")[2:5] == ["NE"] * 3
+    assert row(table, "Dose in doublings; infusions 16 in A: low dose x 4")[6] == "100 %"
 
 
 def test_conclusions():
