@@ -121,3 +121,10 @@ def test_what_is_left_of_itself_is_not_told():
     names = dict.fromkeys([*frame["candidate"], *frame["target"]], "name")
     ax = plots.plot_candidates(frame, names)
     assert ax.texts[0].get_text() == ""
+
+
+def test_bars_that_go_on_beyond_the_axis_end_in_arrows():
+    ax = draw_signs("four")
+    arrows = [line for line in ax.lines if line.get_marker() in ("<", ">")]
+    beyond = made.make_signs("four").query("endpoint == 'PFS' and covariate == 'dose' and lowest < 1e-6")
+    assert len(arrows) == 2 * len(beyond) > 0
