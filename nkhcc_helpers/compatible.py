@@ -164,7 +164,7 @@ def sample_compatible(
 
 
 def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", n_alike=1):
-    """What `draw_block` takes for each block: claims, number, cohorts, seed, start, how many alike are kept."""
+    """What `draw_block` takes for each block: claims, number, cohorts, seed, start and how many are kept."""
     if n_cohorts < 1 or n_blocks < 0 or n_alike < 1:
         said = f"{n_cohorts!r}, {n_blocks!r} and {n_alike!r}"
         raise ValueError(f"n_cohorts must be at least 1, n_blocks 0 and n_alike 1; got {said}")
