@@ -174,11 +174,13 @@ def plot_pairs(
     if not len(rows):
         return say_nothing_to_show(choose_axes(ax, 2.0))
     ax = choose_axes(ax, 1.3 + 0.32 * len(rows))
-    reach = group_palette(("within reach", "out of reach"))
+    reach, used = group_palette(("within reach", "out of reach")), set()
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
             least = np.nanmin([row["smallest"], row["bound_lower"], np.inf])
-            _draw_answer(ax, y, row, reach["within reach" if least < alpha else "out of reach"])
+            how = "within reach" if least < alpha else "out of reach"
+            used.add(how)
+            _draw_answer(ax, y, row, reach[how])
     ends = rows[["smallest", "bound_lower"]].to_numpy(float)
     ends = ends[np.isfinite(ends) & (ends > 0)]
     set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
@@ -188,6 +190,7 @@ def plot_pairs(
     handles = [
         Line2D([], [], color=reach[key], label=label, **RANGE)
         for key, label in (("within reach", "Below the line in some"), ("out of reach", "In none"))
+        if key in used
     ]
     explain_above(ax, [*handles, *RANGES[1:]])
     return ax
