@@ -4,7 +4,7 @@
 
 draws so many true trials from the prior, prints of each what a paper would, samples the cohorts compatible
 with that, and asks where the truth lies: within the bounds every time, within 95 % of the sample 95 % of the
-time, and at any rank among the sampled cohorts as often as at any other. About ten seconds a trial.
+time, and at any rank among the sampled cohorts as often as at any other. About half a minute a trial.
 """
 
 from __future__ import annotations
