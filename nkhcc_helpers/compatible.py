@@ -102,15 +102,7 @@ class CompatibleCohorts:
 
 
 def sample_compatible(
-    claimed,
-    *,
-    n_cohorts=1_000,
-    seed=DEFAULT_SEED,
-    n_blocks=0,
-    start="both",
-    n_alike=1,
-    jobs=2,
-    progress=False,
+    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=0, start="both", jobs=2, progress=False
 ):
     """Draw cohorts that give every published number.
 
@@ -125,9 +117,6 @@ def sample_compatible(
         more than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
-    n_alike : int, default 1
-        Cohorts kept for each of `n_cohorts`. Chains pass many more than are independent; to look for what is
-        rare they are worth having.
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -142,7 +131,7 @@ def sample_compatible(
     IncompatibleClaimsError
         No cohort was found; `compatible_conflicts.find_conflict` names claims that conflict.
     ValueError
-        `n_cohorts`, `n_blocks` or `n_alike` is too small, or an unknown start.
+        `n_cohorts` or `n_blocks` is below 1, or an unknown start.
 
     Notes
     -----
@@ -155,27 +144,24 @@ def sample_compatible(
     Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
     Distributions.
     """
-    blocks = {"seed": seed, "n_blocks": n_blocks, "start": start, "n_alike": n_alike}
-    arguments, n_kept = plan_blocks(claimed, n_cohorts, **blocks), n_cohorts * n_alike
+    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start)
     rows = simulate_blocks(
-        draw_block, arguments, n_trials=n_kept, jobs=jobs, progress=progress, unit="cohort"
+        draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
     )
-    return gather_blocks(claimed, rows, seed, n_kept)
+    return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
-def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", n_alike=1):
-    """What `draw_block` takes for each block: claims, number, cohorts, seed, start and how many are kept."""
-    if n_cohorts < 1 or n_blocks < 0 or n_alike < 1:
-        said = f"{n_cohorts!r}, {n_blocks!r} and {n_alike!r}"
-        raise ValueError(f"n_cohorts must be at least 1, n_blocks 0 and n_alike 1; got {said}")
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
+    """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
+    if n_cohorts < 1 or n_blocks < 0:
+        raise ValueError(f"n_cohorts must be at least 1 and n_blocks 0; got {n_cohorts!r} and {n_blocks!r}")
     if start not in ("both", *STARTS):
         raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
     n_blocks = min(n_blocks or max(2, -(-n_cohorts // MOST_OF_BLOCK)), n_cohorts)
     sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
     seeds = np.random.SeedSequence(seed).spawn(n_blocks)
     starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
-    numbers = range(n_blocks)
-    return [(claimed, at, sizes[at], seeds[at], starts[at], n_alike) for at in numbers]
+    return list(zip([claimed] * n_blocks, range(n_blocks), sizes, seeds, starts, strict=True))
 
 
 def draw_block(argument):
@@ -188,14 +174,14 @@ def draw_block(argument):
 
     Returns
     -------
-    ndarray of records, shape (n_cohorts * n_alike,)
+    ndarray of records, shape (n_cohorts,)
         Fields ``steps events chain late block``; no records where no cohort was met.
     """
-    claimed, block, n_cohorts, seed, start, n_alike = argument
+    claimed, block, n_cohorts, seed, start = argument
     rng = np.random.default_rng(seed)
-    rows = np.zeros(n_cohorts * n_alike, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
+    rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
     rows["block"] = block
-    found, meets = draw_endpoints(claimed, n_cohorts, start, rng, n_alike)
+    found, meets = draw_endpoints(claimed, n_cohorts, start, rng)
     for code, drawn in found.items():
         at = claimed.endpoints.index(code)
         rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events

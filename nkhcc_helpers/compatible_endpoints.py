@@ -59,7 +59,7 @@ class DrawnEndpoint:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def draw_endpoints(claimed, n_cohorts, start, rng, n_alike=1):
+def draw_endpoints(claimed, n_cohorts, start, rng):
     """Draw cohorts of all endpoints of a trial.
 
     Parameters
@@ -69,27 +69,25 @@ def draw_endpoints(claimed, n_cohorts, start, rng, n_alike=1):
     start : {"prior", "medians"}
         As in `Target.draw_start`.
     rng : numpy.random.Generator
-    n_alike : int
-        Cohorts kept for each of these.
 
     Returns
     -------
     found : dict of str to DrawnEndpoint
-        By endpoint, each with `n_cohorts` times `n_alike`; row by row those of one cohort.
+        By endpoint, each with `n_cohorts`; row by row those of one cohort.
     meets : bool
         Whether they meet every claim and keep the order of endpoints; else they are only near to that.
     """
     found, meets = {}, True
     if claimed.ordered:
-        found, meets = _draw_in_order(claimed, n_cohorts, start, rng, n_cohorts * n_alike)
+        found, meets = _draw_in_order(claimed, n_cohorts, start, rng)
     for endpoint in claimed.endpoints:
         if endpoint not in found:
             drawn = _draw(Target.of(claimed, endpoint), n_cohorts, start, rng)
-            found[endpoint], meets = _thin(drawn, n_cohorts * n_alike, rng), meets and drawn.meets
+            found[endpoint], meets = _thin(drawn, n_cohorts, rng), meets and drawn.meets
     return found, meets
 
 
-def _draw_in_order(claimed, n_cohorts, start, rng, n_kept):
+def _draw_in_order(claimed, n_cohorts, start, rng):
     """Draw the later endpoint first, then the earlier one with partners among its cohorts.
 
     Either is drawn from times that are more likely to go together with the other endpoint, for which the
@@ -107,8 +105,8 @@ def _draw_in_order(claimed, n_cohorts, start, rng, n_kept):
         earlier = _draw(target, n_cohorts, start, rng, partners)
     except NoPartnerError:
         alone = _draw(target, n_cohorts, start, rng)
-        return {first: _thin(alone, n_kept, rng), second: _thin(later, n_kept, rng)}, False
-    earlier = _thin(earlier, n_kept, rng)
+        return {first: _thin(alone, n_cohorts, rng), second: _thin(later, n_cohorts, rng)}, False
+    earlier = _thin(earlier, n_cohorts, rng)
     meets, later = earlier.meets and later.meets, later.take(earlier.chosen)
     whose = pair_at_random(earlier.steps, later.steps, claimed.codes, rng)
     steps, events = (np.take_along_axis(each, whose, axis=1) for each in (earlier.steps, earlier.events))

@@ -17,7 +17,7 @@ from nkhcc_helpers.compatible_statistics import (
 from nkhcc_helpers.compatible_targets import bound_statistics
 
 BOUNDS = "compatible_bounds.csv"  # in the folder of a trial
-N_ALIKE = 20  # times as many cohorts as are stored, that a search for bounds looks through
+TIMES_MORE = 4  # cohorts that a search for bounds starts from, beside those stored
 BOUND_COLUMNS = ["endpoint", "statistic", "lowest", "highest"]
 
 
@@ -79,11 +79,11 @@ def make_bounds(cohorts, metadata, folder, *, jobs=2, progress=False, **options)
 
     Notes
     -----
-    The search looks through these cohorts and `N_ALIKE` times as many others first: chains held to narrow
-    claims do not get far, so that extremes are found by many starts rather than by long ways.
+    The search starts from these cohorts and `TIMES_MORE` times as many others: chains held to narrow claims
+    do not get far, so that extremes are found by many starts rather than by long ways.
     """
     designs = list_planned_designs(metadata)
-    others = {"n_cohorts": len(cohorts), "n_alike": N_ALIKE, "seed": cohorts.seed + 1}
+    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1}
     more = sample_compatible(cohorts.claimed, **others, jobs=jobs, progress=progress)
     cohorts, one = cohorts.join(more), cohorts.take(slice(0, 1))
     ratios = calculate_hazard_ratios(one, designs)

@@ -21,9 +21,9 @@ from nkhcc_helpers.simulation import run_blocks
 
 TESTS = ("logrank_p", "permutation_p", "trend_p")
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
-N_SAMPLED = 200  # cohorts of the sample, at either end, that count beside those found
+N_SAMPLED = 50  # cohorts of the sample, at either end, that count beside those found
 FLAT = 1e-9  # determinant of an information, relative to its diagonal, without which no step is known
-N_ROUGH = 20_000  # draws that tell which those are
+N_ROUGH = 100_000  # draws that tell which those are
 _HAZARD_RATIO = re.compile(r"hr (.+) \((\w+)\)")
 BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
 
