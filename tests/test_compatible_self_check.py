@@ -20,7 +20,7 @@ from nkhcc_helpers.permutation_many import permute_logrank_many
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "check_compatible.py"
 N_DRAWN, N_ALIKE, N_COHORTS = 250_000, 1_000, 700
 HORIZON = 8.0  # months
-FIND = partial(find_bounds, n_chains=20, n_sweeps=20)
+FIND = partial(find_bounds, n_chains=20, n_sweeps=60)
 SIGNIFICANT = 1e-3  # of all comparisons of a trial together
 
 
