@@ -8,6 +8,7 @@ on that scale is ``felt`` as, far from the claim: about what it is worth to the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import special
@@ -19,12 +20,28 @@ from nkhcc_helpers.logrank import solve_quadratic
 ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
 SMALLEST = 1e-300  # P-value
 UNREACHED = 1000.0  # distance of a number that does not exist
-GRAIN_LOG_P = 1e-9
 WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
 
 
+class Distance:
+    """What the distances from all kinds of claim share: an interval, of logarithms or of shares."""
+
+    @cached_property
+    def half_width(self):
+        """Half the width of the interval, but no more than counts."""
+        low, high = self.interval
+        return float(np.clip((high - low) / 2, ROUNDING, WIDEST))
+
+    def stray(self, value):
+        """How many half widths values are outside of the interval; `UNREACHED` where there is no value."""
+        low, high = self.interval
+        outside = np.maximum(low - value, value - high)
+        far = outside / self.half_width
+        return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))
+
+
 @dataclass(frozen=True)
-class MedianDistance:
+class MedianDistance(Distance):
     """Distance of a median, in steps, on the scale of its logarithm.
 
     Attributes
@@ -42,20 +59,18 @@ class MedianDistance:
     is_costly = False
     felt = 4.0
 
-    @property
-    def half_width(self):
-        return _halve(np.log(self.limits))
+    @cached_property
+    def interval(self):
+        return np.log(self.limits)
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
         medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
-        return np.minimum.reduce(
-            [_stray(np.log(np.maximum(each, 0.5)), np.log(self.limits), self.half_width) for each in medians]
-        )
+        return np.minimum.reduce([self.stray(np.log(np.maximum(each, 0.5))) for each in medians])
 
 
 @dataclass(frozen=True)
-class LogrankDistance:
+class LogrankDistance(Distance):
     """Distance of a log-rank P, on the scale of its logarithm."""
 
     limits: tuple
@@ -64,20 +79,20 @@ class LogrankDistance:
     is_costly = True
     felt = 1.6
 
-    @property
-    def half_width(self):
-        return _halve(np.log(np.maximum(self.limits, SMALLEST)), GRAIN_LOG_P)
+    @cached_property
+    def interval(self):
+        return np.log(np.maximum(self.limits, SMALLEST))
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
         difference, variance = ordered.sum_logrank()
         statistic = solve_quadratic(difference, variance)
         p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
-        return _stray(np.log(p_value), np.log(np.maximum(self.limits, SMALLEST)), self.half_width)
+        return self.stray(np.log(p_value))
 
 
 @dataclass(frozen=True)
-class LandmarkDistance:
+class LandmarkDistance(Distance):
     """Distance of the share without the event at a time from its limits; `group` as for medians."""
 
     group: int | None
@@ -88,16 +103,16 @@ class LandmarkDistance:
     felt = 8.0
 
     @property
-    def half_width(self):
-        return _halve(self.limits)
+    def interval(self):
+        return self.limits
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        return _stray(ordered.everyone.find_survival(self.at)[:, -1], self.limits, self.half_width)
+        return self.stray(ordered.everyone.find_survival(self.at)[:, -1])
 
 
 @dataclass(frozen=True)
-class HazardRatioDistance:
+class HazardRatioDistance(Distance):
     """Distance of a hazard ratio from its limits, on the scale of its score test, without fitting.
 
     The score of a partial likelihood falls with the coefficient, so that the estimate lies between two limits
@@ -113,13 +128,13 @@ class HazardRatioDistance:
     is_costly = True
     felt = 1.6
 
-    @property
-    def half_width(self):
-        return _halve(np.log(self.limits))
+    @cached_property
+    def interval(self):
+        return np.log(self.limits)
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        low, high = (self._score(ordered, np.log(limit)) for limit in self.limits)
+        low, high = (self._score(ordered, coef) for coef in self.interval)
         outside = np.maximum(np.maximum(-low, high), 0.0)
         width = np.maximum((low - high) / 2, ROUNDING)
         return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, UNREACHED))
@@ -149,7 +164,7 @@ class HazardRatioDistance:
 
 
 @dataclass(frozen=True)
-class FollowUpDistance:
+class FollowUpDistance(Distance):
     """Distance of the longest time, in steps, on the scale of its logarithm."""
 
     limits: tuple
@@ -158,14 +173,13 @@ class FollowUpDistance:
     is_costly = False
     felt = 4.0
 
-    @property
-    def half_width(self):
-        return _halve(np.log(np.maximum(self.limits, 0.25)))
+    @cached_property
+    def interval(self):
+        return np.log(np.maximum(self.limits, 0.25))
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        last = np.log(np.maximum(ordered.steps[:, -1], 0.5))
-        return _stray(last, np.log(np.maximum(self.limits, 0.25)), self.half_width)
+        return self.stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
 
 
 def lay_out_claims(claimed, endpoint):
@@ -215,15 +229,3 @@ def _lay_out(claim, claimed, step):
         reference = None if claim.reference is None else groups.index(claim.reference)
         return HazardRatioDistance(group, reference, np.maximum(limits, 1e-6))
     return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
-
-
-def _halve(limits, grain=ROUNDING):
-    """Half the width between limits, but no more than counts."""
-    return float(np.clip((limits[1] - limits[0]) / 2, grain, WIDEST))
-
-
-def _stray(value, limits, half_width):
-    """How many half widths values are outside of limits; `UNREACHED` where there is no value."""
-    outside = np.maximum(limits[0] - value, value - limits[1])
-    far = outside / half_width
-    return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))

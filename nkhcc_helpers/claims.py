@@ -214,17 +214,19 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
     """
     problems: list[Problem] = []
     path = path / "published.yaml" if path.is_dir() else path
-    name = path.name if path.name.casefold() != "published.yaml" else "published.yaml"
+    # Whatever its case, a trial's own file is called as everywhere else.
+    name = "published.yaml" if path.name.casefold() == "published.yaml" else path.name
     block = read_yaml(path, name, problems)
     published = None
     if block is not None:
         published = validate_block(Published, block, name, _KNOWN_KEYS, problems)
         if metadata is not None:
-            groups = [arm.code for arm in metadata.arms]
-            problems += _list_unknown(block, name, "group", groups, "is not an arm of trial.yaml")
-            endpoints = [endpoint.code for endpoint in metadata.endpoints]
-            rule = "is not an endpoint of trial.yaml"
-            problems += _list_unknown(block, name, "endpoint", endpoints, rule)
+            for key, what, known in (
+                ("group", "an arm", metadata.arms),
+                ("endpoint", "an endpoint", metadata.endpoints),
+            ):
+                codes = [each.code for each in known]
+                problems += _list_unknown(block, name, key, codes, f"is not {what} of trial.yaml")
             problems.sort(key=lambda problem: problem.row or 0)
     if problems or published is None:
         raise TrialDataError(problems)

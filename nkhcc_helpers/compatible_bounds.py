@@ -75,8 +75,7 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     low, high = (
         _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)
     )
-    found = (np.concatenate([one[::-1], two]) for one, two in zip(low, high, strict=True))
-    values, times, events = found
+    values, times, events = (np.concatenate([one[::-1], two]) for one, two in zip(low, high, strict=True))
     return Bounds(values[0], values[-1], times, events)
 
 
@@ -115,6 +114,7 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
         rng,
         lambda s, e: sign * statistic(s * step, e) / spread,
     )
+    chains.chosen = chosen.copy()
     if claimed.ordered and endpoint in claimed.ordered:
         first, second = claimed.ordered
         other = claimed.endpoints.index(second if endpoint == first else first)
@@ -128,8 +128,7 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
         here = sign * chains.values * spread
         better = chains.meets_all & (sign * here > sign * farthest)
         farthest[better], its_steps[better] = here[better], chains.steps[better]
-        its_events[better] = chains.events[better]
-        partner[better] = chains.chosen[better] if chains.partners is not None else chosen[better]
+        its_events[better], partner[better] = chains.events[better], chains.chosen[better]
     order = np.argsort(sign * farthest)
     found = (each[order] for each in (its_steps, its_events, partner))
     return farthest[order], *_complete(cohorts, steps, at, *found, rng)

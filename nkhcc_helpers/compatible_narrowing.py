@@ -147,7 +147,7 @@ def _compare_samples(variants, samples, calculate, seed):
     for (name, _), cohorts in zip(variants, samples, strict=True):
         values = calculate(cohorts).apply(lambda column: place_not_reached(column, column.name[1]))
         lower, upper = _find_limits(values)
-        width, widths = _measure_width(values), _resample_widths(values, cohorts.chain[:, 0], rng)
+        width, widths = _measure_width(lower, upper), _resample_widths(values, cohorts.chain[:, 0], rng)
         if name == ALL_CLAIMS:
             whole, wholes = _keep_positive(width), _keep_positive(widths)
         ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()
@@ -164,7 +164,7 @@ def _resample_widths(values, chain, rng):
     widths = []
     for _ in range(N_RESAMPLES):
         rows = np.concatenate([chains[at] for at in rng.integers(len(chains), size=len(chains))])
-        widths.append(_measure_width(values.iloc[rows]))
+        widths.append(_measure_width(*_find_limits(values.iloc[rows])))
     return np.stack(widths, axis=1)
 
 
@@ -173,8 +173,7 @@ def _find_limits(values):
     return values.quantile(LIMITS, interpolation="nearest").to_numpy(float)
 
 
-def _measure_width(values):
-    lower, upper = _find_limits(values)
+def _measure_width(lower, upper):
     return np.where(np.isfinite(upper), upper, np.nan) - lower
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nkhcc_helpers.claimed_trial import describe_claim
 from nkhcc_helpers.compatible_answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
+from nkhcc_helpers.compatible_statistics import list_pairs
 from nkhcc_helpers.labels import list_covariate_labels, show_endpoint, show_group, show_method
 from nkhcc_helpers.numbers import format_number, format_p, format_percent, format_ratio
 
@@ -78,8 +79,8 @@ def list_pair_labels(trial: Trial) -> dict[str, str]:
     dict of str to str
         ``pair_p B-A`` to ``A and B``, and so on.
     """
-    pairs = permutations(trial.groups, 2)
-    return {f"pair_p {second}-{first}": f"{first} and {second}" for first, second in pairs}
+    groups = trial.groups
+    return {name: f"{groups[one]} and {groups[two]}" for (one, two), name in list_pairs(groups).items()}
 
 
 def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:

@@ -25,7 +25,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_data(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each table, YAML and Parquet file of a trial's folder, by name."""
+    """Return the SHA-256 of a folder's tables, YAML and Parquet files, by name; none without one."""
     if not folder.is_dir():
         return {}
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _DATA_SUFFIXES]

@@ -174,24 +174,20 @@ def plot_pairs(
     if not len(rows):
         return say_nothing_to_show(choose_axes(ax, 2.0))
     ax = choose_axes(ax, 1.3 + 0.32 * len(rows))
-    reach, used = group_palette(("within reach", "out of reach")), set()
+    reach = {True: "Below the line in some", False: "In none"}
+    colours = group_palette(reach)
+    rows["is_within"] = rows[["smallest", "bound_lower"]].min(axis=1) < alpha
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
-            least = np.nanmin([row["smallest"], row["bound_lower"], np.inf])
-            how = "within reach" if least < alpha else "out of reach"
-            used.add(how)
-            _draw_answer(ax, y, row, reach[how])
+            _draw_answer(ax, y, row, colours[row["is_within"]])
     ends = rows[["smallest", "bound_lower"]].to_numpy(float)
     ends = ends[np.isfinite(ends) & (ends > 0)]
     set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
     ax.axvline(alpha, zorder=1, **LEVEL)
     _finish_rows(ax, rows)
     ax.set_xlabel(f"Exact P-value of the pair (logarithmic); dashed line: {alpha:g}")
-    handles = [
-        Line2D([], [], color=reach[key], label=label, **RANGE)
-        for key, label in (("within reach", "Below the line in some"), ("out of reach", "In none"))
-        if key in used
-    ]
+    drawn = set(rows.loc[~rows["is_heading"].astype(bool), "is_within"])
+    handles = [Line2D([], [], color=colours[key], label=reach[key], **RANGE) for key in reach if key in drawn]
     explain_above(ax, [*handles, *RANGES[1:]])
     return ax
 

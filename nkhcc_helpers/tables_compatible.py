@@ -55,15 +55,14 @@ def format_answers(
     -------
     great_tables.GT
     """
-    columns = {
-        "Statistic": lambda row: show_statistic(row["statistic"], trial),
-        "Cohorts that have it": lambda row: format_percent(100 * row["share_known"]),
+    columns = {"Statistic": lambda row: show_statistic(row["statistic"], trial)}
+    if "share_known" in frame and (frame["share_known"] < 1).any():
+        columns["Cohorts that have it"] = lambda row: format_percent(100 * row["share_known"])
+    columns |= {
         "Median of cohorts": lambda row: show_value(row["median"], row["statistic"]),
         "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
         "Sample range": lambda row: show_range(row["smallest"], row["largest"], row["statistic"]),
     }
-    if "share_known" not in frame or (frame["share_known"] == 1).all():
-        del columns["Cohorts that have it"]
     bounded = "bound_lower" in frame and frame[["bound_lower", "bound_upper"]].notna().any(axis=None)
     if bounded:
         columns["Bounds found"] = lambda row: show_range(
