@@ -6,14 +6,14 @@ from time import perf_counter
 
 import numpy as np
 
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
-from nkhcc_helpers.compatible import sample_compatible
-from nkhcc_helpers.compatible_chains import Chains
-from nkhcc_helpers.compatible_diagnostics import diagnose
-from nkhcc_helpers.compatible_statistics import calculate_statistics
-from nkhcc_helpers.compatible_target import Target
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.compatible.chains import Chains
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import sample_compatible
+from nkhcc_helpers.compatible.sampling import Target
+from nkhcc_helpers.identification.answers import diagnose
+from nkhcc_helpers.identification.statistics import calculate_statistics
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
+from nkhcc_helpers.trial.trial import load_trial
 
 MOST_SECONDS, MOST_MEGABYTES, FEWEST_EFFECTIVE = 90, 1_500, 400
 N_CHAINS, N_TIMED = 400, 5

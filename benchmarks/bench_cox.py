@@ -16,7 +16,7 @@ from lifelines import CoxPHFitter
 from measuring import report, time_median
 
 from nkhcc_helpers import cox
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.trial.trial import load_trial
 
 SIZES = (3, 5, 6, 4)
 N_COHORTS, N_PLAIN = 10_000, 100

@@ -20,18 +20,18 @@ import numpy as np
 from lifelines.statistics import multivariate_logrank_test
 from measuring import report, time_median
 
-from nkhcc_helpers.allocations import exact_p
-from nkhcc_helpers.calibration import attained_size
-from nkhcc_helpers.logrank import RiskSets, logrank_scores
-from nkhcc_helpers.permutation import draw_allocations, permute_p
-from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_many
+from nkhcc_helpers.survival.calibration import attained_size
+from nkhcc_helpers.survival.exact import exact_p
+from nkhcc_helpers.survival.logrank import RiskSets, logrank_scores
+from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
+from nkhcc_helpers.survival.permutation import draw_allocations, permute_p
 
 SIZES = (3, 5, 6, 4)
 MEMORY = """
 import resource, numpy as np
-from nkhcc_helpers.allocations import exact_p
-from nkhcc_helpers.logrank import RiskSets, logrank_scores
-from nkhcc_helpers.permutation import draw_allocations
+from nkhcc_helpers.survival import exact_p
+from nkhcc_helpers.survival.logrank import RiskSets, logrank_scores
+from nkhcc_helpers.survival.permutation import draw_allocations
 scores = logrank_scores(np.arange(1, 19), np.ones(18, bool))
 codes = np.repeat(range(4), (3, 5, 6, 4))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -46,7 +46,7 @@ for block in draw_allocations(codes, 1_000_000, 1):
     risk.calculate_chi_square(block)
 """
 MANY = """
-from nkhcc_helpers.permutation_many import permute_logrank_many
+from nkhcc_helpers.survival.many import permute_logrank_many
 rng = np.random.default_rng(1)
 times, events = np.ceil(10 * rng.exponential(size=(1_000, 18))), rng.random((1_000, 18)) < 0.7
 permute_logrank_many(times, events, codes, n_draws=20_000)

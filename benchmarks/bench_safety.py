@@ -16,7 +16,7 @@ import yaml
 from measuring import report, time_median
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.trial.trial import load_trial
 
 N_PATIENTS, N_EVENTS, N_TERMS, N_INFUSIONS = 5_000, 200_000, 300, 8
 ARMS = "ABCD"

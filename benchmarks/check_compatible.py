@@ -18,9 +18,16 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from nkhcc_helpers.allocations import count_allocations
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import (
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import CompatibleCohorts, sample_compatible
+from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
+from nkhcc_helpers.identification.statistics import calculate_statistics, choose_statistic
+from nkhcc_helpers.parallel import run_blocks
+from nkhcc_helpers.survival.exact import count_allocations
+from nkhcc_helpers.survival.permutation import compare_survival
+from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at
+from nkhcc_helpers.trial.claims import (
     CohortAssumptions,
     HazardRatio,
     LandmarkRate,
@@ -28,15 +35,7 @@ from nkhcc_helpers.claims import (
     LongestFollowUp,
     Median,
 )
-from nkhcc_helpers.compatible import CompatibleCohorts, sample_compatible
-from nkhcc_helpers.compatible_bounds import find_bounds
-from nkhcc_helpers.compatible_statistics import calculate_statistics
-from nkhcc_helpers.compatible_targets import bound_statistics, choose_statistic
-from nkhcc_helpers.cox_many import fit_cox_many
-from nkhcc_helpers.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.permutation import compare_survival
-from nkhcc_helpers.simulation import run_blocks
-from nkhcc_helpers.survival import estimate_median, estimate_survival_at
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 ENDPOINTS = ("PFS", "OS")
 GROUPS = ("A", "B", "C")

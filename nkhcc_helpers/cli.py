@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,10 +94,10 @@ def run(
     Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter's name or value,
     or a folder is not as it must be (nothing is run then).
     """
-    from nkhcc_helpers.parameters import ParameterError, format_parameters
-    from nkhcc_helpers.planning import NotebookError, plan_run
-    from nkhcc_helpers.problems import TrialDataError
-    from nkhcc_helpers.publishing import PublishError
+    from nkhcc_helpers.run.parameters import ParameterError, format_parameters
+    from nkhcc_helpers.run.plan import NotebookError, plan_run
+    from nkhcc_helpers.run.publish import PublishError
+    from nkhcc_helpers.trial.problems import TrialDataError
 
     try:
         if describe:
@@ -116,7 +113,7 @@ def run(
 
 
 def _run(notebooks: tuple[str, ...], **options: Any) -> None:
-    from nkhcc_helpers.runs import run_notebooks
+    from nkhcc_helpers.run.run import run_notebooks
 
     progress = _Progress()
     try:
@@ -201,8 +198,8 @@ def check(folder: str) -> None:
 
     Exit code: 0 for a trial that the notebooks can read, 2 for any other.
     """
-    from nkhcc_helpers.problems import TrialDataError, TrialDataWarning
-    from nkhcc_helpers.trial import load_trial
+    from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
+    from nkhcc_helpers.trial.trial import load_trial
 
     try:
         with warnings.catch_warnings():
@@ -239,36 +236,6 @@ def _summarize(trial: Any) -> str:
     return "\n".join(lines)
 
 
-@main.command(short_help="Draw the illustrative trial's tables again.")
-@click.option("--seed", type=int, required=True, help="Seed of the draw; 20260124 gives the bundled trial.")
-@click.option("--out", "out_dir", required=True, metavar="DIR", help="Folder to write the four tables into.")
-@click.option("--force", is_flag=True, help="Replace tables that are there and differ.")
-def reconstruct(seed: int, out_dir: str, force: bool) -> None:
-    """Draw a trial that reproduces every published number, and write its four tables.
-
-    The same seed gives the same bytes. Tables in DIR that differ are left alone unless --force is given.
-
-    \b
-    nkhcc reconstruct --seed 20260124 --out again
-    """
-    from nkhcc_helpers.reconstruction import write_reconstruction
-
-    target = Path(out_dir)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            write_reconstruction(folder, seed=seed)
-            drawn = sorted(Path(folder).iterdir())
-            differing = [path.name for path in drawn if _differs(path, target / path.name)]
-            if differing and not force:
-                _fail(f"{target} holds other {', '.join(differing)}; give --force to replace them", BAD_INPUT)
-            target.mkdir(parents=True, exist_ok=True)
-            for path in drawn:
-                shutil.copyfile(path, target / path.name)
-    except (OSError, ValueError) as error:
-        _fail(str(error), BAD_INPUT)
-    click.echo(f"Wrote {', '.join(path.name for path in drawn)} to {target}")
-
-
 @main.command(short_help="Draw cohorts that give every published number.")
 @click.option(
     "--claims",
@@ -296,19 +263,19 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
     Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
     must be.
     """
-    from nkhcc_helpers.compatible import IncompatibleClaimsError
-    from nkhcc_helpers.compatible_conflicts import find_conflict
-    from nkhcc_helpers.compatible_files import (
+    from nkhcc_helpers.compatible.checks import find_conflict
+    from nkhcc_helpers.compatible.claims import list_assumptions
+    from nkhcc_helpers.compatible.cohorts import (
+        IncompatibleClaimsError,
         describe_file,
         load_cohorts,
         make_cohorts,
         read_claimed,
         read_design,
     )
-    from nkhcc_helpers.compatible_obtained import make_bounds
-    from nkhcc_helpers.compatible_summaries import list_assumptions
-    from nkhcc_helpers.problems import TrialDataError
-    from nkhcc_helpers.trial import locate_bundled
+    from nkhcc_helpers.identification.bounds import make_bounds
+    from nkhcc_helpers.trial.problems import TrialDataError
+    from nkhcc_helpers.trial.trial import locate_bundled
 
     try:
         source = claims or locate_bundled()
@@ -329,10 +296,6 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
         cohorts, metadata = load_cohorts(path, claimed), read_design(source)
         found = make_bounds(cohorts, metadata, out_dir, jobs=jobs, progress=True)
         click.echo(f"Wrote bounds to {_near(found)}")
-
-
-def _differs(drawn: Path, there: Path) -> bool:
-    return there.exists() and not (there.is_file() and filecmp.cmp(drawn, there, shallow=False))
 
 
 def _near(path: Path) -> Path:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.populations import list_text, list_treated, list_with_all
-from nkhcc_helpers.survival import estimate_follow_up
+from nkhcc_helpers.survival.summaries import estimate_follow_up
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.trial.patients import list_treated, list_with_all
+from nkhcc_helpers.trial.schema import list_text
 
 SPREAD = ["median", "minimum", "maximum"]
 

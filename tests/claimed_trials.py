@@ -5,10 +5,9 @@ from math import comb
 
 import numpy as np
 
-from nkhcc_helpers.claim_distances import lay_out_claims
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import CohortAssumptions, LogrankP, Median
-from nkhcc_helpers.cohort_order import OrderedCohorts
+from nkhcc_helpers.compatible.claims import ClaimedTrial, lay_out_claims
+from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
 
 
 def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):

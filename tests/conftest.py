@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trials import VARIANTS, write_trial
 
-from nkhcc_helpers.trial import Trial, load_trial
+from nkhcc_helpers.trial.trial import Trial, load_trial
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pandas as pd
 from r_values import DATA_SETS, read_data
 
-from nkhcc_helpers.design import code_covariates
+from nkhcc_helpers.cox.design import code_covariates
 
 __all__ = ["DATA_SETS", "read_models"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import CohortAssumptions
-from nkhcc_helpers.compatible import CompatibleCohorts
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
+from nkhcc_helpers.trial.claims import CohortAssumptions
 
 
 def make_cohorts(times, events, sizes, *, endpoints=("OS",), unit="months", chain=None, claims=()):

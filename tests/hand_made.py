@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trials import write_trial
 
-from nkhcc_helpers.trial import Trial, load_trial
+from nkhcc_helpers.trial.trial import Trial, load_trial
 
 ADSL = """\
 STUDYID,USUBJID,TRT01P,AGE,STAGE

@@ -19,7 +19,7 @@ PAGED = """import matplotlib.pyplot as plt
 import pandas as pd
 from great_tables import GT
 
-from nkhcc_helpers.page import open_page
+from nkhcc_helpers.report import open_page
 from nkhcc_helpers.trial import load_trial
 
 trial = load_trial(data_dir)

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from r_values import read_data, read_reference
 from scipy.stats import hypergeom
 
-from nkhcc_helpers.allocations import (
+from nkhcc_helpers.survival.exact import (
     TooManyAllocationsError,
     calculate_score_statistic,
     count_allocations,
+    count_beyond,
+    count_inside,
+    count_reaching,
     exact_p,
 )
-from nkhcc_helpers.group_split import count_reaching
-from nkhcc_helpers.halves import count_beyond, count_inside
-from nkhcc_helpers.logrank import logrank_scores
+from nkhcc_helpers.survival.logrank import logrank_scores
 
 
 def list_allocations(codes):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nkhcc_helpers.assumption_sweep import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
-from nkhcc_helpers.cox_fit import fit_cox
-from nkhcc_helpers.design import DOSE_CODINGS, code_covariates
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.cox.design import DOSE_CODINGS, code_covariates
+from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.cox.models import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
+from nkhcc_helpers.trial.trial import load_trial
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 COLUMNS = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nkhcc_helpers import survival
-from nkhcc_helpers.calibration import (
+from nkhcc_helpers.survival import curves
+from nkhcc_helpers.survival.calibration import (
     _draw_cohorts,
     _hold_truth,
     attained_coverage,
@@ -85,13 +85,13 @@ def test_other_limits_do_not_keep_theirs(coverage, conf_type):
     assert (other["coverage"] < 0.93).any()
 
 
-@pytest.mark.parametrize("conf_type", survival.CONF_TYPES)
+@pytest.mark.parametrize("conf_type", curves.CONF_TYPES)
 def test_many_cohorts_at_once_equal_one_by_one(conf_type):
     time, event = _draw_cohorts(np.random.default_rng(2), 30, 7, 0.3)
     truth = np.array([0.8, 0.5, 0.2])
     together = _hold_truth(time, event, truth, 0.9, conf_type)
     for i in range(len(time)):
-        curve = survival.estimate_km(time[i], event[i], conf_level=0.9, conf_type=conf_type)
+        curve = curves.estimate_km(time[i], event[i], conf_level=0.9, conf_type=conf_type)
         rows = curve.iloc[curve["time"].searchsorted(-np.log(truth), side="right") - 1]
         held = (rows["ci_lower"].fillna(0) <= truth) & (truth <= rows["ci_upper"].fillna(1))
         assert held.tolist() == together[i].tolist()

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from hand_cohorts import draw_cohorts
 
-from nkhcc_helpers.claim_checks import check_cohorts, recheck_claims
-from nkhcc_helpers.claims import HazardRatio, LandmarkRate, LogrankP, LongestFollowUp, Median
+from nkhcc_helpers.compatible.checks import check_cohorts, recheck_claims
+from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate, LogrankP, LongestFollowUp, Median
 
 
 def make_claims():

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from small_notebooks import code, write_notebook
 from trials import write_trial
 
-from nkhcc_helpers import __version__, cli, reconstruction, runs
+from nkhcc_helpers import __version__, cli
 from nkhcc_helpers.cli import main
-from nkhcc_helpers.execution import Outcome
-from nkhcc_helpers.runs import RunResult
+from nkhcc_helpers.run import run
+from nkhcc_helpers.run.execute import Outcome
+from nkhcc_helpers.run.run import RunResult
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ def fake_run(monkeypatch):
         folder = "nkhcc-failed" if failed else "nkhcc"
         return RunResult(Path.cwd() / "reports" / folder, fake_run.outcomes)
 
-    monkeypatch.setattr(runs, "run_notebooks", run_notebooks)
+    monkeypatch.setattr(run, "run_notebooks", run_notebooks)
     fake_run.calls = calls
     fake_run.outcomes = [Outcome("01_cohort", 7.123), Outcome("02_survival", 3.0, reused=True)]
     return fake_run
 
 
 def test_help_and_version(invoke):
-    for arguments in ([], ["run"], ["check"], ["reconstruct"]):
+    for arguments in ([], ["run"], ["check"]):
         done = invoke(*arguments, "--help")
         assert done.exit_code == 0
         assert "Usage:" in done.output
@@ -108,7 +109,7 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
 
 def test_run_says_what_an_earlier_failed_one_left(invoke, monkeypatch):
     kept = Path.cwd() / "reports" / "X-failed"
-    monkeypatch.setattr(runs, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
+    monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
     done = invoke("run")
     assert done.exit_code == 0
     assert done.stderr == (
@@ -126,7 +127,7 @@ def test_run_ends_in_order_whatever_ends_it(invoke, fake_run, monkeypatch, name)
         os.kill(os.getpid(), number)
         time.sleep(5)
 
-    monkeypatch.setattr(runs, "run_notebooks", end)
+    monkeypatch.setattr(run, "run_notebooks", end)
     done = invoke("run")
     assert (done.exit_code, done.stderr) == (130, "interrupted; nothing was published\n")
     assert signal.getsignal(number) is before
@@ -137,7 +138,7 @@ def test_a_signal_set_to_be_ignored_stays_ignored(invoke, fake_run, monkeypatch)
         os.kill(os.getpid(), signal.SIGHUP)
         return RunResult(Path("x"), [])
 
-    monkeypatch.setattr(runs, "run_notebooks", end)
+    monkeypatch.setattr(run, "run_notebooks", end)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert invoke("run").exit_code == 0
@@ -258,42 +259,6 @@ def test_check_of_the_bundled_trial_is_quick():
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "nkhcc_helpers.cli", "check"], check=True, capture_output=True)
     assert time.perf_counter() - started < 10  # the benchmark holds it to 3 s on an idle machine
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Stand-in for the draw."""
-
-    def write_reconstruction(folder, *, seed):
-        for name in ("adsl", "adtte"):
-            Path(folder, f"{name}.csv").write_text(f"{name} {seed}\n")
-
-    monkeypatch.setattr(reconstruction, "write_reconstruction", write_reconstruction)
-
-
-@pytest.mark.usefixtures("drawn")
-def test_reconstruct_writes_tables_and_replaces_only_by_force(invoke):
-    done = invoke("reconstruct", "--seed", 1, "--out", "a/b")
-    assert (done.exit_code, done.stdout) == (0, f"Wrote adsl.csv, adtte.csv to {Path('a', 'b')}\n")
-    Path("a/b/trial.yaml").write_text("kept")
-    assert invoke("reconstruct", "--seed", 1, "--out", "a/b").exit_code == 0
-    Path("a/b/adsl.csv").write_text("mine\n")
-    refused = invoke("reconstruct", "--seed", 1, "--out", "a/b")
-    assert refused.exit_code == 2
-    assert refused.stderr == f"{Path('a', 'b')} holds other adsl.csv; give --force to replace them\n"
-    assert Path("a/b/adsl.csv").read_text() == "mine\n"
-    assert invoke("reconstruct", "--seed", 2, "--out", "a/b", "--force").exit_code == 0
-    assert Path("a/b/adsl.csv").read_text() == "adsl 2\n"
-    assert Path("a/b/trial.yaml").read_text() == "kept"
-
-
-@pytest.mark.usefixtures("drawn")
-def test_reconstruct_that_cannot_write_says_so(invoke):
-    Path("file").write_text("")
-    done = invoke("reconstruct", "--seed", 1, "--out", "file/x")
-    assert done.exit_code == 2
-    assert "file" in done.stderr
-    assert "Traceback" not in done.output
 
 
 def test_path_outside_the_current_folder_is_shown_whole(tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from claimed_trials import claim_trial, median
 
-from nkhcc_helpers.claims import LandmarkRate
-from nkhcc_helpers.compatible_target import Target
+from nkhcc_helpers.compatible.sampling import Target
+from nkhcc_helpers.trial.claims import LandmarkRate
 
 RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=4.0, group="A", value=50.0, decimals=0)
 SOME = [{"endpoint": "OS", "most": 2, "earliest": 2.0}]

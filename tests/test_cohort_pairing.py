@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from nkhcc_helpers.cohort_pairing import Partners, log_share_in_order, pair_at_random
+from nkhcc_helpers.compatible.space import Partners, log_share_in_order, pair_at_random
 
 
 def list_pairings(first, second):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from claimed_trials import claim_trial, list_cohorts, logrank_p, measure_claims, median
 
-from nkhcc_helpers.claim_checks import check_cohorts
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import HazardRatio, LandmarkRate
-from nkhcc_helpers.compatible import (
+from nkhcc_helpers.compatible.checks import check_cohorts, find_conflict
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import (
     CompatibleCohorts,
     IncompatibleClaimsError,
     draw_block,
@@ -19,11 +18,11 @@ from nkhcc_helpers.compatible import (
     plan_blocks,
     sample_compatible,
 )
-from nkhcc_helpers.compatible_bounds import find_bounds
-from nkhcc_helpers.compatible_conflicts import find_conflict
-from nkhcc_helpers.compatible_diagnostics import compare_means, diagnose
-from nkhcc_helpers.compatible_statistics import calculate_statistics
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.identification.answers import compare_means, diagnose
+from nkhcc_helpers.identification.bounds import find_bounds
+from nkhcc_helpers.identification.statistics import calculate_statistics
+from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
+from nkhcc_helpers.trial.trial import load_trial
 
 HAZARD_RATIO = HazardRatio(kind="hazard_ratio", endpoint="OS", group="B", value=0.5, decimals=1)
 LANDMARK_RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=3.0, value=50.0, decimals=0)

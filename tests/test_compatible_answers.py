@@ -7,21 +7,24 @@ import pandas as pd
 import pytest
 from hand_cohorts import draw_cohorts, make_cohorts
 
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
-from nkhcc_helpers.compatible import sample_compatible
-from nkhcc_helpers.compatible_answers import (
-    ANSWERS,
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import sample_compatible
+from nkhcc_helpers.identification.answers import ANSWERS, CONCLUSIONS, judge_conclusions, summarize_answers
+from nkhcc_helpers.identification.narrowing import (
     CANDIDATES,
-    CONCLUSIONS,
-    NOT_REACHED,
-    judge_conclusions,
-    print_rounded,
+    NARROWING,
+    add_claim,
+    drop_claims,
+    make_claim,
     rank_candidates,
-    summarize_answers,
 )
-from nkhcc_helpers.compatible_narrowing import NARROWING, add_claim, drop_claims, make_claim
-from nkhcc_helpers.compatible_statistics import calculate_hazard_ratios, calculate_statistics
+from nkhcc_helpers.identification.statistics import (
+    NOT_REACHED,
+    calculate_hazard_ratios,
+    calculate_statistics,
+    print_rounded,
+)
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 
 SIZES = {"A": 2, "B": 2}
 

@@ -9,10 +9,9 @@ import pytest
 from claimed_trials import claim_trial, median
 from click.testing import CliRunner
 
-from nkhcc_helpers import cli, compatible_files
-from nkhcc_helpers.compatible import sample_compatible
-from nkhcc_helpers.compatible_bounds import find_bounds
-from nkhcc_helpers.compatible_files import (
+from nkhcc_helpers import cli
+from nkhcc_helpers.compatible import cohorts as cohorts_module
+from nkhcc_helpers.compatible.cohorts import (
     COHORTS,
     PARTS,
     describe_file,
@@ -21,12 +20,14 @@ from nkhcc_helpers.compatible_files import (
     make_cohorts,
     read_claimed,
     read_design,
+    sample_compatible,
     save_cohorts,
 )
-from nkhcc_helpers.compatible_obtained import BOUNDS, make_bounds
-from nkhcc_helpers.compatible_statistics import calculate_statistics, place_not_reached
-from nkhcc_helpers.permutation_many import permute_logrank_many
-from nkhcc_helpers.trial import locate_bundled
+from nkhcc_helpers.identification.bounds import BOUNDS_FILE as BOUNDS
+from nkhcc_helpers.identification.bounds import find_bounds, make_bounds
+from nkhcc_helpers.identification.statistics import calculate_statistics, place_not_reached
+from nkhcc_helpers.survival.many import permute_logrank_many
+from nkhcc_helpers.trial.trial import locate_bundled
 
 CLAIMED = claim_trial({"A": 2, "B": 2}, [median(3, group="A")], censored=[{"endpoint": "OS", "most": 1}])
 
@@ -69,14 +70,14 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
         drawn.append(argument)
         return draw_block(argument)
 
-    draw_block = compatible_files.draw_block
-    monkeypatch.setattr(compatible_files, "draw_block", draw_one)
+    draw_block = cohorts_module.draw_block
+    monkeypatch.setattr(cohorts_module, "draw_block", draw_one)
     with pytest.raises(KeyboardInterrupt):
         make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
     assert not (tmp_path / "cut" / COHORTS).exists()
     assert len(list((tmp_path / "cut" / PARTS).rglob("*.npy"))) == 1
     again = []
-    monkeypatch.setattr(compatible_files, "draw_block", lambda each: again.append(each) or draw_block(each))
+    monkeypatch.setattr(cohorts_module, "draw_block", lambda each: again.append(each) or draw_block(each))
     path = make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
     assert len(again) == 1
     assert path.read_bytes() == whole.read_bytes()

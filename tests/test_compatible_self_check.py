@@ -10,12 +10,12 @@ import pytest
 from claimed_trials import claim_trial, median
 from scipy import stats
 
-from nkhcc_helpers.claims import CohortAssumptions
-from nkhcc_helpers.cohort_curves import order_cohorts
-from nkhcc_helpers.compatible import sample_compatible
-from nkhcc_helpers.compatible_bounds import find_bounds
-from nkhcc_helpers.compatible_targets import bound_statistics, choose_statistic
-from nkhcc_helpers.permutation_many import permute_logrank_many
+from nkhcc_helpers.compatible.cohorts import sample_compatible
+from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
+from nkhcc_helpers.identification.statistics import choose_statistic
+from nkhcc_helpers.survival.many import permute_logrank_many
+from nkhcc_helpers.survival.ordered import order_cohorts
+from nkhcc_helpers.trial.claims import CohortAssumptions
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "check_compatible.py"
 N_DRAWN, N_ALIKE, N_COHORTS = 250_000, 1_000, 700

@@ -8,26 +8,27 @@ import pytest
 from claimed_trials import measure_claims
 from hand_cohorts import draw_cohorts, make_cohorts
 
-from nkhcc_helpers.claims import LandmarkRate
-from nkhcc_helpers.cohort_curves import estimate_follow_ups, estimate_restricted_means, order_cohorts
-from nkhcc_helpers.compatible_statistics import (
+from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.identification.bounds import bound_statistics
+from nkhcc_helpers.identification.statistics import (
     HAZARD_RATIOS,
     SIGNS,
     calculate_hazard_ratios,
     calculate_statistics,
+    choose_statistic,
     list_designs,
     summarize_signs,
 )
-from nkhcc_helpers.compatible_targets import bound_statistics, choose_statistic
-from nkhcc_helpers.cox_fit import fit_cox
-from nkhcc_helpers.permutation import compare_survival
-from nkhcc_helpers.survival import (
+from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
+from nkhcc_helpers.survival.permutation import compare_survival
+from nkhcc_helpers.survival.summaries import (
     estimate_follow_up,
     estimate_median,
     estimate_rmst,
     estimate_survival_at,
 )
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.trial.claims import LandmarkRate
+from nkhcc_helpers.trial.trial import load_trial
 
 SIZES = {"A": 3, "B": 4, "C X": 3}
 LANDMARKS, TAU = (3, 7), 8.0

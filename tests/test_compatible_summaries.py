@@ -4,22 +4,26 @@ import pandas as pd
 import pytest
 import shown_frames as frames
 
-from nkhcc_helpers import compatible_obtained, identification, tables
-from nkhcc_helpers.claim_checks import recheck_claims
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import CohortAssumptions, Median
-from nkhcc_helpers.compatible_files import make_cohorts
+from nkhcc_helpers import identification
+from nkhcc_helpers.compatible import claims as claims_module
+from nkhcc_helpers.compatible import cohorts as cohorts_module
+from nkhcc_helpers.compatible.checks import recheck_claims
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import make_cohorts
+from nkhcc_helpers.identification import bounds as bounds_module
+from nkhcc_helpers.report import names as names_module
+from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 
 # Summaries
 
 
 def test_claims_and_assumptions_as_numbers():
     claimed = made.make_claimed()
-    claims = identification.list_claims(claimed)
+    claims = claims_module.list_claims(claimed)
     assert claims.iloc[0].tolist()[:4] == ["group_size", None, "A", 3]
     median = claims[(claims["kind"] == "median") & (claims["group"] == "A")].iloc[0]
     assert median[["lowest", "highest"]].tolist() == pytest.approx([2.95, 3.05])
-    assumed = identification.list_assumptions(claimed).set_index("assumption")
+    assumed = claims_module.list_assumptions(claimed).set_index("assumption")
     assert assumed.loc["prior", "value"] == "log_uniform"
     assert assumed.loc["censored most"].tolist() == ["PFS", "2"]
 
@@ -98,14 +102,14 @@ def make_tiny():
 def test_cohorts_are_sampled_where_none_are_stored(tmp_path):
     trial = frames.make_trial()
     trial.source = tmp_path
-    cohorts, file = compatible_obtained.obtain_cohorts(trial, make_tiny(), n_cohorts=5, seed=1)
+    cohorts, file = cohorts_module.obtain_cohorts(trial, make_tiny(), n_cohorts=5, seed=1)
     assert (len(cohorts), file) == (5, "")
     assert (recheck_claims(cohorts)["n_met"] == 5).all()
 
 
 def test_statistics_have_names_for_readers():
     trial = frames.make_trial()
-    names = tables.list_statistic_labels(made.list_statistics(), trial)
+    names = names_module.list_statistic_labels(made.list_statistics(), trial)
     assert names["pair_p B-A"] == "A: low dose x 4 against B: normal dose x 4"
     assert not any("_" in name for name in names.values())
 
@@ -120,25 +124,23 @@ def store(tmp_path, claimed, n_cohorts=8):
 def test_stored_cohorts_are_taken_where_they_fit(tmp_path):
     claimed = make_tiny()
     trial = store(tmp_path, claimed)
-    cohorts, file = compatible_obtained.obtain_cohorts(trial, claimed, n_cohorts=3, seed=1)
+    cohorts, file = cohorts_module.obtain_cohorts(trial, claimed, n_cohorts=3, seed=1)
     assert (len(cohorts), file, cohorts.seed) == (3, "compatible.parquet", 3)
     assert set(cohorts.block) == {0, 1}
-    more, _ = compatible_obtained.obtain_cohorts(trial, claimed, n_cohorts=30, seed=1)
+    more, _ = cohorts_module.obtain_cohorts(trial, claimed, n_cohorts=30, seed=1)
     assert len(more) == 8
     others = claimed.assume(longest=5)
-    cohorts, file = compatible_obtained.obtain_cohorts(trial, others, n_cohorts=3, seed=1)
+    cohorts, file = cohorts_module.obtain_cohorts(trial, others, n_cohorts=3, seed=1)
     assert (len(cohorts), file, cohorts.seed) == (3, "", 1)
     with pytest.raises(ValueError, match="other claims or assumptions"):
-        compatible_obtained.obtain_cohorts(
-            trial, others, tmp_path / "compatible.parquet", n_cohorts=3, seed=1
-        )
+        cohorts_module.obtain_cohorts(trial, others, tmp_path / "compatible.parquet", n_cohorts=3, seed=1)
 
 
 def test_stored_bounds_are_taken_where_they_fit(tmp_path):
     claimed, trial = make_tiny(), frames.make_trial()
     trial.source = tmp_path
-    assert compatible_obtained.obtain_bounds(trial, claimed).empty
-    bounds = pd.DataFrame([("OS", "rmst all", 1.5, 4.5)], columns=compatible_obtained.BOUND_COLUMNS)
-    compatible_obtained.save_bounds(bounds, claimed, tmp_path / compatible_obtained.BOUNDS)
-    pd.testing.assert_frame_equal(compatible_obtained.obtain_bounds(trial, claimed), bounds)
-    assert compatible_obtained.obtain_bounds(trial, claimed.assume(longest=5)).empty
+    assert bounds_module.obtain_bounds(trial, claimed).empty
+    bounds = pd.DataFrame([("OS", "rmst all", 1.5, 4.5)], columns=bounds_module.BOUND_COLUMNS)
+    bounds_module.save_bounds(bounds, claimed, tmp_path / bounds_module.BOUNDS_FILE)
+    pd.testing.assert_frame_equal(bounds_module.obtain_bounds(trial, claimed), bounds)
+    assert bounds_module.obtain_bounds(trial, claimed.assume(longest=5)).empty

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from trials import edit_cell, edit_text, write_trial
 
-from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.trial import load_trial
 
 
 def problems_of(folder: Path) -> list[Problem]:

@@ -8,9 +8,9 @@ from lifelines import CoxPHFitter
 from r_values import read_reference
 from scipy import stats
 
-from nkhcc_helpers import cox_diagnostics as diagnostics
-from nkhcc_helpers.cox_fit import fit_cox
-from nkhcc_helpers.cox_many import fit_cox_many
+from nkhcc_helpers.cox import diagnostics
+from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.cox.many import fit_cox_many
 
 
 def separated_frame():

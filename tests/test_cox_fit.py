@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from r_values import read_reference
 
-from nkhcc_helpers import cox_fit
-from nkhcc_helpers.cox_fit import fit_cox
-from nkhcc_helpers.partial_likelihood import PartialLikelihood
+from nkhcc_helpers.cox import fit as fit_module
+from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.cox.likelihood import PartialLikelihood
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
@@ -77,7 +77,7 @@ def test_every_way_ends_at_the_same_maximum(monkeypatch):
     for method, ties in (("firth", "breslow"), ("partial", "efron")):
         through_library = fit_cox(data, models["group"], method=method, ties=ties, n_draws=0)
         with monkeypatch.context() as patched:
-            patched.setattr(cox_fit.CoxModel, "_fit_by_library", lambda self: None)
+            patched.setattr(fit_module.CoxModel, "_fit_by_library", lambda self: None)
             alone = fit_cox(data, models["group"], method=method, ties=ties, n_draws=0)
         assert through_library.summary["coef"].tolist() == pytest.approx(alone.summary["coef"].tolist())
         assert through_library.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-10)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nkhcc_helpers import design
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.cox import design
+from nkhcc_helpers.trial.trial import load_trial
 
 
 def with_arms(trial, **changes):

@@ -9,16 +9,15 @@ import pytest
 from hand_made import ADAE, ADEX, ADTTE, load_hand_made
 from r_values import REFERENCE
 
-from nkhcc_helpers.dose_limiting import (
+from nkhcc_helpers.safety.counts import estimate_shares, list_adverse_events
+from nkhcc_helpers.safety.dose_limiting import (
     Definition,
     _find_upper,
     count_dose_limiting,
     list_absent_terms,
     list_dose_limiting,
 )
-from nkhcc_helpers.exposure import list_observation
-from nkhcc_helpers.populations import list_treated
-from nkhcc_helpers.safety_counts import estimate_shares, list_adverse_events
+from nkhcc_helpers.trial.patients import list_observation, list_treated
 
 COUNTS = ["n_treated", "n_evaluable", "n_patients", "n_events"]
 

@@ -6,8 +6,8 @@ import papermill
 import pytest
 from small_notebooks import code, write_notebook
 
-from nkhcc_helpers import execution
-from nkhcc_helpers.execution import Job, execute_job
+from nkhcc_helpers.run import execute
+from nkhcc_helpers.run.execute import Job, execute_job
 
 NOT_READY = "Kernel died before replying to kernel_info"
 
@@ -70,5 +70,5 @@ def test_a_page_that_cannot_be_made_is_an_error(job, papermill_that, monkeypatch
     def write_page(*_, **__):
         raise ValueError("no template\nat all")
 
-    monkeypatch.setattr(execution, "write_page", write_page)
+    monkeypatch.setattr(execute, "write_page", write_page)
     assert execute_job(job).error == "its page could not be made: ValueError: no template\nat all"

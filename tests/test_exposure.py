@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from made_events import EVENTS, replace_events
 from r_values import REFERENCE
 
-from nkhcc_helpers import exposure, safety
-from nkhcc_helpers.problems import TrialDataWarning
+from nkhcc_helpers import safety
+from nkhcc_helpers.safety import exposure
+from nkhcc_helpers.trial import patients as patients_module
+from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 
@@ -23,7 +25,7 @@ def trial(tmp_path_factory):
 
 
 def ends_of(trial):
-    observed = exposure.list_observation(trial)
+    observed = patients_module.list_observation(trial)
     assert list(observed["USUBJID"]) == list(trial.subjects["USUBJID"])
     return observed.set_index("USUBJID")["end"].dt.strftime("%Y-%m-%d").to_dict()
 

@@ -10,9 +10,9 @@ from lifelines import CoxTimeVaryingFitter
 from r_values import REFERENCE, read_data, read_reference
 from trials import plain, write_trial
 
-from nkhcc_helpers import immortal_time
-from nkhcc_helpers.cox_many import fit_cox_many
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.cox import immortal_time
+from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.trial.trial import load_trial
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lifelines.statistics import multivariate_logrank_test
 from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers.allocations import calculate_score_statistic
-from nkhcc_helpers.logrank import RiskSets, calculate_logrank, logrank_scores, solve_quadratic
+from nkhcc_helpers.survival.exact import calculate_score_statistic
+from nkhcc_helpers.survival.logrank import RiskSets, calculate_logrank, logrank_scores, solve_quadratic
 
 COIN = {
     "logrank": "logrank",

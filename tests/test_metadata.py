@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from trials import edit_text, write_trial
 
-from nkhcc_helpers.claims import read_published
-from nkhcc_helpers.metadata import read_metadata
-from nkhcc_helpers.problems import Problem, TrialDataError
+from nkhcc_helpers.trial.claims import read_published
+from nkhcc_helpers.trial.metadata import read_metadata
+from nkhcc_helpers.trial.problems import Problem, TrialDataError
 
 MINIMAL = """\
 study_id: X

@@ -18,8 +18,8 @@ from executing import execute_here, read_visible
 from papermill import inspect_notebook
 from trials import VARIANTS, write_trial
 
-from nkhcc_helpers.parameters import TAG, check_parameters_cell, read_parameters
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.run.parameters import TAG, check_parameters_cell, read_parameters
+from nkhcc_helpers.trial.trial import load_trial
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]

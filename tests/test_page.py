@@ -12,8 +12,8 @@ import pytest
 import seaborn as sns
 from great_tables import GT
 
-import nkhcc_helpers.page as page_module
-from nkhcc_helpers.page import open_page
+from nkhcc_helpers.report import page as page_module
+from nkhcc_helpers.report.page import open_page
 
 IMAGE = "<img src=x onerror=alert(1)>"
 ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"
@@ -297,7 +297,7 @@ def test_run_names_the_page_after_the_file(plain_trial, monkeypatch):
 def test_page_prints_text_outside_of_a_notebook():
     script = (
         "from types import SimpleNamespace as N\n"
-        "from nkhcc_helpers.page import open_page\n"
+        "from nkhcc_helpers.report import open_page\n"
         "open_page(N(is_illustrative=True), 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
     )
     done = subprocess.run(

@@ -1,7 +1,7 @@
 import pytest
 from small_notebooks import PARAMETERS, code, write_notebook
 
-from nkhcc_helpers.parameters import (
+from nkhcc_helpers.run.parameters import (
     Parameter,
     ParameterError,
     check_parameters_cell,

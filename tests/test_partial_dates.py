@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trials import edit_cell, write_trial
 
-from nkhcc_helpers.events import list_events
-from nkhcc_helpers.partial_dates import impute_dates, list_date_ranges, parse_partial_dates
-from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial import Trial, load_trial
+from nkhcc_helpers.safety.events import list_events
+from nkhcc_helpers.trial.patients import impute_dates, list_date_ranges
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.schema import parse_partial_dates
+from nkhcc_helpers.trial.trial import Trial, load_trial
 
 RULE = "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)"
 

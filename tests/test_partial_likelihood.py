@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nkhcc_helpers.partial_likelihood import PartialLikelihood
+from nkhcc_helpers.cox.likelihood import PartialLikelihood
 
 
 def draw_cohorts(seed=1, n_cohorts=5, n=9, p=2):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers.permutation import (
+from nkhcc_helpers.survival.permutation import (
     adjust_holm,
     compare_pairs,
     compare_survival,

@@ -7,10 +7,11 @@ import pytest
 from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
 
-from nkhcc_helpers import permutation_many
-from nkhcc_helpers.logrank import RiskSets
-from nkhcc_helpers.permutation import TOLERANCE, compare_pairs, compare_survival
-from nkhcc_helpers.permutation_many import permute_logrank_many, permute_pairs_many
+from nkhcc_helpers.survival import many
+from nkhcc_helpers.survival.exact import TOLERANCE
+from nkhcc_helpers.survival.logrank import RiskSets
+from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
+from nkhcc_helpers.survival.permutation import compare_pairs, compare_survival
 
 TRIAL = np.repeat(range(4), (3, 5, 6, 4))
 
@@ -170,8 +171,8 @@ def test_neither_order_of_subjects_nor_scale_of_time_matters():
 def test_blocks_do_not_matter(monkeypatch):
     times, events = draw_cohorts(20, 18, censored=0.6)
     plain = permute_logrank_many(times, events, TRIAL, n_draws=300)
-    monkeypatch.setattr(permutation_many, "NUMBERS_AT_A_TIME", 2_000)
-    monkeypatch.setattr(permutation_many, "PATTERNS_AT_A_TIME", 3)
+    monkeypatch.setattr(many, "NUMBERS_AT_A_TIME", 2_000)
+    monkeypatch.setattr(many, "PATTERNS_AT_A_TIME", 3)
     small = permute_logrank_many(times, events, TRIAL, n_draws=300)
     assert small.p_value.tolist() == plain.p_value.tolist()
 

@@ -3,15 +3,10 @@ from types import SimpleNamespace
 import pytest
 from small_notebooks import write_notebook
 
-from nkhcc_helpers import planning, trial
-from nkhcc_helpers.parameters import RESERVED, ParameterError, read_parameters
-from nkhcc_helpers.planning import (
-    NotebookError,
-    list_notebooks,
-    locate_notebooks,
-    name_part,
-    plan_run,
-)
+from nkhcc_helpers.run import plan as plan_module
+from nkhcc_helpers.run.parameters import RESERVED, ParameterError, read_parameters
+from nkhcc_helpers.run.plan import NotebookError, list_notebooks, locate_notebooks, name_part, plan_run
+from nkhcc_helpers.trial import trial as trial_module
 
 
 @pytest.fixture
@@ -20,7 +15,7 @@ def own(tmp_path, monkeypatch):
     folder = tmp_path / "own"
     for name in ("01_cohort", "02_survival", "02_survival_again"):
         write_notebook(folder / f"{name}.ipynb")
-    monkeypatch.setattr(planning, "locate_notebooks", lambda: folder)
+    monkeypatch.setattr(plan_module, "locate_notebooks", lambda: folder)
     return folder
 
 
@@ -61,15 +56,15 @@ def test_two_notebooks_of_one_name_are_refused(tmp_path):
 
 
 def test_without_notebooks_the_error_says_where_none_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "locate_notebooks", lambda: tmp_path)
+    monkeypatch.setattr(plan_module, "locate_notebooks", lambda: tmp_path)
     with pytest.raises(NotebookError, match=f"no notebooks in {tmp_path}"):
         list_notebooks()
 
 
 def test_checkout_comes_before_the_installed_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(trial, "locate_checkout", lambda: tmp_path)
+    monkeypatch.setattr(trial_module, "locate_checkout", lambda: tmp_path)
     assert locate_notebooks() == tmp_path / "notebooks"
-    monkeypatch.setattr(trial, "locate_checkout", lambda: None)
+    monkeypatch.setattr(trial_module, "locate_checkout", lambda: None)
     assert locate_notebooks().parts[-3:] == ("nkhcc_helpers", "bundled", "notebooks")
 
 
@@ -272,7 +267,7 @@ def test_a_parameter_that_means_something_else_is_not_checked(tmp_path):
 def test_every_parameter_of_the_notebooks_is_checked():
     known = [item for path in list_notebooks().values() for item in read_parameters(path).values()]
     names = {item.name for item in known if item.kind != "bool"} - set(RESERVED)
-    assert names == set(planning._CHECKS)
+    assert names == set(plan_module._CHECKS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from figure_texts import check_readable, list_texts, shown, texts_outside, texts
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Annotation
 
-from nkhcc_helpers import plots, style
+from nkhcc_helpers.report import figures
+from nkhcc_helpers.report.figures import style
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +26,20 @@ def _close_figures():
 def draw_km(kind):
     labels = frames.make_trial(kind).group_labels
     curves, counts, summary = frames.make_curves(kind), frames.make_counts(kind), frames.make_summary(kind)
-    return plots.plot_km(curves, counts, summary, labels, "months", "Overall survival", show_ci=True)
+    return figures.plot_km(curves, counts, summary, labels, "months", "Overall survival", show_ci=True)
 
 
 def draw_swimmer(kind):
     courses = frames.make_courses(kind)
     given = frames.make_infusion_times(courses)
-    return plots.plot_swimmer(courses, given, frames.make_trial(kind).group_labels, "months")
+    return figures.plot_swimmer(courses, given, frames.make_trial(kind).group_labels, "months")
 
 
 FIGURES = {
-    "flow": lambda kind: plots.plot_flow(frames.make_disposition(kind), frames.make_trial(kind).group_labels),
-    "enrolment": lambda kind: plots.plot_enrolment(
+    "flow": lambda kind: figures.plot_flow(
+        frames.make_disposition(kind), frames.make_trial(kind).group_labels
+    ),
+    "enrolment": lambda kind: figures.plot_enrolment(
         frames.make_enrolment(kind), frames.make_trial(kind).group_labels
     ),
     "swimmer": draw_swimmer,
@@ -77,12 +80,12 @@ def test_settings_of_the_reader_stay_as_they_were(name):
 
 
 DRAWN_INTO = {
-    "flow": lambda ax: plots.plot_flow(frames.make_disposition(), {}, ax=ax),
-    "enrolment": lambda ax: plots.plot_enrolment(frames.make_enrolment(), {}, ax=ax),
-    "swimmer": lambda ax: plots.plot_swimmer(
+    "flow": lambda ax: figures.plot_flow(frames.make_disposition(), {}, ax=ax),
+    "enrolment": lambda ax: figures.plot_enrolment(frames.make_enrolment(), {}, ax=ax),
+    "swimmer": lambda ax: figures.plot_swimmer(
         frames.make_courses(), frames.make_infusion_times(frames.make_courses()), {}, "months", ax=ax
     ),
-    "km": lambda ax: plots.plot_km(frames.make_curves(), None, None, {}, "months", "OS", ax=ax),
+    "km": lambda ax: figures.plot_km(frames.make_curves(), None, None, {}, "months", "OS", ax=ax),
 }
 
 
@@ -95,12 +98,12 @@ def test_axes_given_are_drawn_into(name):
 
 
 EMPTY = {
-    "flow": lambda: plots.plot_flow(frames.make_disposition().iloc[:0], {}),
-    "enrolment": lambda: plots.plot_enrolment(frames.make_enrolment().iloc[:0], {}),
-    "swimmer": lambda: plots.plot_swimmer(
+    "flow": lambda: figures.plot_flow(frames.make_disposition().iloc[:0], {}),
+    "enrolment": lambda: figures.plot_enrolment(frames.make_enrolment().iloc[:0], {}),
+    "swimmer": lambda: figures.plot_swimmer(
         frames.make_courses().iloc[:0], frames.make_infusion_times(frames.make_courses()).iloc[:0], {}, "days"
     ),
-    "km": lambda: plots.plot_km(frames.make_curves().iloc[:0], None, None, {}, "days", "OS"),
+    "km": lambda: figures.plot_km(frames.make_curves().iloc[:0], None, None, {}, "days", "OS"),
 }
 
 
@@ -111,18 +114,18 @@ def test_nothing_to_show_says_so(name):
 
 def test_palette_is_one_and_readable():
     groups = [str(i) for i in range(8)]
-    palette = plots.group_palette(groups)
+    palette = figures.group_palette(groups)
     assert list(palette) == groups
     assert len(set(palette.values())) == 8
-    assert plots.group_palette(groups[:3]) == {group: palette[group] for group in groups[:3]}
+    assert figures.group_palette(groups[:3]) == {group: palette[group] for group in groups[:3]}
     for colour in palette.values():
         red, green, blue = style.darken(colour)
         assert 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.55  # dark enough for text on white
 
 
 def test_groups_differ_without_colour():
-    assert len(set(plots.group_lines("ABCDEF").values())) == 6
-    assert len(set(plots.group_markers("ABCDEFG").values())) == 7
+    assert len(set(figures.group_lines("ABCDEF").values())) == 6
+    assert len(set(figures.group_markers("ABCDEFG").values())) == 7
 
 
 def test_shades():
@@ -165,7 +168,7 @@ def test_plain_text(text, width, shown_text):
     ],
 )
 def test_time_ticks(last, unit, ticks):
-    assert plots.list_time_ticks(last, unit) == pytest.approx(ticks)
+    assert figures.list_time_ticks(last, unit) == pytest.approx(ticks)
 
 
 def test_labels_that_would_overlap_are_spread_apart():
@@ -208,7 +211,7 @@ def test_km_marks_censoring_and_medians():
 def test_km_cut_short_says_how_long_follow_up_went_on():
     curves = frames.make_curves()
     labels = frames.make_trial().group_labels
-    ax = plots.plot_km(curves, None, None, labels, "months", "OS", until=30)
+    ax = figures.plot_km(curves, None, None, labels, "months", "OS", until=30)
     arrows = [line for line in ax.lines if line.get_marker() == ">"]
     assert [list(line.get_xdata()) for line in arrows] == [[30]] * 4
     assert {text.get_text() for text in ax.texts} == {"followed to 108.0"}
@@ -222,12 +225,12 @@ def test_km_cut_short_says_how_long_follow_up_went_on():
 )
 def test_axis_ends_where_the_steps_can_be_seen(times, events, end):
     curves = pd.DataFrame({"time": times, "n_events": events})
-    assert plots.choose_axis_end(curves) == pytest.approx(end)
+    assert figures.choose_axis_end(curves) == pytest.approx(end)
 
 
 def test_null_distribution_shows_both_p_values():
     null = np.random.default_rng(1).chisquare(3, 20_000) * 1.4
-    density = plots.plot_null_distribution(null, 12.0, 3)
+    density = figures.plot_null_distribution(null, 12.0, 3)
     tail = density.figure.axes[1]
     assert tail.get_yscale() == "log"
     heights = sum(bar.get_height() * bar.get_width() for bar in density.patches)
@@ -241,13 +244,13 @@ def test_null_distribution_shows_both_p_values():
 
 @pytest.mark.parametrize(("null", "observed", "df"), [([], 1.0, 3), ([1.0], np.nan, 3), ([1.0], 1.0, 0)])
 def test_null_distribution_with_nothing_to_show(null, observed, df):
-    assert shown(plots.plot_null_distribution(np.array(null), observed, df)) == ["Nothing to show"]
+    assert shown(figures.plot_null_distribution(np.array(null), observed, df)) == ["Nothing to show"]
 
 
 def test_km_without_any_median_draws_no_median_line():
     summary = frames.make_summary().assign(median=np.nan)
     labels = frames.make_trial().group_labels
-    ax = plots.plot_km(frames.make_curves(), None, summary, labels, "months", "OS")
+    ax = figures.plot_km(frames.make_curves(), None, summary, labels, "months", "OS")
     assert not ax.collections
 
 
@@ -328,7 +331,7 @@ def test_flow_arrows_lead_from_enrolled_to_groups_to_treated_and_no_further():
 
 def test_flow_adds_up_groups_where_there_is_no_total():
     frame = frames.make_disposition()
-    ax = plots.plot_flow(frame[frame["group"] != "All"], frames.make_trial().group_labels)
+    ax = figures.plot_flow(frame[frame["group"] != "All"], frames.make_trial().group_labels)
     assert "Enrolled\nn = 18" in shown(ax)
 
 
@@ -344,7 +347,7 @@ def test_enrolment_over_any_span(days):
     frame = frame.assign(
         date=[pd.Timestamp("2015-01-01"), pd.Timestamp("2015-01-01") + pd.Timedelta(days=days)]
     )
-    ax = plots.plot_enrolment(frame, frames.make_trial("hostile").group_labels)
+    ax = figures.plot_enrolment(frame, frames.make_trial("hostile").group_labels)
     assert texts_outside(ax.figure) == []
     assert any("20" in text for text in shown(ax))
 
@@ -363,14 +366,14 @@ def test_swimmer_has_a_panel_for_the_infusions_when_follow_up_is_long():
 def test_swimmer_has_one_panel_when_follow_up_is_short():
     courses = frames.make_courses().query("last_contact < 100")
     given = frames.make_infusion_times(courses, every=2.0)
-    ax = plots.plot_swimmer(courses, given, frames.make_trial().group_labels, "months")
+    ax = figures.plot_swimmer(courses, given, frames.make_trial().group_labels, "months")
     assert ax.figure.axes == [ax]
     assert not any(line.get_marker() == ">" for line in ax.lines)
 
 
 def test_swimmer_tells_lost_from_still_followed():
     courses = frames.make_courses("hostile").assign(lost=[False, False, True])
-    ax = plots.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
+    ax = figures.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
     faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == ">"]
     assert faces == [style.INK, "white"]
     assert "Lost to follow-up" in shown(ax)
@@ -379,16 +382,16 @@ def test_swimmer_tells_lost_from_still_followed():
 def test_swimmer_with_many_patients_drops_their_names():
     courses = pd.concat([frames.make_courses("seven")] * 3, ignore_index=True)
     courses["USUBJID"] = [f"P{i}" for i in range(len(courses))]
-    ax = plots.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
+    ax = figures.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
     assert not any(text.startswith("P8") for text in shown(ax))
 
 
 def test_swimmer_without_last_contact_or_infusions():
     courses = frames.make_courses("hostile").assign(last_contact=np.nan)
     given = frames.make_infusion_times(courses).iloc[:0]
-    assert shown(plots.plot_swimmer(courses, given, {}, "months")) == ["Nothing to show"]
+    assert shown(figures.plot_swimmer(courses, given, {}, "months")) == ["Nothing to show"]
     courses.loc[0, "last_contact"] = 5.0
-    ax = plots.plot_swimmer(courses, given, {}, "months")
+    ax = figures.plot_swimmer(courses, given, {}, "months")
     assert len(ax.figure.axes) == 1
 
 

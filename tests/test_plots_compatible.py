@@ -5,7 +5,8 @@ import pytest
 import shown_frames as frames
 from figure_texts import check_readable, shown
 
-from nkhcc_helpers import plots, tables
+from nkhcc_helpers.report import figures
+from nkhcc_helpers.report import names as names_module
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +19,12 @@ def _close_figures():
 
 def name_all(kind):
     trial = frames.make_trial(kind)
-    return tables.list_statistic_labels(made.list_statistics(kind), trial), trial.endpoint_labels
+    return names_module.list_statistic_labels(made.list_statistics(kind), trial), trial.endpoint_labels
 
 
 def draw_curves(kind, **options):
     labels = frames.make_trial(kind).group_labels
-    return plots.plot_compatible_curves(made.make_cohorts(kind), "PFS", labels, "months", **options)
+    return figures.plot_compatible_curves(made.make_cohorts(kind), "PFS", labels, "months", **options)
 
 
 def pick(kind, start):
@@ -33,29 +34,29 @@ def pick(kind, start):
 
 def draw_p_values(kind, **options):
     tests = pick(kind, ("logrank_p", "permutation_p", "trend_p"))
-    return plots.plot_p_values(made.make_statistics(kind), tests, *name_all(kind), **options)
+    return figures.plot_p_values(made.make_statistics(kind), tests, *name_all(kind), **options)
 
 
 def draw_pairs(kind, **options):
-    return plots.plot_pairs(pick(kind, "pair_p"), *name_all(kind), **options)
+    return figures.plot_pairs(pick(kind, "pair_p"), *name_all(kind), **options)
 
 
 def draw_signs(kind, **options):
     signs, trial = made.make_signs(kind), frames.make_trial(kind)
     part = signs[signs["endpoint"] == "PFS"]
     title = frames.HOSTILE if kind == "hostile" else "Progression-free survival"
-    return plots.plot_signs(part, *tables.list_design_labels(signs, trial), title=title, **options)
+    return figures.plot_signs(part, *names_module.list_design_labels(signs, trial), title=title, **options)
 
 
 def draw_narrowing(kind, **options):
-    claims = tables.list_claim_labels(made.make_claimed(kind), frames.make_trial(kind))
+    claims = names_module.list_claim_labels(made.make_claimed(kind), frames.make_trial(kind))
     rows = made.make_narrowing(kind).query("claim != ''")
-    return plots.plot_narrowing(rows, name_all(kind)[0], claims, title="Of one endpoint", **options)
+    return figures.plot_narrowing(rows, name_all(kind)[0], claims, title="Of one endpoint", **options)
 
 
 def draw_candidates(kind, **options):
     names = name_all(kind)[0] | {"hr dose (firth)": "Hazard ratio, dose (Firth's method)"}
-    return plots.plot_candidates(made.make_candidates(kind), names, title="Of one endpoint", **options)
+    return figures.plot_candidates(made.make_candidates(kind), names, title="Of one endpoint", **options)
 
 
 FIGURES = {
@@ -97,12 +98,12 @@ def test_nothing_to_show():
     empty, names = made.make_answers().head(0), {}
     cohorts = made.make_cohorts().take(slice(0, 0))
     drawn = [
-        plots.plot_compatible_curves(cohorts, "OS", {}, "months"),
-        plots.plot_p_values(made.make_statistics(), empty, names, {}),
-        plots.plot_pairs(empty, names, {}),
-        plots.plot_signs(made.make_signs().head(0), {}, {}, {}),
-        plots.plot_narrowing(made.make_narrowing().head(0), names, {}),
-        plots.plot_candidates(made.make_candidates().head(0), names),
+        figures.plot_compatible_curves(cohorts, "OS", {}, "months"),
+        figures.plot_p_values(made.make_statistics(), empty, names, {}),
+        figures.plot_pairs(empty, names, {}),
+        figures.plot_signs(made.make_signs().head(0), {}, {}, {}),
+        figures.plot_narrowing(made.make_narrowing().head(0), names, {}),
+        figures.plot_candidates(made.make_candidates().head(0), names),
     ]
     assert [shown(ax) for ax in drawn] == [["Nothing to show"]] * len(drawn)
 
@@ -119,7 +120,7 @@ def test_what_is_left_of_itself_is_not_told():
     frame = made.make_candidates()
     frame.loc[0, "candidate"] = "trend_p"
     names = dict.fromkeys([*frame["candidate"], *frame["target"]], "name")
-    ax = plots.plot_candidates(frame, names)
+    ax = figures.plot_candidates(frame, names)
     assert ax.texts[0].get_text() == ""
 
 

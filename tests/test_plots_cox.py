@@ -9,7 +9,10 @@ import shown_frames as frames
 from figure_texts import check_readable, shown, texts_outside
 from matplotlib.colors import to_rgb
 
-from nkhcc_helpers import labels, plots, plots_cox
+from nkhcc_helpers.report import figures
+from nkhcc_helpers.report import names as names_module
+from nkhcc_helpers.report.figures import ratios as ratios_module
+from nkhcc_helpers.report.figures import style
 
 NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 
@@ -24,33 +27,33 @@ def _close_figures():
 
 def list_labels(kind):
     trial = frames.make_trial(kind)
-    return labels.list_covariate_labels(trial), trial.group_labels
+    return names_module.list_covariate_labels(trial), trial.group_labels
 
 
 def draw_design(kind):
     points = frames.make_design(kind)
     labels = frames.make_trial(kind).group_labels
-    return plots.plot_design(points, labels, contrasts=frames.make_contrasts(points), names=NAMES)
+    return figures.plot_design(points, labels, contrasts=frames.make_contrasts(points), names=NAMES)
 
 
 def draw_forest(kind):
     labels = frames.make_trial(kind).group_labels
     names = {**NAMES, **{f"group {code}": label for code, label in labels.items()}}
-    return plots.plot_forest(frames.make_ratios(kind), names)
+    return figures.plot_forest(frames.make_ratios(kind), names)
 
 
 FIGURES = {
     "forest": draw_forest,
-    "forest with permutation": lambda kind: plots.plot_forest(
+    "forest with permutation": lambda kind: figures.plot_forest(
         frames.make_permuted_ratios(kind), list_labels(kind)[0]
     ),
     "design": draw_design,
-    "schoenfeld": lambda kind: plots.plot_schoenfeld(
+    "schoenfeld": lambda kind: figures.plot_schoenfeld(
         frames.make_residuals(), {**NAMES, "group B": frames.HOSTILE}
     ),
-    "sweep": lambda kind: plots.plot_sweep(frames.make_sweep(kind), *list_labels(kind)),
-    "leave one out": lambda kind: plots.plot_leave_one_out(frames.make_left_out(kind), *list_labels(kind)),
-    "leave one out of many": lambda kind: plots.plot_leave_one_out(
+    "sweep": lambda kind: figures.plot_sweep(frames.make_sweep(kind), *list_labels(kind)),
+    "leave one out": lambda kind: figures.plot_leave_one_out(frames.make_left_out(kind), *list_labels(kind)),
+    "leave one out of many": lambda kind: figures.plot_leave_one_out(
         frames.make_left_out(kind, times=25), *list_labels(kind)
     ),
 }
@@ -76,11 +79,11 @@ def test_settings_of_the_reader_stay_as_they_were(name):
 
 
 DRAWN_INTO = {
-    "forest": lambda ax: plots.plot_forest(frames.make_permuted_ratios(), {}, ax=ax),
-    "design": lambda ax: plots.plot_design(frames.make_design(), {}, ax=ax),
-    "schoenfeld": lambda ax: plots.plot_schoenfeld(frames.make_residuals(), ax=ax),
-    "sweep": lambda ax: plots.plot_sweep(frames.make_sweep(), {}, {}, ax=ax),
-    "leave one out": lambda ax: plots.plot_leave_one_out(frames.make_left_out(), {}, {}, ax=ax),
+    "forest": lambda ax: figures.plot_forest(frames.make_permuted_ratios(), {}, ax=ax),
+    "design": lambda ax: figures.plot_design(frames.make_design(), {}, ax=ax),
+    "schoenfeld": lambda ax: figures.plot_schoenfeld(frames.make_residuals(), ax=ax),
+    "sweep": lambda ax: figures.plot_sweep(frames.make_sweep(), {}, {}, ax=ax),
+    "leave one out": lambda ax: figures.plot_leave_one_out(frames.make_left_out(), {}, {}, ax=ax),
 }
 
 
@@ -94,11 +97,11 @@ def test_axes_given_are_drawn_into(name):
 
 
 EMPTY = {
-    "forest": lambda: plots.plot_forest(frames.make_ratios().iloc[:0], {}),
-    "design": lambda: plots.plot_design(frames.make_design().iloc[:0], {}),
-    "schoenfeld": lambda: plots.plot_schoenfeld(frames.make_residuals().iloc[:0]),
-    "sweep": lambda: plots.plot_sweep(frames.make_sweep().iloc[:0], {}, {}),
-    "leave one out": lambda: plots.plot_leave_one_out(frames.make_left_out().iloc[:0], {}, {}),
+    "forest": lambda: figures.plot_forest(frames.make_ratios().iloc[:0], {}),
+    "design": lambda: figures.plot_design(frames.make_design().iloc[:0], {}),
+    "schoenfeld": lambda: figures.plot_schoenfeld(frames.make_residuals().iloc[:0]),
+    "sweep": lambda: figures.plot_sweep(frames.make_sweep().iloc[:0], {}, {}),
+    "leave one out": lambda: figures.plot_leave_one_out(frames.make_left_out().iloc[:0], {}, {}),
 }
 
 
@@ -131,13 +134,13 @@ def test_forest_limits_without_end_become_arrows():
 )
 def test_forest_ticks_do_not_crowd(high, ticks):
     frame = frames.make_ratios().iloc[:1].assign(hr=1.0, ci_lower=0.9, ci_upper=high)
-    ax = plots.plot_forest(frame, NAMES, conf_level=0.9)
+    ax = figures.plot_forest(frame, NAMES, conf_level=0.9)
     assert list(ax.get_xticks()) == ticks
     assert "HR (90 % CI)" in shown(ax)
 
 
 def test_forest_with_nothing_estimable_still_has_its_line_at_one():
-    ax = plots.plot_forest(frames.make_ratios().iloc[2:], {})
+    ax = figures.plot_forest(frames.make_ratios().iloc[2:], {})
     assert list(ax.lines[0].get_xdata()) == [1, 1]
 
 
@@ -153,18 +156,20 @@ def test_design_draws_pure_contrasts_between_neighbours():
 
 def test_design_leaves_out_contrasts_of_unknown_points():
     contrasts = pd.DataFrame({"covariate": ["dose"], "first": ["A"], "second": ["Z"]})
-    ax = plots.plot_design(frames.make_design(), {}, contrasts=contrasts)
+    ax = figures.plot_design(frames.make_design(), {}, contrasts=contrasts)
     assert not [text for text in ax.texts if text.arrow_patch is not None]
 
 
 def test_design_with_one_covariate_and_shared_points():
     points = pd.DataFrame({"order": [0.0, 1.0], "groups": ["A, B", "C"], "n": [8, 1], "n_events": [7, 1]})
-    ax = plots.plot_design(points, frames.make_trial().group_labels, names={"order": "Order"})
+    ax = figures.plot_design(points, frames.make_trial().group_labels, names={"order": "Order"})
     texts = shown(ax)
     assert "A: low dose x 4; B: normal\ndose x 4\n7 events, n = 8" in texts
     assert "C: normal dose x 8\n1 event, n = 1" in texts
     assert texts_outside(ax.figure) == []
-    assert plots.plot_design(points[["groups", "n", "n_events"]], {}).texts[0].get_text() == "Nothing to show"
+    assert (
+        figures.plot_design(points[["groups", "n", "n_events"]], {}).texts[0].get_text() == "Nothing to show"
+    )
 
 
 def test_schoenfeld_has_a_panel_and_a_line_per_covariate():
@@ -176,7 +181,7 @@ def test_schoenfeld_has_a_panel_and_a_line_per_covariate():
 
 
 def test_schoenfeld_of_one_event_has_no_line():
-    ax = plots.plot_schoenfeld(frames.make_residuals().iloc[:1])
+    ax = figures.plot_schoenfeld(frames.make_residuals().iloc[:1])
     assert len(ax.lines) == 2
 
 
@@ -199,7 +204,7 @@ def test_forest_shows_both_intervals_and_both_p():
     spans = {tuple(x): y[0] for x, y in list_lines(ax) if len(x) == 2 and x[0] != x[1]}
     low = ax.get_xlim()[0]
     assert spans[0.1, 1.3] < 1 < spans[0.05, 2.1]  # the row of dose: the second under the first
-    assert spans[low, 0.012] == pytest.approx(2 + plots_cox.SHIFT)
+    assert spans[low, 0.012] == pytest.approx(2 + ratios_module.SHIFT)
     assert len(spans) == 4  # nothing of the row without estimate
     arrows = [x for x, _ in list_lines(ax, "<")]
     assert arrows == [[low], [low]]
@@ -207,8 +212,8 @@ def test_forest_shows_both_intervals_and_both_p():
 
 def test_forest_shows_permutation_limits_of_what_has_no_estimate():
     frame = frames.make_permuted_ratios().iloc[2:].assign(exact_lower=0.2, exact_upper=3.0)
-    ax = plots.plot_forest(frame, {})
-    assert ([0.2, 3.0], [1 + plots_cox.SHIFT] * 2) in list_lines(ax)
+    ax = figures.plot_forest(frame, {})
+    assert ([0.2, 3.0], [1 + ratios_module.SHIFT] * 2) in list_lines(ax)
     assert "0.20 to 3.00" in shown(ax)
 
 
@@ -230,15 +235,15 @@ def test_forest_without_permutation_has_neither_legend_nor_column():
 )
 def test_ratio_axis_has_as_many_round_ticks_as_there_is_room_for(low, high, room, ticks):
     ax = plt.figure().subplots()
-    plots_cox.set_ratio_axis(ax, "x", low, high, room=room)
+    style.set_ratio_axis(ax, "x", low, high, room=room)
     assert list(ax.get_xticks()) == pytest.approx(ticks)
     assert ax.get_xlim() == pytest.approx((low, high))
 
 
 def test_ratio_limits_hold_every_number_within_reason():
-    assert plots_cox.limit_ratios([1.0, np.nan, np.inf, 0]) == pytest.approx((0.5 / 1.2, 2.4))
-    assert plots_cox.limit_ratios([0.01, 30]) == pytest.approx((0.01 / 1.2, 36))
-    assert plots_cox.limit_ratios([1e-9, 1e9]) == (0.001, 1000)
+    assert style.limit_ratios([1.0, np.nan, np.inf, 0]) == pytest.approx((0.5 / 1.2, 2.4))
+    assert style.limit_ratios([0.01, 30]) == pytest.approx((0.01 / 1.2, 36))
+    assert style.limit_ratios([1e-9, 1e9]) == (0.001, 1000)
 
 
 def test_sweep_has_a_column_per_number_and_a_row_per_covariate():
@@ -279,7 +284,7 @@ def test_sweep_limits_without_end_fill_the_panel():
 def test_sweep_of_many_numbers_goes_on_below():
     one = frames.make_sweep().query("group == 'A'")
     frame = pd.concat([one.assign(group=group) for group in "ABCD"], ignore_index=True)
-    panels = plots.plot_sweep(frame, *list_labels("four")).figure.axes
+    panels = figures.plot_sweep(frame, *list_labels("four")).figure.axes
     titles = [panel.get_title("left")[:1] for panel in panels if panel.get_visible()]
     assert titles == ["A", "B", "C"] * 2 + ["D"] * 2
     assert [panel.get_ylabel()[13:17] for panel in panels if panel.get_ylabel()] == ["Dose", "Plan"] * 2
@@ -287,7 +292,7 @@ def test_sweep_of_many_numbers_goes_on_below():
 
 def test_sweep_of_one_number_and_one_covariate():
     frame = frames.make_sweep().query("group == 'A' and covariate == 'dose'")
-    ax = plots.plot_sweep(frame, *list_labels("four"), conf_level=0.9)
+    ax = figures.plot_sweep(frame, *list_labels("four"), conf_level=0.9)
     assert ax.figure.axes == [ax]
     check_readable(ax)
     assert "90 % CI" in shown(ax)
@@ -311,7 +316,7 @@ def test_leave_one_out_rings_who_turns_the_direction_and_names_who_cannot_be_lef
     assert not dose.texts
     assert "Without them it crosses 1" in shown(dose)
     steady = frames.make_left_out().query("covariate == 'dose' and not changes_sign")
-    assert "Without them it crosses 1" not in shown(plots.plot_leave_one_out(steady, *list_labels("four")))
+    assert "Without them it crosses 1" not in shown(figures.plot_leave_one_out(steady, *list_labels("four")))
 
 
 def test_leave_one_out_of_many_drops_their_names():
@@ -322,17 +327,17 @@ def test_leave_one_out_of_many_drops_their_names():
 
 def test_leave_one_out_keeps_the_order_of_groups_whatever_that_of_rows():
     frame = frames.make_left_out().iloc[::-1].rename(columns={"USUBJID": "subject"})
-    ax = plots.plot_leave_one_out(frame, *list_labels("four"))
+    ax = figures.plot_leave_one_out(frame, *list_labels("four"))
     names = [tick.get_text() for tick in ax.get_yticklabels()]
     assert names[:4] == ["003", "002", "001", "008"]
 
 
 def test_leave_one_out_follows_the_ratio_as_far_as_it_goes():
     frame = frames.make_left_out().query("covariate == 'dose'").assign(changes_sign=False)
-    ax = plots.plot_leave_one_out(frame.assign(hr=1e-5, hr_all=2e-5), *list_labels("four"))
+    ax = figures.plot_leave_one_out(frame.assign(hr=1e-5, hr_all=2e-5), *list_labels("four"))
     assert ax.get_xlim()[0] < 1e-5
     check_readable(ax)
-    ax = plots.plot_leave_one_out(frame.assign(hr=1e-9, hr_all=np.nan), *list_labels("four"))
+    ax = figures.plot_leave_one_out(frame.assign(hr=1e-9, hr_all=np.nan), *list_labels("four"))
     assert list_lines(ax, "s")[0][0] == pytest.approx([ax.get_xlim()[0]] * 5)
     check_readable(ax)
 
@@ -340,7 +345,7 @@ def test_leave_one_out_follows_the_ratio_as_far_as_it_goes():
 def test_colours_are_those_of_the_groups():
     ax = FIGURES["leave one out"]("four")
     squares = next(line for line in ax.lines if line.get_marker() == "s")
-    assert to_rgb(squares.get_color()) == plots.group_palette("ABCD")["B"]
+    assert to_rgb(squares.get_color()) == figures.group_palette("ABCD")["B"]
 
 
 def test_nothing_warns_when_saved(tmp_path):

@@ -4,9 +4,11 @@ import pandas as pd
 import pytest
 from hand_made import ADSL, load_hand_made
 
-from nkhcc_helpers import safety, tables
-from nkhcc_helpers.populations import describe_treatment, group_by_treatment
-from nkhcc_helpers.problems import TrialDataError
+from nkhcc_helpers import safety
+from nkhcc_helpers.report import tables
+from nkhcc_helpers.trial import patients
+from nkhcc_helpers.trial.patients import describe_treatment, group_by_treatment
+from nkhcc_helpers.trial.problems import TrialDataError
 
 ROWS = ["L", "H", "All"]
 
@@ -68,7 +70,7 @@ def test_who_moved_is_counted(switched, tmp_path):
 
 def test_without_an_actual_treatment_nothing_changes(tmp_path):
     trial = load_hand_made(tmp_path)
-    for groups in safety.GROUPS:
+    for groups in patients.GROUPS:
         pd.testing.assert_frame_equal(group_by_treatment(trial, groups).subjects, trial.subjects)
 
 
@@ -83,7 +85,7 @@ def test_groups_by_another_name_are_refused(switched):
 
 
 def test_the_page_tells_by_which_treatment_and_who_moved(switched):
-    assert set(tables.TREATMENT_NOTES) == set(safety.GROUPS)
+    assert set(tables.TREATMENT_NOTES) == set(patients.GROUPS)
     told = describe_treatment(switched)
     assert "another group's than was planned: 1." in tables.TREATMENT_NOTES["actual"].format(**told)
     assert "still in the one planned: 1." in tables.TREATMENT_NOTES["planned"].format(**told)

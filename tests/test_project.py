@@ -6,7 +6,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -87,65 +86,3 @@ assert seconds < 2, seconds
 
 def test_importing_the_package_is_light():
     subprocess.run([sys.executable, "-c", LIGHT], check=True)
-
-
-@pytest.mark.parametrize(
-    "module", ["trial", "cohort", "survival", "permutation", "cox", "safety", "published"]
-)
-def test_statistics_do_not_draw(module):
-    source = (ROOT / "nkhcc_helpers" / f"{module}.py").read_text()
-    assert not re.search(r"import (matplotlib|seaborn)|from (matplotlib|seaborn)|great_tables", source)
-
-
-FLOORS = [
-    "problems metadata claims reading validation partial_dates schema rules censoring durations "
-    "contradictions doubts frames trial",
-    "checks limits survival survival_by_group logrank halves group_split allocations "
-    "permutation permutation_many simulation calibration "
-    "partial_likelihood separation design cox_many profile_limits relabelling relabelling_strata "
-    "relabelling_limits relabelling_many cox_fit cox_models cox_diagnostics assumption_sweep "
-    "cox_calibration trial_calibration immortal_time cox "
-    "populations events cohort safety_counts safety_terms exposure safety_timing first_event timelines "
-    "exact_tables dose_relation dose_limiting risk_difference recounts totals_timing totals safety "
-    "published illustration reconstruction "
-    "claimed_trial cohort_space cohort_order cohort_curves claim_distances cohort_proposals cohort_groups "
-    "cohort_moves cohort_pairing compatible_target compatible_chains compatible_endpoints compatible "
-    "compatible_diagnostics claim_checks compatible_conflicts compatible_bounds compatible_statistics "
-    "compatible_targets compatible_answers compatible_narrowing compatible_files "
-    "compatible_obtained compatible_summaries identification",
-    "numbers exports labels labels_compatible display tables style plots page results",
-    "parameters planning execution workers runs summaries report publishing manifest",
-    "cli",
-]
-
-
-def list_imports():
-    """Every module of the package, and the modules of the package that it imports."""
-    sources = {path.stem: path.read_text() for path in (ROOT / "nkhcc_helpers").glob("*.py")}
-    find = re.compile(r"^from nkhcc_helpers\.(\w+) import", flags=re.MULTILINE)
-    return {name: set(find.findall(source)) for name, source in sources.items() if name != "__init__"}
-
-
-def floor_of(module):
-    family = module.split("_")[0] if module.startswith(("tables_", "plots_")) else module
-    floors = [number for number, names in enumerate(FLOORS) if family in names.split()]
-    assert len(floors) == 1, f"{module} stands on no floor; add it to FLOORS"
-    return floors[0]
-
-
-def test_modules_import_from_their_floor_or_below():
-    upward = {
-        (module, imported)
-        for module, imports in list_imports().items()
-        for imported in imports
-        if floor_of(imported) > floor_of(module)
-    }
-    assert upward == set()
-
-
-def test_modules_do_not_import_in_circles():
-    waiting = list_imports()
-    while waiting:
-        settled = {module for module, imports in waiting.items() if not imports & set(waiting)}
-        assert settled, f"a circle among {sorted(waiting)}"
-        waiting = {module: imports for module, imports in waiting.items() if module not in settled}

@@ -8,11 +8,11 @@ import pytest
 from claimed_trials import measure_claims
 from lifelines import CoxPHFitter
 
-from nkhcc_helpers.claimed_trial import ClaimedTrial
-from nkhcc_helpers.claims import HazardRatio, LandmarkRate
-from nkhcc_helpers.cohort_space import CohortSpace, find_step
-from nkhcc_helpers.published import compare_published, publish_claims, recalibrate_published
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.space import CohortSpace, find_step
+from nkhcc_helpers.identification.published import compare_published, publish_claims, recalibrate_published
+from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
+from nkhcc_helpers.trial.trial import load_trial
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nkhcc_helpers.publishing import PublishError, check_target, open_building, publish_folder, read_manifest
+from nkhcc_helpers.run.publish import PublishError, check_target, open_building, publish_folder, read_manifest
 
 
 def write_report(folder: Path, text: str) -> Path:

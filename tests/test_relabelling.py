@@ -9,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers import relabelling_many
-from nkhcc_helpers.allocations import count_allocations
-from nkhcc_helpers.partial_likelihood import PartialLikelihood
-from nkhcc_helpers.relabelling import draw_relabellings, permute_covariate
-from nkhcc_helpers.relabelling_limits import estimate_exact_limits
-from nkhcc_helpers.relabelling_many import StratifiedScore
+from nkhcc_helpers.cox import relabelling
+from nkhcc_helpers.cox.exact_limits import estimate_exact_limits
+from nkhcc_helpers.cox.likelihood import PartialLikelihood
+from nkhcc_helpers.cox.relabelling import StratifiedScore, draw_relabellings, permute_covariate
+from nkhcc_helpers.survival.exact import count_allocations
 
 TIME, EVENT = np.array([3.0, 1, 2, 2, 5, 4]), np.array([1, 1, 1, 1, 0, 0])
 
@@ -183,7 +182,7 @@ def test_draws_agree_with_the_count(monkeypatch):
     together = test.draw_p_together(40_000, np.random.default_rng(3))
     assert together[0] == pytest.approx(counted.p_value, abs=0.004)
     exact = estimate_exact_limits(data["time"], data["event"], x, 0)
-    monkeypatch.setattr(relabelling_many, "MOST_PLACES", 10)
+    monkeypatch.setattr(relabelling, "MOST_PLACES", 10)
     drawn = permute_covariate(data["time"], data["event"], x, 0, seed=3)
     assert 0 < drawn.error < 0.002
     assert abs(drawn.p_value - counted.p_value) < 4 * drawn.error

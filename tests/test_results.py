@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nkhcc_helpers import results
-from nkhcc_helpers.results import format_json_value, list_versions, write_json
+from nkhcc_helpers.report import results
+from nkhcc_helpers.report.results import format_json_value, list_versions, write_json
 
 
 def test_frames_become_rows_of_plain_values():

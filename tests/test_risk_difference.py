@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from nkhcc_helpers.risk_difference import (
+from nkhcc_helpers.safety.counts import count_adverse_events, count_by_term
+from nkhcc_helpers.safety.differences import (
     EXACT,
     SCORE,
     calculate_exact_limits,
     calculate_score_limits,
     estimate_differences,
 )
-from nkhcc_helpers.safety_counts import count_adverse_events
-from nkhcc_helpers.safety_terms import count_by_term
 
 # Newcombe (1998) Stat Med 17:873, Table II, method 6 (Miettinen-Nurminen).
 NEWCOMBE = [

@@ -14,11 +14,11 @@ import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
 from trials import write_trial
 
-from nkhcc_helpers import planning
-from nkhcc_helpers.parameters import ParameterError
-from nkhcc_helpers.problems import TrialDataError
-from nkhcc_helpers.publishing import PublishError
-from nkhcc_helpers.runs import run_notebooks
+from nkhcc_helpers.run import plan
+from nkhcc_helpers.run.parameters import ParameterError
+from nkhcc_helpers.run.publish import PublishError
+from nkhcc_helpers.run.run import run_notebooks
+from nkhcc_helpers.trial.problems import TrialDataError
 
 IMAGE = "<img src=x onerror=alert(1)>"
 
@@ -258,7 +258,7 @@ def project(tmp_path, monkeypatch):
     """A project of two notebooks in whose folder runs are made; its reports."""
     for name in ("01_one", "02_two"):
         write_notebook(tmp_path / "own" / f"{name}.ipynb", code("print(endpoint)"))
-    monkeypatch.setattr(planning, "locate_notebooks", lambda: tmp_path / "own")
+    monkeypatch.setattr(plan, "locate_notebooks", lambda: tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "reports"
 

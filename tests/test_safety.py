@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.events import list_categories
-from nkhcc_helpers.problems import TrialDataWarning
+from nkhcc_helpers.safety.events import list_categories
+from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 HEADER = ADAE.splitlines()[0]

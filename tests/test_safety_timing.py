@@ -9,8 +9,9 @@ from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
 from hypothesis import given, settings
 from made_events import EVENTS, replace_events
 
-from nkhcc_helpers import safety, safety_timing
-from nkhcc_helpers.survival import estimate_median, estimate_survival_at
+from nkhcc_helpers import safety
+from nkhcc_helpers.safety import timing
+from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at
 
 ROWS = ["L", "H", "All"]
 HEADER = "USUBJID,AEDECOD,AETOXGR,ASTDT,AENDT,AEOUT"
@@ -26,12 +27,12 @@ def trial(tmp_path_factory):
 def summarize(folder, lines, **options):
     """Summary of the only term of these events."""
     trial = load_hand_made(folder, adae="\n".join([HEADER, *lines]) + "\n")
-    (row,) = safety_timing.summarize_onset(trial, **options).to_dict("records")
+    (row,) = timing.summarize_onset(trial, **options).to_dict("records")
     return row
 
 
 def test_onset_and_duration(trial):
-    onset = safety_timing.summarize_onset(trial).set_index("term")
+    onset = timing.summarize_onset(trial).set_index("term")
     assert list(onset.index) == ["Fever", "Rash", "Sepsis"]
     # Fevers begin 0, 1 and 8 days after an infusion and last 0, 2 and 1 days; one is undated.
     fever = onset.loc["Fever"]
@@ -56,7 +57,7 @@ def test_onset_and_duration(trial):
 
 
 def test_columns(trial):
-    assert list(safety_timing.summarize_onset(trial)) == [
+    assert list(timing.summarize_onset(trial)) == [
         "term", "n_patients", "n_events", "onset_median", "onset_minimum", "onset_maximum", *DURATION,
         *SEEN, "n_ongoing", "n_fatal", "n_unknown_end", "n_imputed", "percent_within_one_day",
     ]  # fmt: skip
@@ -156,7 +157,7 @@ def test_onset_without_any_date_is_nan(tmp_path):
 
 
 def test_onset_of_related_events_alone(trial):
-    onset = safety_timing.summarize_onset(trial, related_only=True)
+    onset = timing.summarize_onset(trial, related_only=True)
     # s1's two fevers and s2's; whether s5's was related is not known.
     assert onset[["term", "n_patients", "n_events"]].to_dict("records") == [
         {"term": "Fever", "n_patients": 2, "n_events": 3}
@@ -164,7 +165,7 @@ def test_onset_of_related_events_alone(trial):
 
 
 def test_events_before_the_first_infusion_have_a_duration_and_no_onset(trial):
-    onset = safety_timing.summarize_onset(trial, emergent_only=False).set_index("term")
+    onset = timing.summarize_onset(trial, emergent_only=False).set_index("term")
     assert np.isnan(onset.loc["Cough", "onset_median"])
     assert onset.loc["Cough", ["n_events", "duration_median"]].tolist() == [1, 1]
 
@@ -173,14 +174,14 @@ def test_events_with_an_imputed_date_are_counted_once(trial):
     events = trial.adverse_events.assign(
         onset_imputed=["", "day", "", "", "", "", "", "month"], resolved_imputed=["day", "day", *[""] * 6]
     )
-    onset = safety_timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
+    onset = timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
     assert dict(zip(onset["term"], onset["n_imputed"], strict=True)) == {"Fever": 3, "Rash": 0, "Sepsis": 0}
 
 
 def test_an_imputed_end_is_not_seen(trial):
     # Fevers of 0, 2 and 1 days; the end of the second was filled in.
     events = trial.adverse_events.assign(resolved_imputed=["", "day", *[""] * 6])
-    onset = safety_timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
+    onset = timing.summarize_onset(dataclasses.replace(trial, adverse_events=events))
     fever = onset.set_index("term").loc["Fever"]
     assert fever[["duration_median", *SEEN, "n_imputed"]].tolist() == [1, 0, 1, 1]
 
@@ -190,14 +191,14 @@ def test_no_events_and_none_collected_have_no_rows(trial, tmp_path):
     metadata = METADATA | {"adverse_events": {"collected": False}}
     unknown = load_hand_made(tmp_path / "unknown", metadata=metadata, adae=None)
     for nothing in (empty, unknown):
-        onset = safety_timing.summarize_onset(nothing)
+        onset = timing.summarize_onset(nothing)
         assert onset.empty
-        assert list(onset) == list(safety_timing.summarize_onset(trial))
+        assert list(onset) == list(timing.summarize_onset(trial))
 
 
 def test_a_level_that_is_none_is_refused(trial):
     with pytest.raises(ValueError, match="conf_level"):
-        safety_timing.summarize_onset(trial, conf_level=95)
+        timing.summarize_onset(trial, conf_level=95)
 
 
 NEVER = 10**6
@@ -222,7 +223,7 @@ def list_durations(trial, rows, term):
 @settings(deadline=None, max_examples=30)
 @given(rows=EVENTS)
 def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
-    onset = safety_timing.summarize_onset(replace_events(trial, rows), conf_level=conf_level)
+    onset = timing.summarize_onset(replace_events(trial, rows), conf_level=conf_level)
     for row in onset.to_dict("records"):
         known = list(list_durations(trial, rows, row["term"]))
         assert len(known) <= row["n_events"]
@@ -242,19 +243,19 @@ def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
 def test_terms_of_more_patients_stand_before_terms_of_more_events(tmp_path):
     lines = [*["s1,Rash,1,2020-01-09,,"] * 3, "s1,Fever,1,2020-01-09,,", "s3,Fever,1,2020-03-09,,"]
     trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
-    assert list(safety_timing.summarize_onset(trial)["term"]) == ["Fever", "Rash"]
+    assert list(timing.summarize_onset(trial)["term"]) == ["Fever", "Rash"]
 
 
 def test_terms_stand_as_in_the_table_of_terms(any_trial):
     counts = safety.count_by_term(any_trial)
     terms = safety.list_terms(counts).query("level == @safety.TERM")["term"].unique()
-    onset = safety_timing.summarize_onset(any_trial)
+    onset = timing.summarize_onset(any_trial)
     assert list(onset["term"]) == list(terms)
     assert onset["n_events"].sum() == len(safety.list_events(any_trial))
 
 
 def test_events_by_infusion(trial):
-    counts = safety_timing.count_by_infusion(trial)
+    counts = timing.count_by_infusion(trial)
     assert list(counts) == ["infusion", "group", "n_patients", "n_received", "n_events", "percent"]
     assert list(counts["group"]) == ROWS * 4
     # s2's undated fever has the last row; s1's cough of before the first infusion belongs to none.
@@ -277,14 +278,14 @@ def test_empty_infusions_of_the_untreated_are_not_received(tmp_path):
     adsl = "\n".join(f"{line},{'N' if 's5' in line else ''}" for line in ADSL.splitlines())
     adsl = adsl.replace("STAGE,", "STAGE,SAFFL")
     adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
-    counts = safety_timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
+    counts = timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
     assert list(counts["n_received"])[:9] == [2, 1, 3, 1, 1, 2, 0, 1, 1]
 
 
 def test_undated_events_do_not_become_none(tmp_path):
     lines = ["s1,Fever,1,,,", "s1,Fever,1,,,", "s5,Fever,1,2020-04-10,,"]
     trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
-    counts = safety_timing.count_by_infusion(trial).set_index("group")
+    counts = timing.count_by_infusion(trial).set_index("group")
     assert counts.loc["L", "n_patients"].isna().tolist() == [True] * 3 + [False]
     assert counts.loc["L", "n_events"].tolist()[3] == 2
     assert counts.loc["H", "n_patients"].tolist() == [1, 0, 0, 0]
@@ -294,12 +295,12 @@ def test_undated_events_do_not_become_none(tmp_path):
 def test_an_event_on_the_day_of_an_infusion_comes_after_it(tmp_path):
     lines = ["s1,Fever,1,2020-01-21,,", "s1,Fever,1,2020-01-22,,"]
     trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
-    counts = safety_timing.count_by_infusion(trial).query("group == 'L'")
+    counts = timing.count_by_infusion(trial).query("group == 'L'")
     assert list(counts["n_events"]) == [1, 1, 0]
 
 
 def test_related_events_by_infusion(trial):
-    counts = safety_timing.count_by_infusion(trial, related_only=True).query("group == 'All'")
+    counts = timing.count_by_infusion(trial, related_only=True).query("group == 'All'")
     assert list(counts["n_events"]) == [1, 1, 0, 1]
 
 
@@ -308,21 +309,21 @@ def test_events_by_infusion_are_not_known_without_a_record(tmp_path):
     none = load_hand_made(tmp_path / "none", metadata=metadata, adae=None)
     unrelated = load_hand_made(tmp_path / "unrelated", adae="\n".join([HEADER, "s1,Fever,1,2020-01-09,,"]))
     for trial, related_only in [(none, False), (unrelated, True)]:
-        counts = safety_timing.count_by_infusion(trial, related_only=related_only)
+        counts = timing.count_by_infusion(trial, related_only=related_only)
         assert counts[["n_patients", "n_events", "percent"]].isna().all(axis=None)
         assert list(counts["n_received"]) == [2, 2, 4, 1, 2, 3, 0, 1, 1]
     empty = load_hand_made(tmp_path / "empty", adae=HEADER + "\n")
-    assert list(safety_timing.count_by_infusion(empty)["n_events"]) == [0] * 9
+    assert list(timing.count_by_infusion(empty)["n_events"]) == [0] * 9
 
 
 def test_nobody_treated_has_no_infusions(trial):
     nobody = dataclasses.replace(trial, infusions=trial.infusions.iloc[:0])
-    assert safety_timing.count_by_infusion(nobody).empty
-    assert safety_timing.summarize_onset(nobody).empty
+    assert timing.count_by_infusion(nobody).empty
+    assert timing.summarize_onset(nobody).empty
 
 
 def test_every_trial_adds_up_over_infusions(any_trial):
-    counts = safety_timing.count_by_infusion(any_trial)
+    counts = timing.count_by_infusion(any_trial)
     together = counts[counts["group"] == "All"].set_index("infusion")
     groups = counts[counts["group"] != "All"].groupby("infusion")
     for name in ("n_patients", "n_received", "n_events"):

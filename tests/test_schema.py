@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trials import edit_cell, edit_text, write_trial
 
-from nkhcc_helpers.problems import Problem, TrialDataError, TrialDataWarning
-from nkhcc_helpers.schema import parse_dates, parse_numbers
-from nkhcc_helpers.trial import load_trial
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.schema import parse_dates, parse_numbers
+from nkhcc_helpers.trial.trial import load_trial
 
 
 def problems_of(folder: Path) -> list[Problem]:

@@ -7,7 +7,7 @@ from lifelines import KaplanMeierFitter
 from r_values import DATA_SETS, read_data, read_reference
 from scipy import stats
 
-from nkhcc_helpers import survival, survival_by_group
+from nkhcc_helpers.survival import curves, summaries
 
 CONF_TYPES = ("plain", "log", "log-log")
 
@@ -25,7 +25,7 @@ def test_median_agrees_with_r(name, conf_type):
     )
     for group, expected in rows.iterrows():
         part = select_group(data, group)
-        got = survival.estimate_median(part["time"], part["event"], conf_type=conf_type)
+        got = summaries.estimate_median(part["time"], part["event"], conf_type=conf_type)
         assert got.estimate == pytest.approx(expected["median"], abs=1e-6, nan_ok=True)
         assert got.ci_lower == pytest.approx(expected["median_lower"], abs=1e-6)
         # R prints NA where no finite upper limit exists.
@@ -40,7 +40,7 @@ def test_survival_at_agrees_with_r(name, conf_type):
     columns |= {f"surv_{side}_{conf_type}": f"ci_{side}" for side in ("lower", "upper")}
     for row in read_reference(name, *columns).itertuples():
         part = select_group(data, row.group)
-        got = survival.estimate_survival_at(
+        got = summaries.estimate_survival_at(
             part["time"], part["event"], at=[float(row.at)], conf_type=conf_type
         )
         value = got[columns[row.what]].iloc[0]
@@ -54,12 +54,12 @@ def test_bpcp_agrees_with_r(name):
     data = read_data(name)
     for row in read_reference(name, "bpcp_lower", "bpcp_upper").itertuples():
         part = select_group(data, row.group)
-        curve = survival.estimate_km(part["time"], part["event"])
+        curve = curves.estimate_km(part["time"], part["event"])
         at = curve["time"].searchsorted(float(row.at), side="right") - 1
         assert curve[row.what.replace("bpcp", "ci")].iloc[at] == pytest.approx(row.value, abs=1e-4), row
     for row in read_reference(name, "bpcp_median_lower", "bpcp_median_upper").itertuples():
         part = select_group(data, row.group)
-        got = survival.estimate_median(part["time"], part["event"])
+        got = summaries.estimate_median(part["time"], part["event"])
         value = got.ci_lower if row.what.endswith("lower") else got.ci_upper
         assert value == pytest.approx(row.value, abs=1e-6), row
 
@@ -69,12 +69,10 @@ def test_follow_up_and_risk_counts_agree_with_r(name):
     data = read_data(name)
     for row in read_reference(name, "followup_median_reverse_km").itertuples():
         part = select_group(data, row.group)
-        got = survival.estimate_follow_up(part["time"], part["event"])
+        got = summaries.estimate_follow_up(part["time"], part["event"])
         assert got.estimate == pytest.approx(row.value, abs=1e-6, nan_ok=True)
     for row in read_reference(name, "n_at_risk").itertuples():
-        assert (
-            survival.count_at_risk(select_group(data, row.group)["time"], at=[float(row.at)])[0] == row.value
-        )
+        assert curves.count_at_risk(select_group(data, row.group)["time"], at=[float(row.at)])[0] == row.value
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -82,37 +80,37 @@ def test_restricted_mean_agrees_with_r(name):
     data = read_data(name)
     for row in read_reference(name, "rmst", "rmst_se").itertuples():
         part = select_group(data, row.group)
-        got = survival.estimate_rmst(part["time"], part["event"], tau=float(row.at))
+        got = summaries.estimate_rmst(part["time"], part["event"], tau=float(row.at))
         value = got.estimate if row.what == "rmst" else got.standard_error
         assert value == pytest.approx(row.value, abs=1e-6), row
 
 
 def test_restricted_mean_by_hand():
     # 2 of 4 die at 1, nobody until 3: 1 + 2 * 0.5.
-    got = survival.estimate_rmst([1, 1, 4, 4], [1, 1, 0, 0], tau=3)
+    got = summaries.estimate_rmst([1, 1, 4, 4], [1, 1, 0, 0], tau=3)
     assert got.estimate == pytest.approx(2)
     assert got.standard_error == pytest.approx(np.sqrt(1 * 2 / (4 * 2)))
     assert got.ci_upper <= 3
-    assert np.isnan(survival.estimate_rmst([1, 2], [1, 0], tau=3).estimate)
-    assert survival.estimate_rmst([1, 2], [1, 1], tau=3).estimate == pytest.approx(1.5)
-    early = survival.estimate_rmst([2, 3], [1, 1], tau=1)
+    assert np.isnan(summaries.estimate_rmst([1, 2], [1, 0], tau=3).estimate)
+    assert summaries.estimate_rmst([1, 2], [1, 1], tau=3).estimate == pytest.approx(1.5)
+    early = summaries.estimate_rmst([2, 3], [1, 1], tau=1)
     assert early.estimate == 1
     assert np.isnan(early.standard_error)
     for tau in (0, -1, np.nan):
         with pytest.raises(ValueError, match="tau must be a number above 0"):
-            survival.estimate_rmst([1, 2], [1, 1], tau=tau)
+            summaries.estimate_rmst([1, 2], [1, 1], tau=tau)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 18])
 def test_bpcp_without_censoring_is_clopper_pearson(n):
-    curve = survival.estimate_km(np.arange(1, n + 1), np.ones(n, bool))
+    curve = curves.estimate_km(np.arange(1, n + 1), np.ones(n, bool))
     for row in curve.itertuples():
         expected = stats.binomtest(round(row.survival * n), n).proportion_ci(0.95, "exact")
         assert (row.ci_lower, row.ci_upper) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_curve_by_hand():
-    curve = survival.estimate_km([2, 3, 3, 5, 8], [1, 1, 0, 0, 1], conf_type="log-log")
+    curve = curves.estimate_km([2, 3, 3, 5, 8], [1, 1, 0, 0, 1], conf_type="log-log")
     assert curve["time"].tolist() == [0, 2, 3, 5, 8]
     assert curve["n_at_risk"].tolist() == [5, 5, 4, 2, 1]
     assert curve["n_events"].tolist() == [0, 1, 1, 0, 1]
@@ -126,18 +124,18 @@ def test_curve_by_hand():
 )
 def test_median_conventions(time, midpoint, first):
     event = np.ones(len(time), bool)
-    assert survival.estimate_median(time, event).estimate == midpoint
-    assert survival.estimate_median(time, event, convention="first").estimate == first
+    assert summaries.estimate_median(time, event).estimate == midpoint
+    assert summaries.estimate_median(time, event, convention="first").estimate == first
 
 
 def test_median_flat_at_half_to_the_end_is_the_time_it_was_reached():
-    assert survival.estimate_median([1, 2, 3, 4], [1, 1, 0, 0]).estimate == 2
+    assert summaries.estimate_median([1, 2, 3, 4], [1, 1, 0, 0]).estimate == 2
 
 
 def test_median_survives_floating_point():
     # 1 - 1/6 ... multiply to 0.5 only on paper; lifelines answers 4 here, R and SAS 3.5.
     for n in range(2, 200, 2):
-        got = survival.estimate_median(np.arange(1, n + 1), np.ones(n, bool))
+        got = summaries.estimate_median(np.arange(1, n + 1), np.ones(n, bool))
         assert got.estimate == n / 2 + 0.5
 
 
@@ -146,20 +144,20 @@ def test_lifelines_median_beside_ours():
     for n, theirs, ours in ((4, 2, 2.5), (6, 4, 3.5)):
         times, event = np.arange(1, n + 1), np.ones(n, bool)
         assert KaplanMeierFitter().fit(times, event).median_survival_time_ == theirs
-        assert survival.estimate_median(times, event).estimate == ours
+        assert summaries.estimate_median(times, event).estimate == ours
 
 
 def test_lifelines_curve_is_ours():
     data = read_data("larynx")
     fitted = KaplanMeierFitter().fit(data["time"], data["event"])
-    curve = survival.estimate_km(data["time"], data["event"], conf_type="log-log")
+    curve = curves.estimate_km(data["time"], data["event"], conf_type="log-log")
     assert fitted.survival_function_.iloc[:, 0].tolist() == pytest.approx(curve["survival"].tolist())
     limits = fitted.confidence_interval_.to_numpy()[1:]
     assert limits == pytest.approx(curve[["ci_lower", "ci_upper"]].to_numpy()[1:], nan_ok=True, abs=1e-9)
 
 
 def test_median_without_events_is_not_estimable():
-    got = survival.estimate_median([3, 4, 5], [0, 0, 0])
+    got = summaries.estimate_median([3, 4, 5], [0, 0, 0])
     assert np.isnan(got.estimate)
     assert got.ci_upper == np.inf
 
@@ -167,18 +165,18 @@ def test_median_without_events_is_not_estimable():
 def test_attained_coverage_by_hand():
     # Three patients: bpcp gives (0, inf); log-log gives (first, no limit) = 1 - 1/8.
     times, event = [1, 2, 3], [1, 1, 1]
-    assert survival.estimate_median(times, event).coverage == pytest.approx(1)
-    log_log = survival.estimate_median(times, event, conf_type="log-log")
+    assert summaries.estimate_median(times, event).coverage == pytest.approx(1)
+    log_log = summaries.estimate_median(times, event, conf_type="log-log")
     assert (log_log.ci_lower, log_log.ci_upper) == (1, np.inf)
     assert log_log.coverage == pytest.approx(0.875)
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 6, 18])
-@pytest.mark.parametrize("conf_type", survival.CONF_TYPES)
+@pytest.mark.parametrize("conf_type", curves.CONF_TYPES)
 def test_attained_coverage_agrees_with_simulation(n, conf_type):
     rng = np.random.default_rng(n)
     draws = np.sort(rng.exponential(size=(20_000, n)), axis=1)
-    ranks = survival.estimate_median(np.arange(1, n + 1), np.ones(n, bool), conf_type=conf_type)
+    ranks = summaries.estimate_median(np.arange(1, n + 1), np.ones(n, bool), conf_type=conf_type)
 
     def pick(limit, missing):
         if limit in (0, np.inf):
@@ -191,20 +189,20 @@ def test_attained_coverage_agrees_with_simulation(n, conf_type):
 
 
 def test_survival_past_last_follow_up():
-    censored = survival.estimate_survival_at([1, 2, 3], [1, 1, 0], at=[0, 2, 3, 3.5])
+    censored = summaries.estimate_survival_at([1, 2, 3], [1, 1, 0], at=[0, 2, 3, 3.5])
     assert censored["survival"].tolist() == pytest.approx([1, 1 / 3, 1 / 3, np.nan], nan_ok=True)
     assert censored["n_at_risk"].tolist() == [3, 2, 1, 0]
-    dead = survival.estimate_survival_at([1, 2, 3], [1, 1, 1], at=[3.5])
+    dead = summaries.estimate_survival_at([1, 2, 3], [1, 1, 1], at=[3.5])
     assert dead["survival"].tolist() == [0]
 
 
 def test_at_risk_counts_are_the_conventional_ones():
-    assert survival.count_at_risk([2, 5, 5, 7, 9, 12], at=[0, 3, 5, 6, 9]).tolist() == [6, 5, 5, 3, 2]
+    assert curves.count_at_risk([2, 5, 5, 7, 9, 12], at=[0, 3, 5, 6, 9]).tolist() == [6, 5, 5, 3, 2]
 
 
 def test_at_risk_table_adds_up():
     frame = pd.DataFrame({"time": [1, 2, 2, 4.0], "event": [1, 0, 1, 1], "group": list("abab")})
-    table = survival_by_group.count_at_risk_table(frame, at=[0, 2, 3])
+    table = summaries.count_at_risk_table(frame, at=[0, 2, 3])
     assert table["group"].tolist() == ["a"] * 3 + ["b"] * 3
     assert table["n_at_risk"].tolist() == [2, 1, 0, 2, 2, 1]
     assert table["n_events"].tolist() == [0, 1, 2, 0, 0, 0]
@@ -219,7 +217,7 @@ def test_summary_marks_censored_extremes():
             "group": pd.Categorical(["y", "y", "x", "x", "x"], ["y", "x"], ordered=True),
         }
     )
-    summary = survival_by_group.summarize_survival(frame).set_index("group")
+    summary = summaries.summarize_survival(frame).set_index("group")
     assert summary.index.tolist() == ["y", "x", "All"]
     assert summary["n_events"].tolist() == [1, 1, 2]
     assert summary["minimum_censored"].tolist() == [True, False, True]
@@ -228,21 +226,21 @@ def test_summary_marks_censored_extremes():
 
 def test_rates_by_group_and_for_everyone():
     frame = pd.DataFrame({"time": [1, 5, 2, 3.0], "event": [1, 1, 1, 1], "group": list("aabb")})
-    rates = survival_by_group.summarize_survival_at(frame, at=[2, 4])
+    rates = summaries.summarize_survival_at(frame, at=[2, 4])
     assert rates["group"].tolist() == ["a", "a", "b", "b", "All", "All"]
     assert rates["survival"].tolist() == pytest.approx([0.5, 0.5, 0.5, 0, 0.5, 0.25])
     assert rates["n_at_risk"].tolist() == [1, 1, 2, 0, 3, 1]
 
 
 def test_landmarks_fit_the_unit():
-    assert survival_by_group.choose_landmarks("months") == [6, 12, 24]
-    assert survival_by_group.choose_landmarks("days") == [182, 364, 728]
-    assert survival_by_group.choose_landmarks("years") == [0.5, 1, 2]
+    assert summaries.choose_landmarks("months") == [6, 12, 24]
+    assert summaries.choose_landmarks("days") == [182, 364, 728]
+    assert summaries.choose_landmarks("years") == [0.5, 1, 2]
 
 
 def test_restricted_means_by_group_and_for_everyone():
     frame = pd.DataFrame({"time": [1, 3, 2, 3.0], "event": [1, 0, 1, 0], "group": list("aabb")})
-    means = survival_by_group.summarize_rmst(frame, tau=3)
+    means = summaries.summarize_rmst(frame, tau=3)
     assert means["group"].tolist() == ["a", "b", "All"]
     assert means["estimate"].tolist() == pytest.approx([2, 2.5, 2.25])
     assert means["n"].tolist() == [2, 2, 4]
@@ -250,7 +248,7 @@ def test_restricted_means_by_group_and_for_everyone():
 
 def test_curves_by_group_keep_the_order_of_groups():
     frame = pd.DataFrame({"time": [1, 2.0], "event": [1, 1], "group": pd.Categorical(["b", "a"], ["b", "a"])})
-    assert survival_by_group.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
+    assert summaries.estimate_km_by_group(frame)["group"].tolist() == ["b", "b", "a", "a"]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +266,7 @@ def test_curves_by_group_keep_the_order_of_groups():
 )
 def test_bad_input_names_argument_and_position(time, event, message):
     with pytest.raises(ValueError, match=message):
-        survival.estimate_km(time, event)
+        curves.estimate_km(time, event)
 
 
 @pytest.mark.parametrize(
@@ -277,8 +275,8 @@ def test_bad_input_names_argument_and_position(time, event, message):
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
-        survival.estimate_median([1, 2], [1, 1], **options)
+        summaries.estimate_median([1, 2], [1, 1], **options)
     with pytest.raises(ValueError, match="convention must be one of"):
-        survival.estimate_median([1, 2], [1, 1], convention="last")
+        summaries.estimate_median([1, 2], [1, 1], convention="last")
     with pytest.raises(ValueError, match="at must be at least 0; position 1"):
-        survival.estimate_survival_at([1, 2], [1, 1], at=[1, -1])
+        summaries.estimate_survival_at([1, 2], [1, 1], at=[1, -1])

@@ -7,10 +7,10 @@ import pytest
 import shown_frames as frames
 from table_texts import read, row
 
-from nkhcc_helpers import tables
-from nkhcc_helpers.display import display_rows
-from nkhcc_helpers.numbers import is_estimable
-from nkhcc_helpers.trial import Trial
+from nkhcc_helpers.report import display, names, numbers, results, tables
+from nkhcc_helpers.report.display import display_rows
+from nkhcc_helpers.report.numbers import is_estimable
+from nkhcc_helpers.trial.trial import Trial
 
 LEVEL = "A: low dose x 4 (n = 3)"
 
@@ -31,16 +31,16 @@ LEVEL = "A: low dose x 4 (n = 3)"
     ],
 )
 def test_number(value, decimals, shown):
-    assert tables.format_number(value, decimals) == shown
+    assert numbers.format_number(value, decimals) == shown
 
 
 def test_interval_and_estimate():
-    assert tables.format_interval(1.23, 9.87, 1) == "1.2 to 9.9"
-    assert tables.format_interval(1.23, np.inf, 1) == "1.2 to NE"
-    assert tables.format_interval(np.nan, np.nan) == "NE"
-    assert tables.format_estimate(4.8, 1, np.inf) == "4.8 (1.0 to NE)"
-    assert tables.format_estimate(np.nan, 1, np.inf) == "NE (1.0 to NE)"
-    assert tables.format_estimate(np.nan, np.nan, np.inf) == "NE"
+    assert numbers.format_interval(1.23, 9.87, 1) == "1.2 to 9.9"
+    assert numbers.format_interval(1.23, np.inf, 1) == "1.2 to NE"
+    assert numbers.format_interval(np.nan, np.nan) == "NE"
+    assert numbers.format_estimate(4.8, 1, np.inf) == "4.8 (1.0 to NE)"
+    assert numbers.format_estimate(np.nan, 1, np.inf) == "NE (1.0 to NE)"
+    assert numbers.format_estimate(np.nan, np.nan, np.inf) == "NE"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_interval_and_estimate():
     ],
 )
 def test_p(p_value, shown):
-    assert tables.format_p(p_value) == shown
+    assert numbers.format_p(p_value) == shown
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_p(p_value, shown):
     ],
 )
 def test_count(n, total, decimals, shown):
-    assert tables.format_count(n, total, decimals) == shown
+    assert numbers.format_count(n, total, decimals) == shown
 
 
 def test_percent_not_estimable():
-    assert tables.format_percent(np.nan) == "NE"
+    assert numbers.format_percent(np.nan) == "NE"
 
 
 def test_display_table_shows_every_kind_of_cell():
@@ -94,7 +94,7 @@ def test_display_table_shows_every_kind_of_cell():
             "other": [("a",), 2.5],
         }
     )
-    table = tables.display_table(
+    table = display.display_table(
         frame, title="T", subtitle="S", labels={name: name.upper() for name in frame}, decimals={"part": 2}
     )
     rows = read(table)
@@ -107,14 +107,14 @@ def test_display_table_shows_every_kind_of_cell():
 
 def test_display_table_wants_a_heading_for_every_column():
     with pytest.raises(ValueError, match="No heading for column n_events: name it in `labels`"):
-        tables.display_table(pd.DataFrame({"n_events": [1]}), title="T", labels={})
+        display.display_table(pd.DataFrame({"n_events": [1]}), title="T", labels={})
     with pytest.raises(ValueError, match="no columns"):
-        tables.display_table(pd.DataFrame({"block": [1]}), title="T", row_group="block")
+        display.display_table(pd.DataFrame({"block": [1]}), title="T", row_group="block")
 
 
 def test_rows_are_laid_out_by_headings_and_those_of_a_block_come_together():
     frame = pd.DataFrame({"of": ["x", "y", "x"], "n": [1, 2, 3], "share": [0.5, np.nan, 1.0]})
-    columns = {"Patients": "n", "Share": lambda row: tables.format_percent(100 * row["share"])}
+    columns = {"Patients": "n", "Share": lambda row: numbers.format_percent(100 * row["share"])}
     table = display_rows(frame, columns, block=lambda row: f"Block {row['of']}", title="Shares")
     assert read(table)[1:] == [
         ["Patients", "Share"], ["Block x"], ["1", "50 %"], ["3", "100 %"], ["Block y"], ["2", "NE"]
@@ -124,7 +124,7 @@ def test_rows_are_laid_out_by_headings_and_those_of_a_block_come_together():
 
 def test_display_table_without_rows_says_none():
     frame = pd.DataFrame({"block": [], "a": [], "b": []})
-    table = tables.display_table(frame, title="T", labels={"a": "A", "b": "B"}, row_group="block")
+    table = display.display_table(frame, title="T", labels={"a": "A", "b": "B"}, row_group="block")
     assert read(table)[1:] == [["A", "B"], ["None", ""]]
 
 
@@ -142,7 +142,7 @@ HOSTILE_TEXTS = [
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_text_is_shown_as_text_wherever_it_stands(text):
     frame = pd.DataFrame({"block": [text], "row": [text], "cell": [text], "A": [text]})
-    table = tables.display_table(
+    table = display.display_table(
         frame,
         title=text,
         subtitle=text,
@@ -163,15 +163,15 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(text):
 
 def test_display_table_is_the_same_on_every_run():
     frame = pd.DataFrame({"a": ["x"], "b": [1.5]})
-    first, second = (tables.display_table(frame, title="T", labels={"a": "", "b": "B"}) for _ in range(2))
+    first, second = (display.display_table(frame, title="T", labels={"a": "", "b": "B"}) for _ in range(2))
     assert first.as_raw_html() == second.as_raw_html()
-    other = tables.display_table(frame, title="U", labels={"a": "", "b": "B"})
+    other = display.display_table(frame, title="U", labels={"a": "", "b": "B"})
     assert re.search(r'id="(table-\w+)"', first.as_raw_html())[1] not in other.as_raw_html()
 
 
 def test_numbers_line_up_at_the_point():
     frame = pd.DataFrame({"row": ["a", "b", "c"], "x": ["4.8 (1.2 to 9.0)", "12.61", "NE"]})
-    markup = tables.display_table(frame, title="T", labels={"row": "", "x": "X"}).as_raw_html()
+    markup = display.display_table(frame, title="T", labels={"row": "", "x": "X"}).as_raw_html()
     styles = re.findall(r'padding:0 ([\d.]+)ch 0 (\d)ch">([^<]*)<', markup)
     # " (1.2 to 9.0)" is longer than "1": only the second cell is padded right; "4" is a digit short of "12".
     assert [(left, text) for _, left, text in styles] == [("1", "4.8 (1.2 to 9.0)"), ("0", "12.61")]
@@ -180,7 +180,7 @@ def test_numbers_line_up_at_the_point():
 
 
 def test_table_scrolls_in_its_own_box_and_prints_whole():
-    markup = tables.display_table(pd.DataFrame({"a": ["x"]}), title="T", labels={"a": ""}).as_raw_html()
+    markup = display.display_table(pd.DataFrame({"a": ["x"]}), title="T", labels={"a": ""}).as_raw_html()
     assert "overflow-x:auto" in markup
     assert "@media print" in markup
 
@@ -271,8 +271,8 @@ def test_follow_up():
 
 def test_endpoint_keeps_its_capitals_within_a_sentence():
     trial = SimpleNamespace(endpoint_labels={"EFS": "EFS by review"})
-    assert tables.show_endpoint("EFS", trial, within=True) == "EFS by review"
-    assert tables.show_endpoint("XYZ", trial) == "XYZ"
+    assert names.show_endpoint("EFS", trial, within=True) == "EFS by review"
+    assert names.show_endpoint("XYZ", trial) == "XYZ"
 
 
 def test_published():
@@ -347,7 +347,7 @@ def test_comparison():
 
 
 def test_covariate_labels_follow_the_coding_of_dose():
-    labels = tables.list_covariate_labels(frames.make_trial(), dose_coding="log2")
+    labels = names.list_covariate_labels(frames.make_trial(), dose_coding="log2")
     assert labels["dose"] == "Dose per infusion, doublings"
     assert labels["All"] == "All together"
 
@@ -387,7 +387,7 @@ def test_csv_keeps_numbers_and_disarms_text(tmp_path):
             "when": pd.to_datetime(["2014-12-31"] * 9),
         }
     )
-    path = tables.write_csv(frame, tmp_path / "table.csv")
+    path = results.write_csv(frame, tmp_path / "table.csv")
     found = pd.read_csv(path, dtype="str", keep_default_na=False, lineterminator="\n")
     assert list(found["text"]) == [
         "'=1+1",
@@ -410,11 +410,11 @@ def test_csv_keeps_numbers_and_disarms_text(tmp_path):
 
 def test_csv_keeps_columns_of_one_name_and_any_index(tmp_path):
     frame = pd.DataFrame([["=a", "b"]], columns=["x", "x"], index=[7])
-    assert tables.write_csv(frame, tmp_path / "t.csv").read_text(encoding="utf-8") == "x,x\n'=a,b\n"
+    assert results.write_csv(frame, tmp_path / "t.csv").read_text(encoding="utf-8") == "x,x\n'=a,b\n"
 
 
 def test_csv_without_rows_keeps_its_header(tmp_path):
-    path = tables.write_csv(pd.DataFrame({"a": [], "b": []}), str(tmp_path / "t.csv"))
+    path = results.write_csv(pd.DataFrame({"a": [], "b": []}), str(tmp_path / "t.csv"))
     assert path.read_text(encoding="utf-8") == "a,b\n"
 
 
@@ -438,15 +438,15 @@ def test_every_door_leads_somewhere():
     ],
 )
 def test_ratios_keep_digits_near_zero(ratio, shown):
-    assert tables.format_ratio(ratio) == shown
+    assert numbers.format_ratio(ratio) == shown
 
 
 def test_limits_that_exclude_nothing_are_not_estimable():
-    assert tables.format_ratio_interval(0, 3) == "NE to 3.00"
-    assert tables.format_ratio_interval(0.002, np.inf) == "0.0020 to NE"
-    assert tables.format_ratio_interval(0, np.inf) == "NE"
-    assert tables.format_median(4.8, 0, 9) == "4.8 (NE to 9.0)"
-    assert tables.format_median(4.8, 2, np.inf) == "4.8 (2.0 to NE)"
+    assert numbers.format_ratio_interval(0, 3) == "NE to 3.00"
+    assert numbers.format_ratio_interval(0.002, np.inf) == "0.0020 to NE"
+    assert numbers.format_ratio_interval(0, np.inf) == "NE"
+    assert numbers.format_median(4.8, 0, 9) == "4.8 (NE to 9.0)"
+    assert numbers.format_median(4.8, 2, np.inf) == "4.8 (2.0 to NE)"
 
 
 def make_tests():

@@ -4,7 +4,8 @@ import pytest
 import shown_frames as frames
 from table_texts import read, row
 
-from nkhcc_helpers import labels_compatible, tables
+from nkhcc_helpers.report import names as names_module
+from nkhcc_helpers.report import tables
 
 TABLES = {
     "claims": lambda kind, trial: tables.format_claims(made.make_claimed(kind), trial),
@@ -14,7 +15,7 @@ TABLES = {
     "signs": lambda kind, trial: tables.format_signs(made.make_signs(kind), trial),
     "conclusions": lambda kind, trial: tables.format_conclusions(made.make_conclusions(kind), trial),
     "narrowing": lambda kind, trial: tables.format_narrowing(
-        made.make_narrowing(kind), trial, tables.list_claim_labels(made.make_claimed(kind), trial)
+        made.make_narrowing(kind), trial, names_module.list_claim_labels(made.make_claimed(kind), trial)
     ),
     "candidates": lambda kind, trial: tables.format_candidates(made.make_candidates(kind), trial),
 }
@@ -103,7 +104,7 @@ def test_conclusions():
 
 def test_narrowing_and_candidates():
     trial = frames.make_trial()
-    names = tables.list_claim_labels(made.make_claimed(), trial)
+    names = names_module.list_claim_labels(made.make_claimed(), trial)
     table = tables.format_narrowing(made.make_narrowing(), trial, names)
     assert row(table, "Log-rank P")[1:] == ["0.0100 to 0.2000", "2.3"]
     assert read(table)[3][0] == "With all claims"
@@ -115,8 +116,8 @@ def test_groups_with_hyphens_in_their_codes_keep_their_names():
     trial = frames.make_trial()
     trial.group_labels = {"A": "One", "A-B": "Two", "B": "Three"}
     trial.groups = list(trial.group_labels)
-    assert labels_compatible.show_statistic("pair_p A-B-A", trial) == "One against Two"
-    assert labels_compatible.show_statistic("pair_p B-A-B", trial) == "Two against Three"
-    assert labels_compatible.show_statistic("median A-B", trial) == "Median, Two"
-    assert labels_compatible.show_statistic("never_heard_of", trial) == "never heard of"
-    assert labels_compatible.show_value(np.nan, "rate 12 all") == "NE"
+    assert names_module.show_statistic("pair_p A-B-A", trial) == "One against Two"
+    assert names_module.show_statistic("pair_p B-A-B", trial) == "Two against Three"
+    assert names_module.show_statistic("median A-B", trial) == "Median, Two"
+    assert names_module.show_statistic("never_heard_of", trial) == "never heard of"
+    assert names_module.show_value(np.nan, "rate 12 all") == "NE"

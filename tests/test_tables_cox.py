@@ -4,7 +4,7 @@ import pytest
 import shown_frames as frames
 from table_texts import read, row
 
-from nkhcc_helpers import tables
+from nkhcc_helpers.report import names, tables
 
 
 def test_hazard_ratios():
@@ -132,7 +132,7 @@ def test_what_events_can_show_is_told_in_words():
 
 
 def test_methods_have_names():
-    assert tables.show_method("partial") == "Partial likelihood"
+    assert names.show_method("partial") == "Partial likelihood"
 
 
 def test_attained_cox_within_three_errors_is_not_marked():

@@ -4,8 +4,9 @@ import pytest
 import shown_frames as frames
 from table_texts import read, row
 
-from nkhcc_helpers import safety, tables
-from nkhcc_helpers.labels import list_term_names
+from nkhcc_helpers import safety
+from nkhcc_helpers.report import tables
+from nkhcc_helpers.safety.counts import list_term_names
 
 LEVEL = "A: low dose x 4 (n = 3)"
 

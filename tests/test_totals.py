@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from made_events import EVENTS, replace_events
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.recounts import recount_by_infusion, recount_dose_limiting, recount_onset, recount_rates
-from nkhcc_helpers.totals import TotalsError, check_totals
+from nkhcc_helpers.safety.recounts import (
+    recount_by_infusion,
+    recount_dose_limiting,
+    recount_onset,
+    recount_rates,
+)
+from nkhcc_helpers.safety.totals import TotalsError, check_totals
 
 
 def make_tables(trial):

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from trials import VARIANTS, edit_cell, edit_text, write_trial
 
-from nkhcc_helpers import trial as trial_module
-from nkhcc_helpers.problems import (
+from nkhcc_helpers.trial import trial as trial_module
+from nkhcc_helpers.trial.problems import (
     N_LISTED,
     Problem,
     TrialDataError,
@@ -21,7 +21,7 @@ from nkhcc_helpers.problems import (
     format_printable,
     suggest_name,
 )
-from nkhcc_helpers.trial import Trial, load_trial, locate_bundled, locate_checkout, summarize_trial
+from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout, summarize_trial
 
 METADATA = """\
 study_id: TINY
@@ -251,7 +251,7 @@ def test_bundled_trial_of_a_checkout_around_the_current_folder_or_of_the_package
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "site-packages" / "nkhcc_helpers"
-    monkeypatch.setattr(trial_module, "__file__", str(installed / "trial.py"))
+    monkeypatch.setattr(trial_module, "__file__", str(installed / "trial" / "trial.py"))
     checkout = tmp_path / "checkout"
     (checkout / "notebooks").mkdir(parents=True)
     monkeypatch.chdir(checkout / "notebooks")

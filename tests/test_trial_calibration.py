@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from nkhcc_helpers import cox
-from nkhcc_helpers.cox_calibration import attained_cox
-from nkhcc_helpers.trial import load_trial
-from nkhcc_helpers.trial_calibration import attained_in_trial
+from nkhcc_helpers.cox.calibration import attained_cox, attained_in_trial
+from nkhcc_helpers.trial.trial import load_trial
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from nkhcc_helpers.workers import WorkerPool
+from nkhcc_helpers.run.execute import WorkerPool
 
 
 def test_pool_without_workers_has_nothing_to_do(tmp_path):

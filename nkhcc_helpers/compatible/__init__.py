@@ -1,0 +1,15 @@
+"""Which cohorts give every published number."""
+
+from nkhcc_helpers.compatible.checks import find_conflict, recheck_claims
+from nkhcc_helpers.compatible.claims import ClaimedTrial, list_assumptions, list_claims
+from nkhcc_helpers.compatible.cohorts import obtain_cohorts, sample_compatible
+
+__all__ = [
+    "ClaimedTrial",
+    "find_conflict",
+    "list_assumptions",
+    "list_claims",
+    "obtain_cohorts",
+    "recheck_claims",
+    "sample_compatible",
+]

@@ -1,0 +1,442 @@
+"""Cohorts compatible with published summaries: all that give the printed numbers, drawn from a prior."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.sampling import MOST_CHAINS, draw_endpoints
+from nkhcc_helpers.compatible.space import find_step
+from nkhcc_helpers.parallel import run_blocks, simulate_blocks
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.trial.claims import read_published
+from nkhcc_helpers.trial.metadata import read_metadata
+from nkhcc_helpers.trial.problems import Problem, TrialDataError
+
+MOST_OF_BLOCK = 500  # cohorts
+STARTS = ("prior", "medians")
+"""Where chains begin: at cohorts drawn from the prior, or with every time at a claimed median."""
+
+
+class IncompatibleClaimsError(ValueError):
+    """No cohort was found that meets every claim."""
+
+
+@dataclass(frozen=True, eq=False)
+class CompatibleCohorts:
+    """Cohorts that give every published number, drawn from the prior given the claims.
+
+    Attributes
+    ----------
+    claimed : ClaimedTrial
+        The claims that all of them meet, and the assumptions.
+    times : ndarray of float, shape (n_cohorts, n_endpoints, n_patients)
+        In `claimed.unit`.
+    events : ndarray of bool, shape (n_cohorts, n_endpoints, n_patients)
+    chain : ndarray of int, shape (n_cohorts, n_endpoints)
+        The Markov chain that each endpoint comes from; those of different chains are independent.
+    block : ndarray of int, shape (n_cohorts,)
+        Block of chains, each with a start and random numbers of its own.
+    late : ndarray of bool, shape (n_cohorts, n_endpoints)
+        Whether it comes from the second half of the chain's run.
+    seed : int
+    """
+
+    claimed: ClaimedTrial
+    times: np.ndarray
+    events: np.ndarray
+    chain: np.ndarray
+    block: np.ndarray
+    late: np.ndarray
+    seed: int
+
+    def __len__(self):
+        return len(self.times)
+
+    @property
+    def chains(self):
+        """Chain of each cohort by endpoint."""
+        return dict(zip(self.claimed.endpoints, self.chain.T, strict=True))
+
+    def of(self, endpoint):
+        """Times and events of one endpoint, each of shape (n_cohorts, n_patients)."""
+        at = self.claimed.endpoints.index(endpoint)
+        return self.times[:, at], self.events[:, at]
+
+    def take(self, rows):
+        """Some of the cohorts."""
+        names = ("times", "events", "chain", "block", "late")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def join(self, other):
+        """These cohorts and others of the same claims, as of chains of their own."""
+        names = ("times", "events", "chain", "block", "late")
+        both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        both["chain"][len(self) :] += self.chain.max() + 1
+        both["block"][len(self) :] += self.block.max() + 1
+        return replace(self, **both)
+
+    def to_frame(self):
+        """One row for each cohort, endpoint and patient.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``cohort patient group endpoint time event chain block late``.
+        """
+        n_cohorts, _, n_patients = self.times.shape
+        groups = np.array(self.claimed.groups)[self.claimed.codes]
+        index = pd.MultiIndex.from_product(
+            [range(n_cohorts), self.claimed.endpoints, range(1, n_patients + 1)],
+            names=["cohort", "endpoint", "patient"],
+        )
+        frame = pd.DataFrame({"time": self.times.ravel(), "event": self.events.ravel()}, index=index)
+        frame = frame.reset_index()
+        frame["group"] = groups[frame["patient"] - 1]
+        frame["block"] = self.block[frame["cohort"]]
+        for name in ("chain", "late"):
+            frame[name] = np.repeat(getattr(self, name).ravel(), n_patients)
+        order = ["cohort", "patient", "group", "endpoint", "time", "event", "chain", "block", "late"]
+        return frame[order]
+
+
+def sample_compatible(
+    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=0, start="both", jobs=2, progress=False
+):
+    """Draw cohorts that give every published number.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+        Claims and assumptions.
+    n_cohorts : int, default 1,000
+    seed : int
+    n_blocks : int, default 0
+        Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw
+        more than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
+    start : {"both", "prior", "medians"}, default "both"
+        The start of every block, or of every other one.
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    CompatibleCohorts
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found; `compatible_conflicts.find_conflict` names claims that conflict.
+    ValueError
+        `n_cohorts` or `n_blocks` is below 1, or an unknown start.
+
+    Notes
+    -----
+    The prior takes times of different patients as independent (log-uniform or uniform), every number of
+    censored patients in the range as equally likely and any patients as those, given that PFS is not longer
+    than OS.
+
+    References
+    ----------
+    Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
+    Distributions.
+    """
+    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start)
+    rows = simulate_blocks(
+        draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
+    )
+    return gather_blocks(claimed, rows, seed, n_cohorts)
+
+
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
+    """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
+    if n_cohorts < 1 or n_blocks < 0:
+        raise ValueError(f"n_cohorts must be at least 1 and n_blocks 0; got {n_cohorts!r} and {n_blocks!r}")
+    if start not in ("both", *STARTS):
+        raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
+    n_blocks = min(n_blocks or max(2, -(-n_cohorts // MOST_OF_BLOCK)), n_cohorts)
+    sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
+    seeds = np.random.SeedSequence(seed).spawn(n_blocks)
+    starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
+    return list(zip([claimed] * n_blocks, range(n_blocks), sizes, seeds, starts, strict=True))
+
+
+def draw_block(argument):
+    """Draw the cohorts of one block.
+
+    Parameters
+    ----------
+    argument : tuple
+        As of `plan_blocks`.
+
+    Returns
+    -------
+    ndarray of records, shape (n_cohorts,)
+        Fields ``steps events chain late block``; no records where no cohort was met.
+    """
+    claimed, block, n_cohorts, seed, start = argument
+    rng = np.random.default_rng(seed)
+    rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
+    rows["block"] = block
+    found, meets = draw_endpoints(claimed, n_cohorts, start, rng)
+    for code, drawn in found.items():
+        at = claimed.endpoints.index(code)
+        rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
+        rows["chain"][:, at], rows["late"][:, at] = block * MOST_CHAINS + drawn.chain, drawn.late
+    return rows if meets else rows[:0]
+
+
+def gather_blocks(claimed, rows, seed, n_cohorts):
+    """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of few."""
+    if not len(rows):
+        raise IncompatibleClaimsError(
+            "no cohort was found that gives every published number under the assumptions"
+        )
+    if len(rows) < n_cohorts:
+        warnings.warn(
+            f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed",
+            stacklevel=2,
+        )
+    times = rows["steps"] * find_step(claimed)
+    return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
+
+
+def _record_of(n_endpoints, n_patients):
+    shape = n_endpoints, n_patients
+    fields = [("steps", np.int32, shape), ("events", bool, shape), ("block", int)]
+    return np.dtype([*fields, ("chain", int, n_endpoints), ("late", bool, n_endpoints)])
+
+
+COHORTS, PARTS = "compatible.parquet", "parts"
+_KEY = b"nkhcc"
+
+
+def read_claimed(path):
+    """Read a paper's claims, and the trial.yaml beside them that says what groups and endpoints there are.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A published.yaml, or the folder it is in.
+
+    Returns
+    -------
+    ClaimedTrial
+
+    Raises
+    ------
+    TrialDataError
+        A file is missing or not as it must be.
+    ValueError
+        The claims say nothing about times, or no size of a group.
+    """
+    metadata = read_design(path)
+    return ClaimedTrial.of(read_published(Path(path), metadata), metadata)
+
+
+def read_design(path):
+    """Read the trial.yaml beside a published.yaml, or in the folder it is in, as `TrialMetadata`."""
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "trial.yaml").is_file():
+        rule = "is needed beside the claims: groups, endpoints and units of time are read from it"
+        raise TrialDataError([Problem("trial.yaml", None, "", str(folder), rule)])
+    return read_metadata(folder / "trial.yaml")
+
+
+def fingerprint(claimed):
+    """Checksum of all that the cohorts of a `ClaimedTrial` depend on, 64 hexadecimal digits."""
+    content = {
+        "sizes": claimed.sizes,
+        "endpoints": claimed.endpoints,
+        "claims": [claim.model_dump(mode="json") for claim in claimed.claims],
+        "assumptions": claimed.assumptions.model_dump(mode="json"),
+        "unit": claimed.unit,
+        "ordered": claimed.ordered,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2, progress=False):
+    """Sample compatible cohorts into a folder, going on where an earlier run was cut off.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    folder : str or pathlib.Path
+        For ``compatible.parquet``; while the run lasts, finished blocks stand in ``parts``.
+    n_cohorts, seed, jobs, progress
+        As in `compatible.sample_compatible`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, written whole or not at all.
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found.
+    """
+    folder = Path(folder)
+    parts = folder / PARTS / f"{fingerprint(claimed)[:16]}-{n_cohorts}-{seed}"
+    parts.mkdir(parents=True, exist_ok=True)
+    planned = plan_blocks(claimed, n_cohorts, seed=seed)
+    paths = [parts / f"{block}.npy" for block in range(len(planned))]
+    missing = [(path, plan) for path, plan in zip(paths, planned, strict=True) if not path.exists()]
+    with tqdm(total=n_cohorts, unit="cohort", disable=not progress) as bar:
+        bar.update(sum(plan[2] for plan, path in zip(planned, paths, strict=True) if path.exists()))
+        results = run_blocks(draw_block, [plan for _, plan in missing], jobs)
+        for (path, _), rows in zip(missing, results, strict=False):
+            building = path.with_suffix(".building")
+            with building.open("wb") as file:
+                np.save(file, rows)
+            building.replace(path)
+            bar.update(len(rows))
+    rows = np.concatenate([np.load(path) for path in paths])
+    written = save_cohorts(gather_blocks(claimed, rows, seed, n_cohorts), folder / COHORTS)
+    for path in paths:
+        path.unlink()
+    parts.rmdir()
+    if not any(parts.parent.iterdir()):
+        parts.parent.rmdir()
+    return written
+
+
+def save_cohorts(cohorts, path):
+    """Write cohorts as Parquet: the frame of `CompatibleCohorts.to_frame`, and what they were made from.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    path : str or pathlib.Path
+
+    Returns
+    -------
+    pathlib.Path
+        The file, written whole or not at all.
+    """
+    path = Path(path)
+    table = pa.Table.from_pandas(cohorts.to_frame(), preserve_index=False, nthreads=1)
+    made = {"fingerprint": fingerprint(cohorts.claimed), "seed": cohorts.seed}
+    table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(made).encode()})
+    building = path.with_suffix(".building")
+    pq.write_table(table, building, compression="zstd")
+    building.replace(path)
+    return path
+
+
+def load_cohorts(path, claimed):
+    """Read cohorts, if they were made from these claims and assumptions.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    claimed : ClaimedTrial
+
+    Returns
+    -------
+    CompatibleCohorts
+
+    Raises
+    ------
+    ValueError
+        The file was made from other claims or assumptions, or is not of this kind.
+    OSError
+        The file cannot be read.
+    """
+    table = _read(path)
+    made = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+    if made.get("fingerprint") != fingerprint(claimed):
+        raise ValueError(
+            f"{Path(path).name} was made from other claims or assumptions; make it anew with nkhcc compatible"
+        )
+    frame = table.to_pandas(use_threads=False)
+    shape = frame["cohort"].nunique(), len(claimed.endpoints), len(claimed.codes)
+    times, events = (frame[name].to_numpy().reshape(shape) for name in ("time", "event"))
+    each = frame.iloc[:: shape[2]]
+    chain, block, late = (each[name].to_numpy().reshape(shape[:2]) for name in ("chain", "block", "late"))
+    return CompatibleCohorts(claimed, times, events, chain, block[:, 0], late, made["seed"])
+
+
+def describe_file(path):
+    """Describe a file of cohorts: how many there are, and its checksum.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+
+    Returns
+    -------
+    dict
+        ``n_cohorts seed sha256``.
+    """
+    table = _read(path)
+    made = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+    n_cohorts = len(table["cohort"].unique())
+    checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return {"n_cohorts": n_cohorts, "seed": made.get("seed"), "sha256": checksum}
+
+
+def _read(path):
+    # One thread is enough for so little, and none of pyarrow's is left over when the process ends.
+    return pq.read_table(path, use_threads=False)
+
+
+def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
+    """Obtain compatible cohorts, from a file if one fits, else by sampling.
+
+    Parameters
+    ----------
+    trial : Trial
+        Its folder may hold cohorts.
+    claimed : ClaimedTrial
+        Claims and assumptions that stored cohorts have to be made from.
+    cohorts_file : str or pathlib.Path, optional
+        Stored cohorts to use instead; empty for those of the trial.
+    n_cohorts : int
+        Wanted; where a file holds fewer, they are all there are, and where it holds more, they are taken
+        evenly from it.
+    seed : int
+        Of a sample.
+
+    Returns
+    -------
+    (CompatibleCohorts, str)
+        Also the name of the file, empty for cohorts sampled now.
+
+    Raises
+    ------
+    ValueError, OSError
+        `cohorts_file` does not fit, or cannot be read.
+    IncompatibleClaimsError
+        No cohort was found.
+    """
+    path = Path(cohorts_file) if cohorts_file else trial.source / COHORTS
+    if cohorts_file or path.is_file():
+        stored = _load(path, claimed, must_fit=bool(cohorts_file))
+        if stored is not None:
+            rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
+            return stored.take(rows), path.name
+    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
+
+
+def _load(path, claimed, *, must_fit):
+    try:
+        return load_cohorts(path, claimed)
+    except ValueError:
+        if must_fit:
+            raise
+        return None

@@ -1,0 +1,243 @@
+"""What a Cox model rests on: proportional hazards, what could be detected, each single patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nkhcc_helpers.checks import check_conf_level, check_survival
+from nkhcc_helpers.cox.design import check_estimable
+from nkhcc_helpers.cox.fit import CoxModel
+from nkhcc_helpers.cox.likelihood import exponentiate, standardize
+from nkhcc_helpers.cox.many import fit_cox_many
+
+
+def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
+    """Estimate how the coefficients move over time.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject.
+    covariates : sequence of str
+    ties : {"efron", "breslow"}, default "efron"
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate time rank residual``: one row for each event and covariate, in order of time;
+        ``residual`` is the Schoenfeld residual (covariate of the subject with the event less its mean at
+        risk) at the maximum of the partial likelihood, ``rank`` that of the time among all subjects, tied
+        ones sharing their mean. Empty where the partial likelihood has no maximum.
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, no covariate, or a covariate that is constant or a combination of others.
+
+    References
+    ----------
+    Schoenfeld (1982) Biometrika.
+    """
+    covariates = list(covariates)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    times, ranks, residuals, _ = _follow_events(model)
+    parts = [
+        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": residuals[:, j]})
+        for j, name in enumerate(covariates)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_proportional_hazards(frame, covariates, *, ties="efron"):
+    """Test whether coefficients change with the rank of time.
+
+    Parameters
+    ----------
+    frame, covariates, ties
+        As in `estimate_schoenfeld_residuals`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate statistic df p_value``: one row for each covariate, then ``All`` together. NaN
+        where the partial likelihood has no maximum or the events cannot tell a change from none.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_schoenfeld_residuals`.
+
+    References
+    ----------
+    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
+    """
+    covariates = list(covariates)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    _, ranks, residuals, variances = _follow_events(model)
+    p = len(covariates)
+    score = np.concatenate([np.zeros(p), _centre(ranks) @ residuals])
+    information = _inform_about_trend(ranks, variances)
+    sets = {name: [p + j] for j, name in enumerate(covariates)} | {"All": list(range(p, 2 * p))}
+    rows = []
+    for name, added in sets.items():
+        keep = [*range(p), *added]
+        part = information[np.ix_(keep, keep)]
+        statistic = score[keep] @ np.linalg.solve(part, score[keep]) if _is_regular(part) else np.nan
+        rows.append((name, float(statistic), len(added), float(stats.chi2.sf(statistic, len(added)))))
+    return pd.DataFrame(rows, columns=["covariate", "statistic", "df", "p_value"])
+
+
+def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
+    """Estimate how large an effect, or a change of it, would have to be for these events to show it.
+
+    Parameters
+    ----------
+    frame, covariates, ties
+        As in `estimate_schoenfeld_residuals`.
+    power : float, default 0.8
+        Chance with which the test is to find it.
+    conf_level : float, default 0.95
+        One less the level of the two-sided test.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``covariate hr_detectable drift_detectable n_events``. ``hr_detectable`` is the hazard ratio
+        between the smallest and the largest value of the covariate, above 1, that the test of that slope
+        would find with this power, the other covariates in the model; below 1 its reciprocal.
+        ``drift_detectable`` is the factor by which that hazard ratio would have to change from the first
+        event to the last for `check_proportional_hazards` to find it with this power. NaN where the events
+        carry no information, the latter also where the partial likelihood has no maximum.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_schoenfeld_residuals`, or `power` or `conf_level` out of range.
+
+    Notes
+    -----
+    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2;
+    the information is taken under the hypothesis that is tested: no effect for the first, effects that do
+    not change for the second. Large effects change it, so that these are guides and not guarantees.
+
+    References
+    ----------
+    Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+    """
+    check_conf_level(conf_level)
+    if not 0 < power < 1:
+        raise ValueError(f"power must lie between 0 and 1; got {power!r}")
+    covariates = list(covariates)
+    needed = stats.norm.isf((1 - conf_level) / 2) + stats.norm.ppf(power)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    variance = np.full(len(covariates), np.nan)
+    if model.df == len(covariates):
+        variance = np.diag(np.linalg.inv(model.null.information[0]))
+    _, ranks, _, variances = _follow_events(model)
+    span = np.ptp(ranks) if len(ranks) else np.nan
+    drift = span * needed * np.sqrt(_variance_of_trends(ranks, variances))
+    reach = np.ptp(model.x.to_numpy(), axis=0)
+    slope = needed * np.sqrt(variance)
+    with np.errstate(over="ignore"):  # an effect beyond all numbers is infinite
+        columns = {"hr_detectable": np.exp(reach * slope), "drift_detectable": np.exp(reach * drift)}
+    return pd.DataFrame({"covariate": covariates, **columns, "n_events": int(model.event.sum())})
+
+
+def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
+    """Fit a Cox model without each subject in turn.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject; ``USUBJID`` and ``group``
+        are taken over.
+    covariates : sequence of str
+    method : {"firth", "partial"}, default "firth"
+    ties : {"breslow", "efron"}, default "breslow"
+
+    Returns
+    -------
+    DataFrame
+        Columns ``USUBJID group covariate coef hr hr_all changes_sign``: one row for each subject left out
+        and covariate. Without ``USUBJID`` in `frame` its index is the column ``subject``. ``hr_all`` is the
+        hazard ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign
+        without the subject. NaN where not estimable; a covariate that is constant without the subject is
+        NaN and leaves the others as they would be without it.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_schoenfeld_residuals`.
+    """
+    covariates = list(covariates)
+    time, event = check_survival(frame["time"], frame["event"])
+    design = frame[covariates].astype(float)
+    check_estimable(design)
+    x = design.to_numpy()
+    left_out = np.vstack([np.zeros(len(x), dtype=bool), np.eye(len(x), dtype=bool)])
+    times, events = np.where(left_out, -1.0, time), event & ~left_out
+    varies = np.array([np.ptp(x[~row], axis=0) > 0 for row in left_out])
+    coef = np.full(varies.shape, np.nan)
+    for columns in np.unique(varies, axis=0):
+        rows = (varies == columns).all(axis=1)
+        if columns.any():
+            fits = fit_cox_many(times[rows], events[rows], x[:, columns], method=method, ties=ties)
+            coef[np.ix_(rows, columns)] = fits.coef
+    return _tabulate(frame, covariates, coef)
+
+
+def _tabulate(frame, covariates, coef):
+    """One row for each subject and covariate; the first row of `coef` is of all subjects."""
+    subject = {"USUBJID": frame["USUBJID"]} if "USUBJID" in frame else {"subject": frame.index}
+    group = {"group": frame["group"]} if "group" in frame else {}
+    who = pd.DataFrame({name: np.asarray(column) for name, column in (subject | group).items()})
+    table = who.loc[who.index.repeat(len(covariates))].reset_index(drop=True)
+    if group:
+        table["group"] = table["group"].astype(frame["group"].dtype)
+    table["covariate"] = covariates * len(frame)
+    table["coef"] = coef[1:].ravel()
+    table["hr"] = exponentiate(table["coef"])
+    table["hr_all"] = np.tile(exponentiate(coef[0]), len(frame))
+    table["changes_sign"] = (coef[1:] * coef[0] < 0).ravel()
+    return table
+
+
+def _follow_events(model):
+    """Times, ranks, residuals and variances of the events in order of time; none without a maximum."""
+    likelihood, time = model.likelihood, model.time
+    averages = likelihood.average(np.nan_to_num(model.coef[None]))
+    # Without a finite maximum there are no residuals to judge.
+    rows = np.argsort(time[likelihood.subjects], kind="stable") if model.is_estimable else np.arange(0)
+    subjects = likelihood.subjects[rows]
+    residuals = (likelihood.own - averages.mean)[0].T[rows]
+    variances = np.moveaxis(averages.variance[0], -1, 0)[rows]
+    return time[subjects], stats.rankdata(time)[subjects], residuals, variances
+
+
+def _centre(ranks):
+    return ranks - ranks.mean() if len(ranks) else ranks
+
+
+def _inform_about_trend(ranks, variances):
+    """Information on the coefficients and on their slopes against the rank of time, shape (2 p, 2 p)."""
+    trend = _centre(ranks)
+    blocks = [np.einsum("e,epq->pq", trend**power, variances) for power in (0, 1, 2)]
+    return np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
+
+
+def _is_regular(information):
+    return np.linalg.matrix_rank(standardize(information)[0], hermitian=True) == len(information)
+
+
+def _variance_of_trends(ranks, variances):
+    """Variance of each slope against the rank of time, every coefficient free, the other slopes 0."""
+    information = _inform_about_trend(ranks, variances)
+    p = len(information) // 2
+    result = np.full(p, np.nan)
+    for j in range(p):
+        part = information[np.ix_([*range(p), p + j], [*range(p), p + j])]
+        if _is_regular(part):
+            result[j] = np.linalg.inv(part)[-1, -1]
+    return result

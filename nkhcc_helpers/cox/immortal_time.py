@@ -1,0 +1,359 @@
+"""Infusions received as a covariate: why a count known only later finds effects that are not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+from tqdm import tqdm
+
+from nkhcc_helpers.checks import check_choice, check_conf_level
+from nkhcc_helpers.cox.design import count_events_before_plans_part
+from nkhcc_helpers.cox.likelihood import TIES, PartialLikelihood, exponentiate
+from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.survival.summaries import estimate_median
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.trial.schema import find_column
+
+FITS = ("received", "planned", "so far", "landmark received", "landmark planned")
+COVARIATE = "infusions"
+PAIRS_AT_A_TIME = 150_000  # pairs of patients simulated at once
+
+
+def list_infusion_intervals(trial, endpoint):
+    """List the intervals within which each patient's number of infusions so far does not change.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``USUBJID group start stop infusions event clock``: after day ``start``, up to and with day
+        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with the
+        event. An infusion counts from the day after it was given: one on the day of the event cannot have
+        prevented it. Days are whole, and count from ``clock``: the endpoint's STARTDT, where missing the
+        date of enrolment, where missing the first infusion. Infusions before that day count from the start,
+        those after the event never. Where someone has an event on day 0, all start on day -1.
+
+    Raises
+    ------
+    ValueError
+        The trial has no such endpoint.
+
+    References
+    ----------
+    Andersen, Gill (1982) Ann Stat.
+    """
+    followed, cohorts = _read_cohort(trial, endpoint)
+    days = cohorts.days[0]
+    begin = min(0.0, days.min() - 1)
+    rows = []
+    for patient, given in zip(followed.itertuples(), cohorts.given[0], strict=True):
+        changes = np.unique(given[(given > begin) & (given < patient.days)])
+        edges = np.concatenate([[begin], changes, [patient.days]])
+        for start, stop in pairwise(edges):
+            event = patient.event and stop == patient.days
+            count = int((given <= start).sum())
+            rows.append((patient.USUBJID, patient.group, int(start), int(stop), count, event, patient.clock))
+    columns = ["USUBJID", "group", "start", "stop", COVARIATE, "event", "clock"]
+    return pd.DataFrame(rows, columns=columns).astype({"group": followed["group"].dtype})
+
+
+def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
+    """Fit one Cox model to the same patients with infusions counted in five ways.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint.
+    ties : {"efron", "breslow"}, default "efron"
+    conf_level : float, default 0.95
+
+    Returns
+    -------
+    DataFrame
+        Columns ``fit covariate n n_events coef hr ci_lower ci_upper p_value landmark``, one row for each fit:
+
+        - ``received``: all infusions ever received, as if known at the start. Wrong: whoever lives longer
+          can receive more.
+        - ``planned``: infusions planned, known at the start.
+        - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
+        - ``landmark received``, ``landmark planned``: patients still followed without the event at the
+          landmark only, by the infusions received before it or planned. The landmark is the day on which
+          the shortest plan would go on, as in `design.count_events_before_plans_part`.
+
+        Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
+        is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
+        in the trial's unit, NaN in the other rows and where the plans do not part.
+
+    Raises
+    ------
+    ValueError
+        The trial has no such endpoint, unknown `ties`, or a confidence level outside (0, 1).
+
+    References
+    ----------
+    Suissa (2008) Am J Epidemiol; Andersen, Gill (1982) Ann Stat; Anderson, Cain, Gelber (1983) J Clin Oncol.
+    """
+    check_choice(ties, "ties", TIES)
+    check_conf_level(conf_level)
+    _, cohorts = _read_cohort(trial, endpoint)
+    rows = []
+    for name, design in cohorts.list_designs().items():
+        times, events, _ = design
+        landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if name.startswith("landmark") else np.nan
+        estimates = _estimate(design, ties, conf_level)
+        rows.append((name, COVARIATE, int((times >= 0).sum()), int(events.sum()), *estimates, landmark))
+    columns = ["fit", "covariate", "n", "n_events", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
+    return pd.DataFrame(rows, columns=[*columns, "landmark"])
+
+
+def simulate_immortal_time(
+    trial, endpoint, *, n_trials=2_000, copies=1, alpha=0.05, seed=DEFAULT_SEED, progress=False
+):
+    """How often each fit of `fit_received` finds an effect of infusions that have none.
+
+    Parameters
+    ----------
+    trial : Trial
+        Gives the number of patients, their plans, the median and the longest follow-up.
+    endpoint : str
+        Code of the endpoint.
+    n_trials : int, default 2,000
+    copies : int, default 1
+        Patients simulated for each one of the trial: with many, a test without bias keeps its level, and one
+        with bias loses it altogether.
+    alpha : float, default 0.05
+        Nominal level.
+    seed : int
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
+        likelihood-ratio test rejects, its Monte-Carlo standard error, share of trials in which the fit is
+        not estimable and hence does not reject, median hazard ratio per infusion over the others. NaN for
+        a fit that is never estimable.
+
+    Raises
+    ------
+    ValueError
+        `alpha`, `n_trials` or `copies` out of range, or no such endpoint.
+
+    Notes
+    -----
+    All patients have the same constant hazard, with the trial's overall median; where the curve does not
+    reach a half, as many events per time as in the trial. They are followed to the trial's longest time.
+    Infusions keep to the plan from day 0 on and stop at the event, or at progression where the endpoint is
+    another and comes later: progression then has a constant hazard, estimated in the same way, and so has
+    the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
+    the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
+
+    References
+    ----------
+    Suissa (2008) Am J Epidemiol.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
+    if min(n_trials, copies) < 1:
+        raise ValueError(f"n_trials and copies must be at least 1; got {n_trials!r} and {copies!r}")
+    followed, cohorts = _read_cohort(trial, endpoint)
+    schedule = _list_schedule(trial, followed)
+    if schedule is None or not followed["event"].any():
+        nothing = np.full((len(FITS), n_trials), np.nan)
+        return _summarize_simulation(nothing, np.isfinite(nothing))
+    mean, longest = _estimate_mean(followed), followed["days"].max()
+    schedule = np.repeat(schedule, copies, axis=0)
+    until_progression = _estimate_progression(trial, endpoint, mean)
+    planned = np.repeat(cohorts.planned, copies)
+    size = max(1, PAIRS_AT_A_TIME // len(planned) ** 2)
+    starts = range(0, n_trials, size)
+    coefs, statistics = [], []
+    bar = tqdm(total=n_trials, unit="trial", disable=not progress)
+    for start, child in zip(starts, np.random.SeedSequence(seed).spawn(len(starts)), strict=True):
+        shape = min(size, n_trials - start), len(planned)
+        rng = np.random.default_rng(child)
+        stops = rng.exponential(until_progression or mean, shape)
+        days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
+        drawn = _Cohorts.follow(days, stops, longest, planned, schedule, cohorts.landmark)
+        fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
+        coefs.append([fit.coef[:, 0] for fit in fits])
+        statistics.append([fit.lr_statistic for fit in fits])
+        bar.update(shape[0])
+    bar.close()
+    rejects = np.concatenate(statistics, axis=1) > stats.chi2.isf(alpha, 1)
+    return _summarize_simulation(np.concatenate(coefs, axis=1), rejects)
+
+
+@dataclass(frozen=True)
+class _Cohorts:
+    """Cohorts of the same patients, and when each was infused.
+
+    Attributes
+    ----------
+    days : ndarray, shape (n_cohorts, n_subjects)
+        Time to event or censoring.
+    events : ndarray of bool, shape (n_cohorts, n_subjects)
+    planned : ndarray, shape (n_subjects,)
+        Infusions planned.
+    given : ndarray, shape (n_cohorts, n_subjects, n_infusions)
+        Day of each infusion, infinite where there was none.
+    landmark : float
+        Day, NaN without one.
+    """
+
+    days: np.ndarray
+    events: np.ndarray
+    planned: np.ndarray
+    given: np.ndarray
+    landmark: float
+
+    @classmethod
+    def follow(cls, days, stops, longest, planned, schedule, landmark):
+        """Follow patients with these times of the event, infused by schedule until they stop."""
+        seen = np.minimum(days, longest)
+        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
+        return cls(seen, days <= longest, planned, given, landmark)
+
+    def list_designs(self):
+        """Times, events and covariates of each fit, as `cox_many.fit_cox_many` takes them."""
+        at_risk = self.days >= self.landmark
+        late = np.where(at_risk, self.days, -1.0), self.events & at_risk
+        planned = np.broadcast_to(self.planned, self.days.shape)
+        so_far = np.zeros((*self.days.shape, self.days.shape[1]))
+        for given in np.moveaxis(self.given, -1, 0):
+            so_far += given[:, None, :] < self.days[:, :, None]
+        before = (self.given < self.landmark).sum(axis=-1)
+        covariates = [np.isfinite(self.given).sum(axis=-1), planned, so_far, before, planned]
+        followed = [(self.days, self.events)] * 3 + [late] * 2
+        return {
+            name: (*who, covariate[..., None].astype(float))
+            for name, who, covariate in zip(FITS, followed, covariates, strict=True)
+        }
+
+
+def _read_cohort(trial, endpoint):
+    """The patients with their ``days clock``, and as one cohort; all in whole days."""
+    followed = trial.survival(endpoint)
+    followed["days"] = np.rint(followed["time"] * DAYS_PER_UNIT[trial.unit])
+    rows = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")
+    rows = rows.reindex(followed["USUBJID"]).reset_index()
+    origins = pd.DataFrame(
+        {
+            "STARTDT": find_column(rows, "STARTDT"),
+            "enrolment": trial.subjects["enrolled"].to_numpy(),
+            "first infusion": trial.subjects["first_infusion"].to_numpy(),
+        }
+    )
+    known = origins.notna()
+    followed["clock"] = known.idxmax(axis=1).where(known.any(axis=1), "")
+    started = pd.Series(origins.bfill(axis=1).iloc[:, 0].to_numpy(), followed["USUBJID"])
+    cohort = _Cohorts(
+        days=followed["days"].to_numpy()[None],
+        events=followed["event"].to_numpy()[None],
+        planned=followed["infusions"].to_numpy(float),
+        given=_list_infusion_days(trial, started)[None] + _number_first_day(rows, followed["days"]),
+        landmark=count_events_before_plans_part(trial, endpoint)["days"],
+    )
+    return followed, cohort
+
+
+def _list_infusion_days(trial, started):
+    """Days from the start to each infusion, infinite past the last, shape (n_subjects, n_infusions)."""
+    given = trial.infusions[["USUBJID", "infusion"]].copy()
+    given["day"] = (trial.infusions["date"] - given["USUBJID"].map(started)).dt.days
+    table = given.pivot_table(index="USUBJID", columns="infusion", values="day").reindex(started.index)
+    return table.fillna(np.inf).to_numpy(float)
+
+
+def _number_first_day(rows, days):
+    """1 where times count the day of STARTDT as a day of its own, 0 where they do not."""
+    more = (days - (find_column(rows, "ADT") - find_column(rows, "STARTDT")).dt.days).dropna()
+    return int(not more.empty and abs(more.median() - 1) < 0.5)
+
+
+def _estimate(design, ties, conf_level):
+    """Coefficient, hazard ratio, profile likelihood limits and P of the only covariate of one cohort."""
+    fit = fit_cox_many(*design, method="partial", ties=ties)
+    if not fit.estimable[0]:
+        return (np.nan,) * 5
+    likelihood, coef, se = PartialLikelihood.of(*design, ties), fit.coef[0, 0], fit.se[0, 0]
+    lowest = fit.log_likelihood[0] - stats.chi2.ppf(conf_level, 1) / 2
+    limits = [_find_limit(likelihood, coef, side * se, lowest) for side in (-1, 1)]
+    p_value = stats.chi2.sf(max(fit.lr_statistic[0], 0), 1)
+    return coef, exponentiate(coef), *exponentiate(limits), p_value
+
+
+def _find_limit(likelihood, coef, step, lowest):
+    """Where the log-likelihood falls to `lowest`, from `coef` in the direction of `step`."""
+
+    def excess(steps):
+        return likelihood.evaluate(np.array([[coef + steps * step]])).log_likelihood[0] - lowest
+
+    far = 2.0
+    while excess(far) > 0:
+        far *= 2
+    return coef + step * optimize.brentq(excess, 0, far, xtol=1e-12)
+
+
+def _estimate_mean(followed):
+    """Mean days to the event, were the hazard constant."""
+    median = estimate_median(followed["days"], followed["event"]).estimate
+    if median > 0:
+        return median / np.log(2)
+    return followed["days"].sum() / followed["event"].sum()
+
+
+def _estimate_progression(trial, endpoint, mean):
+    """Mean days to progression, which stops infusions; None where the endpoint is not preceded by it."""
+    progression = trial.endpoint_with_role("progression_free_survival")
+    if progression is None or progression == endpoint:
+        return None
+    followed, _ = _read_cohort(trial, progression)
+    if not followed["event"].any():
+        return None
+    earlier = _estimate_mean(followed)
+    # The rest of the time to the event has what is left of the mean.
+    return earlier if earlier < mean else None
+
+
+def _list_schedule(trial, followed):
+    """Day of each planned infusion, infinite past the plan, shape (n_subjects, n_infusions).
+
+    None where no interval is known: an arm has none in `trial.yaml`, and nobody was infused on two days.
+    """
+    intervals = {arm.code: arm.interval_days for arm in trial.metadata.arms}
+    if None in intervals.values():
+        between = trial.infusions.groupby("USUBJID")["date"].diff().dt.days
+        between = between[between > 0]
+        if between.empty:
+            return None
+        usual = between.median()
+        intervals = {code: usual if days is None else days for code, days in intervals.items()}
+    interval = followed["group"].map(intervals).to_numpy(float)
+    planned = followed["infusions"].to_numpy()
+    number = np.arange(planned.max())
+    return np.where(number < planned[:, None], number * interval[:, None], np.inf)
+
+
+def _summarize_simulation(coefs, rejects):
+    estimable = np.isfinite(coefs)
+    n_trials = coefs.shape[1]
+    rows = []
+    for name, coef, counts, reject in zip(FITS, coefs, estimable, rejects & estimable, strict=True):
+        rejected = reject.mean() if counts.any() else np.nan
+        error = np.sqrt(rejected * (1 - rejected) / n_trials)
+        median = np.median(exponentiate(coef[counts])) if counts.any() else np.nan
+        rows.append((name, rejected, error, n_trials, 1 - counts.mean(), median))
+    return pd.DataFrame(rows, columns=["fit", "rejected", "error", "n_trials", "not_estimable", "median_hr"])

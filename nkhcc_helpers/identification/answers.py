@@ -1,0 +1,302 @@
+"""What holds in every cohort compatible with published summaries, and what number would have settled it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from nkhcc_helpers.cox.likelihood import exponentiate
+from nkhcc_helpers.identification.statistics import list_pairs, place_not_reached
+
+DIAGNOSTICS = ["mean", "sd", "effective_size", "r_hat", "starts_differ"]
+
+
+def diagnose(cohorts, statistics):
+    """Diagnose a sample of compatible cohorts, statistic by statistic.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        One row for each cohort, one column for each endpoint and statistic; cohorts where it is NaN are left
+        out.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the columns of `statistics`; columns ``mean sd effective_size r_hat starts_differ``.
+        ``effective_size`` is the number of independent cohorts whose mean would be as precise, from the
+        variance between Markov chains, those of either endpoint. ``r_hat`` compares halves of blocks: 1
+        where all agree. Where blocks start in two ways, ``starts_differ`` is the difference between their
+        means in standard errors. NaN for a statistic that does not vary. Where a median is not reached in
+        some cohorts, which counts as later than any, ranks take the place of the values, and ``mean sd`` are
+        NaN.
+
+    References
+    ----------
+    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
+    """
+    rows = [
+        _diagnose(place_not_reached(values, statistic), *_find_origin(cohorts, endpoint))
+        for (endpoint, statistic), values in statistics.items()
+    ]
+    return pd.DataFrame(rows, index=statistics.columns, columns=DIAGNOSTICS)
+
+
+def compare_means(one, other):
+    """Difference between two diagnosed means in standard errors, as of `diagnose`; one value a statistic."""
+    variance = one["sd"] ** 2 / one["effective_size"] + other["sd"] ** 2 / other["effective_size"]
+    return (one["mean"] - other["mean"]) / np.sqrt(variance)
+
+
+def _find_origin(cohorts, endpoint):
+    """Chains, block and half of the run from which each cohort's times in an endpoint come."""
+    return cohorts.chain, cohorts.block, cohorts.late[:, cohorts.claimed.endpoints.index(endpoint)]
+
+
+def _diagnose(values, chain, block, late):
+    known = ~np.isnan(values)
+    values, chain, block, late = (each[known] for each in (values, chain, block, late))
+    mean = sd = np.nan
+    if not np.isfinite(values).all():
+        values = rankdata(values)
+    elif len(values):
+        mean, sd = values.mean(), values.std(ddof=min(1, len(values) - 1))
+    if not len(values) or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), 1e-300):
+        return mean, sd, *[np.nan] * 3
+    size = _count_effective(values, chain)
+    halves = [values[(block == each) & (late == half)] for each in np.unique(block) for half in (0, 1)]
+    starts = [_estimate_mean(values[block % 2 == odd], chain[block % 2 == odd]) for odd in (0, 1)]
+    differ = (starts[0][0] - starts[1][0]) / np.hypot(starts[0][1], starts[1][1])
+    return mean, sd, size, _calculate_r_hat(halves), differ
+
+
+def _count_effective(values, chain):
+    """Size of an independent sample whose mean varies as much, at most the cohorts there are.
+
+    NaN where the variance is estimated to be negative, as that over chains of two endpoints can be.
+    """
+    centred, n_endpoints = values - values.mean(), chain.shape[1]
+    # Cohorts go together that share a chain in either endpoint, once where they share both.
+    shared = sum(_sum_squares(centred, chain[:, [at]]) for at in range(n_endpoints))
+    shared -= (n_endpoints - 1) * _sum_squares(centred, chain)
+    return float(min(len(values), len(values) * (centred**2).sum() / shared)) if shared > 0 else np.nan
+
+
+def _sum_squares(values, chain):
+    """Sum of squares of the sums of values over cohorts with the same chains."""
+    which = np.unique(chain, axis=0, return_inverse=True)[1].ravel()
+    return (np.bincount(which, values) ** 2).sum()
+
+
+def _estimate_mean(values, chain):
+    if len(values) < 2 or np.ptp(values) == 0:
+        return np.nan, np.nan
+    return values.mean(), values.std(ddof=1) / np.sqrt(_count_effective(values, chain))
+
+
+def _calculate_r_hat(sequences):
+    size = min(len(each) for each in sequences)
+    if size < 2:
+        return np.nan
+    kept = np.array([each[:size] for each in sequences])
+    within, between = kept.var(axis=1, ddof=1).mean(), kept.mean(axis=1).var(ddof=1)
+    return float(np.sqrt((size - 1) / size + between / within)) if within > 0 else np.nan
+
+
+ANSWERS = [
+    *("endpoint", "statistic", "median", "lower", "upper", "smallest", "largest"),
+    *("bound_lower", "bound_upper", "effective_size", "r_hat", "share_known"),
+]
+CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
+HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
+NOT_ESTIMABLE = "not estimable"
+
+
+def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
+    """Summarize every statistic over the sampled cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        One row for each cohort, columns (endpoint, statistic), as of `compatible_statistics`.
+    bounds : DataFrame, optional
+        Columns ``endpoint statistic lowest highest``: extremes over all compatible cohorts.
+    share : float, default 0.95
+        Of the sample between `lower` and `upper`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint statistic median lower upper smallest largest bound_lower bound_upper
+        effective_size r_hat share_known``: quantiles and extremes of the sample, NaN bounds where none are
+        given, diagnostics as of `compatible_diagnostics.diagnose`; ``share_known`` is the share of cohorts
+        that have the statistic, and the rest of the row is of these. But a median that is not reached counts
+        as later than any, so that an end of a range may be inf.
+    """
+    levels = [0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0]
+    rows = [
+        _find_quantiles(place_not_reached(values, name), levels) for (_, name), values in statistics.items()
+    ]
+    named = ["median", "lower", "upper", "smallest", "largest"]
+    table = pd.DataFrame(rows, index=statistics.columns, columns=named)
+    table = table.join(diagnose(cohorts, statistics)[["effective_size", "r_hat"]])
+    table["share_known"] = statistics.notna().mean()
+    found = _index_bounds(bounds).reindex(table.index)
+    table["bound_lower"], table["bound_upper"] = found["lowest"], found["highest"]
+    return table.rename_axis(ANSWERS[:2]).reset_index()[ANSWERS]
+
+
+def judge_conclusions(cohorts, statistics, hazard_ratios, *, alpha=0.05, bounds=None):
+    """Judge in how many compatible cohorts the conclusions that a paper may draw hold.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        As of `compatible_statistics.calculate_statistics`.
+    hazard_ratios : DataFrame
+        As of `compatible_statistics.calculate_hazard_ratios`.
+    alpha : float, default 0.05
+        Groups differ where a P-value is below it.
+    bounds : DataFrame, optional
+        Columns ``endpoint statistic lowest highest``; a hazard ratio is named as in the answer.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint conclusion statistic lowest highest share verdict``. ``lowest`` and ``highest`` are
+        of the P-value, or of the hazard ratio over all designs (``hr dose (firth)`` and so on), over the
+        sample and `bounds`; ``share`` is the share of sampled cohorts, and for hazard ratios of cohorts and
+        designs, in which the conclusion holds: P below `alpha`, hazard ratio below 1. It does not hold where
+        the statistic does not exist. ``verdict`` is "holds in all", "holds in some" or "holds in none", over
+        the sample and `bounds`; "not estimable" where no cohort has the statistic.
+    """
+    rows, limits = [], _index_bounds(bounds)
+    for endpoint in cohorts.claimed.endpoints:
+        for statistic, conclusion in _list_conclusions(cohorts.claimed.groups).items():
+            if (endpoint, statistic) in statistics.columns:
+                values = statistics[endpoint, statistic].to_numpy(float)
+                rows.append((endpoint, conclusion, statistic, *_judge(values, values < alpha)))
+        own = hazard_ratios[hazard_ratios["endpoint"] == endpoint]
+        for (covariate, method), part in own.groupby(["covariate", "method"], sort=False):
+            ratios = exponentiate(part["coef"].to_numpy(float))
+            conclusion = _describe_effect(covariate, own["covariate"].unique())
+            statistic = f"hr {covariate} ({method})"
+            rows.append((endpoint, conclusion, statistic, *_judge(ratios, ratios < 1)))
+    table = pd.DataFrame(rows, columns=CONCLUSIONS[:-1])
+    return _widen(table, limits, alpha)[CONCLUSIONS]
+
+
+def _find_quantiles(values, levels):
+    """Quantiles of the values that are known; inf for those nearest to a value that is."""
+    values = values[~np.isnan(values)]
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return [np.inf if len(values) else np.nan] * len(levels)
+    nearest = np.quantile(values, levels, method="nearest")
+    # There is no number between two of which one is infinite.
+    quantiles = np.quantile(np.minimum(values, finite.max()), levels)
+    return np.where(np.isinf(nearest), np.inf, quantiles).tolist()
+
+
+def _list_conclusions(groups):
+    """Statistic and the conclusion that its P-value is about."""
+    pairs = {
+        name: f"{groups[one]} and {groups[two]} differ" for (one, two), name in list_pairs(groups).items()
+    }
+    return {
+        "permutation_p": "groups differ (log-rank, permuted)",
+        "trend_p": "time rises or falls from group to group (trend)",
+    } | pairs
+
+
+def _describe_effect(covariate, covariates):
+    others = " and ".join(name for name in covariates if name != covariate)
+    matters = "matter" if covariate == "infusions" else "matters"
+    return f"{covariate} {matters}" + (f" beyond {others}" if others else "")
+
+
+def _judge(values, holds):
+    known = values[~np.isnan(values)]
+    ends = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
+    return *ends, holds.mean()
+
+
+def _widen(table, bounds, alpha):
+    """Widen ranges by bounds, and give the verdicts."""
+    found = bounds.reindex(pd.MultiIndex.from_frame(table[["endpoint", "statistic"]])).reset_index(drop=True)
+    lowest, highest = np.fmin(table["lowest"], found["lowest"]), np.fmax(table["highest"], found["highest"])
+    limit = np.where(table["statistic"].str.startswith("hr "), 1.0, alpha)
+    verdict = np.select(
+        [
+            lowest.isna(),
+            (table["share"] == 1) & (highest < limit),
+            (table["share"] == 0) & ~(lowest < limit),
+        ],
+        [NOT_ESTIMABLE, HOLDS_IN_ALL, HOLDS_IN_NONE],
+        HOLDS_IN_SOME,
+    )
+    return table.assign(lowest=lowest, highest=highest, verdict=verdict)
+
+
+def _index_bounds(bounds):
+    columns = ["endpoint", "statistic", "lowest", "highest"]
+    bounds = pd.DataFrame(columns=columns, dtype=float) if bounds is None else bounds
+    return bounds.set_index(columns[:2])[columns[2:]].astype(float)
+
+
+VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
+TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
+
+
+def count_trusted(diagnosed):
+    """Count the statistics for which a sample is good enough.
+
+    Parameters
+    ----------
+    diagnosed : DataFrame
+        As of `compatible_diagnostics.diagnose`.
+
+    Returns
+    -------
+    dict of str to int
+        ``n_varying`` statistics that vary; ``n_small`` of them with an effective size below `TRUSTED_SIZE`,
+        ``n_r_hat`` with an R-hat of `TRUSTED_R_HAT` or more, ``n_starts`` with starts that differ by
+        `TRUSTED_DIFFERENCE` standard errors or more.
+    """
+    varying = diagnosed[diagnosed["effective_size"].notna()]
+    return {
+        "n_varying": len(varying),
+        "n_small": int((varying["effective_size"] < TRUSTED_SIZE).sum()),
+        "n_r_hat": int((varying["r_hat"] >= TRUSTED_R_HAT).sum()),
+        "n_starts": int((varying["starts_differ"].abs() >= TRUSTED_DIFFERENCE).sum()),
+    }
+
+
+def gather_verdicts(conclusions, labels):
+    """Which statistics carry a conclusion that holds in all compatible cohorts, in some and in none.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `compatible_answers.judge_conclusions`.
+    labels : mapping of str to str
+        What the statistics are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``in_all in_some in_none``, each a list of what statistics are called.
+    """
+    rows = {
+        endpoint: [
+            [labels[each] for each in part.loc[part["verdict"] == verdict, "statistic"]]
+            for verdict in VERDICTS
+        ]
+        for endpoint, part in conclusions.groupby("endpoint", sort=False)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(VERDICTS.values()))

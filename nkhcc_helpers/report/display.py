@@ -1,0 +1,285 @@
+"""One house style for every table shown: a frame of strings in, a great_tables table out.
+
+All text is escaped here, once, and reaches great_tables as finished HTML. Its own handling of plain strings
+reads ``{{...}}`` in column labels as units (and lets markup beside the braces through), and a notebook front
+end would typeset ``$...$``; neither may happen to text that comes from data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import pandas as pd
+from great_tables import GT
+from great_tables import html as finished_html
+
+from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_number
+
+ILLUSTRATIVE_NOTE = "Illustrative data, not patient data."
+NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
+SIZE = re.compile(r"\(n = \d+\)$")
+ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
+DIGIT_WIDTHS = dict.fromkeys("0123456789<>+", 1.0) | dict.fromkeys(" .,:", 0.5) | {"%": 1.6, "-": 0.6}
+DIGIT_WIDTHS |= dict.fromkeys("()[]", 0.6)
+BLOCK = "block"  # column of what heads the blocks; headings begin with a capital
+STYLE = """
+#{id} {{max-width: 100%;}}
+#{id} table {{font-variant-numeric: tabular-nums;}}
+#{id} .gt_col_heading {{max-width: 13em; white-space: normal; vertical-align: bottom;}}
+#{id} .gt_row {{vertical-align: top; max-width: 26em; overflow-wrap: break-word;}}
+#{id} .gt_title {{font-weight: bold;}}
+#{id} .gt_stub {{position: sticky; left: 0; background-color: #ffffff; border-right: 0; min-width: 9em;}}
+#{id} .gt_sourcenote {{text-align: left;}}
+#{id} .note {{display: block; width: 0; min-width: 100%;}}
+#{id} .number {{white-space: nowrap;}}
+@media print {{#{id} {{overflow: visible !important; break-inside: avoid;}}
+#{id} .gt_stub {{position: static;}}}}
+"""
+
+
+def display_table(
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    subtitle: str = "",
+    labels: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    row_group: str | None = None,
+    spanners: Iterable[tuple[str, list[str]]] = (),
+    notes: Iterable[str] = (),
+    decimals: int | Mapping[str, int] = 1,
+    illustrative: bool = False,
+) -> GT:
+    """A table to look at, in the house style.
+
+    The first column (other than `row_group`) heads the rows. Whole numbers are printed whole, other numbers
+    with `decimals`; missing numbers print ``NE``, missing text ``-``.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per row shown; strings are shown as they are, as text.
+    title, subtitle : str
+        Heading of the table.
+    labels : mapping of str to str
+        Column name to heading.
+    groups : mapping of str to str
+        Column name to heading, for the columns that hold one trial group each; their cells are centred.
+    row_group : str, optional
+        Column whose values head blocks of rows; the rows of a block come together.
+    spanners : iterable of (str, list of str)
+        Headings over several neighbouring columns, each with those columns.
+    notes : iterable of str
+        Lines under the table; name the method there.
+    decimals : int or mapping of str to int
+        Digits after the point for numbers that are not whole, for all columns or by column.
+    illustrative : bool
+        Add the line that says the data are no patients'.
+
+    Returns
+    -------
+    great_tables.GT
+
+    Raises
+    ------
+    ValueError
+        A column has no heading, or the frame has no columns.
+    """
+    headings = {**(labels or {}), **(groups or {})}
+    frame = frame.reset_index(drop=True)
+    if frame.empty and row_group is not None:
+        frame, row_group = frame.drop(columns=row_group), None
+    shown = [column for column in frame.columns if column != row_group]
+    _check_headings(shown, headings)
+    text = _cells_as_text(frame, decimals) if len(frame) else _nothing_to_show(frame, shown[0])
+    names = {column: f"c{i}" for i, column in enumerate(frame.columns)}
+    cells = _cells_as_html(text, row_group, set(groups or {})).rename(columns=names)
+    notes = [*notes, *([ILLUSTRATIVE_NOTE] if illustrative else [])]
+    identity = _identity(text, title, subtitle, headings, notes)
+
+    table = GT(cells, rowname_col=names[shown[0]], groupname_col=names.get(row_group), id=identity)
+    table = table.fmt_passthrough(columns=list(cells.columns), escape=False)
+    table = table.tab_header(title=_finished(title), subtitle=_finished(subtitle) if subtitle else None)
+    table = table.tab_stubhead(_finished(headings[shown[0]]))
+    table = table.cols_label({names[column]: _finished(headings[column]) for column in shown})
+    for i, (heading, columns) in enumerate(spanners):
+        table = table.tab_spanner(_finished(heading), [names[column] for column in columns], id=f"s{i}")
+    for note in notes:
+        table = table.tab_source_note(finished_html(f'<span class="note">{as_html(note)}</span>'))
+    return _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
+
+
+def display_rows(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | Callable[[dict], object]],
+    *,
+    block: Callable[[dict], str] | None = None,
+    **options: object,
+) -> GT:
+    """A table with a row for each row of a frame, laid out by its headings.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    columns : mapping of str to str or callable
+        Heading to the column of `frame` shown under it, or to a function that takes a row, as a dict, and
+        returns the cell.
+    block : callable, optional
+        Takes a row and returns what heads the block it belongs to.
+    **options
+        Of :func:`display_table`: ``title``, ``notes`` and so on.
+
+    Returns
+    -------
+    great_tables.GT
+    """
+    records = frame.to_dict("records")
+    shown = {
+        heading: list(frame[cell]) if isinstance(cell, str) else [cell(row) for row in records]
+        for heading, cell in columns.items()
+    }
+    table = pd.DataFrame(shown)
+    if block is not None:
+        table.insert(0, BLOCK, [block(row) for row in records])
+        options["row_group"] = BLOCK
+    return display_table(table, labels={heading: heading for heading in columns}, **options)
+
+
+def as_html(text: object) -> str:
+    """Text as HTML that shows exactly that text: no markup, no units, no mathematics.
+
+    Parameters
+    ----------
+    text : object
+        Anything with a string form.
+
+    Returns
+    -------
+    str
+    """
+    return "".join(ACTIVE.get(character, character) for character in html.escape(str(text)))
+
+
+def _finished(text: object):
+    return finished_html(SIZE.sub(r'<span class="number">\g<0></span>', as_html(text)))
+
+
+def _check_headings(columns: list, headings: Mapping[str, str]) -> None:
+    if not columns:
+        raise ValueError("The table has no columns to show; give a frame with at least one column.")
+    missing = [str(column) for column in columns if column not in headings]
+    if missing:
+        raise ValueError(f"No heading for column {', '.join(missing)}: name it in `labels` or `groups`.")
+
+
+def _cells_as_text(frame: pd.DataFrame, decimals: int | Mapping[str, int]) -> pd.DataFrame:
+    columns = {}
+    for column in frame.columns:
+        digits = decimals.get(column, 1) if isinstance(decimals, Mapping) else decimals
+        columns[column] = [_cell_as_text(value, frame[column].dtype, digits) for value in frame[column]]
+    return pd.DataFrame(columns, columns=frame.columns, dtype="object")
+
+
+def _cell_as_text(value: object, dtype: object, decimals: int) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        numeric = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+        return NOT_ESTIMABLE if numeric else NOT_APPLICABLE
+    if pd.api.types.is_bool(value):
+        return "Yes" if value else "No"
+    if pd.api.types.is_integer(value):
+        return str(value)
+    if pd.api.types.is_float(value):
+        return format_number(value, decimals)
+    if isinstance(value, pd.Timestamp):
+        return value.date().isoformat()
+    return str(value)
+
+
+def _nothing_to_show(frame: pd.DataFrame, first: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {column: ["None" if column == first else ""] for column in frame.columns}, dtype="object"
+    )
+
+
+def _is_numeric_text(cells: pd.Series) -> bool:
+    filled = [cell for cell in cells if cell not in ("", NOT_APPLICABLE, NOT_ESTIMABLE)]
+    return bool(filled) and all(NUMERIC_HEAD.fullmatch(cell) for cell in filled)
+
+
+def _cells_as_html(text: pd.DataFrame, row_group: str | None, groups: set) -> pd.DataFrame:
+    cells = {}
+    for column in text.columns:
+        if column != row_group and (column in groups or _is_numeric_text(text[column])):
+            cells[column] = _decimal_aligned(list(text[column]))
+        else:
+            cells[column] = [as_html(cell) for cell in text[column]]
+    return pd.DataFrame(cells, columns=text.columns, dtype="object")
+
+
+def _decimal_aligned(cells: list[str]) -> list[str]:
+    """Cells of one width whose first numbers line up at the point; padded, so that their text stays whole."""
+    parts = [NUMERIC_HEAD.fullmatch(cell) for cell in cells]
+    head = max((len(part[1]) for part in parts if part), default=0)
+    tail = max((_width(part[2]) for part in parts if part), default=0)
+    return [
+        _padded(part, head, tail) if part else as_html(cell) for part, cell in zip(parts, cells, strict=True)
+    ]
+
+
+def _width(text: str) -> float:
+    """About how wide text is, in digits."""
+    return sum(DIGIT_WIDTHS.get(character, 0.85) for character in text)
+
+
+def _padded(part: re.Match[str], head: int, tail: float) -> str:
+    left = head - len(part[1])
+    right = tail - _width(part[2])
+    return f'<span class="number" style="padding:0 {right:.1f}ch 0 {left}ch">{as_html(part[0])}</span>'
+
+
+def _aligned(table: GT, text: pd.DataFrame, shown: list, names: dict, groups: set) -> GT:
+    for column in shown[1:]:
+        centred = column in groups or _is_numeric_text(text[column])
+        table = table.cols_align("center" if centred else "left", columns=[names[column]])
+    return table
+
+
+def _identity(text: pd.DataFrame, *parts: object) -> str:
+    """Name of the table in the page: the same table gets the same name on every run."""
+    content = repr((parts, text.to_dict("split")))
+    return "table-" + hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:10]
+
+
+def _styled(table: GT, identity: str) -> GT:
+    return table.tab_options(
+        table_font_size="13px",
+        table_additional_css=STYLE.format(id=identity),
+        table_margin_left="0px",
+        table_margin_right="auto",
+        heading_align="left",
+        heading_title_font_size="15px",
+        heading_title_font_weight="bold",
+        heading_subtitle_font_size="13px",
+        column_labels_font_weight="bold",
+        column_labels_padding_horizontal="10px",
+        data_row_padding="3px",
+        data_row_padding_horizontal="10px",
+        row_group_padding="4px",
+        row_group_font_weight="bold",
+        source_notes_font_size="11px",
+        source_notes_padding="2px",
+        table_body_hlines_color="#e8e8e8",
+        table_border_top_color="#444444",
+        table_border_bottom_color="#444444",
+        column_labels_border_top_color="#444444",
+        column_labels_border_bottom_color="#444444",
+        heading_border_bottom_color="#444444",
+        table_body_border_bottom_color="#444444",
+        row_group_border_top_color="#bbbbbb",
+        row_group_border_bottom_color="#e8e8e8",
+    )

@@ -1,0 +1,390 @@
+"""Figures of cohorts that give the same published numbers: what varies among them, and what does not.
+
+What narrows their range is in `plots_narrowing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from nkhcc_helpers.report.figures.style import (
+    FAINT,
+    GREY,
+    INK,
+    LEVEL,
+    RANGE,
+    RANGES,
+    SMALL,
+    WIDTH,
+    choose_axes,
+    darken,
+    draw_range,
+    explain_above,
+    group_palette,
+    in_house_style,
+    name_rows,
+    plain,
+    say_nothing_to_show,
+    set_ratio_axis,
+)
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_percent
+
+MOST_COLUMNS = 3
+BOUND = {"color": GREY, "linewidth": 1.0}
+LOWEST_P = 1e-5
+
+
+@in_house_style
+def plot_compatible_curves(
+    cohorts: object,
+    endpoint: str,
+    labels: Mapping[str, str],
+    unit: str,
+    *,
+    most: int = 60,
+    ax: Axes | None = None,
+) -> Axes:
+    """Kaplan-Meier curves of compatible cohorts, a panel per group, with the claimed medians.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    endpoint : str
+        Code of the endpoint.
+    labels : mapping of str to str
+        Group code to label.
+    unit : str
+        Unit of the times.
+    most : int
+        Cohorts drawn.
+    ax : matplotlib Axes, optional
+        Axes to draw the first group into, without the others.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first panel.
+    """
+    groups = list(cohorts.claimed.groups)
+    times, events = (part[:most] for part in cohorts.of(endpoint))
+    if not len(times):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    panels = _open_panels(len(groups), 2.3) if ax is None else [ax]
+    colours, claims = group_palette(labels), cohorts.claimed.claims_about(endpoint)
+    for panel, group in zip(panels, groups, strict=False):
+        members = np.asarray(cohorts.claimed.codes) == groups.index(group)
+        colour = colours.get(group, INK)
+        for time, event in zip(times[:, members], events[:, members], strict=True):
+            steps, survival = _trace_curve(time, event)
+            panel.step(steps, survival, where="post", color=colour, alpha=0.22, linewidth=0.9)
+        for claim in claims:
+            if claim.kind == "median" and claim.group == group:
+                panel.axvspan(*claim.limits, color=INK, alpha=0.25, linewidth=0)
+                panel.plot(claim.value, 0.5, marker="D", markersize=5.5, color=INK, markeredgecolor="white")
+        _set_time_axis(panel, times, unit)
+        panel.set_title(plain(labels.get(group, group), 30, lines=2), fontsize=SMALL)
+    panels[0].set_ylabel("Without the event")
+    if ax is None:
+        _explain_curves(panels[0])
+    return panels[0]
+
+
+@in_house_style
+def plot_p_values(
+    statistics: pd.DataFrame,
+    answers: pd.DataFrame,
+    names: Mapping[str, str],
+    endpoint_labels: Mapping[str, str],
+    *,
+    alpha: float = 0.05,
+    ax: Axes | None = None,
+) -> Axes:
+    """P-values of every compatible cohort: a strip per test, with the range and the bounds.
+
+    Parameters
+    ----------
+    statistics : pandas.DataFrame
+        One row per cohort; columns (endpoint, statistic), as `calculate_statistics` returns them.
+    answers : pandas.DataFrame
+        Rows ``endpoint statistic`` to draw, with ``lower upper smallest largest``, and ``bound_lower
+        bound_upper`` where bounds are known.
+    names : mapping of str to str
+        Statistic to what it is called (`labels_compatible.list_statistic_labels`).
+    endpoint_labels : mapping of str to str
+        Endpoint code to label.
+    alpha : float
+        Level marked by a line.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    rows = _arrange(answers, names, endpoint_labels)
+    if not len(rows):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    ax = choose_axes(ax, 1.3 + 0.42 * len(rows))
+    colours = group_palette(dict.fromkeys(rows["statistic"]))
+    rng = np.random.default_rng(0)
+    for y, row in enumerate(rows.to_dict("records")):
+        if row["is_heading"]:
+            continue
+        colour, values = colours[row["statistic"]], statistics[(row["endpoint"], row["statistic"])]
+        values = np.maximum(values.dropna().to_numpy(float), LOWEST_P)
+        jitter = rng.uniform(-0.26, 0.26, len(values))
+        ax.plot(values, y + jitter, ".", color=colour, markersize=3, alpha=0.35, zorder=2)
+        _draw_answer(ax, y, row, colour, body=darken(colour))
+    ends = rows[["smallest", "largest", "bound_lower", "bound_upper"]].to_numpy(float)
+    ends = ends[np.isfinite(ends)]
+    low = max(min([*ends[ends > 0], alpha]) / 1.5, LOWEST_P)
+    set_ratio_axis(ax, "x", low, min(max([*ends, alpha]) * 1.5, 1.05), room=70)
+    ax.axvline(alpha, zorder=1, **LEVEL)
+    _finish_rows(ax, rows)
+    ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
+    explain_above(
+        ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *RANGES]
+    )
+    return ax
+
+
+@in_house_style
+def plot_pairs(
+    answers: pd.DataFrame,
+    names: Mapping[str, str],
+    endpoint_labels: Mapping[str, str],
+    *,
+    alpha: float = 0.05,
+    ax: Axes | None = None,
+) -> Axes:
+    """P-values of pairs of groups over all compatible cohorts.
+
+    Parameters
+    ----------
+    answers, names, endpoint_labels, alpha, ax
+        As in :func:`plot_p_values`; one row per pair and endpoint.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    rows = _arrange(answers, names, endpoint_labels)
+    if not len(rows):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    ax = choose_axes(ax, 1.3 + 0.32 * len(rows))
+    reach = {True: "Below the line in some", False: "In none"}
+    colours = group_palette(reach)
+    rows["is_within"] = rows[["smallest", "bound_lower"]].min(axis=1) < alpha
+    for y, row in enumerate(rows.to_dict("records")):
+        if not row["is_heading"]:
+            _draw_answer(ax, y, row, colours[row["is_within"]])
+    ends = rows[["smallest", "bound_lower"]].to_numpy(float)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
+    ax.axvline(alpha, zorder=1, **LEVEL)
+    _finish_rows(ax, rows)
+    ax.set_xlabel(f"Exact P-value of the pair (logarithmic); dashed line: {alpha:g}")
+    drawn = set(rows.loc[~rows["is_heading"].astype(bool), "is_within"])
+    handles = [Line2D([], [], color=colours[key], label=reach[key], **RANGE) for key in reach if key in drawn]
+    explain_above(ax, [*handles, *RANGES[1:]])
+    return ax
+
+
+def _open_panels(count: int, height: float) -> list[Axes]:
+    """Panels in rows of up to four; one that nothing is drawn into is not seen."""
+    columns = count if count <= 4 else MOST_COLUMNS
+    n_rows = -(-count // columns)
+    figure = plt.figure(figsize=(WIDTH, 0.9 + height * n_rows))
+    panels = list(figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True).ravel())
+    for unused in panels[count:]:
+        unused.set_visible(False)
+    return panels
+
+
+def _trace_curve(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times and heights of one Kaplan-Meier curve; at equal times events come before censorings."""
+    order = np.lexsort((~event, time))
+    left = np.arange(len(time), 0, -1)
+    survival = np.cumprod(1 - event[order] / left)
+    return np.r_[1e-9, time[order]], np.r_[1.0, survival]
+
+
+def _set_time_axis(ax: Axes, times: np.ndarray, unit: str) -> None:
+    set_ratio_axis(ax, "x", max(times.min() / 1.3, 1e-3), times.max() * 1.3, room=16)
+    ax.set_ylim(-0.03, 1.05)
+    ax.axhline(0.5, color=FAINT, linewidth=0.9, zorder=0)
+    ax.set_xlabel(f"Time ({unit})")
+    ax.label_outer()
+
+
+def _explain_curves(ax: Axes) -> None:
+    handles = [
+        Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
+        Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
+        Patch(color=INK, alpha=0.25, label="What it stands for"),
+    ]
+    explain_above(ax, handles)
+
+
+def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:
+    """Rows to draw, under a heading for each endpoint where there are several."""
+    blank = {name: np.nan for name in ("bound_lower", "bound_upper") if name not in answers}
+    answers = answers.assign(**blank)
+    rows = []
+    for endpoint in dict.fromkeys(answers["endpoint"]):
+        heading = plain(endpoint_labels.get(endpoint, endpoint), 40, lines=1)
+        rows.append({"endpoint": endpoint, "name": heading, "is_heading": True})
+        for row in answers[answers["endpoint"] == endpoint].to_dict("records"):
+            name = plain(names.get(row["statistic"], row["statistic"]), 46, lines=2)
+            rows.append({**row, "name": name, "is_heading": False})
+    return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])
+
+
+def _draw_answer(ax: Axes, y: float, row: dict, colour: object, *, body: object = None) -> None:
+    """The range of an answer, and its bounds; what is not known is not drawn."""
+    known = {name: max(row[name], LOWEST_P) for name in _ENDS if np.isfinite(row[name])}
+    draw_range(ax, y, known, colour, body=body)
+    for name in ("bound_lower", "bound_upper"):
+        if name in known:
+            ax.plot(known[name], y, marker="|", markersize=12, markeredgewidth=1.8, color=INK, zorder=4)
+    if {"bound_lower", "bound_upper"} <= set(known):
+        ax.hlines(y, known["bound_lower"], known["bound_upper"], zorder=1.5, **BOUND)
+
+
+_ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
+
+
+def _finish_rows(ax: Axes, rows: pd.DataFrame) -> None:
+    name_rows(ax, rows)
+    ax.grid(axis="x", color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+WIDEST = 10.0  # times as wide: where the colours of a grid end
+SHADES = "Blues"
+DARK = 0.6  # of the shades, from where on a number is written in white
+
+
+@in_house_style
+def plot_narrowing(
+    narrowing: pd.DataFrame,
+    names: Mapping[str, str],
+    claim_names: Mapping[str, str],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """How many times as wide each answer becomes when one claim is dropped.
+
+    Parameters
+    ----------
+    narrowing : pandas.DataFrame
+        Of one endpoint; columns ``claim statistic width_ratio``.
+    names : mapping of str to str
+        Statistic to what it is called.
+    claim_names : mapping of str to str
+        Claim to what it is called.
+    title : str
+        What the grid is about.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    grid = _spread(narrowing, "claim", "statistic", "width_ratio")
+    texts = [[_show_times(value) for value in row] for row in grid.to_numpy(float)]
+    return _draw_grid(grid, texts, claim_names, names, LogNorm(1, WIDEST, clip=True), ax, title)
+
+
+@in_house_style
+def plot_candidates(
+    candidates: pd.DataFrame,
+    names: Mapping[str, str],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """What is left of the spread of each answer once one further number is known.
+
+    Parameters
+    ----------
+    candidates : pandas.DataFrame
+        Of one endpoint; columns ``candidate target spread_left``, the last between 0 and 1.
+    names : mapping of str to str
+        Statistic to what it is called.
+    title : str
+        What the grid is about.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    grid = _spread(candidates, "candidate", "target", "spread_left")
+    for name in grid.index.intersection(grid.columns):
+        grid.loc[name, name] = np.nan  # a number tells all of itself
+    texts = [
+        [
+            "" if candidate == target else format_percent(min(100 * grid.loc[candidate, target], 100))
+            for target in grid
+        ]
+        for candidate in grid.index
+    ]
+    return _draw_grid(1 - grid, texts, names, names, Normalize(0, 1, clip=True), ax, title)
+
+
+def _spread(frame: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:
+    """One row per claim or candidate, one column per answer, both in the order given."""
+    return frame.pivot_table(index=rows, columns=columns, values=values, sort=False, dropna=False).reindex(
+        index=list(dict.fromkeys(frame[rows])), columns=list(dict.fromkeys(frame[columns]))
+    )
+
+
+def _show_times(value: float) -> str:
+    if not np.isfinite(value):
+        return NOT_ESTIMABLE
+    return f"{value:.1f}" if value < 99.5 else ">99"
+
+
+def _draw_grid(
+    grid: pd.DataFrame,
+    texts: list,
+    rows: Mapping[str, str],
+    columns: Mapping[str, str],
+    scale: Normalize,
+    ax: Axes | None,
+    title: str,
+) -> Axes:
+    if grid.empty:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    ax = choose_axes(ax, 1.9 + 0.34 * len(grid))
+    shades = scale(np.ma.masked_invalid(grid.to_numpy(float)))
+    ax.imshow(np.ma.masked_invalid(shades), cmap=plt.get_cmap(SHADES), vmin=0, vmax=1.15, aspect="auto")
+    for y, line in enumerate(texts):
+        for x, text in enumerate(line):
+            dark = not np.ma.is_masked(shades[y, x]) and shades[y, x] > DARK
+            ax.text(x, y, text, ha="center", va="center", color="white" if dark else INK, fontsize=SMALL)
+    width = max(8, int(0.62 * WIDTH * 12 / len(grid.columns)))
+    ax.set_xticks(range(len(grid.columns)), [plain(columns.get(each, each), width, 6) for each in grid])
+    ax.set_yticks(range(len(grid)), [plain(rows.get(each, each), 38, 2) for each in grid.index])
+    ax.tick_params(length=0, labelsize=SMALL, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.set_xticks(np.arange(len(grid.columns) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(grid) - 1) + 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="minor", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if title:
+        ax.figure.suptitle(plain(title, 80), x=0.01, ha="left", fontsize=10.5)
+    return ax

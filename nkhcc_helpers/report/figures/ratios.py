@@ -1,0 +1,353 @@
+"""Hazard ratios of Cox models on a logarithmic axis, with the numbers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from nkhcc_helpers.report.figures.style import (
+    FAINT,
+    GREY,
+    INK,
+    LEVEL,
+    RANGE,
+    RANGES,
+    SMALL,
+    WIDTH,
+    choose_axes,
+    darken,
+    draw_range,
+    explain_above,
+    group_palette,
+    in_house_style,
+    known_groups,
+    limit_ratios,
+    name_rows,
+    plain,
+    say_nothing_to_show,
+    set_ratio_axis,
+)
+from nkhcc_helpers.report.names import QUANTITY_NAMES, show_interval
+from nkhcc_helpers.report.numbers import (
+    NOT_ESTIMABLE,
+    format_p,
+    format_ratio,
+    format_ratio_interval,
+    is_estimable,
+)
+
+POINTS_PER_CHARACTER = 5.6  # of 9-point digits
+SHIFT = 0.17  # of the two intervals of a row from its middle
+MAIN_LINE = {"color": INK, "linewidth": 1.6, "markersize": 7}
+PERMUTATION_LINE = {"color": GREY, "linewidth": 0.9, "markersize": 5}
+
+
+@in_house_style
+def plot_forest(
+    summary: pd.DataFrame, labels: Mapping[str, str], *, conf_level: float = 0.95, ax: Axes | None = None
+) -> Axes:
+    """Hazard ratios with their intervals on a logarithmic axis, the numbers beside them.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Columns ``covariate hr ci_lower ci_upper p_value``, as in the summary of `cox.fit_cox`; a column
+        ``model``, when there is one, heads blocks of rows. With ``exact_lower exact_upper``, the interval by
+        permutation is a thin line under the other, its numbers under the others; with ``p_permutation``,
+        there is a second column of P. What is not estimable prints NE; a limit without end, or beyond the
+        axis, ends in an arrow.
+    labels : mapping of str to str
+        Covariate to what it is called (`labels.list_covariate_labels`).
+    conf_level : float
+        Level of the intervals, for their heading.
+    ax : matplotlib Axes, optional
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if summary.empty:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    both = {"exact_lower", "exact_upper"} <= set(summary)
+    rows = _lay_out_ratios(summary, labels, 34 if "p_permutation" not in summary else 28)
+    lines = max(rows["name"].str.count("\n").max(), int(both))
+    ax = choose_axes(ax, 1.1 + 0.2 * both + (0.27 + 0.13 * lines) * (len(rows) + 1))
+    intervals = summary.filter(["hr", "ci_lower", "ci_upper", "exact_lower", "exact_upper"])
+    low, high = limit_ratios(intervals)
+    set_ratio_axis(ax, "x", low, high, room=28 if "p_permutation" in summary else 36)
+    ax.axvline(1, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    for y, row in enumerate(rows.to_dict("records")):
+        if not row["is_heading"]:
+            _draw_ratio(ax, y - SHIFT * both, row, low, high)
+            if both:
+                limits = (row["exact_lower"], row["exact_upper"])
+                _draw_interval(ax, y + SHIFT, limits, (low, high), PERMUTATION_LINE)
+    _write_ratios(ax, rows, f"HR ({100 * conf_level:g} % CI)", both=both)
+    name_rows(ax, rows, top=-1.5)
+    ax.tick_params(axis="y", pad=9)  # room for the arrows
+    if both:
+        _explain_intervals(ax)
+    ax.set_xlabel("Hazard ratio; below 1: events come later")
+    return ax
+
+
+def _lay_out_ratios(summary: pd.DataFrame, labels: Mapping[str, str], width: int) -> pd.DataFrame:
+    """Rows from the top: each model's name, then its covariates."""
+    rows, model = [], None
+    for row in summary.to_dict("records"):
+        if "model" in row and row["model"] != model:
+            model = row["model"]
+            rows.append({"name": plain(model, width + 2), "is_heading": True})
+        name = labels.get(row["covariate"], row["covariate"])
+        rows.append({**row, "name": plain(name, width), "is_heading": False})
+    return pd.DataFrame(rows)
+
+
+def _draw_ratio(ax: Axes, y: float, row: dict, low: float, high: float) -> None:
+    if not is_estimable(row["hr"]) or row["hr"] <= 0:
+        look = {"fontsize": SMALL, "color": INK, "backgroundcolor": "white"}
+        ax.text(1, y, NOT_ESTIMABLE, ha="center", va="center", **look)
+        return
+    lower = row["ci_lower"] if is_estimable(row["ci_lower"]) else 0.0
+    upper = row["ci_upper"] if is_estimable(row["ci_upper"]) else np.inf
+    _draw_interval(ax, y, (lower, upper), (low, high), MAIN_LINE)
+    if low <= row["hr"] <= high:
+        ax.plot(row["hr"], y, marker="s", markersize=7, color=group_palette(["hr"])["hr"], zorder=4)
+
+
+def _draw_interval(ax: Axes, y: float, limits: tuple, ends: tuple, look: dict) -> None:
+    """A line between two limits, none where one is missing; an arrow where it goes on beyond the axis."""
+    if np.isnan(limits).any():
+        return
+    shown = np.clip(limits, *ends)
+    line = {name: value for name, value in look.items() if name != "markersize"}
+    ax.plot(shown, [y, y], solid_capstyle="butt", **line)
+    marks = {"color": look["color"], "markersize": look["markersize"], "clip_on": False}
+    ax.plot(shown[0], y, marker="<" if limits[0] < ends[0] else "|", **marks)
+    ax.plot(shown[1], y, marker=">" if limits[1] > ends[1] else "|", **marks)
+
+
+def _write_ratios(ax: Axes, rows: pd.DataFrame, heading: str, *, both: bool) -> None:
+    """Columns of numbers right of the axis, under their headings."""
+    shown = rows[~rows["is_heading"].astype(bool)]
+    columns = [(heading, {y: _ratio_text(row) for y, row in shown.to_dict("index").items()})]
+    for name, column in (("P", "p_value"), ("P permuted", "p_permutation")):
+        if column in rows:
+            columns.append((name, {y: format_p(p_value) for y, p_value in shown[column].items()}))
+    x = 10.0
+    for i, (name, texts) in enumerate(columns):
+        _write(ax, x, -1, name, fontweight="bold")
+        for y, text in texts.items():
+            _write(ax, x, y - SHIFT * (both and i == 0), text)
+        if both and i == 0:
+            limits = zip(shown["exact_lower"], shown["exact_upper"], strict=True)
+            for y, pair in zip(shown.index, limits, strict=True):
+                _write(ax, x, y + SHIFT, format_ratio_interval(*pair), color=GREY)
+        x += 8 + POINTS_PER_CHARACTER * max(len(text) for text in (name, *texts.values()))
+
+
+def _write(ax: Axes, x: float, y: float, text: str, **look) -> None:
+    at = {"xycoords": ax.get_yaxis_transform(), "xytext": (x, 0), "textcoords": "offset points"}
+    ax.annotate(text, (1, y), va="center", fontsize=SMALL, annotation_clip=False, **at, **look)
+
+
+def _ratio_text(row: dict) -> str:
+    if not is_estimable(row["hr"]):
+        return NOT_ESTIMABLE
+    return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
+
+
+def _explain_intervals(ax: Axes) -> None:
+    square = {"marker": "s", "markerfacecolor": group_palette(["hr"])["hr"], "markeredgecolor": "none"}
+    handles = [
+        Line2D([], [], label="Profile likelihood (first line)", **MAIN_LINE, **square),
+        Line2D([], [], label="Permutation (second line)", **PERMUTATION_LINE),
+    ]
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=SMALL)
+
+
+SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
+
+
+@in_house_style
+def plot_signs(
+    signs: pd.DataFrame,
+    designs: Mapping[str, str],
+    covariates: Mapping[str, str],
+    methods: Mapping[str, str],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Hazard ratios over all compatible cohorts, a row per coding, a panel per covariate.
+
+    Parameters
+    ----------
+    signs : pandas.DataFrame
+        Of one endpoint; columns ``design method covariate lowest lower median upper highest``.
+    designs, covariates, methods : mapping of str to str
+        What the values of these columns are called.
+    title : str
+        What all panels are about.
+    ax : matplotlib Axes, optional
+        Axes to draw the first covariate into, without the others.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first panel.
+    """
+    shown = list(dict.fromkeys(signs["covariate"]))
+    if not shown:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
+    if ax is None:
+        figure = plt.figure(figsize=(WIDTH, 1.6 + 0.46 * len(rows)))
+        panels = list(np.atleast_1d(figure.subplots(1, len(shown), sharey=True)))
+    else:
+        panels = [ax]
+    for panel, covariate in zip(panels, shown, strict=False):
+        part = signs[signs["covariate"] == covariate]
+        low, high = limit_ratios(part[["lowest", "highest"]])
+        set_ratio_axis(panel, "x", low, high, room=52 // len(panels))
+        panel.axvline(1, zorder=1, **LEVEL)
+        for at, method in enumerate(methods):
+            offset = SIGN_SHIFT * (2 * at - len(methods) + 1)
+            for row in part[part["method"] == method].to_dict("records"):
+                _draw_share(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
+        panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
+        panel.set_xlabel("Hazard ratio")
+    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
+    handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
+    explain_above(panels[0], [*handles, *RANGES[1:3]], title)
+    return panels[0]
+
+
+def _draw_share(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
+    values = {"smallest": row["lowest"], "largest": row["highest"]}
+    values |= {name: row[name] for name in ("lower", "median", "upper")}
+    inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
+    draw_range(ax, y, inside, colour)
+    for name, end, marker in (("smallest", ends[0], "<"), ("largest", ends[1], ">")):
+        if name in inside and inside[name] != values[name]:
+            ax.plot(end, y, marker=marker, markersize=5, color=darken(colour), clip_on=False, zorder=4)
+
+
+MOST_COLUMNS = 3
+NO_EFFECT = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 3)), "label": "No effect"}
+ASSUMED = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.5)), "label": "Value assumed"}
+
+
+@in_house_style
+def plot_sweep(
+    frame: pd.DataFrame,
+    labels: Mapping[str, str],
+    group_labels: Mapping[str, str],
+    *,
+    conf_level: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
+    """Hazard ratios against each assumed number, a column of panels per number, a row per covariate.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``group quantity value is_assumed covariate hr ci_lower ci_upper``, as
+        `cox.sweep_assumptions` returns it. Values that cannot be estimated leave a gap; limits without end
+        fill the panel.
+    labels : mapping of str to str
+        Covariate to what it is called (`labels.list_covariate_labels`).
+    group_labels : mapping of str to str
+        Group code to label, all groups of the trial in order.
+    conf_level : float
+        Level of the intervals, for the legend.
+    ax : matplotlib Axes, optional
+        Axes to draw the first panel into, without the others.
+
+    Returns
+    -------
+    matplotlib Axes
+        The first panel.
+    """
+    frame = frame.assign(group=frame["group"].astype("str"))
+    covariates = list(dict.fromkeys(frame["covariate"]))
+    numbers = list(dict.fromkeys(zip(frame["group"], frame["quantity"], strict=True)))
+    if not numbers:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    if ax is None:
+        panels = _open_panels(len(numbers), len(covariates), conf_level)
+    else:
+        panels, numbers, covariates = np.array([[ax]]), numbers[:1], covariates[:1]
+    colours = group_palette(group_labels or known_groups(frame, {}))
+    for i, covariate in enumerate(covariates):
+        of_covariate = frame[frame["covariate"] == covariate]
+        ends = limit_ratios(of_covariate[["hr", "ci_lower", "ci_upper"]])
+        for j, (group, quantity) in enumerate(numbers):
+            block, column = divmod(j, panels.shape[1])
+            panel = panels[block * len(covariates) + i, column]
+            part = of_covariate[(of_covariate["group"] == group) & (of_covariate["quantity"] == quantity)]
+            _draw_sweep(panel, part.sort_values("value"), ends, colours.get(group, INK))
+            panel.set_xlabel(plain(QUANTITY_NAMES.get(quantity, quantity)))
+            panel.set_title(plain(group_labels.get(group, group), 28, lines=2), fontsize=SMALL)
+            if column == 0:
+                name = plain(labels.get(covariate, covariate), 26, lines=2)
+                panel.set_ylabel(f"Hazard ratio\n{name}", fontsize=SMALL)
+    return panels[0, 0]
+
+
+def _open_panels(n_numbers: int, n_covariates: int, conf_level: float) -> np.ndarray:
+    """Rows of panels, one per covariate; where there are many numbers, several blocks of such rows."""
+    columns = min(n_numbers, MOST_COLUMNS)
+    n_rows = n_covariates * -(-n_numbers // columns)
+    figure = plt.figure(figsize=(WIDTH, 0.6 + 2.4 * n_rows))
+    panels = figure.subplots(n_rows, columns, squeeze=False)
+    for line in panels[-n_covariates:]:
+        for unused in line[(n_numbers - 1) % columns + 1 :]:
+            unused.set_visible(False)
+    _explain_sweep(figure, conf_level)
+    return panels
+
+
+def _draw_sweep(ax: Axes, part: pd.DataFrame, ends: tuple[float, float], colour: object) -> None:
+    ratio = part["hr"].where(np.isfinite(part["hr"]))
+    lower = part["ci_lower"].fillna(0.0).where(ratio.notna()).clip(*ends)
+    upper = part["ci_upper"].fillna(np.inf).where(ratio.notna()).clip(*ends)
+    set_ratio_axis(ax, "y", *ends, room=18)
+    ax.axhline(1, zorder=1, **NO_EFFECT)
+    ax.fill_between(part["value"], lower, upper, color=colour, alpha=0.22, linewidth=0)
+    # A value between two that are not estimable has neither line nor ribbon to stand on.
+    alone = ratio.notna() & ratio.shift().isna() & ratio.shift(-1).isna()
+    ax.vlines(part["value"][alone], lower[alone], upper[alone], color=colour, alpha=0.4, linewidth=3)
+    whole = bool((part["value"] % 1 == 0).all())
+    marked = ratio.notna() if whole else alone
+    ax.plot(part["value"], ratio, color=darken(colour, 0.15), linewidth=2)
+    points = {"linestyle": "", "marker": "o", "markersize": 4, "color": darken(colour, 0.15)}
+    ax.plot(part["value"][marked], ratio[marked], **points)
+    for value in part.loc[part["is_assumed"].astype(bool), "value"].unique():
+        ax.axvline(value, **ASSUMED)
+    margin = 0.03 * (part["value"].max() - part["value"].min()) or 0.5
+    ax.set_xlim(part["value"].min() - margin, part["value"].max() + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
+    ax.grid(color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def _explain_sweep(figure: Figure, conf_level: float) -> None:
+    handles = [
+        Line2D([], [], color=INK, linewidth=2, label="Hazard ratio"),
+        Patch(color=GREY, alpha=0.3, label=show_interval(conf_level)),
+        Line2D([], [], **ASSUMED),
+        Line2D([], [], **NO_EFFECT),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=SMALL)

@@ -1,0 +1,330 @@
+"""What a notebook shows and what it leaves behind.
+
+A notebook opens one page, shows its sentences, tables and figures through it, and finishes it. Text that
+comes from data is escaped wherever it is shown; with an output folder, what is shown is also written: figures
+as SVG and PNG, tables as CSV, values as JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import display
+
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.report.results import (
+    ILLUSTRATIVE,
+    NOTEBOOK_VARIABLE,
+    format_json_value,
+    is_missing,
+    is_sequence,
+    list_versions,
+    write_csv,
+    write_json,
+)
+
+# Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
+_NO_MATH = "tex2jax_ignore mathjax_ignore"
+_DPI = 200
+_CSS_PIXELS_PER_INCH = 96
+
+
+class _Shown:
+    """HTML in a notebook, plain text in a terminal."""
+
+    def __init__(self, markup: str, text: str) -> None:
+        self._markup, self._text = markup, text
+
+    def _repr_html_(self) -> str:
+        return self._markup
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class _Picture:
+    """An image in a notebook, shown also where HTML is not trusted; a name in a terminal."""
+
+    def __init__(self, png: bytes, alt: str, text: str) -> None:
+        self._png, self._alt, self._text = png, alt, text
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        pixels = int.from_bytes(self._png[16:20], "big")  # the width field of the PNG header
+        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
+        data = {"image/png": base64.b64encode(self._png).decode("ascii"), "text/plain": self._text}
+        return data, {"image/png": {"width": width, "alt": self._alt}}
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+class _EscapingFormatter(string.Formatter):
+    """`str.format` with every value escaped, and NE for every value that is not estimable."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        if key not in kwargs:
+            raise ValueError(f"the sentence uses {{{key}}}, but no value of that name was given")
+        return kwargs[key]
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if is_sequence(value):
+            return _join([self.format_field(item, format_spec) for item in value])
+        if is_missing(value):
+            return NOT_ESTIMABLE
+        return html.escape(format(value, format_spec))
+
+
+def _join(items: list[str]) -> str:
+    if len(items) < 2:
+        return "".join(items) or "none"
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def open_page(trial: Any, notebook: str, out_dir: str | Path = "") -> Page:
+    """Open the page that a notebook shows its results on.
+
+    Parameters
+    ----------
+    trial : Trial
+        The trial analysed.
+    notebook : str
+        Name of the notebook, without ``.ipynb``.
+    out_dir : str or pathlib.Path
+        Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
+
+    Returns
+    -------
+    Page
+    """
+    return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir)
+
+
+class Page:
+    """What one notebook shows; made by :func:`open_page`.
+
+    Attributes
+    ----------
+    results : dict
+        `values`, `tables` and `figures` so far, by name.
+    """
+
+    def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "") -> None:
+        self.trial = trial
+        self.notebook = notebook
+        self.out_dir = Path(out_dir) if str(out_dir) else None
+        self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
+        self._formatter = _EscapingFormatter()
+        self._kept_by_group: set[str] = set()
+
+    def show_banner(self) -> None:
+        """Show which trial this is, where its data come from, and what was assumed."""
+        metadata = self.trial.metadata
+        lines = [f"<b>{html.escape(metadata.title)}</b> ({html.escape(metadata.study_id)})"]
+        lines += [html.escape(text) for text in (metadata.source, metadata.registration) if text]
+        if self.trial.is_illustrative:
+            lines.insert(0, f"<b>{ILLUSTRATIVE}.</b> Nothing on this page was observed in a patient.")
+        lines += [f"<b>Warning:</b> {html.escape(warning)}" for warning in self.trial.warnings]
+        body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + _list_assumptions(metadata)
+        edge, ground = ("#b45309", "#fff7ed") if self.trial.is_illustrative else ("#1d4ed8", "#eff6ff")
+        style = (
+            f"border-left:4px solid {edge};background:{ground};color:#1f2937;padding:.5em 1em;margin:.5em 0"
+        )
+        _show(
+            f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
+            "\n".join(_strip_tags(line) for line in lines),
+        )
+
+    def say(self, template: str, /, *, of: object = None, **values: Any) -> None:
+        """Show a sentence computed from the data, and record its values.
+
+        Parameters
+        ----------
+        template : str
+            Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
+        of : str, optional
+            What the sentence is about, such as the code of a group; see :meth:`record`.
+        **values : object
+            Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
+            list is formatted item by item and joined by commas and "and"; an empty one prints "none".
+
+        Raises
+        ------
+        ValueError
+            A field has no value.
+        """
+        sentence = self._formatter.vformat(template, (), values)
+        self.record(of=of, **values)
+        _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
+
+    def record(self, /, *, of: object = None, **values: Any) -> None:
+        """Keep values for the results.
+
+        Parameters
+        ----------
+        of : str, optional
+            What the values belong to, such as the code of a group. Without it a value is kept under its name;
+            with it, under its name and then under `of`: ``{"n": {"A": 3, "B": 5}}``.
+        **values : object
+            Numbers, text, dates, lists or frames. A name that comes again with another value becomes
+            ``name_2``, so that nothing is lost; a sentence said once for each group should say `of` which.
+        """
+        kept = self.results["values"]
+        for name, value in values.items():
+            plain = format_json_value(value)
+            key, count = name, 1
+            while not self._is_free(key, of, plain):
+                count += 1
+                key = f"{name}_{count}"
+            if of is None:
+                kept[key] = plain
+            else:
+                self._kept_by_group.add(key)
+                kept.setdefault(key, {})[str(of)] = plain
+
+    def _is_free(self, key: str, of: object, plain: object) -> bool:
+        kept = self.results["values"]
+        if key not in kept:
+            return True
+        if (key in self._kept_by_group) != (of is not None):
+            return False
+        return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
+
+    def show_table(self, table: Any, name: str, *, data: pd.DataFrame | None = None) -> None:
+        """Show a display table, and keep the numbers behind it.
+
+        Parameters
+        ----------
+        table : great_tables.GT
+            What is shown.
+        name : str
+            Lower-case letters, digits and underscores; a table shown again under one name replaces the first.
+        data : pandas.DataFrame, optional
+            The numbers behind the table, for ``tables/<notebook>/<name>.csv`` and the results.
+
+        Raises
+        ------
+        ValueError
+            `name` cannot name a file.
+        """
+        _check_name(name)
+        kept: dict[str, Any] = {"files": [], "rows": []}
+        text = f"Table {name}"
+        if data is not None:
+            text = f"{text}\n{data.to_string(index=False)}"
+            kept["rows"] = format_json_value(data)
+        if data is not None and self.out_dir:
+            path = write_csv(data, self._folder("tables") / f"{name}.csv")
+            kept["files"] = [self._relative(path)]
+        self.results["tables"][name] = kept
+        _show(f'<div class="nkhcc-table {_NO_MATH}">{table.as_raw_html()}</div>', text)
+
+    def show_figure(self, figure: Any, name: str, *, caption: str, main: bool = False) -> None:
+        """Show a figure with its caption, write it as SVG and PNG, and close it.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, Axes, or anything with a `figure`
+            What is shown.
+        name : str
+            Lower-case letters, digits and underscores; shown again under one name, it replaces the first.
+        caption : str
+            Stands below the figure and in place of it for those who cannot see it; escaped.
+        main : bool
+            Whether the figure stands for the notebook on the report's first page.
+
+        Raises
+        ------
+        ValueError
+            `name` cannot name a file.
+        """
+        _check_name(name)
+        figure = getattr(figure, "figure", figure)
+        if self.trial.is_illustrative:
+            _add_footer(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
+        png = buffer.getvalue()
+        files = self._write_figure(figure, name, png) if self.out_dir else []
+        plt.close(figure)
+        self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
+        display(_Picture(png, caption, f"Figure {name}"))
+        _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
+
+    def finish(self) -> None:
+        """Record the versions used, write the results, and show the versions."""
+        versions = list_versions()
+        self.results["versions"] = versions
+        if self.out_dir:
+            folder = self.out_dir / "results"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / f"{self.notebook}.json", self.results)
+        shown = ", ".join(f"{name} {text}" for name, text in versions.items())
+        _show(f'<p class="nkhcc-versions">Made with {html.escape(shown)}.</p>', f"Made with {shown}.")
+
+    def _write_figure(self, figure: Any, name: str, png: bytes) -> list[str]:
+        folder = self._folder("figures")
+        (folder / f"{name}.png").write_bytes(png)
+        # A fixed salt and no date: the same data make the same file.
+        with plt.rc_context({"svg.hashsalt": name}):
+            figure.savefig(
+                folder / f"{name}.svg", bbox_inches="tight", facecolor="white", metadata={"Date": None}
+            )
+        return [self._relative(folder / f"{name}{suffix}") for suffix in (".svg", ".png")]
+
+    def _folder(self, kind: str) -> Path:
+        folder = self.out_dir / kind / self.notebook
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.out_dir).as_posix()
+
+
+def _show(markup: str, text: str) -> None:
+    display(_Shown(markup, text))
+
+
+def _strip_tags(markup: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", "", markup))
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
+        raise ValueError(
+            f"{name!r} cannot name a table or figure; use lower-case letters, digits and underscores"
+        )
+
+
+def _list_assumptions(metadata: Any) -> str:
+    items = [
+        f"<li>{html.escape(item.what)}: {html.escape(str(item.value))} ({html.escape(item.why)})</li>"
+        for item in metadata.assumptions
+    ]
+    if not items:
+        return ""
+    return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
+
+
+def _add_footer(figure: Any) -> None:
+    # Under everything drawn, whatever the layout; the tight box that savefig cuts out then takes it in.
+    figure.canvas.draw()
+    inches = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    figure.text(
+        inches.x0 / width,
+        (inches.y0 - 0.08) / height,
+        ILLUSTRATIVE,
+        ha="left",
+        va="top",
+        fontsize=7,
+        color="#6b7280",
+    )

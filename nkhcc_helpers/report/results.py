@@ -1,0 +1,205 @@
+"""What a page leaves behind in numbers: strict JSON, and the versions that made it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+
+ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
+NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
+"""Environment variable by which `nkhcc run` gives a copied notebook results of its own."""
+PACKAGES = (
+    "nkhcc_helpers",
+    "numpy",
+    "pandas",
+    "scipy",
+    "lifelines",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+)
+"""The packages a result depends on, by the name they are installed under."""
+_SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
+
+
+def is_missing(value: object) -> bool:
+    """Whether `value` is a number that is not finite, or one of the ways of saying that there is none."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return isinstance(value, float | np.floating) and not math.isfinite(value)
+
+
+def is_sequence(value: object) -> bool:
+    """Whether `value` is a list, tuple, array, series or index."""
+    return isinstance(value, _SEQUENCES)
+
+
+def format_json_value(value: Any) -> Any:
+    """Turn a value into what strict JSON can hold.
+
+    Parameters
+    ----------
+    value : object
+        Number, text, date, frame, series, array, or a list or mapping of these.
+
+    Returns
+    -------
+    object
+        A number that is not finite becomes ``"NE"``, a date its ISO text, no date ``None``, a frame a list of
+        rows.
+
+    Raises
+    ------
+    TypeError
+        JSON has no place for the value.
+    """
+    if isinstance(value, pd.DataFrame):
+        columns = [format_json_value(value.iloc[:, i]) for i in range(value.shape[1])]
+        names = [str(name) for name in value.columns]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    if isinstance(value, Mapping):
+        return {str(key): format_json_value(item) for key, item in value.items()}
+    if is_sequence(value):
+        return [format_json_value(item) for item in value]
+    return _format_scalar(value)
+
+
+def _format_scalar(value: Any) -> Any:
+    if value is None or value is pd.NaT or (isinstance(value, np.datetime64) and np.isnat(value)):
+        return None
+    if is_missing(value):
+        return NOT_ESTIMABLE
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if isinstance(value, datetime):
+        return (value.date() if value.time() == datetime.min.time() else value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be recorded; record numbers, text, dates or tables")
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write strict JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        File to write; its folder must exist.
+    content : object
+        What JSON can hold, as made by :func:`format_json_value`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    """
+    path = Path(path)
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    building.write_text(text, encoding="utf-8")
+    building.replace(path)
+    return path
+
+
+def list_versions() -> dict[str, str]:
+    """List the versions that results depend on.
+
+    Returns
+    -------
+    dict of str to str
+        ``python``, this package, and those it computes and draws with, as far as they are installed.
+    """
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write `frame` as UTF-8 CSV: numbers at full precision, no text that a spreadsheet takes for a formula.
+
+    Text, in cells and in column names, that begins with ``= + - @``, a tab or a line end gets a leading
+    apostrophe. Numbers (written as text too) and a lone ``-`` stay as they are. What is missing or unbounded
+    is an empty cell, so that a column of numbers is read back as one.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Any shape; the index is not written.
+    path : str or pathlib.Path
+        File to write; its folder must exist.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+
+    References
+    ----------
+    OWASP Foundation, *CSV Injection*.
+    """
+    safe = pd.DataFrame(
+        {i: _plain_column(frame.iloc[:, i]) for i in range(frame.shape[1])}, index=frame.index
+    )
+    safe.columns = [_without_formula(str(name)) for name in frame.columns]
+    path = Path(path)
+    safe.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+    return path
+
+
+def _plain_column(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_float_dtype(column.dtype):
+        return column.replace([np.inf, -np.inf], np.nan)
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return column
+    return pd.Series([_plain_cell(value) for value in column], index=column.index, dtype="object")
+
+
+def _plain_cell(value: object) -> object:
+    if isinstance(value, str):
+        return _without_formula(value)
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _without_formula(text: str) -> str:
+    if not text.startswith(FORMULA_STARTS) or text == "-" or NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"

@@ -1,0 +1,256 @@
+"""How far to trust tests and intervals at given sizes: recalibrated P, attained size, attained coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.survival.curves import CONF_TYPES, calculate_limits
+from nkhcc_helpers.survival.exact import TOLERANCE
+from nkhcc_helpers.survival.logrank import RiskSets
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations
+
+BLOCK = 100  # trials a process takes at a time
+TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend permuted")
+
+
+@dataclass(frozen=True)
+class RecalibratedP:
+    """What a published P-value is worth.
+
+    Attributes
+    ----------
+    p_published : float
+    p_value, error : float
+        Permutation P-value and its Monte-Carlo standard error.
+    n_draws, seed : int
+    """
+
+    p_published: float
+    p_value: float
+    error: float
+    n_draws: int
+    seed: int
+
+
+def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
+    """Translate a published asymptotic k-sample log-rank P into a permutation P for these group sizes.
+
+    Parameters
+    ----------
+    p : float
+        P-value from the chi-square distribution, above 0 and below 1.
+    sizes : sequence of int
+        Patients in each group, at least two groups of at least one.
+    n_draws : int, default 1,000,000
+    seed : int
+
+    Returns
+    -------
+    RecalibratedP
+        How often random allocation alone reaches a statistic as large, when nobody is censored and no times
+        are tied; then the answer depends on the sizes only.
+
+    Raises
+    ------
+    ValueError
+        `p` or `sizes` out of range.
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"p must lie between 0 and 1; got {p!r}")
+    risk, codes = _lay_out_uncensored(sizes)
+    bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
+    blocks = draw_allocations(codes, n_draws, seed)
+    extreme = sum(int((risk.calculate_chi_square(block) >= bound).sum()) for block in blocks)
+    p_value = (1 + extreme) / (1 + n_draws)
+    return RecalibratedP(p, p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws)), n_draws, seed)
+
+
+def attained_size(
+    sizes,
+    *,
+    censoring=0.0,
+    alpha=(0.05, 0.01),
+    n_trials=5_000,
+    n_draws=999,
+    seed=DEFAULT_SEED,
+    jobs=2,
+    progress=False,
+):
+    """How often each test rejects although the groups do not differ.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+    censoring : float, default 0
+        Share of patients censored on average, at random and alike in all groups; times are exponential.
+    alpha : sequence of float, default (0.05, 0.01)
+        Nominal levels.
+    n_trials, n_draws : int
+        Trials simulated, and relabellings of each for the permutation tests.
+    seed : int
+    jobs : int, default 2
+        Processes; the answer does not depend on it.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``test alpha rejected error``: share of trials rejected and its Monte-Carlo standard error.
+
+    Raises
+    ------
+    ValueError
+        `sizes`, `censoring` or `alpha` out of range.
+    """
+    codes = _check_sizes(sizes)
+    check_censoring(censoring)
+    alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
+    if not ((alpha > 0) & (alpha < 1)).all():
+        raise ValueError(f"alpha must lie between 0 and 1; got {alpha.tolist()}")
+    seeds = np.random.SeedSequence(seed).spawn(n_trials)
+    blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
+    arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
+    rejections = simulate_blocks(_simulate_block, arguments, n_trials=n_trials, jobs=jobs, progress=progress)
+    rejected = rejections.mean(axis=0)
+    error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
+    index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
+    table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index)
+    return table.reset_index()[["test", "alpha", "rejected", "error"]]
+
+
+def attained_coverage(
+    sizes,
+    *,
+    censoring=(0.0, 0.3),
+    conf_types=CONF_TYPES,
+    survival=(0.8, 0.5, 0.2),
+    conf_level=0.95,
+    n_trials=2_000,
+    seed=DEFAULT_SEED,
+):
+    """How often pointwise limits of a survival curve hold the truth.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of patients, each simulated on its own.
+    censoring : sequence of float, default (0, 0.3)
+        Shares censored on average, at random; times are exponential.
+    conf_types : sequence of str, default all
+        As in `survival.estimate_km`; the same cohorts for each.
+    survival : sequence of float, default (0.8, 0.5, 0.2)
+        The limits are read where true survival is this.
+    conf_level : float, default 0.95
+    n_trials, seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns ``n censoring conf_type survival coverage error``: share of cohorts whose limits hold the
+        truth and its Monte-Carlo standard error. Where there are no limits nothing is excluded.
+
+    Raises
+    ------
+    ValueError
+        `sizes` or `censoring` out of range, or an unknown interval.
+    """
+    rows = []
+    truth = np.atleast_1d(np.asarray(survival, dtype=float))
+    for n in np.atleast_1d(sizes):
+        for share in np.atleast_1d(censoring):
+            check_censoring(share)
+            rng = np.random.default_rng([seed, int(n), int(1000 * share)])
+            time, event = _draw_cohorts(rng, n_trials, n, share)
+            for conf_type in conf_types:
+                check_choice(conf_type, "conf_type", CONF_TYPES)
+                held = _hold_truth(time, event, truth, conf_level, conf_type).mean(axis=0)
+                error = np.sqrt(held * (1 - held) / n_trials)
+                rows += [
+                    (int(n), float(share), conf_type, *each) for each in zip(truth, held, error, strict=True)
+                ]
+    return pd.DataFrame(rows, columns=["n", "censoring", "conf_type", "survival", "coverage", "error"])
+
+
+def _draw_cohorts(rng, n_cohorts, n, censoring):
+    """Times in order and events of many cohorts, shape (n_cohorts, n)."""
+    time = rng.exponential(size=(n_cohorts, n))
+    limit = rng.exponential((1 - censoring) / censoring, time.shape) if censoring else np.inf
+    seen, event = np.minimum(time, limit), time <= limit
+    order = np.argsort(seen, axis=1)
+    return np.take_along_axis(seen, order, axis=1), np.take_along_axis(event, order, axis=1)
+
+
+def _hold_truth(time, event, truth, conf_level, conf_type):
+    """Whether the limits of each cohort hold each true survival, shape (n_cohorts, n_truths)."""
+    n_cohorts, n = time.shape
+    start = np.zeros((n_cohorts, 1))
+    n_at_risk = np.broadcast_to(np.concatenate([[n], np.arange(n, 0, -1)]), (n_cohorts, n + 1))
+    n_events = np.concatenate([start, event], axis=1)
+    n_censored = np.concatenate([start, ~event], axis=1)
+    lower, upper = calculate_limits(
+        n_at_risk, n_events, n_censored, conf_level=conf_level, conf_type=conf_type
+    )
+    row = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
+    lower = np.nan_to_num(np.take_along_axis(lower, row, axis=1), nan=0.0)
+    upper = np.nan_to_num(np.take_along_axis(upper, row, axis=1), nan=1.0)
+    return (lower <= truth) & (truth <= upper)
+
+
+def _simulate_block(argument):
+    codes, censoring, alpha, n_draws, seeds = argument
+    return np.array([_simulate_trial(codes, censoring, alpha, n_draws, seed) for seed in seeds])
+
+
+def _simulate_trial(codes, censoring, alpha, n_draws, seed):
+    """Rejections by each level and test in one trial without differences, shape (n_levels, n_tests)."""
+    rng = np.random.default_rng(seed)
+    n = len(codes)
+    time, limit = rng.exponential(size=n), np.full(n, np.inf)
+    if censoring:
+        limit = rng.exponential((1 - censoring) / censoring, n)
+    if not (time <= limit).any():
+        return np.zeros((len(alpha), len(TESTS)))
+    risk = RiskSets.of(np.minimum(time, limit), time <= limit)
+    block = np.concatenate([codes[None], *draw_allocations(codes, n_draws, rng.integers(2**63))])
+    usual = risk.calculate_chi_square(block)
+    trend = risk.calculate_trend(block, np.arange(1.0, codes.max() + 2))
+    sizes = np.bincount(codes)
+    centred = risk.scores - risk.scores.mean()
+    score = sum(((block == g) @ centred) ** 2 / size for g, size in enumerate(sizes))
+    # Every relabelling is as good a trial as the one drawn; averaging over them takes most noise away.
+    share = [
+        _share_beyond(usual, stats.chi2.isf(alpha, max(risk.count_degrees(codes), 1))),
+        _is_extreme(usual, alpha),
+        _is_extreme(score, alpha),
+        _share_beyond(trend, stats.chi2.isf(alpha, 1)),
+        _is_extreme(trend, alpha),
+    ]
+    return np.stack(share, axis=1)
+
+
+def _share_beyond(statistics, bounds):
+    return (statistics[:, None] >= bounds).mean(axis=0)
+
+
+def _is_extreme(statistics, alpha):
+    p_value = (statistics >= statistics[0] * (1 - TOLERANCE)).mean()
+    return (p_value <= alpha * (1 + TOLERANCE)).astype(float)
+
+
+def _lay_out_uncensored(sizes):
+    codes = _check_sizes(sizes)
+    return RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool)), codes
+
+
+def _check_sizes(sizes):
+    sizes = np.asarray(sizes)
+    if sizes.ndim != 1 or len(sizes) < 2 or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
+        raise ValueError(f"sizes must be at least two whole numbers above 0; got {sizes.tolist()}")
+    return np.repeat(np.arange(len(sizes)), sizes)

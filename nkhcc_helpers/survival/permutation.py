@@ -1,0 +1,342 @@
+"""Comparison of survival across groups: asymptotic, permuted and exact; trend; pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nkhcc_helpers.checks import check_groups
+from nkhcc_helpers.survival.exact import (
+    TOLERANCE,
+    TooManyAllocationsError,
+    calculate_score_statistic,
+    count_allocations,
+    exact_p,
+)
+from nkhcc_helpers.survival.logrank import RiskSets
+
+DEFAULT_SEED = 20260124
+CHUNK = 5_000  # allocations at a time, so that memory stays small
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of survival across groups.
+
+    Attributes
+    ----------
+    statistic : float
+        The usual chi-square: (weighted) log-rank with the hypergeometric variance, or its trend version.
+    df : int
+        Degrees of freedom: the rank of that variance, at most the number of groups less one; 1 for a trend.
+    p_asymptotic : float
+        P-value of `statistic` from the chi-square distribution, which holds for large groups only.
+    p_permutation, p_permutation_error : float
+        P-value of the same statistic over `n_draws` random relabellings of the patients, (1 + count) /
+        (1 + draws), and its Monte-Carlo standard error.
+    exact_statistic, p_exact : float
+        The score statistic and its P-value over every allocation; `p_exact` is NaN where it was not computed.
+    n_extreme : int or None
+        Allocations at least as extreme as the observed one.
+    n_allocations : int
+        All allocations of the patients to groups of these sizes.
+    observed, expected : Series, index group
+        Events seen, and events expected if one survival curve held for all; whatever the weights.
+    weights : str
+    trend : bool
+    n_draws, seed : int
+    """
+
+    statistic: float
+    df: int
+    p_asymptotic: float
+    p_permutation: float
+    p_permutation_error: float
+    exact_statistic: float
+    p_exact: float
+    n_extreme: int | None
+    n_allocations: int
+    observed: pd.Series
+    expected: pd.Series
+    weights: str
+    trend: bool
+    n_draws: int
+    seed: int
+
+    @property
+    def by_group(self):
+        """DataFrame with columns ``group observed expected``."""
+        counts = {"observed": self.observed, "expected": self.expected}
+        return pd.DataFrame(counts).rename_axis("group").reset_index().astype({"group": str})
+
+
+def compare_survival(
+    time,
+    event,
+    group,
+    *,
+    weights="logrank",
+    trend=False,
+    scores=None,
+    n_draws=100_000,
+    seed=DEFAULT_SEED,
+    exact=True,
+):
+    """Compare survival across groups.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `checks.check_survival`.
+    group : array_like or categorical Series, shape (n_subjects,)
+        Group of each subject; groups without subjects are left out.
+    weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
+        Weight of each event time; see `logrank.logrank_scores`.
+    trend : bool, default False
+        Test the ordered alternative, two-sided.
+    scores : sequence of float, optional
+        Scores of the groups, in order, for the trend; 1, 2, 3, ... when absent.
+    n_draws : int, default 100,000
+        Random relabellings; 0 for none.
+    seed : int
+    exact : bool, default True
+        Count every allocation for `p_exact`, where that is feasible.
+
+    Returns
+    -------
+    Comparison
+        Statistics and P-values are NaN where nothing can be compared (no event, or nobody of another group at
+        risk at any event).
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, lengths that differ, a missing group, fewer than two groups, or scores that do
+        not fit the groups.
+
+    Notes
+    -----
+    Permutation takes the allocation of patients to groups as exchangeable if the groups do not differ, which
+    needs censoring that does not depend on the group.
+
+    References
+    ----------
+    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
+    Fleming, Harrington (1991) Counting Processes and Survival Analysis.
+    """
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = check_groups(group, len(risk.event))
+    group_scores = _check_scores(scores, len(groups)) if trend else None
+    df = 1 if trend else risk.count_degrees(codes)
+    statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
+    p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws, seed=seed)
+    counted = _try_exact(risk.scores, codes, group_scores) if exact and df else None
+    observed = np.bincount(codes, risk.event, len(groups))
+    expected = observed - np.bincount(codes, RiskSets.of(time, event).scores, len(groups))
+    return Comparison(
+        statistic=statistic,
+        df=df,
+        p_asymptotic=float(stats.chi2.sf(statistic, df)) if df else float("nan"),
+        p_permutation=p_permutation if df else float("nan"),
+        p_permutation_error=error if df else float("nan"),
+        exact_statistic=calculate_score_statistic(risk.scores, codes, trend=group_scores),
+        p_exact=counted.p_value if counted else float("nan"),
+        n_extreme=counted.n_extreme if counted else None,
+        n_allocations=count_allocations(np.bincount(codes).tolist()),
+        observed=pd.Series(observed, groups, name="observed").astype(int),
+        expected=pd.Series(expected, groups, name="expected"),
+        weights=weights,
+        trend=trend,
+        n_draws=n_draws,
+        seed=seed,
+    )
+
+
+def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
+    """Compare every pair of groups by the exact two-sided score test.
+
+    Parameters
+    ----------
+    time, event, group, weights
+        As in `compare_survival`.
+    pairs : sequence of (str, str), optional
+        The pairs asked for; every pair when absent. Holm's adjustment is over these.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest
+        n_allocations``; ``p_smallest`` is the smallest two-sided P that groups of these sizes can give.
+        ``p_exact`` and ``p_holm`` are NaN where the count is too large.
+
+    Raises
+    ------
+    ValueError
+        As `compare_survival`, or a pair that names an unknown group.
+
+    References
+    ----------
+    Holm (1979) Scand J Stat.
+    """
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = check_groups(group, len(risk.event))
+    names = [str(each) for each in groups]
+    pairs = list(combinations(names, 2)) if pairs is None else [tuple(map(str, pair)) for pair in pairs]
+    unknown = sorted({name for pair in pairs for name in pair} - set(names))
+    if unknown:
+        raise ValueError(f"pairs names unknown groups {', '.join(unknown)}; known are {', '.join(names)}")
+    time, event = np.asarray(time, float), np.asarray(event)
+    rows = []
+    for first, second in pairs:
+        keep = np.isin(codes, [names.index(first), names.index(second)])
+        part = np.where(codes[keep] == names.index(first), "a", "b")
+        compared = compare_survival(time[keep], event[keep], part, weights=weights, n_draws=0)
+        sizes = int((part == "a").sum()), int((part == "b").sum())
+        rows.append((first, second, *sizes, compared.statistic, compared.p_asymptotic, compared.p_exact))
+    table = pd.DataFrame(
+        rows, columns=["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
+    )
+    table["p_holm"] = adjust_holm(table["p_exact"].to_numpy(float))
+    sizes = list(zip(table["n_first"], table["n_second"], strict=True))
+    table["p_smallest"] = [(2 if a == b else 1) / comb(a + b, a) for a, b in sizes]
+    table["n_allocations"] = [comb(a + b, a) for a, b in sizes]
+    return table
+
+
+def draw_null(
+    time, event, group, *, weights="logrank", trend=False, scores=None, n_draws=20_000, seed=DEFAULT_SEED
+):
+    """Draw the usual statistic under random relabelling of the patients.
+
+    Parameters
+    ----------
+    time, event, group, weights, trend, scores, n_draws, seed
+        As in `compare_survival`.
+
+    Returns
+    -------
+    ndarray of float, shape (n_draws,)
+
+    Raises
+    ------
+    ValueError
+        As `compare_survival`.
+    """
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = check_groups(group, len(risk.event))
+    group_scores = _check_scores(scores, len(groups)) if trend else None
+    blocks = draw_allocations(codes, n_draws, seed)
+    return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
+
+
+def summarize_comparisons(comparisons):
+    """Stack comparisons, one a row.
+
+    Parameters
+    ----------
+    comparisons : dict of str to Comparison
+
+    Returns
+    -------
+    DataFrame
+        Columns ``test statistic df p_asymptotic p_permutation p_permutation_error exact_statistic p_exact
+        n_allocations``.
+    """
+    fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
+    fields += ["exact_statistic", "p_exact", "n_allocations"]
+    rows = [
+        {"test": name, **{field: getattr(each, field) for field in fields}}
+        for name, each in comparisons.items()
+    ]
+    return pd.DataFrame(rows, columns=["test", *fields])
+
+
+def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
+    """P-value of the usual statistic over random relabellings, and its Monte-Carlo standard error.
+
+    Parameters
+    ----------
+    risk : RiskSets
+    codes : ndarray of int, shape (n_subjects,)
+        Group of each subject, counted from 0.
+    group_scores : ndarray of float, optional
+        For the trend statistic.
+    n_draws, seed : int
+
+    Returns
+    -------
+    p_value, error : float
+        NaN without draws.
+    """
+    if not n_draws:
+        return float("nan"), float("nan")
+    # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
+    bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
+    extreme = 0
+    for allocations in draw_allocations(codes, n_draws, seed):
+        extreme += int((_calculate(risk, allocations, group_scores) >= bound).sum())
+    p_value = (1 + extreme) / (1 + n_draws)
+    return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
+
+
+def draw_allocations(codes, n_draws, seed):
+    """Draw random relabellings, in blocks that fit in memory.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_subjects,)
+    n_draws, seed : int
+
+    Yields
+    ------
+    ndarray of int, shape (n_block, n_subjects)
+    """
+    rng = np.random.default_rng(seed)
+    codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
+    for start in range(0, n_draws, CHUNK):
+        block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
+        yield rng.permuted(block, axis=1, out=block)
+
+
+def adjust_holm(p_values):
+    """Holm's step-down adjustment; a missing P counts as 1 in the order and stays missing.
+
+    Parameters
+    ----------
+    p_values : ndarray of float, shape (n,)
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+    """
+    filled = np.where(np.isnan(p_values), 1.0, p_values)
+    order = np.argsort(filled, kind="stable")
+    steps = (len(filled) - np.arange(len(filled))) * filled[order]
+    adjusted = np.empty_like(filled)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return np.where(np.isnan(p_values), np.nan, adjusted)
+
+
+def _calculate(risk, membership, group_scores):
+    if group_scores is None:
+        return risk.calculate_chi_square(membership)
+    return risk.calculate_trend(membership, group_scores)
+
+
+def _try_exact(scores, codes, group_scores):
+    try:
+        return exact_p(scores, codes, trend=group_scores)
+    except TooManyAllocationsError:
+        return None
+
+
+def _check_scores(scores, n_groups):
+    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
+    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
+        raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
+    return scores

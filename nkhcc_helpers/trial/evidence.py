@@ -1,0 +1,320 @@
+"""Whether CNSR says what the other columns say: dates of death and descriptions of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from nkhcc_helpers.trial.explain import report_rows
+from nkhcc_helpers.trial.files import RawTable
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint
+from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
+from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.schema import BLANK, SEVERITY_GRADES, YES_NO, find_column, find_text, parse_numbers
+
+OTHER_EVENT = r"progress|relapse|recur|event"
+"""Words of EVNTDESC for an event other than death."""
+_NO_EVENT = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|missed|\bno\b|\bnot\b|none"
+_DEATH = r"death|died|dead"
+
+
+@dataclass(frozen=True)
+class Miscoding:
+    """An endpoint whose CNSR is doubtful as a whole."""
+
+    code: str
+    said: str
+    row: int | None
+    """First row that says an event happened where CNSR says none did; None when no row says so."""
+
+
+def list_death_records(tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable]) -> pd.DataFrame:
+    """Return what ADSL says of each subject's death, by USUBJID.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `date`, NaT when not known, and `blank`, true where DTHDT is there and empty although it is filled
+        for somebody else.
+    """
+    adsl = tables["ADSL"].drop_duplicates("USUBJID").dropna(subset=["USUBJID"])
+    records = pd.DataFrame({"USUBJID": adsl["USUBJID"], "date": find_column(adsl, "DTHDT"), "blank": False})
+    if "DTHDT" in adsl:
+        blank = raw["ADSL"].frame["DTHDT"].isin(BLANK)
+        records["blank"] = blank.loc[adsl.index] & (not blank.all())
+    return records.set_index("USUBJID")
+
+
+def list_contradicted_deaths(
+    rows: pd.DataFrame, deaths: pd.DataFrame, metadata: TrialMetadata
+) -> tuple[pd.Series, pd.Series]:
+    """Return which rows of overall survival, if censored, the date of death contradicts, and which it may.
+
+    A death after the data cut-off contradicts nothing; without a cut-off, neither need a death after the
+    last date of follow-up.
+    """
+    died = pd.to_datetime(rows["USUBJID"].map(deaths["date"]))
+    if metadata.data_cut_off is not None:
+        return died.notna() & ~(died > pd.Timestamp(metadata.data_cut_off)), died.notna() & False
+    later = died > list_ends(rows, metadata) + pd.Timedelta(days=1)
+    return died.notna() & ~later, later
+
+
+def list_told_events(rows: pd.DataFrame, endpoint: Endpoint) -> pd.Series:
+    """Return whether each row's descriptions tell of an event; missing where they do not tell.
+
+    Death is taken for an event of overall and progression-free survival only.
+    """
+    described, reason = find_text(rows, "EVNTDESC"), find_text(rows, "CNSDTDSC")
+    words = OTHER_EVENT if endpoint.role == "other" else f"{_DEATH}|{OTHER_EVENT}"
+    no_event = described.str.contains(_NO_EVENT, case=False) | (reason != "")
+    event = described.str.contains(words, case=False) & ~described.str.contains(_NO_EVENT, case=False)
+    told = pd.Series(pd.NA, index=rows.index, dtype="boolean").mask(no_event, False)
+    return told.mask(event & (reason == ""), True)
+
+
+def list_miscodings(
+    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
+) -> list[Miscoding]:
+    """Return the endpoints without an event, and those that everything that tells contradicts.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        Parsed tables; ADSL and ADTTE with USUBJID, PARAMCD and CNSR.
+    raw : mapping of str to RawTable
+        The same as text.
+    metadata : TrialMetadata
+        Endpoints and their roles.
+    """
+    adtte = tables["ADTTE"].dropna(subset=["CNSR"])
+    deaths = list_death_records(tables, raw)
+    found = []
+    for endpoint in metadata.endpoints:
+        rows = adtte[adtte["PARAMCD"] == endpoint.code]
+        told = list_told_events(rows, endpoint)
+        if endpoint.role == "overall_survival":
+            told = told.mask(list_contradicted_deaths(rows, deaths, metadata)[0], True)
+        elif endpoint.role == "progression_free_survival":
+            died = pd.to_datetime(rows["USUBJID"].map(deaths["date"]))
+            told = told.mask(died <= find_column(rows, "ADT"), True)
+        said = _say_miscoding(endpoint.code, told, rows["event"])
+        if said:
+            against = told.index[told.fillna(False).to_numpy(dtype=bool) & ~rows["event"].to_numpy()]
+            found.append(Miscoding(endpoint.code, said, int(against[0]) if len(against) else None))
+    return found
+
+
+def _say_miscoding(code: str, told: pd.Series, event: pd.Series) -> str:
+    known = told.notna()
+    n_told = int(told.fillna(False).sum())
+    sources = "DTHDT and EVNTDESC"
+    if len(event) and not event.any():
+        said = f"endpoint {code} has no events (CNSR = 0 nowhere): is 1 the event?"
+        return f"{said} {sources} tell of {n_told}, the first here" if n_told else said
+    if known.sum() > 1 and (told[known].astype(bool) != event[known]).all():
+        return (
+            f"CNSR of {code} looks inverted: all {known.sum()} rows that say whether the event happened "
+            "(DTHDT, EVNTDESC, CNSDTDSC) contradict it; 0 must mean event"
+        )
+    return ""
+
+
+def says_death(rows: pd.DataFrame) -> pd.Series:
+    """Return where EVNTDESC tells of death."""
+    described = find_text(rows, "EVNTDESC")
+    return described.str.contains(_DEATH, case=False) & ~described.str.contains(_NO_EVENT, case=False)
+
+
+_OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """An endpoint whose AVAL does not count the time from STARTDT to ADT."""
+
+    code: str
+    rows: pd.Series
+    """True at the rows that fit neither the unit of `trial.yaml` nor `unit`."""
+    unit: str | None
+    """What AVAL counts instead, in nearly every row; None when nothing does."""
+
+
+def list_misfits(adtte: pd.DataFrame, metadata: TrialMetadata) -> list[Misfit]:
+    """Return the endpoints whose AVAL does not count the time from STARTDT to ADT.
+
+    Parameters
+    ----------
+    adtte : pandas.DataFrame
+        Parsed; without AVAL, STARTDT or ADT nothing is compared.
+    metadata : TrialMetadata
+        Endpoints and the unit of AVAL.
+    """
+    if not {"AVAL", "STARTDT", "ADT"} <= set(adtte.columns):
+        return []
+    days = (adtte["ADT"] - adtte["STARTDT"]).dt.days
+    given = adtte.assign(days=days)[(days >= 0) & adtte["AVAL"].notna()]
+    lengths = {unit: days for unit, days in DAYS_PER_UNIT.items() if unit != metadata.time_unit}
+    if metadata.time_unit == "months":
+        lengths |= _OTHER_MONTHS
+    found = []
+    for endpoint in metadata.endpoints:
+        rows = given[given["PARAMCD"] == endpoint.code]
+        wrong = _is_off(rows, DAYS_PER_UNIT[metadata.time_unit])
+        if not wrong.any():
+            continue
+        off = {unit: _is_off(rows, length) for unit, length in lengths.items()}
+        unit = min(off, key=lambda name: off[name].sum())
+        if wrong.sum() > 1 and off[unit].sum() <= min(0.2 * len(rows), 0.5 * wrong.sum()):
+            found.append(Misfit(endpoint.code, wrong & off[unit], unit))
+        else:
+            found.append(Misfit(endpoint.code, wrong, None))
+    return found
+
+
+def _is_off(rows: pd.DataFrame, length: float) -> pd.Series:
+    """Return where AVAL, in units of so many days, and the dates differ by more than conventions do.
+
+    Some count the first day and some do not; AVAL may be rounded to a tenth of its unit, and a month be
+    30.4 days.
+    """
+    allowed = max(2.0, 0.05 * length + 1.5) + 0.002 * rows["days"]
+    return (rows["AVAL"] * length - rows["days"]).abs() > allowed
+
+
+def check_durations(adtte: pd.DataFrame, raw: RawTable, metadata: TrialMetadata) -> list[Problem]:
+    """List where AVAL contradicts STARTDT and ADT; one problem when all of it is in another unit.
+
+    Parameters
+    ----------
+    adtte : pandas.DataFrame
+        Parsed; index the line number.
+    raw : RawTable
+        The same as text.
+    metadata : TrialMetadata
+        Endpoints and the unit of AVAL.
+    """
+    problems = []
+    by_unit: dict[str, list[str]] = {}
+    for misfit in list_misfits(adtte, metadata):
+        days = (adtte["ADT"] - adtte["STARTDT"]).dt.days
+        rules = days.map(lambda n: f"is not the time from STARTDT to ADT, {n:.0f} days")
+        problems += report_rows("ADTTE", raw, "AVAL", misfit.rows, rules + f", in {metadata.time_unit}")
+        if misfit.unit in DAYS_PER_UNIT:
+            by_unit.setdefault(misfit.unit, []).append(misfit.code)
+    for unit, codes in by_unit.items():
+        rule = (
+            f"is in {unit} by STARTDT and ADT ({', '.join(codes)}), not in {metadata.time_unit}; mend "
+            "time_unit of trial.yaml, or AVAL"
+        )
+        problems.append(Problem("ADTTE", None, "AVAL", "", rule))
+    return problems
+
+
+_N_ROWS = 5
+_UNLIKE = 100.0
+
+
+def list_doubts(
+    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
+) -> list[str]:
+    """Say what is probably not meant, each with table, column and rows.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        Parsed tables without problems; index the line number.
+    raw : mapping of str to RawTable
+        The same as text.
+    metadata : TrialMetadata
+        Arms and endpoints.
+    """
+    said = [f"ADTTE: {each.said}" for each in list_miscodings(tables, raw, metadata)]
+    for misfit in list_misfits(tables["ADTTE"], metadata):
+        unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[metadata.time_unit]:g}"
+        said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
+    said += _list_deaths(tables, raw, metadata) + _list_described(tables["ADTTE"], metadata)
+    said += _list_untreated(tables) + _list_infusions(tables, metadata)
+    return said + _list_grades(tables) + _list_emergent(tables)
+
+
+def _list_deaths(
+    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
+) -> list[str]:
+    code = find_endpoint(metadata, "overall_survival")
+    rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == code]
+    said = []
+    if "DTHDT" in tables["ADSL"] and tables["ADSL"]["DTHDT"].isna().all() and rows["event"].any():
+        said.append(f"ADSL DTHDT: is empty for everybody, but {code} has {rows['event'].sum()} deaths")
+    _, later = list_contradicted_deaths(rows, list_death_records(tables, raw), metadata)
+    rule = f"{code} is censored before the death that DTHDT of ADSL tells of; trial.yaml has no data_cut_off"
+    return said + _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+
+
+def _list_described(adtte: pd.DataFrame, metadata: TrialMetadata) -> list[str]:
+    said = []
+    for endpoint in metadata.endpoints:
+        rows = adtte[adtte["PARAMCD"] == endpoint.code]
+        told = list_told_events(rows, endpoint).fillna(False).astype(bool)
+        if rows["event"].any():
+            rule = f"tells of an event of {endpoint.code}, but CNSR says censored"
+            said += _say("ADTTE", "EVNTDESC", told & ~rows["event"], rule)
+    return said
+
+
+def _list_infusions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> list[str]:
+    adsl, adex = tables["ADSL"].set_index("USUBJID"), tables["ADEX"]
+    arms = {arm.code: arm for arm in metadata.arms}
+    arm = adex["USUBJID"].map(adsl["TRT01P"])
+    by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
+    order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
+    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
+    said = _say("ADEX", "ASTDT", more, "the subject has more infusions than planned for the arm")
+    planned = arm.map({code: arm.dose for code, arm in arms.items()})
+    ratio = (adex["EXDOSE"] / planned)[(adex["EXDOSE"] > 0) & (planned > 0)]
+    if len(ratio) and ((ratio > _UNLIKE).all() or (ratio < 1 / _UNLIKE).all()):
+        rule = f"is {ratio.median():.3g} times the planned dose (median); are its units those of trial.yaml?"
+        said += _say("ADEX", "EXDOSE", ratio > 0, rule)
+    return said
+
+
+def _list_untreated(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    adsl, adex = tables["ADSL"], tables["ADEX"]
+    treated = find_text(adsl, "SAFFL").str.upper().map(YES_NO).eq(True)
+    rule = "says treated, but ADEX has no infusion of the subject"
+    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(adex["USUBJID"]), rule)
+
+
+def _list_grades(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    adae = tables.get("ADAE", pd.DataFrame())
+    grade = parse_numbers(find_text(adae, "AETOXGR"))
+    word = find_text(adae, "AESEV").str.upper()
+    meant = word.map(SEVERITY_GRADES)
+    # CDISC's own words for severity end with SEVERE.
+    other = (grade != meant) & ~((word == "SEVERE") & (grade > SEVERITY_GRADES["SEVERE"]))
+    rule = "is not the grade that AESEV tells of; AETOXGR is used"
+    return _say("ADAE", "AETOXGR", other & grade.notna() & meant.notna(), rule)
+
+
+def _list_emergent(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    adae = tables.get("ADAE", pd.DataFrame())
+    if not {"TRTEMFL", "ASTDT"} <= set(adae.columns):
+        return []
+    first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
+    emergent = adae["TRTEMFL"].fillna("").str.upper().map(YES_NO).eq(True)
+    rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
+    before = list_date_ranges(adae)["onset_last"] < first
+    said = _say("ADAE", "ASTDT", emergent & before, rule)
+    rule = "says treatment-emergent, but the subject has no infusion"
+    return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
+
+
+def _say(table: str, column: str, at: pd.Series, rule: str) -> list[str]:
+    rows = list(at.index[at.to_numpy(dtype=bool)])
+    if not rows:
+        return []
+    shown = ", ".join(str(row) for row in rows[:_N_ROWS])
+    more = f" and {len(rows) - _N_ROWS} more" if len(rows) > _N_ROWS else ""
+    return [f"{table} row{'s' if len(rows) > 1 else ''} {shown}{more} {column}: {rule}"]

@@ -1,0 +1,219 @@
+"""What `trial.yaml` may hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from nkhcc_helpers.trial.explain import list_entries, validate_block
+from nkhcc_helpers.trial.files import YamlBlock, format_path, read_yaml
+from nkhcc_helpers.trial.problems import Problem, TrialDataError
+
+DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
+"""Days in one unit of time."""
+ALL_GROUPS = "All"
+"""Name of the row that takes every group together; no arm may bear it."""
+_NOT_BASELINE = ("STUDYID", "USUBJID", "TRT01P", "TRT01A", "ENRLDT", "TRTSDT", "TRTEDT", "DTHDT")
+TimeUnit = Literal["days", "weeks", "months", "years"]
+Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Decimals = Annotated[int, Field(ge=0, le=10)]
+Date = Annotated[dt.date, Field(strict=False)]
+
+
+def _check_scalar(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be text or a number; put anything else in quotes")
+    return value
+
+
+def _text_codes(levels: Any) -> Any:
+    """Level codes written as numbers in YAML are compared with the text of a CSV cell."""
+    if not isinstance(levels, dict):
+        return levels
+    return {str(code) if type(code) in (int, float) else code: label for code, label in levels.items()}
+
+
+class Model(BaseModel):
+    """Base of every block: unknown keys are errors, text is not taken for numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_strip_whitespace=True)
+
+
+class Arm(Model):
+    """A dose group as planned; `assumed` names the numbers that the source does not give."""
+
+    code: Text
+    label: Text
+    order: int
+    infusions: Annotated[int, Field(ge=1)]
+    dose: Annotated[Number, Field(ge=0)]
+    doses: list[Annotated[Number, Field(ge=0)]] | None = None
+    interval_days: Annotated[Number, Field(gt=0)] | None = None
+    assumed: list[Literal["dose", "infusions"]] = []
+
+    @model_validator(mode="after")
+    def _check_doses(self) -> Arm:
+        if self.code.casefold() == ALL_GROUPS.casefold():
+            raise ValueError(f"code {self.code!r} is kept for all groups together; choose another")
+        if self.doses is None:
+            return self
+        if len(self.doses) != self.infusions:
+            raise ValueError(f"has {len(self.doses)} doses for {self.infusions} infusions")
+        mean = math.fsum(self.doses) / len(self.doses)
+        if not math.isclose(mean, self.dose, rel_tol=1e-6, abs_tol=1e-9):
+            raise ValueError(f"dose is {self.dose:g} but the mean of doses is {mean:g}")
+        return self
+
+
+class Endpoint(Model):
+    """A time-to-event endpoint; `code` is its PARAMCD."""
+
+    code: Text
+    label: Text
+    role: Literal["progression_free_survival", "overall_survival", "other"] = "other"
+    event: Text = "event"
+
+
+class BaselineColumn(Model):
+    """A column of ADSL shown in the baseline table."""
+
+    column: Text
+    label: Text
+    unit: str = ""
+    kind: Literal["continuous", "categorical"] = "continuous"
+    levels: Annotated[dict[str, Text], BeforeValidator(_text_codes)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upper_column(cls, data: Any) -> Any:
+        # Headers are read in upper case, so a column is found however it is written.
+        if isinstance(data, dict) and isinstance(data.get("column"), str):
+            return data | {"column": data["column"].upper()}
+        return data
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> BaselineColumn:
+        if self.column in _NOT_BASELINE:
+            raise ValueError(f"{self.column} is an identifier or a date, not a baseline column")
+        if self.levels is not None and self.kind == "continuous":
+            raise ValueError("levels are for columns of kind categorical")
+        return self
+
+
+class AdverseEventSource(Model):
+    """Whether adverse events were collected, and how they were coded."""
+
+    collected: bool = True
+    dictionary: str = ""
+
+
+class Assumption(Model):
+    """Something an analysis needs and the source does not say."""
+
+    what: Text
+    value: Annotated[str | int | float, BeforeValidator(_check_scalar)]
+    why: Text
+
+
+class TrialMetadata(Model):
+    """The contents of `trial.yaml`; `arms` are sorted by `order`."""
+
+    study_id: Text
+    title: Text
+    registration: str = ""
+    source: str = ""
+    provenance: Literal["illustrative", "real"]
+    time_unit: TimeUnit
+    display_time_unit: TimeUnit = "months"
+    data_cut_off: Date | None = None
+    arms: Annotated[list[Arm], Field(min_length=1)]
+    dose_unit: str = ""
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)]
+    baseline: list[BaselineColumn] = []
+    adverse_events: AdverseEventSource = AdverseEventSource()
+    assumptions: list[Assumption] = []
+
+    @model_validator(mode="after")
+    def _sort_arms(self) -> TrialMetadata:
+        self.arms.sort(key=lambda arm: arm.order)
+        return self
+
+
+_KNOWN_KEYS = {
+    "": list(TrialMetadata.model_fields),
+    "arms": list(Arm.model_fields),
+    "endpoints": list(Endpoint.model_fields),
+    "baseline": list(BaselineColumn.model_fields),
+    "adverse_events": list(AdverseEventSource.model_fields),
+    "assumptions": list(Assumption.model_fields),
+}
+_DIFFERENT = [
+    ("arms", "code"),
+    ("arms", "label"),
+    ("arms", "order"),
+    ("endpoints", "code"),
+    ("endpoints", "label"),
+    ("endpoints", "role"),
+    ("baseline", "column"),
+]
+
+
+def read_metadata(path: Path) -> TrialMetadata:
+    """Read `trial.yaml`.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder it is in.
+
+    Returns
+    -------
+    TrialMetadata
+        Its contents, arms sorted by `order`.
+
+    Raises
+    ------
+    TrialDataError
+        Listing every problem of the file.
+    """
+    problems: list[Problem] = []
+    block = read_yaml(path / "trial.yaml" if path.is_dir() else path, "trial.yaml", problems)
+    metadata = None
+    if block is not None:
+        metadata = validate_block(TrialMetadata, block, "trial.yaml", _KNOWN_KEYS, problems)
+        for name, key in _DIFFERENT:
+            problems += _list_repeated(block, name, key)
+    if problems or metadata is None:
+        raise TrialDataError(problems)
+    return metadata
+
+
+def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
+    seen: dict[str, int | None] = {}
+    problems = []
+    for at, entry in enumerate(list_entries(block, name)):
+        path = (name, at, key)
+        value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
+        folded = value.upper() if key == "column" else value
+        if folded in seen:
+            rule = f"is there already in row {seen[folded]}; each must be different"
+            problems.append(Problem("trial.yaml", row, format_path(path), value, rule))
+        elif key in entry and (key, value) != ("role", "other"):
+            seen[folded] = row
+    return problems
+
+
+def find_endpoint(metadata: TrialMetadata | None, role: str) -> str | None:
+    """Return the code of the endpoint with a role; None without one."""
+    endpoints = metadata.endpoints if metadata is not None else []
+    return next((endpoint.code for endpoint in endpoints if endpoint.role == role), None)
+
+
+def convert(one, other):
+    """How many of unit `other` one of unit `one` is."""
+    return DAYS_PER_UNIT[one] / DAYS_PER_UNIT[other]
