@@ -1,16 +1,19 @@
-# Everything a reader needs: make run, make test, make lab, make bench.
+# Everything a reader needs: make run, make test, make test-full, make lab, make bench.
 PYTHON ?= python3
 LOCKED_PYTHON := 3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint lab bench lock clean
+.PHONY: run test test-full lint lab bench lock clean
 
 run: $(READY)
 	$(BIN)/nkhcc run
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -m "not slow" -n auto --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-full: $(READY)
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check

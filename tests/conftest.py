@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from trials import VARIANTS, write_trial
 
 from nkhcc_helpers.trial.trial import Trial, load_trial
+
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("full", max_examples=200, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

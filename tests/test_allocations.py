@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from r_values import read_data, read_reference
 from scipy.stats import hypergeom
@@ -43,7 +43,6 @@ small_cohorts = st.integers(2, 4).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=120)
 @given(small_cohorts)
 def test_every_small_case_equals_listing(cohort):
     k, codes, time, event, ordered = cohort
@@ -79,7 +78,6 @@ def test_two_groups_agree_with_coin(name):
         assert got.p_value == pytest.approx(row.value, abs=1e-6), row.group
 
 
-@settings(deadline=None, max_examples=60)
 @given(small_cohorts, st.floats(0, 8))
 def test_every_way_of_counting_agrees(cohort, bound):
     k, codes, time, event, _ = cohort

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_made import ADAE, ADEX, load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from r_values import REFERENCE
 from scipy import stats
@@ -58,7 +58,6 @@ def test_p_values_are_shares_of_all_relabellings(labels, with_event):
     assert calculate_groups_p(observed, sizes).p_value == pytest.approx(likely)
 
 
-@settings(max_examples=150, deadline=None)
 @given(cohort=COHORTS, data=st.data())
 def test_p_values_are_those_of_every_table(cohort, data):
     events, sizes = zip(*cohort, strict=True)

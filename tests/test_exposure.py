@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_made import ADAE, ADEX, ADSL, ADTTE, METADATA, load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from made_events import EVENTS, replace_events
 from r_values import REFERENCE
 
@@ -298,7 +298,6 @@ def count_by_hand(rows, term, group, window_days):
 
 
 @pytest.mark.parametrize("window_days", [5, None])
-@settings(deadline=None, max_examples=30)
 @given(rows=EVENTS)
 def test_random_events_agree_with_counting_day_by_day(trial, window_days, rows):
     rates = exposure.estimate_rates(replace_events(trial, rows), window_days=window_days)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lifelines.statistics import multivariate_logrank_test
 from r_values import DATA_SETS, read_data, read_reference
@@ -69,7 +69,6 @@ cohorts = st.integers(4, 12).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=80)
 @given(cohorts)
 def test_three_ways_to_the_same_chi_square(cohort):
     time, event, codes = (np.array(part) for part in cohort)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hand_made import ADAE, METADATA, load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trials import edit_cell, write_trial
 
@@ -286,7 +286,6 @@ def list_allowed(entry: str) -> list[dt.date]:
     return [day for day in every if day.isoformat().startswith(entry)]
 
 
-@settings(max_examples=200, deadline=None)
 @given(onset=DAY, n_onset=PART, end=DAY, n_end=PART, infused=st.none() | DAY, last=st.none() | DAY)
 def test_imputation_against_every_pair_of_days(
     onset: dt.date, n_onset: int, end: dt.date, n_end: int, infused: dt.date | None, last: dt.date | None

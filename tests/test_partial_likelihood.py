@@ -4,7 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
@@ -115,7 +115,6 @@ def test_huge_coefficients_with_the_penalty():
     assert likelihood.evaluate(np.array([[-600.0]])).log_likelihood[0] < 0
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.sampled_from(["breslow", "efron"]), st.booleans())
 def test_no_point_is_above_the_maximum(seed, ties, firth):
     rng = np.random.default_rng(seed)

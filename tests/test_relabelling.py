@@ -5,7 +5,7 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from r_values import DATA_SETS, read_data, read_reference
 
@@ -213,7 +213,6 @@ cohorts = st.integers(4, 8).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=40)
 @given(cohorts)
 def test_limits_are_where_the_test_changes_its_mind(cohort):
     time, event, x = np.array(cohort[0], float), np.array(cohort[1]), np.array(cohort[2], float)[:, None]
@@ -240,7 +239,6 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
             assert limits.lower <= np.exp(coef) <= limits.upper
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.permutations([0, 0, 0, 1, 1, 1, 1, 2]), st.lists(st.booleans(), min_size=8, max_size=8))
 def test_limits_leave_out_no_effect_where_p_is_at_most_the_level(values, event):
     x = np.array(values, float)[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
@@ -463,7 +463,6 @@ def count_by_hand(rows, block, grade, group):
     return n
 
 
-@settings(deadline=None, max_examples=60)
 @given(rows=EVENTS)
 def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
     counts = safety.count_by_term(make_events(trial, rows))
@@ -475,7 +474,6 @@ def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
     assert classes == {"General"} & set(counts["organ_class"])
 
 
-@settings(deadline=None, max_examples=40)
 @given(rows=EVENTS)
 def test_random_tables_agree_between_overview_terms_and_listing(trial, rows):
     random = make_events(trial, rows)

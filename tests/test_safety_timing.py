@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from made_events import EVENTS, replace_events
 
 from nkhcc_helpers import safety
@@ -220,7 +220,6 @@ def list_durations(trial, rows, term):
 
 
 @pytest.mark.parametrize("conf_level", [0.95, 0.5])
-@settings(deadline=None, max_examples=30)
 @given(rows=EVENTS)
 def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
     onset = timing.summarize_onset(replace_events(trial, rows), conf_level=conf_level)

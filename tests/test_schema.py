@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from trials import edit_cell, edit_text, write_trial
 
@@ -506,7 +506,6 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from(TABLES), st.integers(0, 19), st.integers(0, 12), CELLS),
@@ -529,7 +528,6 @@ def test_corrupted_cells_raise_nothing_but_the_one_error(
     load_or_refuse(folder)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     name=st.sampled_from([*(f"{table}.csv" for table in TABLES), "trial.yaml", "published.yaml"]),
     at=st.floats(0, 1),

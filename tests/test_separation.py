@@ -1,7 +1,7 @@
 """Separation verdicts against the likelihood along the direction."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
@@ -16,7 +16,6 @@ small = st.integers(4, 9).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(small)
 def test_verdict_agrees_with_the_likelihood(cohort):
     time, event, x = np.array(cohort[0], float), np.array(cohort[1]), np.array(cohort[2], float)

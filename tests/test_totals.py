@@ -2,7 +2,7 @@
 
 import pytest
 from hand_made import load_hand_made
-from hypothesis import given, settings
+from hypothesis import given
 from made_events import EVENTS, replace_events
 
 from nkhcc_helpers import safety
@@ -160,7 +160,6 @@ def test_recounts_of_the_trial_made_by_hand(hand):
     assert limiting["L"] == {"n_treated": 2, "n_evaluable": 1, "n_patients": 1, "n_events": 1}
 
 
-@settings(deadline=None, max_examples=25)
 @given(rows=EVENTS)
 def test_random_tables_of_timing_agree(hand, rows):
     trial = replace_events(hand, rows)
