@@ -18,7 +18,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
-from nkhcc_helpers.compatible.sampling import draw_endpoints
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.claims import describe_claim
@@ -182,7 +182,6 @@ def _compare_by_lifelines(time, event, codes):
 
 
 _ENGINES = {"textbook": (_trace, _compare), "lifelines": (_trace_by_lifelines, _compare_by_lifelines)}
-N_COHORTS = 12  # that a search is made for
 
 
 @dataclass(frozen=True)
@@ -214,13 +213,14 @@ class Conflict:
         return "\n".join(lines)
 
 
-def find_conflict(claimed, *, seed=DEFAULT_SEED):
+def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
     """Find claims that conflict, and the cohort nearest to meeting all.
 
     Parameters
     ----------
     claimed : ClaimedTrial
     seed : int
+    effort : Effort
 
     Returns
     -------
@@ -233,22 +233,24 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED):
     irreducible. A search that finds no cohort proves nothing, however long: with few and narrow ways to meet
     the claims it may give up too early.
     """
-    met, nearest = _search(claimed, seed)
+    met, nearest = _search(claimed, seed, effort)
     if met:
         return Conflict((), check_cohorts(nearest))
     alone = (claimed.only(endpoint) for endpoint in claimed.endpoints) if len(claimed.endpoints) > 1 else ()
-    part = next((each for each in alone if not _search(each, seed)[0]), claimed)
+    part = next((each for each in alone if not _search(each, seed, effort)[0]), claimed)
     kept = list(part.claims)
     for claim in part.claims:
         rest = [each for each in kept if each is not claim]
-        if rest and not _search(part.keep(rest), seed)[0]:
+        if rest and not _search(part.keep(rest), seed, effort)[0]:
             kept = rest
     return Conflict(tuple(kept), check_cohorts(nearest))
 
 
-def _search(claimed, seed):
+def _search(claimed, seed, effort):
     """Whether a cohort was found that meets all claims, and the nearest one."""
-    found, meets = draw_endpoints(claimed, N_COHORTS, "prior", np.random.default_rng(seed))
+    found, meets = draw_endpoints(
+        claimed, effort.n_conflict_cohorts, "prior", np.random.default_rng(seed), effort
+    )
     first = [found[endpoint].take([0]) for endpoint in claimed.endpoints]
     times = np.stack([each.steps for each in first], axis=1) * find_step(claimed)
     events, origin = np.stack([each.events for each in first], axis=1), np.zeros((1, len(first)), dtype=int)

@@ -191,7 +191,7 @@ class MedianDistance(Distance):
     conventions: tuple
 
     is_costly = False
-    felt = 4.0
+    slope = 4.0
 
     @cached_property
     def interval(self):
@@ -211,7 +211,7 @@ class LogrankDistance(Distance):
 
     group = None
     is_costly = True
-    felt = 1.6
+    slope = 1.6
 
     @cached_property
     def interval(self):
@@ -234,7 +234,7 @@ class LandmarkDistance(Distance):
     limits: tuple
 
     is_costly = False
-    felt = 8.0
+    slope = 8.0
 
     @property
     def interval(self):
@@ -260,7 +260,7 @@ class HazardRatioDistance(Distance):
 
     group = None
     is_costly = True
-    felt = 1.6
+    slope = 1.6
 
     @cached_property
     def interval(self):
@@ -305,7 +305,7 @@ class FollowUpDistance(Distance):
 
     group = None
     is_costly = False
-    felt = 4.0
+    slope = 4.0
 
     @cached_property
     def interval(self):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
-from nkhcc_helpers.compatible.sampling import MOST_CHAINS, draw_endpoints
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.parallel import run_blocks, simulate_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -23,7 +23,6 @@ from nkhcc_helpers.trial.claims import read_published
 from nkhcc_helpers.trial.metadata import read_metadata
 from nkhcc_helpers.trial.problems import Problem, TrialDataError
 
-MOST_OF_BLOCK = 500  # cohorts
 STARTS = ("prior", "medians")
 """Where chains begin: at cohorts drawn from the prior, or with every time at a claimed median."""
 
@@ -111,7 +110,15 @@ class CompatibleCohorts:
 
 
 def sample_compatible(
-    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=0, start="both", jobs=2, progress=False
+    claimed,
+    *,
+    n_cohorts=1_000,
+    seed=DEFAULT_SEED,
+    n_blocks=0,
+    start="both",
+    effort=USUAL_EFFORT,
+    jobs=2,
+    progress=False,
 ):
     """Draw cohorts that give every published number.
 
@@ -123,9 +130,11 @@ def sample_compatible(
     seed : int
     n_blocks : int, default 0
         Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw
-        more than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
+        more than `Effort.largest_block` cohorts. Even ones start from the prior, odd ones at the claimed
+        medians.
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
+    effort : Effort
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -153,24 +162,26 @@ def sample_compatible(
     Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
     Distributions.
     """
-    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start)
+    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
     rows = simulate_blocks(
         draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
     )
     return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
-def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
-    """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=USUAL_EFFORT):
+    """What `draw_block` takes for each block: claims, its number, cohorts, seed, start and effort."""
     if n_cohorts < 1 or n_blocks < 0:
         raise ValueError(f"n_cohorts must be at least 1 and n_blocks 0; got {n_cohorts!r} and {n_blocks!r}")
     if start not in ("both", *STARTS):
         raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
-    n_blocks = min(n_blocks or max(2, -(-n_cohorts // MOST_OF_BLOCK)), n_cohorts)
+    n_blocks = min(n_blocks or max(2, -(-n_cohorts // effort.largest_block)), n_cohorts)
     sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
     seeds = np.random.SeedSequence(seed).spawn(n_blocks)
     starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
-    return list(zip([claimed] * n_blocks, range(n_blocks), sizes, seeds, starts, strict=True))
+    return [
+        (claimed, block, *drawn, effort) for block, drawn in enumerate(zip(sizes, seeds, starts, strict=True))
+    ]
 
 
 def draw_block(argument):
@@ -186,15 +197,15 @@ def draw_block(argument):
     ndarray of records, shape (n_cohorts,)
         Fields ``steps events chain late block``; no records where no cohort was met.
     """
-    claimed, block, n_cohorts, seed, start = argument
+    claimed, block, n_cohorts, seed, start, effort = argument
     rng = np.random.default_rng(seed)
     rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
     rows["block"] = block
-    found, meets = draw_endpoints(claimed, n_cohorts, start, rng)
+    found, meets = draw_endpoints(claimed, n_cohorts, start, rng, effort)
     for code, drawn in found.items():
         at = claimed.endpoints.index(code)
         rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
-        rows["chain"][:, at], rows["late"][:, at] = block * MOST_CHAINS + drawn.chain, drawn.late
+        rows["chain"][:, at], rows["late"][:, at] = block * effort.most_chains + drawn.chain, drawn.late
     return rows if meets else rows[:0]
 
 
@@ -269,7 +280,9 @@ def fingerprint(claimed):
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2, progress=False):
+def make_cohorts(
+    claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, effort=USUAL_EFFORT, jobs=2, progress=False
+):
     """Sample compatible cohorts into a folder, going on where an earlier run was cut off.
 
     Parameters
@@ -277,7 +290,7 @@ def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2,
     claimed : ClaimedTrial
     folder : str or pathlib.Path
         For ``compatible.parquet``; while the run lasts, finished blocks stand in ``parts``.
-    n_cohorts, seed, jobs, progress
+    n_cohorts, seed, effort, jobs, progress
         As in `compatible.sample_compatible`.
 
     Returns
@@ -293,7 +306,7 @@ def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2,
     folder = Path(folder)
     parts = folder / PARTS / f"{fingerprint(claimed)[:16]}-{n_cohorts}-{seed}"
     parts.mkdir(parents=True, exist_ok=True)
-    planned = plan_blocks(claimed, n_cohorts, seed=seed)
+    planned = plan_blocks(claimed, n_cohorts, seed=seed, effort=effort)
     paths = [parts / f"{block}.npy" for block in range(len(planned))]
     missing = [(path, plan) for path, plan in zip(paths, planned, strict=True) if not path.exists()]
     with tqdm(total=n_cohorts, unit="cohort", disable=not progress) as bar:
@@ -395,7 +408,7 @@ def _read(path):
     return pq.read_table(path, use_threads=False)
 
 
-def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
+def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=USUAL_EFFORT):
     """Obtain compatible cohorts, from a file if one fits, else by sampling.
 
     Parameters
@@ -409,7 +422,7 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
     n_cohorts : int
         Wanted; where a file holds fewer, they are all there are, and where it holds more, they are taken
         evenly from it.
-    seed : int
+    seed, effort
         Of a sample.
 
     Returns
@@ -430,7 +443,7 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
         if stored is not None:
             rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
             return stored.take(rows), path.name
-    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
+    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed, effort=effort), ""
 
 
 def _load(path, claimed, *, must_fit):

@@ -176,7 +176,7 @@ def _find_censoring(endpoint, assumed, step, limits):
 
 
 FREE, ONE, PAIR = 0.2, 0.4, 0.4  # shares of the three ways to draw a group with a claimed median
-FEWEST_FOUND, MOST_DRAWN, DRAWN_AT_ONCE = 20, 200_000, 20_000
+DRAWN_AT_ONCE = 20_000  # groups
 
 
 @dataclass(frozen=True)
@@ -254,12 +254,12 @@ class GroupDraws:
                 met &= distance.measure(ordered) == 0
         return met
 
-    def is_found(self, rng):
+    def is_found(self, effort, rng):
         """Whether groups that meet the claims are found often enough to draw them."""
-        found = drawn = 0
-        while found < FEWEST_FOUND and drawn < MOST_DRAWN:
-            found, drawn = found + len(self.draw(DRAWN_AT_ONCE, rng)[0]), drawn + DRAWN_AT_ONCE
-        return found >= FEWEST_FOUND
+        n_found = n_drawn = 0
+        while n_found < effort.fewest_found and n_drawn < effort.most_drawn:
+            n_found, n_drawn = n_found + len(self.draw(DRAWN_AT_ONCE, rng)[0]), n_drawn + DRAWN_AT_ONCE
+        return n_found >= effort.fewest_found
 
     def _weigh_window(self, steps, rarity, window):
         """How many times as often groups are drawn for a claimed median as from the prior alone."""
