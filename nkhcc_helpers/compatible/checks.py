@@ -17,11 +17,11 @@ from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
 from tqdm import tqdm
 
+from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
-from nkhcc_helpers.trial.claims import describe_claim
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 ROUNDING = 1e-9  # relative, of a computed number against the limits of a printed one; of survival, absolute

@@ -1,4 +1,4 @@
-"""A trial as far as its published claims tell: who was in it, what was printed of it, what is assumed."""
+"""A trial as far as its published claims tell, and what each kind of claim asks of the times of cohorts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from scipy import special
 
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.logrank import solve_quadratic
-from nkhcc_helpers.trial.claims import TIME_CLAIMS, CohortAssumptions
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 from nkhcc_helpers.trial.metadata import convert
 
 LONGEST_OVER_MEDIAN = 10.0  # of times, where nothing says how long anybody was followed
+ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
+SMALLEST = 1e-300  # P-value
+MISSING = 1000.0  # distance of a number that does not exist
+WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class ClaimedTrial:
     endpoints : tuple of str
         Codes of the endpoints that some claim is about.
     claims : tuple
-        Claims about times: those of `TIME_CLAIMS`.
+        Claims about times: those of `KINDS`.
     assumptions : CohortAssumptions
         What the claims do not say.
     unit : str
@@ -52,12 +56,8 @@ class ClaimedTrial:
         Parameters
         ----------
         published : Published
+            Where it has no assumptions, they are `assume`'s.
         metadata : TrialMetadata
-
-        Returns
-        -------
-        ClaimedTrial
-            Assumptions not in `published` are `assume`'s.
 
         Raises
         ------
@@ -70,8 +70,8 @@ class ClaimedTrial:
         if unsized:
             raise ValueError(f"the claims have no size of group {', '.join(unsized)}; add group_size")
         groups = [group for group in groups if claimed[group]]
-        claims = tuple(each for each in published.claims if each.kind in TIME_CLAIMS)
-        if len(groups) < 2 and any(each.kind == "logrank_p" for each in claims):
+        claims = tuple(each for each in published.claims if each.kind in KINDS)
+        if len(groups) < 2 and any(isinstance(each, LogrankP) for each in claims):
             raise ValueError("the claims have a log-rank P, but patients in fewer than two groups")
         known = _list_endpoints(claims, metadata)
         if not known:
@@ -100,10 +100,11 @@ class ClaimedTrial:
 
     def claims_about(self, endpoint):
         """The claims about the times of one endpoint."""
-        return [claim for claim in self.claims if self._endpoint_of(claim) == endpoint]
+        return [each for each in self.claims if self.endpoint_of(each) == endpoint]
 
-    def _endpoint_of(self, claim):
-        return self.follow_up_endpoint if claim.kind == "longest_follow_up" else claim.endpoint
+    def endpoint_of(self, claim):
+        """The endpoint whose times a claim is about."""
+        return getattr(claim, "endpoint", self.follow_up_endpoint)
 
     def keep(self, claims):
         """The same trial with other claims; its endpoints stay."""
@@ -121,44 +122,66 @@ class ClaimedTrial:
 
 
 def assume(claims, unit):
-    """Assumptions for claims that come without any.
+    """`CohortAssumptions` for claims that come without any, their times in `unit`.
 
-    Parameters
-    ----------
-    claims : sequence of claims
-    unit : str
-        Unit of their times.
-
-    Returns
-    -------
-    CohortAssumptions
-        Times in days, log-uniform up to the longest follow-up that prints as claimed, or ten times the
-        largest median where none is claimed; nobody is censored.
+    Times in days, log-uniform up to the longest follow-up that prints as claimed, or ten times the largest
+    median where none is claimed; nobody is censored.
     """
-    longest = LONGEST_OVER_MEDIAN * max(
-        (each.value for each in claims if each.kind == "median"), default=10.0
-    )
+    medians = [each.value for each in claims if isinstance(each, Median)]
+    longest = LONGEST_OVER_MEDIAN * max(medians, default=10.0)
     for each in claims:
-        if each.kind == "longest_follow_up":
+        if isinstance(each, LongestFollowUp):
             longest = each.limits[1] * convert(each.unit, unit)
     return CohortAssumptions(shortest=convert("days", unit), longest=longest)
 
 
 def _list_endpoints(claims, metadata):
-    claimed = {each.endpoint for each in claims if each.kind != "longest_follow_up"}
-    if claimed and any(each.kind == "longest_follow_up" for each in claims):
+    claimed = {getattr(each, "endpoint", None) for each in claims}
+    if None in claimed and len(claimed) > 1:
         claimed |= {each.code for each in metadata.endpoints if each.role == "overall_survival"}
     return [each.code for each in metadata.endpoints if each.code in claimed]
 
 
-ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
-SMALLEST = 1e-300  # P-value
-UNREACHED = 1000.0  # distance of a number that does not exist
-WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
+@dataclass(frozen=True)
+class TimeClaim:
+    """A claim about the times of a `ClaimedTrial`, one class for each kind.
 
+    A kind knows its `wording`, the `interval` that its printed number stands for, on the scale on which
+    distances are measured, and how to `measure` the distance of cohorts from it, in half widths of that.
+    """
 
-class Distance:
-    """What the distances from all kinds of claim share: an interval, of logarithms or of shares."""
+    claim: object
+    claimed: ClaimedTrial | None = None
+
+    group = None  # number of the only group whose patients are measured
+    windows = ()  # limits of a claimed median, in steps
+    is_costly = False
+    slope = 4.0  # of the distance in the chains' tempered density, where it is large
+
+    @property
+    def wording(self):
+        """The claim in words, as messages and tables name it."""
+        raise NotImplementedError
+
+    @property
+    def interval(self):
+        """Lower and upper limit."""
+        raise NotImplementedError
+
+    def measure(self, ordered):
+        """Distance of each of `OrderedCohorts`, shape (n_cohorts,); 0 where the claim is met."""
+        raise NotImplementedError
+
+    @property
+    def number(self):
+        """The number as printed."""
+        return f"{self.claim.value:.{self.claim.decimals}f}"
+
+    @property
+    def printed(self):
+        """Limits of what prints so, shape (2,)."""
+        half = 0.5 * 10.0**-self.claim.decimals
+        return np.array([self.claim.value - half, self.claim.value + half])
 
     @cached_property
     def half_width(self):
@@ -166,117 +189,132 @@ class Distance:
         low, high = self.interval
         return float(np.clip((high - low) / 2, ROUNDING, WIDEST))
 
-    def stray(self, value):
-        """How many half widths values are outside of the interval; `UNREACHED` where there is no value."""
+    def measure_outside(self, value):
+        """How many half widths values are outside of the interval; `MISSING` where there is no value."""
         low, high = self.interval
         outside = np.maximum(low - value, value - high)
-        far = outside / self.half_width
-        return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))
+        distance = outside / self.half_width
+        return np.where(np.isnan(value), MISSING, np.where(outside <= ROUNDING, 0.0, distance))
+
+    def _find_group(self, code):
+        return None if code is None else self.claimed.groups.index(code)
+
+    def _name_group(self):
+        return f", group {self.claim.group}" if self.claim.group else ""
 
 
-@dataclass(frozen=True)
-class MedianDistance(Distance):
-    """Distance of a median, in steps, on the scale of its logarithm.
+class MedianClaim(TimeClaim):
+    """A median, in steps, on the scale of its logarithm; the nearest of the conventions allowed."""
 
-    Attributes
-    ----------
-    group : int or None
-        None for everyone. The cohorts measured are of that group only.
-    limits : ndarray, shape (2,)
-    conventions : tuple of str
-    """
+    @property
+    def wording(self):
+        return f"median {self.claim.endpoint}{self._name_group()}: {self.number}"
 
-    group: int | None
-    limits: np.ndarray
-    conventions: tuple
+    @cached_property
+    def group(self):
+        return self._find_group(self.claim.group)
 
-    is_costly = False
-    slope = 4.0
+    @cached_property
+    def windows(self):
+        return (tuple(np.maximum(self.printed / find_step(self.claimed), 0.25)),)
 
     @cached_property
     def interval(self):
-        return np.log(self.limits)
+        return np.log(self.windows[0])
+
+    @cached_property
+    def conventions(self):
+        """How the median may be read off a curve that is flat at one half."""
+        convention = self.claimed.assumptions.median_convention
+        return ("midpoint", "first") if convention == "either" else (convention,)
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
         medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
-        return np.minimum.reduce([self.stray(np.log(np.maximum(each, 0.5))) for each in medians])
+        return np.minimum.reduce([self.measure_outside(np.log(np.maximum(each, 0.5))) for each in medians])
 
 
-@dataclass(frozen=True)
-class LogrankDistance(Distance):
-    """Distance of a log-rank P, on the scale of its logarithm."""
+class LogrankClaim(TimeClaim):
+    """A log-rank P, on the scale of its logarithm."""
 
-    limits: tuple
-
-    group = None
     is_costly = True
     slope = 1.6
 
+    @property
+    def wording(self):
+        return f"log-rank P, {self.claim.endpoint}: {self.number}"
+
     @cached_property
     def interval(self):
-        return np.log(np.maximum(self.limits, SMALLEST))
+        return np.log(np.maximum(np.clip(self.printed, 0.0, 1.0), SMALLEST))
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
         difference, variance = ordered.sum_logrank()
         statistic = solve_quadratic(difference, variance)
         p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
-        return self.stray(np.log(p_value))
+        return self.measure_outside(np.log(p_value))
 
 
-@dataclass(frozen=True)
-class LandmarkDistance(Distance):
-    """Distance of the share without the event at a time from its limits; `group` as for medians."""
+class LandmarkClaim(TimeClaim):
+    """The share without the event at a time."""
 
-    group: int | None
-    at: float
-    limits: tuple
-
-    is_costly = False
     slope = 8.0
 
     @property
-    def interval(self):
-        return self.limits
+    def wording(self):
+        return f"{self.claim.endpoint} at {self.claim.at:g}{self._name_group()}: {self.number} %"
 
-    def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
-        return self.stray(ordered.everyone.find_survival(self.at)[:, -1])
-
-
-@dataclass(frozen=True)
-class HazardRatioDistance(Distance):
-    """Distance of a hazard ratio from its limits, on the scale of its score test, without fitting.
-
-    The score of a partial likelihood falls with the coefficient, so that the estimate lies between two limits
-    if and only if the score is not below 0 at the lower and not above 0 at the upper one. Ties by Efron's
-    method.
-    """
-
-    treated: int
-    reference: int | None
-    limits: tuple
-
-    group = None
-    is_costly = True
-    slope = 1.6
+    @cached_property
+    def group(self):
+        return self._find_group(self.claim.group)
 
     @cached_property
     def interval(self):
-        return np.log(self.limits)
+        return self.printed / 100
+
+    @cached_property
+    def step(self):
+        """The time, in steps."""
+        return self.claim.at / find_step(self.claimed)
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
+        return self.measure_outside(ordered.everyone.find_survival(self.step)[:, -1])
+
+
+class HazardRatioClaim(TimeClaim):
+    """A hazard ratio, on the scale of its score test, without fitting; ties by Efron's method.
+
+    The score of a partial likelihood falls with the coefficient, so that the estimate lies between two limits
+    if and only if the score is not below 0 at the lower and not above 0 at the upper one.
+    """
+
+    is_costly = True
+    slope = 1.6
+
+    @property
+    def wording(self):
+        against = self.claim.reference or "all others"
+        return f"hazard ratio, {self.claim.endpoint}, {self.claim.group} to {against}: {self.number}"
+
+    @cached_property
+    def interval(self):
+        return np.log(np.maximum(self.printed, 1e-6))
+
+    @cached_property
+    def compared(self):
+        """Numbers of the group treated and of the reference, None for all others."""
+        return self._find_group(self.claim.group), self._find_group(self.claim.reference)
+
+    def measure(self, ordered):
         low, high = (self._score(ordered, coef) for coef in self.interval)
         outside = np.maximum(np.maximum(-low, high), 0.0)
         width = np.maximum((low - high) / 2, ROUNDING)
-        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, UNREACHED))
+        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, MISSING))
 
     def _score(self, ordered, coef):
         """Score of one coefficient over the root of its information."""
-        treated = ordered.codes == self.treated
-        counted = treated | (ordered.codes == self.reference) if self.reference is not None else True
+        group, reference = self.compared
+        treated = ordered.codes == group
+        counted = treated | (ordered.codes == reference) if reference is not None else True
         weight = np.where(treated, np.exp(coef), 1.0) * counted
         died = ordered.events & counted
         parts = [weight, weight * treated, weight * died, weight * treated * died]
@@ -294,43 +332,43 @@ class HazardRatioDistance(Distance):
         information = (died * mean * (1 - mean)).sum(axis=1)
         known = information > 1e-12
         standardized = score / np.sqrt(np.where(known, information, 1.0))
-        return np.where(known, standardized, np.copysign(UNREACHED, coef))
+        return np.where(known, standardized, np.copysign(MISSING, coef))
 
 
-@dataclass(frozen=True)
-class FollowUpDistance(Distance):
-    """Distance of the longest time, in steps, on the scale of its logarithm."""
+class FollowUpClaim(TimeClaim):
+    """The longest time, in steps, on the scale of its logarithm."""
 
-    limits: tuple
-
-    group = None
-    is_costly = False
-    slope = 4.0
+    @property
+    def wording(self):
+        return f"longest follow-up: {self.number} {self.claim.unit}"
 
     @cached_property
     def interval(self):
-        return np.log(np.maximum(self.limits, 0.25))
+        in_steps = self.printed * convert(self.claim.unit, self.claimed.unit) / find_step(self.claimed)
+        return np.log(np.maximum(in_steps, 0.25))
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
-        return self.stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
+        return self.measure_outside(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
+
+
+KINDS = {
+    "median": MedianClaim,
+    "logrank_p": LogrankClaim,
+    "landmark_rate": LandmarkClaim,
+    "hazard_ratio": HazardRatioClaim,
+    "longest_follow_up": FollowUpClaim,
+}
+"""Kinds of claim that say something about the times of the patients."""
+
+
+def describe_claim(claim):
+    """A claim about times in words, as messages and tables name it."""
+    return KINDS[claim.kind](claim).wording
 
 
 def lay_out_claims(claimed, endpoint):
-    """Turn the claims about one endpoint into distances.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    endpoint : str
-
-    Returns
-    -------
-    list
-        One object for each claim of `ClaimedTrial.claims_about`, with a method ``measure`` and an attribute
-        ``group``: where that is not None, it measures cohorts of that group alone.
-    """
-    return [_lay_out(claim, claimed, find_step(claimed)) for claim in claimed.claims_about(endpoint)]
+    """The claims about one endpoint, each a `TimeClaim`."""
+    return [KINDS[claim.kind](claim, claimed) for claim in claimed.claims_about(endpoint)]
 
 
 def count_degrees(variance):
@@ -344,25 +382,6 @@ def count_degrees(variance):
         values = np.linalg.eigvalsh(variance[thin])
         full[thin] = np.maximum((values > 1e-10 * np.maximum(values[:, -1:], 1e-300)).sum(axis=1), 1)
     return full
-
-
-def _lay_out(claim, claimed, step):
-    half = 0.5 * 10.0**-claim.decimals
-    limits = np.array([claim.value - half, claim.value + half])
-    groups = list(claimed.groups)
-    group = groups.index(claim.group) if getattr(claim, "group", None) else None
-    if claim.kind == "median":
-        convention = claimed.assumptions.median_convention
-        conventions = ("midpoint", "first") if convention == "either" else (convention,)
-        return MedianDistance(group, np.maximum(limits / step, 0.25), conventions)
-    if claim.kind == "logrank_p":
-        return LogrankDistance(np.clip(limits, 0.0, 1.0))
-    if claim.kind == "landmark_rate":
-        return LandmarkDistance(group, claim.at / step, limits / 100)
-    if claim.kind == "hazard_ratio":
-        reference = None if claim.reference is None else groups.index(claim.reference)
-        return HazardRatioDistance(group, reference, np.maximum(limits, 1e-6))
-    return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
 
 
 def list_claims(claimed):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nkhcc_helpers.compatible.chains import Chains, NoPartnerError
-from nkhcc_helpers.compatible.claims import MedianDistance, lay_out_claims
+from nkhcc_helpers.compatible.claims import lay_out_claims
 from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, Proposals, pair_at_random
 from nkhcc_helpers.survival.ordered import OrderedCohorts
 
@@ -73,14 +73,13 @@ class Target:
     @classmethod
     def of(cls, claimed, endpoint, tilt=None, effort=USUAL_EFFORT):
         """Lay out the target of one endpoint of a `ClaimedTrial`; `tilt` as for `CohortSpace.of`."""
-        space, distances = CohortSpace.of(claimed, endpoint, tilt), lay_out_claims(claimed, endpoint)
-        medians = [each for each in distances if isinstance(each, MedianDistance)]
-        proposals = Proposals.of(space, [each.limits for each in medians])
+        space, claims = CohortSpace.of(claimed, endpoint, tilt), lay_out_claims(claimed, endpoint)
+        proposals = Proposals.of(space, [window for each in claims for window in each.windows])
         rng = np.random.default_rng(0)
-        groups, tempered = [], [each for each in distances if each.group is None]
+        groups, tempered = [], [each for each in claims if each.group is None]
         for group in range(len(claimed.groups)):
-            own = tuple(each for each in distances if each.group == group)
-            windows = tuple(tuple(each.limits) for each in medians if each.group == group)
+            own = tuple(each for each in claims if each.group == group)
+            windows = tuple(window for each in own for window in each.windows)
             draws = GroupDraws(space, np.flatnonzero(claimed.codes == group), own, windows)
             if not draws.is_found(effort, rng):
                 tempered += own
@@ -147,8 +146,8 @@ class Target:
         weight = np.exp(log_weight - log_weight.max())
         chosen = rng.choice(len(steps), size=size, p=weight / weight.sum())
         steps, events = steps[chosen], events[chosen]
-        medians = [each for each in self.tempered if isinstance(each, MedianDistance) and each.group is None]
-        windows = [*draws.windows, *(each.limits for each in medians)]
+        common = [window for each in self.tempered if each.group is None for window in each.windows]
+        windows = [*draws.windows, *common]
         if start == "medians" and windows:
             moved = np.full_like(steps, round(np.mean(windows[0])))
             can = np.isfinite(self.space.log_chance(moved, events, draws.code)).all(axis=1)

@@ -192,15 +192,15 @@ class GroupDraws:
     space : CohortSpace
     members : ndarray of int
         Places of the group's patients in a cohort.
-    distances : tuple
-        Those of `claim_distances.lay_out_claims` that concern the group.
+    claims : tuple
+        Those of `lay_out_claims` that concern the group.
     windows : tuple of (float, float)
         Limits of its claimed medians, in steps.
     """
 
     space: CohortSpace
     members: np.ndarray
-    distances: tuple
+    claims: tuple
     windows: tuple
 
     @property
@@ -248,10 +248,10 @@ class GroupDraws:
     def meets(self, steps, events):
         """Whether groups meet the claims about the group alone, shape (n,)."""
         met = np.ones(len(steps), dtype=bool)
-        if self.distances:
+        if self.claims:
             ordered = OrderedCohorts.of(steps, events)
-            for distance in self.distances:
-                met &= distance.measure(ordered) == 0
+            for each in self.claims:
+                met &= each.measure(ordered) == 0
         return met
 
     def is_found(self, effort, rng):

@@ -242,32 +242,3 @@ def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule:
             said = f"{rule} ({', '.join(known)})"
             problems.append(Problem(name, block.lines.get(path), format_path(path), value, said))
     return problems
-
-
-TIME_CLAIMS = ("median", "logrank_p", "hazard_ratio", "landmark_rate", "longest_follow_up")
-"""Kinds of claim that say something about the times of the patients."""
-
-
-def describe_claim(claim):
-    """Describe a claim in words, as messages and tables name it.
-
-    Parameters
-    ----------
-    claim : claim of `published.yaml`
-
-    Returns
-    -------
-    str
-    """
-    of = f", group {claim.group}" if getattr(claim, "group", None) else ""
-    printed = f"{claim.value:.{claim.decimals}f}"
-    if claim.kind == "median":
-        return f"median {claim.endpoint}{of}: {printed}"
-    if claim.kind == "logrank_p":
-        return f"log-rank P, {claim.endpoint}: {printed}"
-    if claim.kind == "landmark_rate":
-        return f"{claim.endpoint} at {claim.at:g}{of}: {printed} %"
-    if claim.kind == "hazard_ratio":
-        against = claim.reference or "all others"
-        return f"hazard ratio, {claim.endpoint}, {claim.group} to {against}: {printed}"
-    return f"longest follow-up: {printed} {claim.unit}"
