@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -142,52 +141,34 @@ def _list_endpoints(claims, metadata):
     return [each.code for each in metadata.endpoints if each.code in claimed]
 
 
-@dataclass(frozen=True)
 class TimeClaim:
     """A claim about the times of a `ClaimedTrial`, one class for each kind.
 
-    A kind knows its `wording`, the `interval` that its printed number stands for, on the scale on which
-    distances are measured, and how to `measure` the distance of cohorts from it, in half widths of that.
+    A kind knows its `words`, the `interval` that its printed number stands for, on the scale on which
+    distances are measured, and how to `measure` the distance of each of `OrderedCohorts` from it, shape
+    (n_cohorts,), in half widths of that: 0 where the claim is met.
     """
 
-    claim: object
-    claimed: ClaimedTrial | None = None
-
+    words = ""
     group = None  # number of the only group whose patients are measured
     windows = ()  # limits of a claimed median, in steps
     is_costly = False
     slope = 4.0  # of the distance in the chains' tempered density, where it is large
 
-    @property
-    def wording(self):
-        """The claim in words, as messages and tables name it."""
-        raise NotImplementedError
-
-    @property
-    def interval(self):
-        """Lower and upper limit."""
-        raise NotImplementedError
-
-    def measure(self, ordered):
-        """Distance of each of `OrderedCohorts`, shape (n_cohorts,); 0 where the claim is met."""
-        raise NotImplementedError
-
-    @property
-    def number(self):
-        """The number as printed."""
-        return f"{self.claim.value:.{self.claim.decimals}f}"
-
-    @property
-    def printed(self):
-        """Limits of what prints so, shape (2,)."""
-        half = 0.5 * 10.0**-self.claim.decimals
-        return np.array([self.claim.value - half, self.claim.value + half])
-
-    @cached_property
-    def half_width(self):
-        """Half the width of the interval, but no more than counts."""
+    def __init__(self, claim, claimed):
+        half = 0.5 * 10.0**-claim.decimals
+        self.claimed, self.step = claimed, find_step(claimed)
+        self.interval = self.find_interval(claim, np.array([claim.value - half, claim.value + half]))
         low, high = self.interval
-        return float(np.clip((high - low) / 2, ROUNDING, WIDEST))
+        self.half_width = float(np.clip((high - low) / 2, ROUNDING, WIDEST))
+
+    @classmethod
+    def describe(cls, claim):
+        """The claim in words, as messages and tables name it."""
+        given = {"group": None, "reference": None, **claim.model_dump()}
+        of = f", group {given['group']}" if given["group"] else ""
+        number = f"{claim.value:.{claim.decimals}f}"
+        return cls.words.format(of=of, against=given["reference"] or "all others", number=number, **given)
 
     def measure_outside(self, value):
         """How many half widths values are outside of the interval; `MISSING` where there is no value."""
@@ -196,37 +177,22 @@ class TimeClaim:
         distance = outside / self.half_width
         return np.where(np.isnan(value), MISSING, np.where(outside <= ROUNDING, 0.0, distance))
 
-    def _find_group(self, code):
+    def number_group(self, code):
+        """Number of a group, None for everyone."""
         return None if code is None else self.claimed.groups.index(code)
-
-    def _name_group(self):
-        return f", group {self.claim.group}" if self.claim.group else ""
 
 
 class MedianClaim(TimeClaim):
-    """A median, in steps, on the scale of its logarithm; the nearest of the conventions allowed."""
+    """A median, in steps, on the scale of its logarithm; the nearest of the readings allowed."""
 
-    @property
-    def wording(self):
-        return f"median {self.claim.endpoint}{self._name_group()}: {self.number}"
+    words = "median {endpoint}{of}: {number}"
 
-    @cached_property
-    def group(self):
-        return self._find_group(self.claim.group)
-
-    @cached_property
-    def windows(self):
-        return (tuple(np.maximum(self.printed / find_step(self.claimed), 0.25)),)
-
-    @cached_property
-    def interval(self):
-        return np.log(self.windows[0])
-
-    @cached_property
-    def conventions(self):
-        """How the median may be read off a curve that is flat at one half."""
+    def find_interval(self, claim, limits):
+        self.group = self.number_group(claim.group)
+        self.windows = (tuple(np.maximum(limits / self.step, 0.25)),)
         convention = self.claimed.assumptions.median_convention
-        return ("midpoint", "first") if convention == "either" else (convention,)
+        self.conventions = ("midpoint", "first") if convention == "either" else (convention,)
+        return np.log(self.windows[0])
 
     def measure(self, ordered):
         medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
@@ -236,16 +202,12 @@ class MedianClaim(TimeClaim):
 class LogrankClaim(TimeClaim):
     """A log-rank P, on the scale of its logarithm."""
 
+    words = "log-rank P, {endpoint}: {number}"
     is_costly = True
     slope = 1.6
 
-    @property
-    def wording(self):
-        return f"log-rank P, {self.claim.endpoint}: {self.number}"
-
-    @cached_property
-    def interval(self):
-        return np.log(np.maximum(np.clip(self.printed, 0.0, 1.0), SMALLEST))
+    def find_interval(self, claim, limits):
+        return np.log(np.clip(limits, SMALLEST, 1.0))
 
     def measure(self, ordered):
         difference, variance = ordered.sum_logrank()
@@ -257,27 +219,15 @@ class LogrankClaim(TimeClaim):
 class LandmarkClaim(TimeClaim):
     """The share without the event at a time."""
 
+    words = "{endpoint} at {at:g}{of}: {number} %"
     slope = 8.0
 
-    @property
-    def wording(self):
-        return f"{self.claim.endpoint} at {self.claim.at:g}{self._name_group()}: {self.number} %"
-
-    @cached_property
-    def group(self):
-        return self._find_group(self.claim.group)
-
-    @cached_property
-    def interval(self):
-        return self.printed / 100
-
-    @cached_property
-    def step(self):
-        """The time, in steps."""
-        return self.claim.at / find_step(self.claimed)
+    def find_interval(self, claim, limits):
+        self.group, self.at = self.number_group(claim.group), claim.at / self.step
+        return limits / 100
 
     def measure(self, ordered):
-        return self.measure_outside(ordered.everyone.find_survival(self.step)[:, -1])
+        return self.measure_outside(ordered.everyone.find_survival(self.at)[:, -1])
 
 
 class HazardRatioClaim(TimeClaim):
@@ -287,22 +237,13 @@ class HazardRatioClaim(TimeClaim):
     if and only if the score is not below 0 at the lower and not above 0 at the upper one.
     """
 
+    words = "hazard ratio, {endpoint}, {group} to {against}: {number}"
     is_costly = True
     slope = 1.6
 
-    @property
-    def wording(self):
-        against = self.claim.reference or "all others"
-        return f"hazard ratio, {self.claim.endpoint}, {self.claim.group} to {against}: {self.number}"
-
-    @cached_property
-    def interval(self):
-        return np.log(np.maximum(self.printed, 1e-6))
-
-    @cached_property
-    def compared(self):
-        """Numbers of the group treated and of the reference, None for all others."""
-        return self._find_group(self.claim.group), self._find_group(self.claim.reference)
+    def find_interval(self, claim, limits):
+        self.treated, self.reference = self.number_group(claim.group), self.number_group(claim.reference)
+        return np.log(np.maximum(limits, 1e-6))
 
     def measure(self, ordered):
         low, high = (self._score(ordered, coef) for coef in self.interval)
@@ -312,9 +253,8 @@ class HazardRatioClaim(TimeClaim):
 
     def _score(self, ordered, coef):
         """Score of one coefficient over the root of its information."""
-        group, reference = self.compared
-        treated = ordered.codes == group
-        counted = treated | (ordered.codes == reference) if reference is not None else True
+        treated = ordered.codes == self.treated
+        counted = treated | (ordered.codes == self.reference) if self.reference is not None else True
         weight = np.where(treated, np.exp(coef), 1.0) * counted
         died = ordered.events & counted
         parts = [weight, weight * treated, weight * died, weight * treated * died]
@@ -338,13 +278,10 @@ class HazardRatioClaim(TimeClaim):
 class FollowUpClaim(TimeClaim):
     """The longest time, in steps, on the scale of its logarithm."""
 
-    @property
-    def wording(self):
-        return f"longest follow-up: {self.number} {self.claim.unit}"
+    words = "longest follow-up: {number} {unit}"
 
-    @cached_property
-    def interval(self):
-        in_steps = self.printed * convert(self.claim.unit, self.claimed.unit) / find_step(self.claimed)
+    def find_interval(self, claim, limits):
+        in_steps = limits * convert(claim.unit, self.claimed.unit) / self.step
         return np.log(np.maximum(in_steps, 0.25))
 
     def measure(self, ordered):
@@ -363,7 +300,7 @@ KINDS = {
 
 def describe_claim(claim):
     """A claim about times in words, as messages and tables name it."""
-    return KINDS[claim.kind](claim).wording
+    return KINDS[claim.kind].describe(claim)
 
 
 def lay_out_claims(claimed, endpoint):
