@@ -220,77 +220,15 @@ def list_with_all(frame, groups):
 
 
 def list_treated(trial):
-    """List who was treated, the denominator of every safety table.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    Series of bool
-        One value for each row of ``trial.subjects``: True where SAFFL is Y; where SAFFL is empty or the
-        column is not there, True for a subject with an infusion in ADEX.
-    """
-    infused = trial.subjects["USUBJID"].isin(trial.infusions["USUBJID"])
-    flag = list_text(trial.subjects, "SAFFL")
-    return infused.where(flag == "", flag.isin(["Y", "YES"])).astype(bool)
+    """Return ``trial.subjects["treated"]``."""
+    return trial.subjects["treated"]
 
 
 def list_observation(trial):
-    """List until when each patient was observed.
-
-    The end of observation is the latest of the dates that ADTTE has for the patient, the last infusion
-    and the death, but never after the death nor after the data cut-off. The date of a row of ADTTE is
-    ADT; where that is missing, STARTDT plus AVAL, or enrolment plus AVAL, rounded to a day. The death is
-    DTHDT, or else the date of the event of overall survival.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    DataFrame
-        Columns ``USUBJID end``, one row for each row of ``trial.subjects``, treated or not; NaT where
-        nothing dates it.
-    """
-    subjects = trial.subjects
-    dated = trial.times.assign(date=_list_dates(trial))
-    death = list_deaths(trial)
-    known = [_map_latest(subjects, dated), _map_latest(subjects, trial.infusions), death]
-    end = pd.concat(known, axis=1).max(axis=1)
-    bounds = [end, death.where(death < end)]
-    if trial.metadata.data_cut_off is not None:
-        bounds.append(end.where(end.isna(), pd.Timestamp(trial.metadata.data_cut_off)))
-    end = pd.concat(bounds, axis=1).min(axis=1).astype("datetime64[ns]")
-    return pd.DataFrame({"USUBJID": subjects["USUBJID"], "end": end})
+    """Return ``USUBJID end`` of each subject, the end being ``observed_until``."""
+    return trial.subjects[["USUBJID"]].assign(end=trial.subjects["observed_until"])
 
 
 def list_deaths(trial):
-    """List when each patient died: DTHDT, or else the date of the event of overall survival.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    Series of datetime64[ns]
-        One value for each row of ``trial.subjects``, NaT where no death is known.
-    """
-    dated = trial.times.assign(date=_list_dates(trial))
-    died = dated[dated["event"] & (dated["endpoint"] == trial.endpoint_with_role("overall_survival"))]
-    return find_column(trial.subjects, "DTHDT").fillna(_map_latest(trial.subjects, died))
-
-
-def _list_dates(trial):
-    """Return the date of each row of ADTTE."""
-    times = trial.times
-    enrolled = times["USUBJID"].map(trial.subjects.set_index("USUBJID")["enrolled"])
-    started = find_column(times, "STARTDT").fillna(enrolled)
-    return list_ends(times.assign(STARTDT=started), trial.metadata)
-
-
-def _map_latest(subjects, dated):
-    return pd.to_datetime(subjects["USUBJID"].map(dated.groupby("USUBJID")["date"].max()))
+    """Return ``trial.subjects["death_date"]``."""
+    return trial.subjects["death_date"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from nkhcc_helpers.trial.claims import Published, read_published
+from nkhcc_helpers.trial.derive import derive_events, derive_subjects
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import RawTable, find_file, list_folder, read_csv
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, TrialMetadata, find_endpoint, read_metadata
@@ -141,7 +142,36 @@ class Trial:
     """A trial that keeps the data contract.
 
     UPPERCASE columns are as received, known ones parsed to float, datetime64 or text; lower_snake columns
-    are computed. `group` is an ordered categorical of arm codes, every arm a category.
+    are computed. Those marked * are derived whenever a trial is made, so that they hold as well for one made
+    of another by `dataclasses.replace`; nothing else derives them again.
+
+    subjects : ADSL, one row per subject
+        - ``group``: ordered categorical of arm codes, every arm a category; so in all frames
+        - ``dose planned_infusions``: as planned for the group, float
+        - ``enrolled first_infusion``: dates, NaT where not known
+        - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
+        - ``n_infusions`` *: int, infusions in ADEX; ``last_infusion`` *: date of the last, NaT without one
+        - ``death_date`` *: DTHDT, or else the date of the event of overall survival; NaT without a death
+        - ``observed_until`` *: latest of the patient's dates in ADTTE, the last infusion and the death, but
+          never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
+          ADT, or else by STARTDT, or else enrolment, plus AVAL
+    times : ADTTE
+        - ``group endpoint``; ``time`` in `unit`; ``event``: CNSR == 0
+    infusions : ADEX by subject and date
+        - ``group date dose``; ``infusion``: number within the subject, from 1
+    adverse_events : ADAE
+        - ``group term organ_class grade related serious outcome action``: as coded, missing where not said
+        - ``onset resolved``: dates of ASTDT and AENDT, which are text since they may be partial; imputed as
+          `patients.impute_dates` says where ``onset_imputed resolved_imputed`` say "day" or "month", not ""
+        - ``treated`` *: bool, and ``first_infusion observed_until`` *: dates, as the patient has them
+        - ``emergent`` *: bool, a treatment-emergent event of a treated patient. Where TRTEMFL holds any flag
+          of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
+          where either date is missing, the choice that hides nothing
+        - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
+        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`derive.ONGOING`): an end date then
+          says only how long it was followed. Any other event resolved on ``resolved``, or its end is unknown
+        - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
+          days from it to onset; Int64, NA where there is none or no onset
 
     Attributes
     ----------
@@ -153,17 +183,8 @@ class Trial:
         The folder.
     warnings : tuple of str
         What can be read but is probably not meant.
-    subjects : pandas.DataFrame
-        ADSL, and `group dose planned_infusions enrolled first_infusion`; one row per subject.
-    times : pandas.DataFrame
-        ADTTE, and `group endpoint time event`; `time` in `unit`, `event` is CNSR == 0.
-    infusions : pandas.DataFrame
-        ADEX by subject and date, and `group infusion date dose`; `infusion` counts from 1 in a subject.
-    adverse_events : pandas.DataFrame
-        ADAE, and `group term organ_class grade related serious onset resolved onset_imputed
-        resolved_imputed outcome action`. ASTDT and AENDT are text, since they may be partial; `onset` and
-        `resolved` are dates, imputed as `partial_dates.impute_dates` says where the other two say "day" or
-        "month".
+    subjects, times, infusions, adverse_events : pandas.DataFrame
+        As above.
     """
 
     metadata: TrialMetadata
@@ -174,6 +195,13 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
+        object.__setattr__(self, "subjects", subjects)
+        object.__setattr__(
+            self, "adverse_events", derive_events(self.adverse_events, subjects, self.infusions)
+        )
 
     @property
     def groups(self) -> list[str]:
