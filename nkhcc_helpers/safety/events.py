@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nkhcc_helpers.trial.derive import find_latest_infusion, is_fatal, matches
-from nkhcc_helpers.trial.patients import list_treated
+from nkhcc_helpers.trial.patients import find_latest_infusion, is_fatal, list_treated, matches
 from nkhcc_helpers.trial.schema import list_text
 
 CATEGORIES = {
@@ -157,7 +156,7 @@ def list_endings(events):
     -------
     Series of str
         Indexed as `events`. `DIED_OF`: fatal (`list_categories`), whatever dates there are; death is no
-        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`derive.ONGOING`); an end date then says only
+        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`patients.ONGOING`); an end date then says only
         how long it was followed. `RESOLVED`: any other with an end date. `END_UNKNOWN`: any other without.
     """
     endings = events["resolved"].notna().map({True: RESOLVED, False: END_UNKNOWN}).astype("object")
