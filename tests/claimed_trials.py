@@ -7,7 +7,7 @@ from scipy.special import comb
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial, lay_out_claims
 from nkhcc_helpers.compatible.sampling import Effort
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
 
 SMALL = Effort(

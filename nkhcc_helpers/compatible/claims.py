@@ -195,7 +195,7 @@ class MedianClaim(TimeClaim):
         return np.log(self.windows[0])
 
     def measure(self, ordered):
-        medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
+        medians = (ordered.curves.find_medians(each) for each in self.conventions)
         return np.minimum.reduce([self.measure_outside(np.log(np.maximum(each, 0.5))) for each in medians])
 
 
@@ -227,7 +227,7 @@ class LandmarkClaim(TimeClaim):
         return limits / 100
 
     def measure(self, ordered):
-        return self.measure_outside(ordered.everyone.find_survival(self.at)[:, -1])
+        return self.measure_outside(ordered.curves.find_survival(self.at))
 
 
 class HazardRatioClaim(TimeClaim):
