@@ -66,8 +66,8 @@ class Trial:
           of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
           where either date is missing, the choice that hides nothing
         - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
-        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date then
-          says only how long it was followed. Any other event resolved on ``resolved``, or its end is unknown
+        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
+          then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
         - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
           days from it to onset; Int64, NA where there is none or no onset
 
