@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 import pandera.pandas as pa
@@ -48,7 +49,7 @@ UNIT_SPELLINGS = {
 }
 """Spellings of each time unit in AVALU."""
 BLANK = ("", "NA", ".")
-"""Cells that stand for a missing number or date: R writes NA and SAS a full stop. As text they may be meant."""
+"""Cells that stand for a missing number or date: R writes NA, SAS a full stop. As text they may be meant."""
 _OLDEST = 120
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
@@ -134,11 +135,12 @@ _Rule = tuple[str, Callable[[pd.Series], pd.Series]]
 def _column(kind: str, *rules: _Rule, required: bool = False, needed: bool = False) -> pa.Column:
     """Return a column; `required`: it must be there, `needed`: no cell may be empty."""
     is_given = _is_written if kind == "text" else _is_given
-    checks = [pa.Check(is_given, error="must not be empty")] if needed else []
-    for rule, is_right in rules:
-        checks.append(
-            pa.Check(lambda cells, is_right=is_right: ~is_given(cells) | is_right(cells), error=rule)
-        )
+    checks = [
+        pa.Check(lambda cells, is_right=is_right: ~is_given(cells) | is_right(cells), error=rule)
+        for rule, is_right in rules
+    ]
+    if needed:
+        checks.insert(0, pa.Check(is_given, error="must not be empty"))
     return pa.Column(checks=checks, required=required, metadata={"kind": kind})
 
 
@@ -261,6 +263,34 @@ _POSSIBLE_AGE = (
     f"must be an age in years, {_OLDEST} at most",
     lambda cells: ~(parse_numbers(cells) > _OLDEST),
 )
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
+
+    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
+    """
+
+    parsed: Mapping[str, pd.DataFrame]
+    raw: Mapping[str, RawTable]
+    metadata: TrialMetadata | None
+
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        return self.parsed.get(table, pd.DataFrame())
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether a table was read, and has these columns."""
+        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
+
+    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
+        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
+        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
+        if rows.empty:
+            return []
+        cells = self.raw[table].frame[column]
+        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
+        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def check_table(
