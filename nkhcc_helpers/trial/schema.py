@@ -12,33 +12,12 @@ from nkhcc_helpers.trial.metadata import TrialMetadata
 from nkhcc_helpers.trial.problems import Problem, RawTable, list_table_problems, report_absent_column
 
 TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
-SEVERITY_GRADES = {
-    "MILD": 1,
-    "MODERATE": 2,
-    "SEVERE": 3,
-    "LIFE THREATENING": 4,
-    "LIFE-THREATENING": 4,
-    "FATAL": 5,
-    "DEATH": 5,
-}
+SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
+SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
-RELATED_WORDS = {
-    "Y": True,
-    "YES": True,
-    "RELATED": True,
-    "POSSIBLE": True,
-    "POSSIBLY RELATED": True,
-    "PROBABLE": True,
-    "PROBABLY RELATED": True,
-    "DEFINITE": True,
-    "DEFINITELY RELATED": True,
-    "N": False,
-    "NO": False,
-    "NOT RELATED": False,
-    "UNRELATED": False,
-    "UNLIKELY": False,
-    "UNLIKELY RELATED": False,
-}
+_DEGREES = ["POSSIBLE", "POSSIBLY RELATED", "PROBABLE", "PROBABLY RELATED", "DEFINITE", "DEFINITELY RELATED"]
+RELATED_WORDS = dict.fromkeys(["Y", "YES", "RELATED", *_DEGREES], True)
+RELATED_WORDS |= dict.fromkeys(["N", "NO", "NOT RELATED", "UNRELATED", "UNLIKELY", "UNLIKELY RELATED"], False)
 """Words of AEREL; an event unlikely to be related counts as not related."""
 YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
 UNIT_SPELLINGS = {
