@@ -286,17 +286,16 @@ def _summarize_levels(values, column):
     levels = pd.Categorical(values["level"], list(labels) or [""])
     counts = values.assign(level=levels).groupby(["level", "group"], observed=False).size()
     summary = counts.rename("count").reset_index().merge(sizes.reset_index(), on="group", how="left")
-    summary["level"] = summary["level"].astype("str")
-    summary["level_label"] = summary["level"].map(labels).fillna("")
-    summary["percent"] = 100 * summary["count"] / summary["n"].where(summary["n"] > 0)
-    return summary
+    summary = summary.astype({"level": "str"})
+    return summary.assign(
+        level_label=summary["level"].map(labels).fillna(""),
+        percent=100 * summary["count"] / summary["n"].where(summary["n"] > 0),
+    )
 
 
 def _level_codes(values):
     """Codes as text; a code read as 1.0 is the level written 1."""
-    if pd.api.types.is_bool_dtype(values):
-        return values.astype("string")
-    if pd.api.types.is_numeric_dtype(values):
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         whole = (values.dropna() % 1 == 0).all()
         return values.astype("Int64" if whole else "Float64").astype("string")
     text = values.astype("string").str.strip()

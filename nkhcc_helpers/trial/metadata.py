@@ -159,15 +159,11 @@ _BLOCKS = {
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
-_DIFFERENT = [
-    ("arms", "code"),
-    ("arms", "label"),
-    ("arms", "order"),
-    ("endpoints", "code"),
-    ("endpoints", "label"),
-    ("endpoints", "role"),
-    ("baseline", "column"),
-]
+_DIFFERENT = {
+    "arms": ["code", "label", "order"],
+    "endpoints": ["code", "label", "role"],
+    "baseline": ["column"],
+}
 
 
 def read_metadata(path: Path) -> TrialMetadata:
@@ -177,8 +173,9 @@ def read_metadata(path: Path) -> TrialMetadata:
     metadata = None
     if block is not None:
         metadata = validate_block(TrialMetadata, block, "trial.yaml", _KNOWN_KEYS, problems)
-        for name, key in _DIFFERENT:
-            problems += _list_repeated(block, name, key)
+        for name, keys in _DIFFERENT.items():
+            for key in keys:
+                problems += _list_repeated(block, name, key)
     if problems or metadata is None:
         raise TrialDataError(problems)
     return metadata
