@@ -13,7 +13,7 @@ def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit=
     """Return an array with a row for each of `n_trials` trials, in the order of the blocks.
 
     `simulate` takes a block and returns an array with one row for each of its trials; it is defined in a
-    module, so that other processes can find it. The answer does not depend on `jobs`, the number of processes.
+    module, so that other processes can find it. The answer does not depend on `jobs`, how many there are.
     `unit` is what the progress bar counts.
     """
     parts = []

@@ -10,14 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
-from nkhcc_helpers.trial.problems import (
-    Problem,
-    TrialDataError,
-    YamlBlock,
-    format_path,
-    list_entries,
-    validate_block,
-)
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
@@ -184,7 +177,7 @@ def read_metadata(path: Path) -> TrialMetadata:
 def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
     seen: dict[str, int | None] = {}
     problems = []
-    for at, entry in enumerate(list_entries(block, name)):
+    for at, entry in enumerate(block.list_entries(name)):
         path = (name, at, key)
         value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
         folded = value.upper() if key == "column" else value
