@@ -115,7 +115,7 @@ def _choose_count(scores, sizes, trend, n_allocations):
                 f"(limit {MOST_WAYS:,}); {instead}"
             )
         return count_beyond
-    seconds = {count_reaching: count_values(sizes) * SECONDS_PER_VALUE}
+    seconds = {count_reaching: part_groups(sizes)[0] * SECONDS_PER_VALUE}
     if seconds[count_reaching] < 1:
         return count_reaching
     seconds[count_inside] = count_ways(scores, sizes) * SECONDS_PER_WAY
@@ -298,44 +298,32 @@ def count_reaching(scores, sizes, bound):
     The groups are parted in two sides. For each choice of whom the first side has, sorting counts the pairs
     of ways to allot both sides that reach the bound.
     """
-    first, second = choose_sides(sizes)
-    n, m = len(scores), int(sum(sizes[list(first)]))
+    _, *sides = part_groups(sizes)
+    first, second = (sizes[list(side)] for side in sides)
+    n, m = len(scores), int(sum(first))
     chosen = np.fromiter(chain.from_iterable(combinations(range(n), m)), dtype=np.int8).reshape(-1, m)
-    members = _list_members(sizes[list(first)]), _list_members(sizes[list(second)])
+    members = _list_members(first), _list_members(second)
     n_reaching = 0
     for start in range(0, len(chosen), CHUNK):
         here = chosen[start : start + CHUNK].astype(np.intp)
         there = _list_rest(here, n)
-        values = _list_values(scores[here], members[0], sizes[list(first)])
-        others = _list_values(scores[there], members[1], sizes[list(second)])
-        n_reaching += _count_pairs(values, others, bound)
+        values = _list_values(scores[here], members[0], first)
+        n_reaching += _count_pairs(values, _list_values(scores[there], members[1], second), bound)
     return n_reaching
 
 
-def count_values(sizes):
-    """Count the values that `count_reaching` will make: its work."""
-    return min(_work_of(sizes, first) for first in _list_sides(len(sizes)))
+def part_groups(sizes):
+    """Part the groups in two sides so that the fewest values are made; the first has the fewer ways.
 
-
-def choose_sides(sizes):
-    """Part the groups in two sides so that the fewest values are made; the first has the fewer."""
-    first = min(_list_sides(len(sizes)), key=lambda side: _work_of(sizes, side))
-    second = tuple(g for g in range(len(sizes)) if g not in first)
-    return sorted((first, second), key=lambda side: _count_ways(sizes, side))
-
-
-def _list_sides(n_groups):
-    return [side for size in range(1, n_groups) for side in combinations(range(n_groups), size)]
-
-
-def _count_ways(sizes, side):
-    return count_allocations([int(sizes[g]) for g in side])
-
-
-def _work_of(sizes, first):
-    second = [g for g in range(len(sizes)) if g not in first]
-    m = int(sum(sizes[g] for g in first))
-    return comb(int(sum(sizes)), m) * (_count_ways(sizes, first) + _count_ways(sizes, second))
+    Returns how many values that is, the work of `count_reaching`, and both sides.
+    """
+    groups, parted = range(len(sizes)), []
+    for first in chain.from_iterable(combinations(groups, size) for size in groups[1:]):
+        sides = first, tuple(group for group in groups if group not in first)
+        ways = [count_allocations([int(sizes[group]) for group in side]) for side in sides]
+        n_choices = comb(int(sum(sizes)), int(sum(sizes[list(first)])))
+        parted.append((n_choices * sum(ways), *(sides if ways[0] <= ways[1] else sides[::-1])))
+    return min(parted, key=lambda each: each[0])
 
 
 def _list_rest(chosen, n):
