@@ -265,9 +265,10 @@ def adjust_holm(p_values):
     """Holm's step-down adjustment; a missing P counts as 1 in the order and stays missing."""
     from statsmodels.stats.multitest import multipletests
 
-    p_values, missing = np.asarray(p_values, dtype=float), np.isnan(p_values)
+    p_values = np.asarray(p_values, dtype=float)
     if not len(p_values):
         return p_values
+    missing = np.isnan(p_values)
     return np.where(missing, np.nan, multipletests(np.where(missing, 1.0, p_values), method="holm")[1])
 
 
