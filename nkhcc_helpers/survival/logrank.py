@@ -81,12 +81,12 @@ class RiskSets:
 
         `membership` has the group of each subject, counted from 0, (n_allocations, n_subjects).
         """
-        inside = _list_inside(membership)
+        inside = _mark_inside(membership)
         return solve_quadratic(inside @ self.scores, self._calculate_variance(inside))
 
     def count_degrees(self, membership):
         """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
-        variance = self._calculate_variance(_list_inside(membership[None]))[0]
+        variance = self._calculate_variance(_mark_inside(membership[None]))[0]
         return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
 
     def _calculate_variance(self, inside):
@@ -102,7 +102,7 @@ class RiskSets:
         return np.divide(difference**2, variance, out=np.zeros(len(value)), where=variance > 1e-12)
 
 
-def _list_inside(membership):
+def _mark_inside(membership):
     """Who is in each group but the last, which follows from the others: (n, n_groups - 1, n_subjects)."""
     return (membership[:, None, :] == np.arange(membership.max())[:, None]).astype(float)
 

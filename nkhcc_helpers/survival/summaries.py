@@ -150,7 +150,7 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_survival(time, event))
     inside = curve.times[0] < tau
-    area = curve.list_areas(tau)[0, inside]
+    area = curve.calculate_areas(tau)[0, inside]
     mean = error = float("nan")
     if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
         mean = float(area.sum())
