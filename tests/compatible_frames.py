@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import shown_frames as frames
 
-from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
-from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median, describe_claim
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 
 ENDPOINTS = ("PFS", "OS")
 DESIGNS = ("relative, as assumed", "log2, as assumed")

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nkhcc_helpers.compatible.chains import LADDER, LOOKS_PER_SWEEP, Chains
+from nkhcc_helpers.compatible.chains import Chains
 from nkhcc_helpers.compatible.cohorts import fingerprint, sample_compatible
-from nkhcc_helpers.compatible.sampling import Target
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, Target
 from nkhcc_helpers.compatible.space import Partners, find_step, pair_at_random
 from nkhcc_helpers.identification.statistics import (
     ENDS,
@@ -31,7 +31,6 @@ from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 GENTLE, STRONG = 0.5, 30.0  # tilt per standard deviation of the statistic, from first sweep to last
 N_CHAINS = 60
 N_SWEEPS = 100
-HELD = LADDER[1:]  # pulls of these chains: near enough to the claims to come back to meeting them
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,16 @@ class Bounds:
     events: np.ndarray
 
 
-def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_SWEEPS, seed=DEFAULT_SEED):
+def find_bounds(
+    cohorts,
+    statistic,
+    *,
+    endpoint,
+    n_chains=N_CHAINS,
+    n_sweeps=N_SWEEPS,
+    seed=DEFAULT_SEED,
+    effort=USUAL_EFFORT,
+):
     """Find the smallest and largest value of a statistic over all compatible cohorts.
 
     Parameters
@@ -69,6 +77,8 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     n_sweeps : int, default 100
         Sweeps in each direction.
     seed : int
+    effort : Effort
+        Of the chains' iterations.
 
     Returns
     -------
@@ -89,7 +99,7 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     if not np.isfinite(values).any():
         return Bounds(np.nan, np.nan, cohorts.times[:0], cohorts.events[:0])
     low, high = (
-        _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)
+        _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, effort) for sign in (-1, 1)
     )
     values, times, events = (np.concatenate([one[::-1], two]) for one, two in zip(low, high, strict=True))
     return Bounds(values[0], values[-1], times, events)
@@ -101,7 +111,8 @@ class TiltedChains(Chains):
     def __init__(self, target, steps, events, rng, statistic):
         super().__init__(target, steps, events, rng)
         self.statistic, self.strength = statistic, 0.0
-        self.pull = np.resize(HELD, len(self))
+        # The lower temperatures: near enough to the claims to come back to meeting them.
+        self.inverse_temperature = np.resize(target.effort.inverse_temperatures[1:], len(self))
         self.values = statistic(self.steps, self.events)
 
     def accept(self, rows, steps, events):
@@ -113,7 +124,7 @@ class TiltedChains(Chains):
         return may
 
 
-def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
+def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, effort):
     """What each chain passed farthest in one direction, the farthest of all last: value, times, events."""
     claimed, step = cohorts.claimed, find_step(cohorts.claimed)
     at = claimed.endpoints.index(endpoint)
@@ -124,7 +135,7 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
     ]
     steps, spread = np.round(cohorts.times / step).astype(int), max(np.nanstd(values), 1e-12)
     chains = TiltedChains(
-        Target.of(claimed, endpoint),
+        Target.of(claimed, endpoint, effort=effort),
         steps[chosen, at],
         cohorts.events[chosen, at],
         rng,
@@ -139,7 +150,7 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
         )
     farthest = values[chosen].copy()
     its_steps, its_events, partner = steps[chosen, at], cohorts.events[chosen, at], chosen.copy()
-    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS_PER_SWEEP):
+    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * effort.iterations_per_sweep):
         chains.advance()
         here = sign * chains.values * spread  # noqa: PD011
         better = chains.meets_all & (sign * here > sign * farthest)

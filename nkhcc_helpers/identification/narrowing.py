@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
+from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.compatible.cohorts import draw_block, gather_blocks, plan_blocks
 from nkhcc_helpers.identification.statistics import (
     EVERYONE,
@@ -17,7 +18,7 @@ from nkhcc_helpers.identification.statistics import (
 )
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
-from nkhcc_helpers.trial.claims import LandmarkRate, LogrankP, Median, describe_claim
+from nkhcc_helpers.trial.claims import LandmarkRate, LogrankP, Median
 from nkhcc_helpers.trial.metadata import convert
 
 CANDIDATES = ["endpoint", "candidate", "target", "spread_left", "sd_left", "share_covered"]
