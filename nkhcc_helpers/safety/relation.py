@@ -1,8 +1,7 @@
 """Do adverse events depend on the group? Exact trend and exact comparison, term by term.
 
-Both tests condition on the number of patients with the event. Every term of the table of terms has
-its row: none is chosen by its P-value, and none is adjusted for the others. Beside each P-value stands the
-smallest that the margins can give, for with few patients a term may be unable to show any relation.
+Both condition on the number of patients with the event. No term is chosen by its P-value, and none adjusted
+for others. With few patients a term may be unable to show any relation: the smallest P-value says so.
 """
 
 from __future__ import annotations
@@ -59,19 +58,24 @@ def compare_groups(
     -------
     DataFrame
         Columns ``level organ_class term grade p_trend trend_smallest p_groups groups_smallest n_patients
-        is_exact p_trend_error p_groups_error``. The first two rows take all events together
-        (`OVERALL`): any grade, and grade 3 or more (grade "3+"); then a row for each term, any
-        grade, in the order of `list_terms`. ``p_trend``: exact Cochran-Armitage, two-sided
-        (`calculate_trend_p`); ``p_groups``: exact Fisher-Freeman-Halton (`calculate_groups_p`);
-        ``trend_smallest``, ``groups_smallest``: the smallest each could be. Groups with nobody evaluable are
-        left out, the others keep their scores; with fewer than two groups, or where patients with the
-        event are not known (for grade 3 or more: no event has a grade), P-values are NaN. The errors are
-        Monte-Carlo standard errors, 0 where every table was counted; ``is_exact`` says that both are.
+        is_exact p_trend_error p_groups_error``. The first two rows take all events together (`OVERALL`): any
+        grade, and grade 3 or more (grade "3+"); then a row for each term, any grade, in the order of
+        `list_terms`. ``p_trend``: exact Cochran-Armitage, two-sided; ``p_groups``: exact
+        Fisher-Freeman-Halton; ``trend_smallest``, ``groups_smallest``: the smallest each could be. Groups
+        with nobody evaluable are left out, the others keep their scores; with fewer than two groups, or
+        where patients with the event are not known (for grade 3 or more: no event has a grade), P-values
+        are NaN. The errors are Monte-Carlo standard errors, 0 where every table was counted; ``is_exact``
+        says that both are.
 
     Raises
     ------
     ValueError
         As `list_scores`; or ``n_draws`` is below 1.
+
+    References
+    ----------
+    Cochran (1954) Biometrics 10:417; Armitage (1955) Biometrics 11:375; Agresti (1992) Stat Sci 7:131; Fisher
+    (1935) J R Stat Soc 98:39; Freeman, Halton (1951) Biometrika 38:141.
     """
     scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:
@@ -146,14 +150,12 @@ def calculate_trend_p(events, sizes, scores=None, *, n_draws=N_DRAWS, seed=DEFAU
     """P-value (`TableP`) that the share of patients with the event rises or falls with the group's score.
 
     The probability, over every table with these margins, of a sum of the scores of the patients with the
-    event at least as far from its mean, on either side (Cochran 1954 Biometrics 10:417; Armitage 1955
-    Biometrics 11:375; Agresti 1992 Stat Sci 7:131). Groups of size 0 are left out. NaN with fewer than two
-    groups; 1 where the patients with the event are none or all, and where the groups that are left have one
-    score. Values below 1e-12 are right to about 1e-14 only.
+    event at least as far from its mean, on either side (exact Cochran-Armitage). Groups of size 0 are left
+    out. NaN with fewer than two groups; 1 where the patients with the event are none or all, and where the
+    groups that are left have one score. Values below 1e-12 are right to about 1e-14 only.
     """
-    events, sizes = _check_tables(events, sizes)
-    scores = _check_scores(scores, len(sizes), "groups")
-    events, sizes, scores = events[sizes > 0], sizes[sizes > 0], scores[sizes > 0]
+    events, sizes, is_kept = _check_tables(events, sizes)
+    scores = _check_scores(scores, len(is_kept), "groups")[is_kept]
     if len(sizes) < 2:
         return TableP()
     if events.sum() in (0, sizes.sum()) or np.ptp(scores) == 0:
@@ -173,12 +175,11 @@ def calculate_trend_p(events, sizes, scores=None, *, n_draws=N_DRAWS, seed=DEFAU
 def calculate_groups_p(events, sizes, *, n_draws=N_DRAWS, seed=DEFAULT_SEED):
     """P-value (`TableP`) that the share of patients with the event differs between groups.
 
-    The probability of every table with these margins that is at most as likely as the observed one (Fisher
-    1935 J R Stat Soc 98:39; Freeman, Halton 1951 Biometrika 38:141); tables within 1e-7 of it, relatively,
-    count as equally likely, as in R's ``fisher.test``. NaN and 1 as in `calculate_trend_p`.
+    The probability of every table with these margins that is at most as likely as the observed one
+    (Fisher-Freeman-Halton); tables within 1e-7 of it, relatively, count as equally likely, as in R's
+    ``fisher.test``. NaN and 1 as in `calculate_trend_p`.
     """
-    events, sizes = _check_tables(events, sizes)
-    events, sizes = events[sizes > 0], sizes[sizes > 0]
+    events, sizes, _ = _check_tables(events, sizes)
     if len(sizes) < 2:
         return TableP()
     if events.sum() in (0, sizes.sum()):
@@ -199,16 +200,13 @@ def _find_p(tables, lower, upper, smallest, n_draws, seed):
 
 def _find_smallest_trend(n_events, sizes, units, mean):
     """Probability of the tables farthest from the mean: all events in the groups at one end, or the other."""
-    order = np.argsort(units)
+    scores, place = np.unique(units, return_inverse=True)
+    merged = np.bincount(place, sizes).astype(int)
     distances, log_ways = [], []
-    for ordered in (order, order[::-1]):
-        same = np.unique(np.cumsum(np.diff(units[ordered], prepend=-1) != 0), return_inverse=True)[1]
-        merged = np.bincount(same, sizes[ordered]).astype(int)
-        before = np.concatenate([[0], np.cumsum(merged)[:-1]])
-        taken = np.clip(n_events - before, 0, merged)
-        score = np.array([units[ordered][same == each][0] for each in range(len(merged))])
+    for score, size in ((scores, merged), (scores[::-1], merged[::-1])):
+        taken = np.clip(n_events - np.append(0, np.cumsum(size)[:-1]), 0, size)
         distances.append(abs(float(taken @ score) - mean))
-        log_ways.append(sum(list_log_ways(int(n))[x] for n, x in zip(merged, taken, strict=True)))
+        log_ways.append(sum(list_log_ways(int(n))[x] for n, x in zip(size, taken, strict=True)))
     farthest = np.array(distances) >= max(distances) - TOLERANCE
     log_all = list_log_ways(int(sizes.sum()))[n_events]
     return float(min(1.0, np.exp(np.array(log_ways)[farthest] - log_all).sum()))
@@ -244,6 +242,7 @@ def _count_subsets(sizes, most):
 
 
 def _check_tables(events, sizes):
+    """Patients with the event and all of the groups with any, and which groups these are."""
     events, sizes = check_vector(events, "events"), check_vector(sizes, "sizes")
     if len(events) != len(sizes):
         raise ValueError(f"events has {len(events)} values and sizes has {len(sizes)}; they must match")
@@ -252,7 +251,7 @@ def _check_tables(events, sizes):
             raise ValueError(f"{name} must be whole numbers, at least 0; got {values.tolist()}")
     if (events > sizes).any():
         raise ValueError(f"events {events.tolist()} must not be more than sizes {sizes.tolist()}")
-    return events.astype(int), sizes.astype(int)
+    return events[sizes > 0].astype(int), sizes[sizes > 0].astype(int), sizes > 0
 
 
 def _check_scores(scores, n_groups, what):
@@ -286,10 +285,7 @@ class Tables:
         return int(sum(value[x] for value, x in zip(self.values, self.events, strict=True)))
 
     def calculate_tail(self, lower, upper):
-        """Probability that the statistic is at most `lower` or at least `upper` (if not None).
-
-        None where there are too many tables.
-        """
+        """Probability of a statistic up to `lower` or from `upper` on (if any); None: too many tables."""
         n_events, n_all = int(self.events.sum()), int(self.sizes.sum())
         likely = [_list_binomial(int(size), n_events / n_all) for size in self.sizes]
         given = _list_binomial(n_all, n_events / n_all)[n_events]
@@ -327,7 +323,8 @@ class _State:
         return cls(np.arange(len(value)), value, weight)._keep(weight >= floor / len(value))
 
     def add(self, other, n_events, floor):
-        used, value = (np.add.outer(getattr(self, each), getattr(other, each)).ravel() for each in _PLACE)
+        used = np.add.outer(self.used, other.used).ravel()
+        value = np.add.outer(self.value, other.value).ravel()
         weight = np.multiply.outer(self.weight, other.weight).ravel()
         return _State(used, value, weight)._keep((used <= n_events) & (weight >= floor / len(weight)))
 
@@ -340,9 +337,6 @@ class _State:
 
     def _keep(self, kept):
         return _State(self.used[kept], self.value[kept], self.weight[kept])
-
-
-_PLACE = ("used", "value")
 
 
 def _split(parts):
