@@ -10,7 +10,7 @@ import pytest
 from hand_made import ADAE, ADSL, load_hand_made
 
 from nkhcc_helpers.trial import group_by_treatment
-from nkhcc_helpers.trial.derive import find_latest_infusion
+from nkhcc_helpers.trial.patients import find_latest_infusion
 from nkhcc_helpers.trial.problems import TrialDataWarning
 from nkhcc_helpers.trial.trial import Trial
 

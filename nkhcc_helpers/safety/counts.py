@@ -10,8 +10,7 @@ import pandas as pd
 
 from nkhcc_helpers.safety.events import CATEGORIES, choose_events, is_recorded, list_categories, list_events
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.patients import list_with_all
-from nkhcc_helpers.trial.trial import NOT_CODED
+from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all
 
 OVERALL, ORGAN_CLASS, TERM = "overall", "organ class", "term"
 """Levels of a block: all events together, those of one organ class, those of one term."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nkhcc_helpers.trial.derive import matches
+from nkhcc_helpers.trial.patients import matches
 from nkhcc_helpers.trial.schema import list_text
 
 CATEGORIES = {

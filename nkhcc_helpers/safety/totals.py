@@ -12,7 +12,7 @@ from nkhcc_helpers.safety.events import CATEGORIES, list_categories, list_events
 from nkhcc_helpers.safety.exposure import count_dose_limiting, estimate_rates
 from nkhcc_helpers.safety.timing import count_by_infusion, summarize_onset
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.trial import NOT_CODED
+from nkhcc_helpers.trial.patients import NOT_CODED
 
 WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
 SEVERE_GRADES = ["3", "4", "5"]
