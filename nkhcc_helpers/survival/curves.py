@@ -143,7 +143,7 @@ class Curves:
         survival = self.survival[np.arange(len(place)), place]
         return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
 
-    def list_areas(self, tau):
+    def calculate_areas(self, tau):
         """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
         if not (np.isfinite(tau) and tau > 0):
             raise ValueError(f"tau must be a number above 0; got {tau!r}")
@@ -152,7 +152,7 @@ class Curves:
     def find_means(self, tau):
         """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
         is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
-        return np.where(is_known, np.cumsum(self.list_areas(tau), axis=1)[:, -1], np.nan)
+        return np.where(is_known, np.cumsum(self.calculate_areas(tau), axis=1)[:, -1], np.nan)
 
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Pointwise limits, lower and upper, each (n_curves, n_places), holding up to the next place."""
