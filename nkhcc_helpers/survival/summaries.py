@@ -9,9 +9,14 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
-from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, estimate_km
-
-CONVENTIONS = ("midpoint", "first")
+from nkhcc_helpers.survival.curves import (
+    CONF_TYPES,
+    CONVENTIONS,
+    TOLERANCE,
+    Curves,
+    count_at_risk,
+    estimate_km,
+)
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,25 @@ def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", conventio
     Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
-    curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
-    estimate = _first_at_half(curve["time"], curve["survival"], midpoint=convention == "midpoint")
-    lower, upper = _median_limits(curve, conf_type)
-    coverage = _attained_coverage(curve["n_at_risk"].iloc[0], conf_level, conf_type)
-    return Estimate(estimate, lower, upper, coverage)
+    _check_limits(conf_level, conf_type)
+    curve = Curves.of_sample(*check_survival(time, event))
+    options = {"conf_level": conf_level, "conf_type": conf_type}
+    median, limits = curve.find_medians(convention), curve.find_median_limits(**options)
+    values = (float(each[0]) for each in (median, *limits))
+    return Estimate(*values, _attained_coverage(curve.n_at_risk[0, 0], options))
+
+
+def _check_limits(conf_level, conf_type):
+    check_choice(conf_type, "conf_type", CONF_TYPES)
+    check_conf_level(conf_level)
+
+
+def _attained_coverage(n, options):
+    """Coverage of the interval's order statistics for the median of `n` uncensored continuous times."""
+    curve = Curves.of_sample(np.arange(1.0, n + 1), np.ones(n, dtype=bool))
+    lower, upper = (np.floor(limit[0]) for limit in curve.find_median_limits(**options))
+    # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
+    return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
 
 
 def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
@@ -155,23 +174,26 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     if not (np.isfinite(tau) and tau > 0):
         raise ValueError(f"tau must be a number above 0; got {tau!r}")
     check_conf_level(conf_level)
-    curve = estimate_km(time, event, conf_type="plain")
-    if tau > curve["time"].iloc[-1] and curve["survival"].iloc[-1] > TOLERANCE:
-        return RestrictedMean(float("nan"), float("nan"), float("nan"), float("nan"), float(tau))
-    inside = curve[curve["time"] < tau]
-    area = inside["survival"] * np.diff(np.append(inside["time"], tau))
-    mean = float(area.sum())
+    curve = Curves.of_sample(*check_survival(time, event))
+    mean = error = float("nan")
+    if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
+        inside = curve.times[0] < tau
+        area = curve.list_areas(tau)[0, inside]
+        mean = float(area.sum())
+        n, d = (each[0, inside].astype(float) for each in (curve.n_at_risk, curve.n_events))
+        if d.any():
+            error = _estimate_error_of_mean(area, n, d)
+    half = stats.norm.ppf((1 + conf_level) / 2) * error
+    lower, upper = (float(each) for each in (np.maximum(mean - half, 0), np.minimum(mean + half, tau)))
+    return RestrictedMean(mean, error, lower, upper, float(tau))
+
+
+def _estimate_error_of_mean(area, n, d):
+    """Standard error of a restricted mean from areas, numbers at risk and events, each (n_places,)."""
     # Area still to come after each time: what an event at that time takes away.
-    left = area[::-1].cumsum()[::-1].to_numpy()
-    n, d = inside["n_at_risk"].to_numpy(float), inside["n_events"].to_numpy(float)
+    left = area[::-1].cumsum()[::-1]
     survives = (d > 0) & (n > d)
-    variance = float((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum())
-    if not d.any():
-        return RestrictedMean(mean, float("nan"), float("nan"), float("nan"), float(tau))
-    half = stats.norm.ppf((1 + conf_level) / 2) * np.sqrt(variance)
-    return RestrictedMean(
-        mean, float(np.sqrt(variance)), max(mean - half, 0), min(mean + half, tau), float(tau)
-    )
+    return float(np.sqrt((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum()))
 
 
 def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
@@ -193,35 +215,6 @@ def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """
     time, event = check_survival(time, event)
     return estimate_median(time, ~event, conf_level=conf_level, conf_type=conf_type)
-
-
-def _first_at_half(time, survival, *, midpoint):
-    time, survival = np.asarray(time, float), np.asarray(survival, float)
-    reached = np.flatnonzero(survival <= 0.5 + TOLERANCE)
-    if len(reached) == 0:
-        return float("nan")
-    first = reached[0]
-    below = np.flatnonzero(survival < survival[first] - TOLERANCE)
-    if midpoint and abs(survival[first] - 0.5) <= TOLERANCE and len(below):
-        return float((time[first] + time[below[0]]) / 2)
-    return float(time[first])
-
-
-def _median_limits(curve, conf_type):
-    # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
-    midpoint = conf_type != "bpcp"
-    lower = _first_at_half(curve["time"], curve["ci_lower"], midpoint=midpoint)
-    upper = _first_at_half(curve["time"], curve["ci_upper"], midpoint=midpoint)
-    return (0.0 if np.isnan(lower) else lower), (float("inf") if np.isnan(upper) else upper)
-
-
-def _attained_coverage(n, conf_level, conf_type):
-    """Coverage of the interval's order statistics for the median of `n` uncensored continuous times."""
-    ranks = np.arange(1.0, n + 1)
-    curve = estimate_km(ranks, np.ones(n, dtype=bool), conf_level=conf_level, conf_type=conf_type)
-    lower, upper = (np.floor(limit) for limit in _median_limits(curve, conf_type))
-    # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
-    return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
 
 
 def estimate_km_by_group(frame, **options):
