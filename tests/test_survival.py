@@ -327,4 +327,16 @@ def test_rows_of_counts_may_be_filled_up():
     assert rows.find_medians().tolist() == [2, 3]
     assert rows.last.tolist() == [2, 3]
     assert np.isnan(rows.find_survival(3.5)).all()
-    assert rows.find_means(3, slack=1.5).tolist() == [1 + 0.75 + 0.375, 3]
+    assert rows.find_means(2).tolist() == [1 + 0.75, 2]
+    assert np.isnan(rows.find_means(3)).tolist() == [True, False]
+
+
+def test_followed_up_to_the_horizon_is_long_enough():
+    two = curves.Curves.of(np.array([[2.0, 5.0]]), np.array([[True, False]]))
+    assert two.find_means(5.0).tolist() == [3.5]
+    assert np.isnan(two.find_means(5.01)).all()
+    assert two.find_survival(5.0).tolist() == [0.5]
+    assert np.isnan(two.find_survival(5.01)).all()
+    assert curves.Curves.of(two.times[:, 1:], two.n_censored[:, 1:]).find_medians().tolist() == [5.0]
+    with pytest.raises(ValueError, match="tau must be a number above 0"):
+        two.find_means(0.0)

@@ -1,4 +1,4 @@
-"""What holds in every cohort compatible with published summaries, in some and in none, and how sure that is."""
+"""What holds in every cohort compatible with published summaries, and how far a sample of them tells."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from nkhcc_helpers.identification.statistics import (
     place_covariate,
 )
 from nkhcc_helpers.parallel import run_blocks
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many
-from nkhcc_helpers.survival.ordered import order_cohorts
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
 BOUNDS_FILE = "compatible_bounds.csv"  # in the folder of a trial
@@ -274,7 +274,7 @@ def _approximate(claimed, statistic, designs, end):
 
 def _step_towards_ratio(times, events, *, codes, designs, end):
     """First Newton step of a log hazard ratio in each design, from log-rank sums that all designs share."""
-    difference, variance = order_cohorts(times, events, codes).sum_logrank()
+    difference, variance = OrderedCohorts.of(times, events, codes).sum_logrank()
     # The last group's sums are what makes those of all groups add up to 0.
     all_groups = np.vstack([np.eye(difference.shape[1]), -np.ones(difference.shape[1])])
     steps = []

@@ -1,4 +1,4 @@
-"""How much each published claim narrows the answers, by sampling without it; which further number would do so."""
+"""How much each published claim narrows the answers, and which further number would narrow them most."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from nkhcc_helpers.cox.design import find_unusable
 from nkhcc_helpers.cox.likelihood import exponentiate
 from nkhcc_helpers.cox.many import METHODS, fit_cox_many
 from nkhcc_helpers.cox.models import code_or_blank, list_moves, move_assumed
+from nkhcc_helpers.survival.curves import Curves
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
-from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.metadata import convert
 
@@ -119,8 +120,8 @@ class Statistic(Named):
 class Observed:
     """Many cohorts of one endpoint, with what several statistics share computed once.
 
-    Times and events of shape (n_cohorts, n_patients); `tau` in the unit of the times, 24 months when absent;
-    of hazard ratios the end over the `designs` is taken.
+    Times and events have shape (n_cohorts, n_patients); `tau` is in the unit of the times, 24 months when
+    absent; of hazard ratios the end over the `designs` is taken.
     """
 
     times: np.ndarray
@@ -133,15 +134,9 @@ class Observed:
     end: str = "highest"
 
     @cached_property
-    def ordered(self):
-        """The cohorts in order of time; estimates of the groups, and of everyone in the last column."""
-        return order_cohorts(self.times, self.events, self.claimed.codes)
-
-    @cached_property
-    def restricted_means(self):
-        """Restricted means, shape (n_cohorts, n_groups + 1)."""
-        horizon = HORIZON * convert("months", self.claimed.unit) if self.tau is None else self.tau
-        return estimate_restricted_means(self.ordered, horizon)
+    def curves(self):
+        """`Curves` of everyone (None) and of each group by its code, one a cohort, traced when asked for."""
+        return _CurvesByGroup(self)
 
     @cached_property
     def overall(self):
@@ -153,48 +148,58 @@ class Observed:
         """Tests of the ordered trend, with scores 1, 2, ..."""
         return self._permute(np.arange(1, len(self.claimed.groups) + 1))
 
-    def column(self, group):
-        """Column of a group, or of everyone, in an array of estimates."""
-        return -1 if group is None else self.claimed.groups.index(group)
-
-    def find_rate(self, statistic):
-        """Percent of a group without the event."""
-        shares = self.ordered.find_survival(statistic.at * convert("months", self.claimed.unit))
-        return 100 * shares[:, self.column(statistic.group)]
-
-    def compare_pair(self, statistic):
-        """P-values of a pair of groups, exact where all allocations can be listed, unadjusted."""
-        pair = self.column(statistic.against), self.column(statistic.group)
-        drawing = {"n_draws": self.n_draws, "seed": self.seed}
-        found = permute_pairs_many(self.times, self.events, self.claimed.codes, pairs=[pair], **drawing)
-        return found[pair].p_value
-
-    def fit_ratio(self, statistic):
-        """The most extreme hazard ratio over the designs."""
-        designs = place_covariate(self.claimed, statistic, self.designs)
-        coefs = [
-            fit_cox_many(self.times, self.events, x[self.claimed.codes], method=statistic.method).coef[:, at]
-            for x, at in designs
-        ]
-        return exponentiate(ENDS[self.end].reduce(coefs))
+    @property
+    def month(self):
+        """A month in the unit of the times."""
+        return convert("months", self.claimed.unit)
 
     def _permute(self, scores):
         drawing = {"n_draws": self.n_draws, "seed": self.seed, "scores": scores}
         return permute_logrank_many(self.times, self.events, self.claimed.codes, **drawing)
 
 
+class _CurvesByGroup(dict):
+    def __init__(self, observed):
+        super().__init__()
+        self.groups = observed.claimed.groups
+        self.ordered = OrderedCohorts.of(observed.times, observed.events, observed.claimed.codes)
+
+    def __missing__(self, group):
+        ordered = self.ordered
+        self[group] = ordered.trace_group(self.groups.index(group)) if group else ordered.curves
+        return self[group]
+
+
+def _compare_pair(own, statistic):
+    """P-values of a pair of groups, exact where all allocations can be listed, unadjusted."""
+    pair = tuple(own.claimed.groups.index(each) for each in (statistic.against, statistic.group))
+    drawing = {"pairs": [pair], "n_draws": own.n_draws, "seed": own.seed}
+    return permute_pairs_many(own.times, own.events, own.claimed.codes, **drawing)[pair].p_value
+
+
+def _fit_ratio(own, statistic):
+    """The most extreme hazard ratio over the designs."""
+    coefs = []
+    for x, at in place_covariate(own.claimed, statistic, own.designs):
+        fits = fit_cox_many(own.times, own.events, x[own.claimed.codes], method=statistic.method)
+        coefs.append(fits.coef[:, at])
+    return exponentiate(ENDS[own.end].reduce(coefs))
+
+
 _CALCULATE = {
     "logrank_p": lambda own, _: own.overall.p_asymptotic,
     "permutation_p": lambda own, _: own.overall.p_value,
     "trend_p": lambda own, _: own.trend.p_value,
-    "pair_p": Observed.compare_pair,
-    "median": lambda own, of: own.ordered.medians["midpoint"][:, own.column(of.group)],
-    "rate": Observed.find_rate,
-    "rmst": lambda own, of: own.restricted_means[:, own.column(of.group)],
-    "follow_up": lambda own, _: estimate_follow_ups(own.times, own.events),
+    "pair_p": _compare_pair,
+    "median": lambda own, of: own.curves[of.group].find_medians(),
+    "rate": lambda own, of: 100 * own.curves[of.group].find_survival(of.at * own.month),
+    "rmst": lambda own, of: own.curves[of.group].find_means(
+        HORIZON * own.month if own.tau is None else own.tau
+    ),
+    "follow_up": lambda own, _: Curves.of(own.times, ~own.events).find_medians(),
     "longest": lambda own, _: own.times.max(axis=1),
     "n_censored": lambda own, _: (~own.events).sum(axis=1),
-    "hr": Observed.fit_ratio,
+    "hr": _fit_ratio,
 }
 
 

@@ -15,6 +15,7 @@ CONF_TYPES = ("bpcp", "log-log", "log", "plain")
 CONVENTIONS = ("midpoint", "first")
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
+SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Curves:
     @classmethod
     def of(cls, times, events):
         """A curve for each cohort, a place for each patient: arrays (n_cohorts, n_patients) in any order."""
-        order = np.lexsort((~events, times), axis=1)
+        order = order_patients(times, events)
         return cls.of_ordered(*(np.take_along_axis(each, order, axis=1) for each in (times, events)))
 
     @classmethod
@@ -70,7 +71,7 @@ class Curves:
     @cached_property
     def survival(self):
         """Survival from each place on, (n_curves, n_places); within a time, right at its last place."""
-        return np.cumprod(1 - self.n_events / np.maximum(self.n_at_risk, 1), axis=1)
+        return trace_survival(self.n_at_risk, self.n_events)
 
     @cached_property
     def last(self):
@@ -81,22 +82,21 @@ class Curves:
         """Medians, (n_curves,), as of `find_half`; NaN where a curve stays above one half."""
         return find_half(self.times, self.survival, convention)
 
-    def find_survival(self, at, slack=0.0):
-        """Survival at a time, (n_curves,); NaN past the last time of a curve, unless it has reached 0.
-
-        Times up to `slack` apart count as the same.
-        """
-        place = (self.times <= at + slack).sum(axis=1) - 1
+    def find_survival(self, at):
+        """Survival at a time, (n_curves,); NaN past the last time of a curve, unless it has reached 0."""
+        place = (self.times <= at + SAME_TIME).sum(axis=1) - 1
         survival = self.survival[np.arange(len(place)), place]
-        return np.where((self.last >= at - slack) | (survival <= TOLERANCE), survival, np.nan)
+        return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
 
     def list_areas(self, tau):
         """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
+        if not (np.isfinite(tau) and tau > 0):
+            raise ValueError(f"tau must be a number above 0; got {tau!r}")
         return np.diff(np.fmin(self.times, tau), axis=1, append=tau) * self.survival
 
-    def find_means(self, tau, slack=0.0):
-        """Mean times up to a horizon, (n_curves,); NaN as in `find_survival`. Irwin (1949) J Hyg."""
-        is_known = (self.last >= tau - slack) | (self.survival[:, -1] <= TOLERANCE)
+    def find_means(self, tau):
+        """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
+        is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
         return np.where(is_known, np.cumsum(self.list_areas(tau), axis=1)[:, -1], np.nan)
 
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
@@ -111,6 +111,18 @@ class Curves:
         limits = self.calculate_limits(conf_level=conf_level, conf_type=conf_type)
         lower, upper = (find_half(self.times, each, convention) for each in limits)
         return np.where(np.isnan(lower), 0.0, lower), np.where(np.isnan(upper), np.inf, upper)
+
+
+def trace_survival(n_at_risk, n_events):
+    """Kaplan-Meier estimates from counts at each place, (..., n_places); 1 where nobody was at risk."""
+    return np.cumprod(1 - n_events / np.maximum(n_at_risk, 1), axis=-1)
+
+
+def order_patients(times, events):
+    """Places of the patients of each cohort by time, events first, all arrays (n_cohorts, n_patients)."""
+    if np.issubdtype(times.dtype, np.integer):
+        return np.argsort(2 * times + ~events, axis=1)  # several times as fast
+    return np.lexsort((~events, times), axis=1)
 
 
 def find_half(times, heights, convention="midpoint"):
@@ -168,7 +180,7 @@ def _calculate_normal_limits(n, d, conf_level, conf_type):
     NaN where survival is 0, and 1 before the first event. Kalbfleisch, Prentice (2002) The Statistical
     Analysis of Failure Time Data.
     """
-    survival = np.cumprod(1 - d / n, axis=-1)
+    survival = trace_survival(n, d)
     z = stats.norm.ppf((1 + conf_level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.survival.curves import Curves, order_patients, trace_survival
 
 WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
 
@@ -138,34 +140,90 @@ def logrank_scores(time, event, *, weights="logrank"):
     return RiskSets.of(time, event, weights).scores
 
 
-def calculate_logrank(times, events, membership):
-    """Calculate observed and expected events and their variance for many cohorts at once.
+@dataclass(frozen=True)
+class OrderedCohorts:
+    """Cohorts of one design, each in order of time, events before censored: (n_cohorts, n_patients) each.
 
-    Parameters
-    ----------
-    times, events : ndarray, shape (n_cohorts, n_subjects)
-        Times and boolean event indicators of each cohort.
-    membership : ndarray of float, shape (n_subjects, n_groups)
-        1 in the column of a subject's group, else 0; the same in every cohort.
-
-    Returns
-    -------
-    observed, expected : ndarray, shape (n_cohorts, n_groups)
-    variance : ndarray, shape (n_cohorts, n_groups, n_groups)
-        Hypergeometric covariance of observed less expected.
+    `steps` are times, on a grid or not; `codes` the groups, counted from 0, None where groups do not matter.
+    Work grows with patients times groups, where comparing every patient with every other would grow with
+    patients squared; that is what makes long Markov chains affordable.
     """
-    at_risk = (times[:, None, :] >= times[:, :, None]).astype(float)
-    n_at_risk = at_risk.sum(axis=2)
-    n_tied = ((times[:, None, :] == times[:, :, None]) & events[:, None, :]).sum(axis=2)
-    share = (at_risk @ membership) / n_at_risk[..., None]
-    # Summed over subjects with an event, each of d tied events carries 1/d of its time's contribution.
-    weight = events * (n_at_risk - n_tied) / np.maximum(n_at_risk - 1, 1)
-    observed = events.astype(float) @ membership
-    expected = np.einsum("ci,cig->cg", events.astype(float), share)
-    variance = -np.einsum("ci,cig,cih->cgh", weight, share, share, optimize=True)
-    groups = np.arange(membership.shape[1])
-    variance[:, groups, groups] += np.einsum("ci,cig->cg", weight, share)
-    return observed, expected, variance
+
+    steps: np.ndarray
+    events: np.ndarray
+    codes: np.ndarray | None = None
+    n_groups: int = 0
+
+    @classmethod
+    def of(cls, steps, events, codes=None):
+        """Put cohorts in order; `codes`, (n_patients,), has the groups, the same in every cohort."""
+        order = order_patients(steps, events)
+        in_order = (_pick(each, order) for each in (steps, events))
+        return cls(*in_order) if codes is None else cls(*in_order, codes[order], int(codes.max()) + 1)
+
+    def take(self, rows):
+        """Some of the cohorts."""
+        codes = None if self.codes is None else self.codes[rows]
+        return OrderedCohorts(self.steps[rows], self.events[rows], codes, self.n_groups)
+
+    @cached_property
+    def curves(self):
+        """`Curves` of everyone, one a cohort."""
+        return Curves.of_ordered(self.steps, self.events)
+
+    def trace_group(self, code):
+        """`Curves` of one group, one a cohort."""
+        return Curves.of_ordered(self.steps, self.events, self.codes == code)
+
+    @cached_property
+    def first_of_time(self):
+        """Place of the first patient with the same time, shape (n_cohorts, n_patients)."""
+        places = np.arange(self.steps.shape[1])
+        new = np.ones(self.steps.shape, dtype=bool)
+        new[:, 1:] = self.steps[:, 1:] != self.steps[:, :-1]
+        return np.maximum.accumulate(np.where(new, places, 0), axis=1)
+
+    @cached_property
+    def n_tied(self):
+        """Events at each patient's time, shape (n_cohorts, n_patients)."""
+        return self.sum_within_time(self.events)
+
+    def sum_within_time(self, values):
+        """Sum of values over all patients with the same time, at each of them; shaped as `values`."""
+        n = self.steps.shape[1]
+        so_far = np.zeros((len(self.steps), n + 1))
+        np.cumsum(values, axis=1, out=so_far[:, 1:])
+        until = _pick(so_far, self._last_of_time + 1)
+        return until - _pick(so_far, self.first_of_time)
+
+    def count_earlier(self, values):
+        """Number of patients with the same time that stand before each one and have a value of 1."""
+        so_far = np.cumsum(values, axis=1) - values
+        return so_far - _pick(so_far, self.first_of_time)
+
+    @cached_property
+    def _last_of_time(self):
+        mirrored = OrderedCohorts(self.steps[:, ::-1], self.events, self.codes, self.n_groups)
+        return (self.steps.shape[1] - 1 - mirrored.first_of_time)[:, ::-1]
+
+    def sum_logrank(self):
+        """Observed less expected events of each group but the last, and their covariance."""
+        died, n_at_risk = self.events.astype(float), self.steps.shape[1] - self.first_of_time
+        inside = [self.codes == group for group in range(self.n_groups - 1)]
+        at_risk = (_pick(each[:, ::-1].cumsum(axis=1)[:, ::-1], self.first_of_time) for each in inside)
+        share = np.stack([each / n_at_risk for each in at_risk], axis=1)
+        observed = np.stack([(died * each).sum(axis=1) for each in inside], axis=1)
+        difference = observed - np.matmul(share, died[..., None])[..., 0]
+        weighted = share * (died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1))[:, None]
+        variance = -np.matmul(weighted, share.transpose(0, 2, 1))
+        diagonal = np.arange(self.n_groups - 1)
+        variance[:, diagonal, diagonal] += weighted.sum(axis=2)
+        return difference, variance
+
+
+def _pick(values, places):
+    """Values of each cohort at places of its own."""
+    return values[np.arange(len(values))[:, None], places]
 
 
 def solve_quadratic(difference, variance):
@@ -211,6 +269,6 @@ def _weigh(weights, n_at_risk, n_events):
     if weights == "tarone-ware":
         return np.sqrt(n_at_risk)
     if weights == "peto-peto":
-        survival = np.cumprod(1 - n_events / n_at_risk)
+        survival = trace_survival(n_at_risk, n_events)
         return np.concatenate([[1.0], survival[:-1]])[: len(survival)]
     return np.ones(len(n_at_risk))

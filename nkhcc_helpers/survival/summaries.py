@@ -171,14 +171,12 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     ----------
     Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
     """
-    if not (np.isfinite(tau) and tau > 0):
-        raise ValueError(f"tau must be a number above 0; got {tau!r}")
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_survival(time, event))
+    inside = curve.times[0] < tau
+    area = curve.list_areas(tau)[0, inside]
     mean = error = float("nan")
     if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
-        inside = curve.times[0] < tau
-        area = curve.list_areas(tau)[0, inside]
         mean = float(area.sum())
         n, d = (each[0, inside].astype(float) for each in (curve.n_at_risk, curve.n_events))
         if d.any():
