@@ -270,15 +270,16 @@ def find_most_telling(narrowing, kind="permutation_p"):
     return rows.drop_duplicates("endpoint").set_index("endpoint")[["claim", "width_ratio"]]
 
 
-def rank_candidates(statistics, *, chain=None):
+def rank_candidates(statistics, targets=TARGETS, candidates=OFFERED, *, chain=None):
     """Rank further numbers that an abstract could have printed by how much they would have settled.
 
     Parameters
     ----------
     statistics : DataFrame
-        One row for each cohort, columns (endpoint, statistic), as of `calculate_statistics`, with hazard
-        ratios or without. To be settled are tests across the groups and hazard ratios; what could be printed
-        for the same endpoint are rates, means, follow-up and the number censored.
+        One row for each cohort, columns (endpoint, statistic), as of `calculate_statistics`.
+    targets, candidates : sequence of str
+        Kinds of statistic to be settled, tests across groups and hazard ratios when absent, and of those that
+        could be printed for the same endpoint, rates, means, follow-up and the number censored when absent.
     chain : dict of str to ndarray of int, shape (n_cohorts,), optional
         Markov chain of each cohort by endpoint, as `CompatibleCohorts.chains`: one cohort of each is kept,
         since those of one chain may resemble each other; all are when absent.
@@ -305,11 +306,12 @@ def rank_candidates(statistics, *, chain=None):
         own = statistics[endpoint]
         if chain is not None:
             own = own.iloc[np.unique(chain[endpoint], return_index=True)[1]]
-        targets, candidates = ([each for each in own if each.kind in kinds] for kinds in (TARGETS, OFFERED))
-        printed = {each: each.print_rounded(own[each]) for each in candidates}
-        for target, candidate in product(targets, candidates):
-            spread = _measure_spread(own[target].to_numpy(float), printed[candidate])
-            rows.append((endpoint, candidate, target, *spread))
+        wanted, offered = ([each for each in own if each.kind in kinds] for kinds in (targets, candidates))
+        printed = {each: each.print_rounded(own[each]) for each in offered}
+        for target, candidate in product(wanted, offered):
+            if candidate != target:
+                spread = _measure_spread(own[target].to_numpy(float), printed[candidate])
+                rows.append((endpoint, candidate, target, *spread))
     table = pd.DataFrame(rows, columns=CANDIDATES)
     table["place"] = table.groupby(["endpoint", "target"], sort=False).ngroup()
     table["is_thin"] = ~(table["share_covered"] >= 0.5)
