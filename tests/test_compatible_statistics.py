@@ -274,7 +274,9 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
 
 def test_a_statistic_that_no_cohort_has_has_no_bounds():
     alive = make_cohorts(np.ones((2, 1, 4)), np.zeros((2, 1, 4)), {"A": 2, "B": 2})
-    bounds = bound_statistics(alive, [("OS", KNOWN["rate 24 all"]), ("OS", KNOWN["median all"])], find=find_in_sample)
+    bounds = bound_statistics(
+        alive, [("OS", KNOWN["rate 24 all"]), ("OS", KNOWN["median all"])], find=find_in_sample
+    )
     assert np.isnan(bounds.loc[0, ["lowest", "highest"]].to_numpy(float)).all()
     assert bounds.loc[1, ["lowest", "highest"]].tolist() == [np.inf, np.inf]
 

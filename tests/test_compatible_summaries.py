@@ -72,9 +72,10 @@ def test_the_claim_that_widens_most():
     narrowing = made.make_narrowing()
     at = narrowing.index[(narrowing["statistic"] == "permutation_p") & (narrowing["claim"] != "")][2]
     narrowing.loc[at, "width_ratio"] = 7.0
-    found = identification.find_most_telling(narrowing)
-    assert found.loc["PFS"].tolist() == [narrowing.loc[at, "claim"], 7.0]
-    assert identification.find_most_telling(narrowing, "trend_p").empty
+    labels = {each: each.upper() for each in narrowing["claim"]}
+    found = identification.find_most_telling(narrowing, labels)
+    assert found.loc["PFS"].tolist() == [labels[narrowing.loc[at, "claim"]], 7.0]
+    assert identification.find_most_telling(narrowing, labels, "trend_p").empty
 
 
 def test_nothing_is_sampled_where_no_cohorts_are_asked_for():

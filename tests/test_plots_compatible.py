@@ -50,7 +50,7 @@ def draw_signs(kind, **options):
 
 def draw_narrowing(kind, **options):
     claims = names_module.list_claim_labels(made.make_claimed(kind), frames.make_trial(kind))
-    rows = made.make_narrowing(kind).query("claim != ''")
+    rows = made.make_narrowing(kind)
     return figures.plot_narrowing(rows, name_all(kind)[0], claims, title="Of one endpoint", **options)
 
 

@@ -3,15 +3,18 @@
 from nkhcc_helpers.identification.answers import (
     count_sides,
     count_trusted,
+    count_verdicts,
     diagnose,
+    gather_tests,
     gather_verdicts,
     judge_conclusions,
     pick_statistics,
     summarize_answers,
     summarize_signs,
 )
-from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds, obtain_bounds
+from nkhcc_helpers.identification.bounds import find_bounds, obtain_bounds
 from nkhcc_helpers.identification.narrowing import (
+    find_best,
     find_most_telling,
     obtain_narrowing,
     pick_candidates,
@@ -19,7 +22,6 @@ from nkhcc_helpers.identification.narrowing import (
 )
 from nkhcc_helpers.identification.published import compare_published, publish_claims, recalibrate_published
 from nkhcc_helpers.identification.statistics import (
-    Statistic,
     calculate_hazard_ratios,
     calculate_statistics,
     list_planned_designs,
@@ -27,16 +29,17 @@ from nkhcc_helpers.identification.statistics import (
 )
 
 __all__ = [
-    "Statistic",
-    "bound_statistics",
     "calculate_hazard_ratios",
     "calculate_statistics",
     "compare_published",
     "count_sides",
     "count_trusted",
+    "count_verdicts",
     "diagnose",
+    "find_best",
     "find_bounds",
     "find_most_telling",
+    "gather_tests",
     "gather_verdicts",
     "judge_conclusions",
     "list_planned_designs",

@@ -353,18 +353,56 @@ def gather_verdicts(conclusions, labels):
     conclusions : DataFrame
         As of `judge_conclusions`.
     labels : mapping of Statistic to str
-        What the statistics are called.
+        What statistics are called; others are left out.
 
     Returns
     -------
     DataFrame
         Indexed by endpoint; columns ``in_all in_some in_none``, each a list of what statistics are called.
     """
+    named = conclusions.assign(label=conclusions["statistic"].map(labels)).dropna(subset="label")
     rows = {
-        endpoint: [
-            [labels[each] for each in part.loc[part["verdict"] == verdict, "statistic"]]
-            for verdict in VERDICTS
-        ]
-        for endpoint, part in conclusions.groupby("endpoint", sort=False)
+        endpoint: [part.loc[part["verdict"] == verdict, "label"].tolist() for verdict in VERDICTS]
+        for endpoint, part in named.groupby("endpoint", sort=False)
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(VERDICTS.values()))
+
+
+def gather_tests(conclusions, endpoints):
+    """The ranges and verdicts of the tests across the groups.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `judge_conclusions`.
+    endpoints : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``p_lowest p_highest p_verdict`` of the permutation P, ``trend_lowest
+        trend_highest trend_verdict`` of the ordered trend; a verdict such as "in all". NaN without a test.
+    """
+    parts = []
+    for name, kind in (("p", "permutation_p"), ("trend", "trend_p")):
+        found = pick_statistics(conclusions, kind).set_index("endpoint")[CONCLUSIONS[3:5] + CONCLUSIONS[6:]]
+        found["verdict"] = found["verdict"].str.removeprefix("holds ")
+        parts.append(found.reindex(endpoints).add_prefix(f"{name}_"))
+    return pd.concat(parts, axis=1)
+
+
+def count_verdicts(conclusions):
+    """Count the conclusions, and those that hold in all compatible cohorts, in some and in none.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `judge_conclusions`.
+
+    Returns
+    -------
+    dict of str to int
+        ``n_conclusions n_in_all n_in_some n_in_none``.
+    """
+    counts = {f"n_{name}": int((conclusions["verdict"] == each).sum()) for each, name in VERDICTS.items()}
+    return {"n_conclusions": len(conclusions), **counts}

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import draw_block, gather_blocks, plan_blocks
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT
+from nkhcc_helpers.identification.answers import pick_statistics
 from nkhcc_helpers.identification.bounds import read_table, store_table
 from nkhcc_helpers.identification.statistics import KEYS, LANDMARKS, Statistic, calculate_statistics
 from nkhcc_helpers.parallel import run_blocks
@@ -249,25 +250,27 @@ def _read(trial, claimed, options):
     return stored.fillna({"claim": ALL_CLAIMS})
 
 
-def find_most_telling(narrowing, kind="permutation_p"):
+def find_most_telling(narrowing, labels, kind="permutation_p"):
     """The claim whose loss widens the range of a statistic most.
 
     Parameters
     ----------
     narrowing : DataFrame
         As of `obtain_narrowing`.
+    labels : mapping of str to str
+        What the claims are called.
     kind : str, default "permutation_p"
         Of the statistic.
 
     Returns
     -------
     DataFrame
-        Indexed by endpoint; columns ``claim width_ratio``.
+        Indexed by endpoint; columns ``claim ratio``: what it is called, and how many times as wide.
     """
-    about = [each.kind == kind for each in narrowing["statistic"]]
-    rows = narrowing[(narrowing["claim"] != ALL_CLAIMS) & np.array(about, dtype=bool)]
-    rows = rows.dropna(subset="width_ratio").sort_values("width_ratio", ascending=False, kind="stable")
-    return rows.drop_duplicates("endpoint").set_index("endpoint")[["claim", "width_ratio"]]
+    rows = pick_statistics(narrowing[narrowing["claim"] != ALL_CLAIMS], kind).dropna(subset="width_ratio")
+    rows = rows.sort_values("width_ratio", ascending=False, kind="stable").drop_duplicates("endpoint")
+    named = rows.assign(claim=rows["claim"].map(labels), ratio=rows["width_ratio"])
+    return named.set_index("endpoint")[["claim", "ratio"]]
 
 
 def rank_candidates(statistics, targets=TARGETS, candidates=OFFERED, *, chain=None):
@@ -370,3 +373,23 @@ def pick_candidates(ranked, *, most=8, covered=0.5):
     known = known.assign(mean_left=mean).sort_values("mean_left", kind="stable")
     place = known.groupby("endpoint")["candidate"].transform(lambda names: pd.factorize(names)[0])
     return known[place < most]
+
+
+def find_best(ranked, labels):
+    """The further number of each endpoint that would have told most on average.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As of `pick_candidates`.
+    labels : mapping of Statistic to str
+        What the statistics are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``best left``: what it is called, and the percent of the spread left.
+    """
+    rows = ranked.drop_duplicates("endpoint")
+    named = rows.assign(best=rows["candidate"].map(labels), left=100 * rows["mean_left"])
+    return named.set_index("endpoint")[["best", "left"]]

@@ -222,7 +222,14 @@ def list_ratios(covariates=COVARIATES, methods=METHODS):
 
 
 def calculate_statistics(
-    cohorts, *, n_draws=20_000, seed=DEFAULT_SEED, landmarks=LANDMARKS, tau=None, wanted=None
+    cohorts,
+    *,
+    n_draws=20_000,
+    seed=DEFAULT_SEED,
+    landmarks=LANDMARKS,
+    tau=None,
+    wanted=None,
+    endpoints=None,
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
@@ -237,7 +244,8 @@ def calculate_statistics(
     tau : float, optional
         Horizon of the restricted mean, in the unit of the cohorts; 24 months when absent.
     wanted : sequence of Statistic, optional
-        Those to calculate; all when absent.
+    endpoints : sequence of str, optional
+        What to calculate; everything when absent.
 
     Returns
     -------
@@ -263,7 +271,7 @@ def calculate_statistics(
     claimed, frames = cohorts.claimed, {}
     listed = list_statistics(claimed.groups, landmarks)
     listed = listed if wanted is None else [each for each in listed if each in wanted]
-    for endpoint in claimed.endpoints:
+    for endpoint in endpoints or claimed.endpoints:
         observed = Observed(*cohorts.of(endpoint), claimed, n_draws, seed, tau)
         frames[endpoint] = pd.DataFrame({each: each.calculate(observed) for each in listed})
     return pd.concat(frames, axis=1, names=KEYS).rename_axis("cohort")
@@ -286,10 +294,15 @@ class Design(Named):
     group: str | None = None
     value: float | None = None
 
+    @property
+    def is_as_assumed(self):
+        """Whether no number is moved."""
+        return self.quantity is None
+
     @cached_property
     def name(self):
         """What it is called in frames and files, such as ``log2, dose of A 0.25``."""
-        moved = f"{self.quantity} of {self.group} {self.value:g}" if self.quantity else "as assumed"
+        moved = "as assumed" if self.is_as_assumed else f"{self.quantity} of {self.group} {self.value:g}"
         return f"{self.coding}, {moved}"
 
 
@@ -341,7 +354,7 @@ def list_designs(
     return [(design, x) for design, x in designs if not find_unusable(x)]
 
 
-def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"):
+def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow", endpoints=None):
     """Fit a Cox model to every cohort and endpoint, for every design and method.
 
     Parameters
@@ -351,6 +364,8 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         As of `list_planned_designs`.
     methods : sequence of {"firth", "partial"}, default both
     ties : {"breslow", "efron"}, default "breslow"
+    endpoints : sequence of str, optional
+        All when absent.
 
     Returns
     -------
@@ -370,7 +385,7 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         if missing := [group for group in claimed.groups if group not in x.index]:
             raise ValueError(f"design {str(design)!r} lacks group {', '.join(missing)}")
         of_patients = x.loc[list(claimed.groups)].to_numpy(float)[claimed.codes]
-        for endpoint, method in product(claimed.endpoints, methods):
+        for endpoint, method in product(endpoints or claimed.endpoints, methods):
             fits = fit_cox_many(*cohorts.of(endpoint), of_patients, method=method, ties=ties)
             coef = pd.DataFrame(fits.coef, columns=x.columns).rename_axis("cohort")
             coef = coef.melt(ignore_index=False, var_name="covariate", value_name="coef").reset_index()

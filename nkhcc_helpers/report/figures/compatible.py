@@ -281,6 +281,7 @@ def plot_narrowing(
     title : str
         What the grid is about.
     """
+    narrowing = narrowing[narrowing["claim"] != ""]  # all claims, once as wide as themselves
     grid = _spread(narrowing, "claim", "statistic", "width_ratio")
     texts = [[_show_times(value) for value in row] for row in grid.to_numpy(float)]
     return _draw_grid(grid, texts, claim_names, names, LogNorm(1, WIDEST, clip=True), ax, title)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.identification.answers import TRUSTED_DIFFERENCE, TRUSTED_R_HAT, TRUSTED_SIZE
+from nkhcc_helpers.identification.answers import (
+    TRUSTED_DIFFERENCE,
+    TRUSTED_R_HAT,
+    TRUSTED_SIZE,
+    pick_statistics,
+)
 from nkhcc_helpers.report.display import display_rows, display_table
 from nkhcc_helpers.report.names import (
     CONVENTION_NAMES,
@@ -44,6 +50,10 @@ RANGE_NOTE = (
     "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
     "a cohort does not reach, NE, is counted as later than any. Bounds: the smallest and largest values "
     "found by search; the true bounds are at least as wide as these."
+)
+DRAWS_NOTE = (
+    "Permuted P: over all allocations, or random ones where there are too many. Of these {n_draws:,}: "
+    "standard error {error:.4f} at P = {alpha:g}."
 )
 
 
@@ -178,6 +188,8 @@ def format_answers(
     trial: Trial,
     *,
     title: str = "What the compatible cohorts give",
+    n_draws: int = 0,
+    alpha: float = 0.05,
     notes: Iterable[str] = (),
 ) -> GT:
     """The range of each statistic over all cohorts that give the published numbers.
@@ -187,7 +199,12 @@ def format_answers(
     frame : pandas.DataFrame
         Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower
         bound_upper`` where bounds are known, and ``share_known`` where some cohorts lack a statistic.
+    n_draws, alpha : int, float
+        Random allocations of permuted P-values, for a note on how sure these are at level `alpha`.
     """
+    if n_draws:
+        error = math.sqrt(alpha * (1 - alpha) / n_draws)
+        notes = [DRAWS_NOTE.format(n_draws=n_draws, error=error, alpha=alpha), *notes]
     columns = {"Statistic": lambda row: show_statistic(row["statistic"], trial)}
     if "share_known" in frame and (frame["share_known"] < 1).any():
         columns["Cohorts that have it"] = lambda row: format_percent(100 * row["share_known"])
@@ -272,9 +289,14 @@ def format_conclusions(
 
 
 def format_narrowing(
-    frame: pd.DataFrame, trial: Trial, claim_names: Mapping[str, str], *, notes: Iterable[str] = ()
+    frame: pd.DataFrame,
+    trial: Trial,
+    claim_names: Mapping[str, str],
+    *,
+    kind: str = "permutation_p",
+    notes: Iterable[str] = (),
 ) -> GT:
-    """How much wider each answer becomes without one of the claims, which `claim_names` calls by name.
+    """How much wider the answers of one kind become without one of the claims, as `claim_names` calls them.
 
     Parameters
     ----------
@@ -283,7 +305,7 @@ def format_narrowing(
         where it is known how sure the ratio is.
     """
     return display_rows(
-        frame,
+        pick_statistics(frame, kind),
         {
             "Without the claim": lambda row: claim_names.get(row["claim"], str(row["claim"])),
             "95 % range": lambda row: _show_ends(row, "lower", "upper"),
