@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import shown_frames as frames
 
-from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
 from nkhcc_helpers.identification.statistics import Design, Statistic
 from nkhcc_helpers.identification.statistics import list_statistics as list_known
-from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median, describe_claim
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 
 ENDPOINTS = ("PFS", "OS")
 AIMS = (Statistic("permutation_p"), Statistic("trend_p"), Statistic("rmst"))

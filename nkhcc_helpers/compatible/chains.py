@@ -7,59 +7,59 @@ import numpy as np
 LARGEST_SHIFT = 0.1  # of the range of the grid
 
 
-def redraw(proposals, steps, events, codes, rng):
+def redraw(space, steps, events, codes, rng):
     """Draw one patient's time anew."""
-    new, log_ratio = _redraw(proposals, steps, events, events, codes, _choose(steps, rng), rng)
+    new, log_ratio = _redraw(space, steps, events, events, codes, _choose(steps, rng), rng)
     return new, events, log_ratio
 
 
-def redraw_two(proposals, steps, events, codes, rng):
+def redraw_two(space, steps, events, codes, rng):
     """Draw two patients' times anew."""
     patient = _choose(steps, rng)
-    new, first = _redraw(proposals, steps, events, events, codes, patient, rng)
-    new, second = _redraw(proposals, new, events, events, codes, _choose_other(steps, patient, rng), rng)
+    new, first = _redraw(space, steps, events, events, codes, patient, rng)
+    new, second = _redraw(space, new, events, events, codes, _choose_other(steps, patient, rng), rng)
     return new, events, first + second
 
 
-def censor(proposals, steps, events, codes, rng):
+def censor(space, steps, events, codes, rng):
     """Censor one patient who had the event, or the other way round, with a new time."""
     patient, turned = _turn_one(steps, events, rng)
-    new, log_ratio = _redraw(proposals, steps, events, turned, codes, patient, rng)
+    new, log_ratio = _redraw(space, steps, events, turned, codes, patient, rng)
     return new, turned, log_ratio
 
 
-def turn(proposals, steps, events, codes, rng):
+def turn(space, steps, events, codes, rng):
     """Censor one patient who had the event, or the other way round, at the same time."""
     _, turned = _turn_one(steps, events, rng)
     return steps, turned, 0.0
 
 
-def turn_and_redraw(proposals, steps, events, codes, rng):
+def turn_and_redraw(space, steps, events, codes, rng):
     """Censor one patient, or the other way round, and draw another's time anew, which may mend the median."""
     patient, turned = _turn_one(steps, events, rng)
     other = _choose_other(steps, patient, rng)
-    new, log_ratio = _redraw(proposals, steps, events, turned, codes, other, rng)
+    new, log_ratio = _redraw(space, steps, events, turned, codes, other, rng)
     return new, turned, log_ratio
 
 
-def shift(proposals, steps, events, codes, rng):
+def shift(space, steps, events, codes, rng):
     """Move one patient's time by a few steps or many."""
     new = steps.copy()
-    new[np.arange(len(steps)), _choose(steps, rng)] += _draw_shift(proposals.space, len(steps), rng)
+    new[np.arange(len(steps)), _choose(steps, rng)] += _draw_shift(space, len(steps), rng)
     return new, events, 0.0
 
 
-def shift_apart(proposals, steps, events, codes, rng):
+def shift_apart(space, steps, events, codes, rng):
     """Move two patients' times by as much in opposite directions, which keeps the middle between them."""
     rows, patient = np.arange(len(steps)), _choose(steps, rng)
     other = _choose_other(steps, patient, rng)
-    by, new = _draw_shift(proposals.space, len(steps), rng), steps.copy()
+    by, new = _draw_shift(space, len(steps), rng), steps.copy()
     new[rows, patient] += by
     new[rows, other] -= by
     return new, events, 0.0
 
 
-def exchange(proposals, steps, events, codes, rng):
+def exchange(space, steps, events, codes, rng):
     """Let a patient of the first group and one of the last exchange their times and events."""
     new, turned = steps.copy(), events.copy()
     rows, one, other = _choose_across(codes, len(steps), rng)
@@ -68,7 +68,7 @@ def exchange(proposals, steps, events, codes, rng):
     return new, turned, 0.0
 
 
-def exchange_events(proposals, steps, events, codes, rng):
+def exchange_events(space, steps, events, codes, rng):
     """As `exchange`, but the times stay: one patient is censored in the other's place."""
     turned = events.copy()
     rows, one, other = _choose_across(codes, len(steps), rng)
@@ -97,14 +97,14 @@ def _choose_across(codes, n_chains, rng):
     return np.arange(n_chains), one, other
 
 
-def _redraw(proposals, steps, events, turned, codes, patient, rng):
+def _redraw(space, steps, events, turned, codes, patient, rng):
     """New times of one patient in each chain, with events turned, and the ratio of chances."""
     rows = np.arange(len(steps))
     old, new, code = steps[rows, patient], steps.copy(), codes[patient]
-    drawn = proposals.draw(turned[rows, patient], code, rng)
+    drawn = space.propose(turned[rows, patient], code, rng)
     new[rows, patient] = drawn
-    back = proposals.log_chance(old, events[rows, patient], code)
-    return new, back - proposals.log_chance(drawn, turned[rows, patient], code)
+    back = space.log_chance_of_proposal(old, events[rows, patient], code)
+    return new, back - space.log_chance_of_proposal(drawn, turned[rows, patient], code)
 
 
 def _turn_one(steps, events, rng):
@@ -284,7 +284,7 @@ class Chains:
         draws = [self.target.groups[group] for group in groups]
         members = np.concatenate([each.members for each in draws])
         steps, events, log_ratio = move(
-            self.target.proposals,
+            self.target.space,
             self.steps[:, members],
             self.events[:, members],
             self.target.space.codes[members],

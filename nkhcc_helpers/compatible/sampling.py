@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nkhcc_helpers.compatible.chains import Chains, NoPartnerError
-from nkhcc_helpers.compatible.claims import MedianDistance, lay_out_claims
-from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, Proposals, pair_at_random
+from nkhcc_helpers.compatible.claims import lay_out_claims
+from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, pair_at_random
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 
 NEAR = 0.3  # half widths, of a claim's interval, within which a miss hardly counts
@@ -48,7 +48,8 @@ class Effort:
     n_partner_offers: int = 6  # an iteration
     partner_tries: int = 200  # for each chain, to find a first partner
     fewest_found: int = 20  # groups that meet the claims about them, for these to be kept to at all times
-    most_drawn: int = 200_000  # groups, to find those
+    drawn: int = 20_000  # groups at once, to find those
+    most_drawn: int = 200_000
     n_conflict_cohorts: int = 12  # that a search for a conflict asks for
 
 
@@ -64,7 +65,7 @@ class Target:
     shape (n_groups, n_steps + 1), is the logarithm of what the prior of each step was multiplied by.
     """
 
-    proposals: Proposals
+    space: CohortSpace
     groups: tuple
     tempered: tuple
     log_tilt: np.ndarray
@@ -73,14 +74,13 @@ class Target:
     @classmethod
     def of(cls, claimed, endpoint, tilt=None, effort=USUAL_EFFORT):
         """Lay out the target of one endpoint of a `ClaimedTrial`; `tilt` as for `CohortSpace.of`."""
-        space, distances = CohortSpace.of(claimed, endpoint, tilt), lay_out_claims(claimed, endpoint)
-        medians = [each for each in distances if isinstance(each, MedianDistance)]
-        proposals = Proposals.of(space, [each.limits for each in medians])
+        claims = lay_out_claims(claimed, endpoint)
+        space = CohortSpace.of(claimed, endpoint, tilt, [one for each in claims for one in each.windows])
         rng = np.random.default_rng(0)
-        groups, tempered = [], [each for each in distances if each.group is None]
+        groups, tempered = [], [each for each in claims if each.group is None]
         for group in range(len(claimed.groups)):
-            own = tuple(each for each in distances if each.group == group)
-            windows = tuple(tuple(each.limits) for each in medians if each.group == group)
+            own = tuple(each for each in claims if each.group == group)
+            windows = tuple(window for each in own for window in each.windows)
             draws = GroupDraws(space, np.flatnonzero(claimed.codes == group), own, windows)
             if not draws.is_found(effort, rng):
                 tempered += own
@@ -88,12 +88,7 @@ class Target:
             groups.append(draws)
         tempered = tuple(sorted(tempered, key=lambda each: each.is_costly))
         log_tilt = np.zeros(space.log_mass.shape) if tilt is None else np.log(tilt)
-        return cls(proposals, tuple(groups), tempered, log_tilt, effort)
-
-    @property
-    def space(self):
-        """The `CohortSpace`."""
-        return self.proposals.space
+        return cls(space, tuple(groups), tempered, log_tilt, effort)
 
     def measure(self, steps, events, limit=np.inf):
         """Distance of cohorts from the tempered claims, shape (n_cohorts,); inf where it is above the limit.
@@ -147,8 +142,8 @@ class Target:
         weight = np.exp(log_weight - log_weight.max())
         chosen = rng.choice(len(steps), size=size, p=weight / weight.sum())
         steps, events = steps[chosen], events[chosen]
-        medians = [each for each in self.tempered if isinstance(each, MedianDistance) and each.group is None]
-        windows = [*draws.windows, *(each.limits for each in medians)]
+        common = [window for each in self.tempered if each.group is None for window in each.windows]
+        windows = [*draws.windows, *common]
         if start == "medians" and windows:
             moved = np.full_like(steps, round(np.mean(windows[0])))
             can = np.isfinite(self.space.log_chance(moved, events, draws.code)).all(axis=1)

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.special import gammaln
 from tqdm import tqdm
 
-from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
 from nkhcc_helpers.compatible.cohorts import draw_block, gather_blocks, plan_blocks
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT
 from nkhcc_helpers.identification.answers import pick_statistics
@@ -20,7 +20,6 @@ from nkhcc_helpers.identification.bounds import read_table, store_table
 from nkhcc_helpers.identification.statistics import KEYS, LANDMARKS, Statistic, calculate_statistics
 from nkhcc_helpers.parallel import run_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
-from nkhcc_helpers.trial.claims import describe_claim
 
 NARROWING_FILE = "compatible_narrowing.csv"  # in the folder of a trial
 NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio", "ratio_lower", "ratio_upper"]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.identification.answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
 from nkhcc_helpers.identification.statistics import Design, Statistic, list_statistics
 from nkhcc_helpers.report.numbers import format_number, format_p, format_percent, format_ratio
-from nkhcc_helpers.trial.claims import describe_claim
 
 if TYPE_CHECKING:
     from nkhcc_helpers.compatible.claims import ClaimedTrial
