@@ -79,7 +79,7 @@ def attained_size(
     Parameters
     ----------
     sizes : sequence of int
-        Patients in each group.
+        As in `recalibrate_p`.
     censoring : float, default 0
         Share of patients censored on average, at random and alike in all groups; times are exponential.
     alpha : sequence of float, default (0.05, 0.01)

@@ -157,7 +157,10 @@ class Curves:
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Pointwise limits, lower and upper, each (n_curves, n_places), holding up to the next place."""
         counts = np.broadcast_arrays(self.n_at_risk, self.n_events, self.n_censored)
-        return calculate_limits(*counts, conf_level=conf_level, conf_type=conf_type)
+        n, d, c = (each.astype(float) for each in counts)
+        if conf_type == "bpcp":
+            return _calculate_bpcp_limits(n, d, c, conf_level)
+        return _calculate_normal_limits(n, d, conf_level, conf_type)
 
     def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
@@ -202,14 +205,6 @@ def check_limits(conf_level, conf_type):
     """Raise ValueError unless limits are known by this name and the level lies between 0 and 1."""
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
-
-
-def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level=0.95, conf_type="bpcp"):
-    """Pointwise limits, lower and upper, from counts at each place, (..., n_places); see `estimate_km`."""
-    n, d, c = (np.asarray(each, float) for each in (n_at_risk, n_events, n_censored))
-    if conf_type == "bpcp":
-        return _calculate_bpcp_limits(n, d, c, conf_level)
-    return _calculate_normal_limits(n, d, conf_level, conf_type)
 
 
 def _calculate_bpcp_limits(n, d, c, conf_level):
