@@ -8,9 +8,9 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level, check_survival
 from nkhcc_helpers.cox.design import check_estimable
-from nkhcc_helpers.cox.fit import CoxModel
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
 def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
@@ -40,12 +40,11 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
     ----------
     Schoenfeld (1982) Biometrika.
     """
-    covariates = list(covariates)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     times, ranks, residuals, _ = _follow_events(model)
     parts = [
-        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": residuals[:, j]})
-        for j, name in enumerate(covariates)
+        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": own})
+        for name, own in zip(model.x, residuals.T, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -73,13 +72,12 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
     ----------
     Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
     """
-    covariates = list(covariates)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     _, ranks, residuals, variances = _follow_events(model)
-    p = len(covariates)
+    p = len(model.x.columns)
     score = np.concatenate([np.zeros(p), _centre(ranks) @ residuals])
     information = _inform_about_trend(ranks, variances)
-    sets = {name: [p + j] for j, name in enumerate(covariates)} | {"All": list(range(p, 2 * p))}
+    sets = {name: [p + j] for j, name in enumerate(model.x)} | {ALL_GROUPS: list(range(p, 2 * p))}
     rows = []
     for name, added in sets.items():
         keep = [*range(p), *added]
@@ -129,20 +127,24 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     check_conf_level(conf_level)
     if not 0 < power < 1:
         raise ValueError(f"power must lie between 0 and 1; got {power!r}")
-    covariates = list(covariates)
     needed = stats.norm.isf((1 - conf_level) / 2) + stats.norm.ppf(power)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
-    variance = np.full(len(covariates), np.nan)
-    if model.df == len(covariates):
-        variance = np.diag(np.linalg.inv(model.null.information[0]))
+    p = len(model.x.columns)
+    variance = np.full(p, np.nan)
+    if model.df == p:
+        variance = np.diag(np.linalg.inv(model.likelihood.evaluate(np.zeros((1, p))).information[0]))
     _, ranks, _, variances = _follow_events(model)
     span = np.ptp(ranks) if len(ranks) else np.nan
     drift = span * needed * np.sqrt(_variance_of_trends(ranks, variances))
     reach = np.ptp(model.x.to_numpy(), axis=0)
-    slope = needed * np.sqrt(variance)
-    with np.errstate(over="ignore"):  # an effect beyond all numbers is infinite
-        columns = {"hr_detectable": np.exp(reach * slope), "drift_detectable": np.exp(reach * drift)}
-    return pd.DataFrame({"covariate": covariates, **columns, "n_events": int(model.event.sum())})
+    return pd.DataFrame(
+        {
+            "covariate": list(model.x),
+            "hr_detectable": exponentiate(reach * needed * np.sqrt(variance)),
+            "drift_detectable": exponentiate(reach * drift),
+            "n_events": int(model.event.sum()),
+        }
+    )
 
 
 def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
@@ -207,9 +209,9 @@ def _tabulate(frame, covariates, coef):
 def _follow_events(model):
     """Times, ranks, residuals and variances of the events in order of time; none without a maximum."""
     likelihood, time = model.likelihood, model.time
-    averages = likelihood.average(np.nan_to_num(model.coef[None]))
+    averages = likelihood.average(np.nan_to_num(model.fits.coef))
     # Without a finite maximum there are no residuals to judge.
-    rows = np.argsort(time[likelihood.subjects], kind="stable") if model.is_estimable else np.arange(0)
+    rows = np.argsort(time[likelihood.subjects], kind="stable") if model.fits.estimable[0] else np.arange(0)
     subjects = likelihood.subjects[rows]
     residuals = (likelihood.own - averages.mean)[0].T[rows]
     variances = np.moveaxis(averages.variance[0], -1, 0)[rows]
