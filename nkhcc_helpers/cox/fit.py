@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -287,9 +287,8 @@ def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None
     for start in range(0, n_cohorts, size):
         block = _take((times, events, x), slice(start, start + size))
         parts.append(_fit_block(*block, method, ties, fixed))
-    return CohortFits(
-        *(np.concatenate([getattr(p, each.name) for p in parts]) for each in fields(CohortFits))
-    )
+    arrays = zip(*(vars(part).values() for part in parts), strict=True)
+    return CohortFits(*map(np.concatenate, arrays))
 
 
 def _check_cohorts(times, events, x):
