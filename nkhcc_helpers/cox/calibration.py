@@ -54,24 +54,17 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
         of each covariate, with the interval of the same kind, are "wald" and "likelihood ratio" of the
         partial likelihood, "firth wald" and "firth" (likelihood ratio) of the penalised one, and "permuted"
         (relabelling among those who agree in the other covariates; the interval that inverts it holds the
-        truth at least as often as stated). The covariate "All", in models of more than one, is the test
-        against no effect of any; permuted, that of the penalised likelihood ratio. A test without answer does
-        not reject and an interval without limits does not hold the truth; ``not_estimable`` is the larger of
-        the two shares of these. Coverage is NaN for "All"; without any event all is NaN.
+        truth at least as often as stated). "All", in models of more than one covariate, is the test against
+        no effect of any; permuted, that of the penalised likelihood ratio over the fewest relabellings that
+        reach the level, 19 for 0.05 (Besag, Clifford 1991 Biometrika): its size is that with more, its power
+        is less. A test without answer does not reject and an interval without limits does not hold the
+        truth; ``not_estimable`` is the larger of the two shares of these. Coverage is NaN for "All"; without
+        any event all is NaN.
 
     Raises
     ------
     ValueError
         `alpha` out of range, or a model that the design cannot estimate.
-
-    Notes
-    -----
-    The permuted test of "All" takes the fewest relabellings that reach the level: 19 for 0.05. Its size is
-    that with more; under an effect it rejects less often than it would with more.
-
-    References
-    ----------
-    Besag, Clifford (1991) Biometrika, for relabelling no further than the answer needs.
     """
     if not frame["event"].any():
         nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
@@ -148,16 +141,18 @@ class _Plan:
 
     @classmethod
     def of(cls, sizes, x, models, coef, censoring, alpha, n_draws):
-        sizes = _check_sizes(sizes, x)
+        sizes, n = np.asarray(sizes), len(x)
+        if sizes.shape != (n,) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
+            raise ValueError(f"sizes must be {n} whole numbers above 0, as x has rows; got {sizes.tolist()}")
         check_censoring(censoring)
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
         unknown = [name for name in coef or {} if name not in x]
         if unknown:
             raise ValueError(f"coef names {unknown[0]!r}, which is no column of x")
-        linear = sum(
-            (value * x[name].to_numpy(float) for name, value in (coef or {}).items()), np.zeros(len(x))
-        )
+        linear = np.zeros(n)
+        for name, value in (coef or {}).items():
+            linear = linear + value * x[name].to_numpy(float)
         hazard = np.repeat(np.exp(linear), sizes)
         built = [_build_model(name, list(columns), x, sizes, linear) for name, columns in models.items()]
         return cls(built, hazard, _find_censoring_hazard(hazard, censoring), alpha, n_draws)
@@ -172,13 +167,6 @@ def _build_model(name, covariates, x, sizes, linear):
     holds = np.allclose(with_baseline @ truth, linear, atol=1e-9)
     truth = np.where(np.abs(truth) < 1e-12, 0, truth)[1:] if holds else np.full(len(covariates), np.nan)
     return _Model(name, covariates, design.to_numpy(), truth)
-
-
-def _check_sizes(sizes, x):
-    sizes = np.asarray(sizes)
-    if sizes.shape != (len(x),) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
-        raise ValueError(f"sizes must be {len(x)} whole numbers above 0, as x has rows; got {sizes.tolist()}")
-    return sizes
 
 
 def _find_censoring_hazard(hazard, censoring):
@@ -214,10 +202,8 @@ def _judge_model(plan, model, times, events, rng):
     for method in ("partial", "firth"):
         fits = fit_cox_many(times, events, model.design, method=method)
         likelihood = PartialLikelihood.of(times, events, model.design[None])
-        single += [
-            _judge_wald(plan, model, fits),
-            _judge_ratio(plan, model, fits, likelihood, method == "firth"),
-        ]
+        ratio = _judge_ratio(plan, model, fits, likelihood, method == "firth")
+        single += [_judge_wald(plan, model, fits), ratio]
         together.append(_judge_all(plan, fits))
     single.append(_judge_permuted(plan, model, times, events, rng))
     together.append(_judge_all_permuted(plan, model, times, events, fits.lr_statistic, rng))
@@ -237,9 +223,7 @@ def _judge_ratio(plan, model, fits, likelihood, is_firth):
     cut = stats.chi2.isf(plan.alpha, 1) / 2
 
     def is_far(values):
-        rows = np.where(np.eye(len(values), dtype=bool), values, np.nan)
-        held = [likelihood.maximize(is_firth, row[None])[1].log_likelihood for row in rows]
-        return fits.log_likelihood[:, None] - np.stack(held, axis=1) > cut
+        return fits.log_likelihood[:, None] - likelihood.restrict(values, is_firth) > cut
 
     beyond = is_far(np.zeros(len(model.truth)))
     missed = is_far(model.truth) if np.nan_to_num(model.truth).any() else beyond
@@ -322,19 +306,14 @@ def _combine(rejected, held, there):
 
 
 def _tabulate(plan, outcomes):
-    keys = []
+    keys, held = [], []
     for model in plan.models:
-        keys += [
-            (model.name, covariate, test, truth)
-            for covariate, truth in zip(model.covariates, model.truth, strict=True)
-            for test in TESTS
-        ]
-        keys += [(model.name, ALL_GROUPS, test, np.nan) for test in GLOBAL_TESTS]
-    table = pd.DataFrame(keys, columns=["model", "covariate", "test", "truth"])
+        keys += [(model.name, covariate, test) for covariate in model.covariates for test in TESTS]
+        keys += [(model.name, ALL_GROUPS, test) for test in GLOBAL_TESTS]
+        held += [*np.repeat(np.isfinite(model.truth), len(TESTS)), *[False] * len(GLOBAL_TESTS)]
     share = outcomes.mean(axis=0)
     error = np.sqrt(share * (1 - share) / len(outcomes))
-    held = table.pop("truth").notna()
-    return table.assign(
+    return pd.DataFrame(keys, columns=["model", "covariate", "test"]).assign(
         rejected=share[:, 0],
         rejected_error=error[:, 0],
         coverage=np.where(held, share[:, 1], np.nan),

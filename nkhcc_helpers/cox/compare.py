@@ -25,7 +25,7 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
     Parameters
     ----------
     frame, method, ties
-        As in `fit_cox`.
+        As in `fit_cox`, with the same errors.
     models : dict of str to list of str
         Name and covariates of each model; the last is the one whose span should hold the others.
     n_draws : int, default 2,000
@@ -41,26 +41,15 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
         lack of fit against the last model; NaN where the last model does not hold the span, or has nothing
         more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
 
-    Raises
-    ------
-    ValueError
-        As `fit_cox`.
-
     Notes
     -----
-    Firth's penalty depends on which columns a model has. So the lack of fit is tested within the last model:
-    its columns are changed, without changing its span, into those of the smaller model and some more, and the
-    coefficients of these are held at 0. For its permuted P, trials are drawn under the smaller model with
-    Firth's estimates, which are finite: a parametric bootstrap, close but not exact.
-
-    The criterion counts events as its sample size and takes the likelihood without penalty at its maximum
-    (under separation its least upper bound), whatever `method`: penalised likelihoods change with the units
-    of the covariates.
-
-    References
-    ----------
-    Hurvich, Tsai (1989) Biometrika; Heinze, Schemper (2001) Biometrics; Davison, Hinkley (1997) Bootstrap
-    Methods and their Application.
+    Firth's penalty depends on which columns a model has (Heinze, Schemper 2001 Biometrics). So the lack of
+    fit is tested within the last model: its columns are changed, without changing its span, into those of the
+    smaller model and some more, whose coefficients are held at 0. For its permuted P, trials are drawn under
+    the smaller model with Firth's estimates: a parametric bootstrap, close but not exact (Davison, Hinkley
+    1997, Bootstrap Methods and their Application). The criterion (Hurvich, Tsai 1989 Biometrika) counts
+    events and takes the likelihood without penalty (under separation its least upper bound), whatever
+    `method`: penalised likelihoods change with the units of the covariates.
     """
     laid_out = {
         name: CoxModel.of(frame, covariates, method=method, ties=ties) for name, covariates in models.items()
@@ -80,19 +69,13 @@ def list_separated(frame, models):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event`` and every covariate as numbers.
-    models : dict of str to list of str
+    frame, models
+        As in `compare_models`, with the same errors.
 
     Returns
     -------
     dict of str to list of str
         Name of the model, and the covariates along which it is separated.
-
-    Raises
-    ------
-    ValueError
-        As `fit_cox`.
     """
     found = {}
     for name, covariates in models.items():

@@ -30,32 +30,15 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True)
 class Design:
-    """What the groups of a trial can separate.
+    """What the groups of a trial can separate."""
 
-    Attributes
-    ----------
-    points : DataFrame
-        One row per design point: the covariates, ``groups`` (codes), ``n``, ``n_events``.
-    rank : int
-        Rank of the design, intercept included: how many numbers the design points can answer for.
-    correlation : DataFrame
-        Correlation between the covariates over patients.
-    variance_inflation : Series
-        How many times larger each coefficient's variance is than with uncorrelated covariates.
-    events_per_covariate : float
-    contrasts : DataFrame
-        As of `list_contrasts`.
-    separation : Series or None
-        Direction in which the partial likelihood has no maximum.
-    """
-
-    points: pd.DataFrame
-    rank: int
-    correlation: pd.DataFrame
-    variance_inflation: pd.Series
+    points: pd.DataFrame  # as of `list_design_points`
+    rank: int  # with the intercept: how many numbers the design points can answer for
+    correlation: pd.DataFrame  # of the covariates, over patients
+    variance_inflation: pd.Series  # of each coefficient, over that with uncorrelated covariates
     events_per_covariate: float
-    contrasts: pd.DataFrame
-    separation: pd.Series | None
+    contrasts: pd.DataFrame  # as of `list_contrasts`
+    separation: pd.Series | None  # direction in which the partial likelihood has no maximum
 
 
 def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relative"):
@@ -296,6 +279,7 @@ def keep_estimable(frame, models):
     Returns
     -------
     dict of str to list of str
+        Name and covariates of those kept.
     """
     kept = {}
     for name, covariates in models.items():

@@ -14,31 +14,23 @@ from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
 def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
-    """Estimate how the coefficients move over time.
+    """Estimate how the coefficients move over time; Schoenfeld (1982) Biometrika.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``time event`` and the covariates as numbers, one row per subject.
     covariates : sequence of str
+        As in `fit_cox`, with the same errors.
     ties : {"efron", "breslow"}, default "efron"
 
     Returns
     -------
     DataFrame
         Columns ``covariate time rank residual``: one row for each event and covariate, in order of time;
-        ``residual`` is the Schoenfeld residual (covariate of the subject with the event less its mean at
-        risk) at the maximum of the partial likelihood, ``rank`` that of the time among all subjects, tied
-        ones sharing their mean. Empty where the partial likelihood has no maximum.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, no covariate, or a covariate that is constant or a combination of others.
-
-    References
-    ----------
-    Schoenfeld (1982) Biometrika.
+        ``residual`` is the covariate of the subject with the event less its mean at risk, at the maximum of
+        the partial likelihood, ``rank`` that of the time among all subjects, tied ones sharing their mean.
+        Empty where the partial likelihood has no maximum.
     """
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     times, ranks, residuals, _ = _follow_events(model)
@@ -52,25 +44,18 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
 def check_proportional_hazards(frame, covariates, *, ties="efron"):
     """Test whether coefficients change with the rank of time.
 
+    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
+
     Parameters
     ----------
     frame, covariates, ties
-        As in `estimate_schoenfeld_residuals`.
+        As in `estimate_schoenfeld_residuals`, with the same errors.
 
     Returns
     -------
     DataFrame
         Columns ``covariate statistic df p_value``: one row for each covariate, then ``All`` together. NaN
         where the partial likelihood has no maximum or the events cannot tell a change from none.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_schoenfeld_residuals`.
-
-    References
-    ----------
-    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
     """
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     _, ranks, residuals, variances = _follow_events(model)
@@ -90,10 +75,14 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
 def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
     """Estimate how large an effect, or a change of it, would have to be for these events to show it.
 
+    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2.
+    The information is that under the hypothesis tested: no effect, or effects that do not change; large
+    effects change it, so these are guides. Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+
     Parameters
     ----------
     frame, covariates, ties
-        As in `estimate_schoenfeld_residuals`.
+        As in `estimate_schoenfeld_residuals`, with the same errors.
     power : float, default 0.8
         Chance with which the test is to find it.
     conf_level : float, default 0.95
@@ -103,26 +92,16 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     -------
     DataFrame
         Columns ``covariate hr_detectable drift_detectable n_events``. ``hr_detectable`` is the hazard ratio
-        between the smallest and the largest value of the covariate, above 1, that the test of that slope
-        would find with this power, the other covariates in the model; below 1 its reciprocal.
+        between the smallest and the largest value of the covariate, above 1 (below 1 its reciprocal), that
+        the test of that slope would find with this power, the other covariates in the model.
         ``drift_detectable`` is the factor by which that hazard ratio would have to change from the first
-        event to the last for `check_proportional_hazards` to find it with this power. NaN where the events
-        carry no information, the latter also where the partial likelihood has no maximum.
+        event to the last for `check_proportional_hazards` to find it. NaN where the events carry no
+        information, the latter also where the partial likelihood has no maximum.
 
     Raises
     ------
     ValueError
-        As `estimate_schoenfeld_residuals`, or `power` or `conf_level` out of range.
-
-    Notes
-    -----
-    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2;
-    the information is taken under the hypothesis that is tested: no effect for the first, effects that do
-    not change for the second. Large effects change it, so that these are guides and not guarantees.
-
-    References
-    ----------
-    Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+        As `fit_cox`, or `power` or `conf_level` out of range.
     """
     check_conf_level(conf_level)
     if not 0 < power < 1:
@@ -152,12 +131,8 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event`` and the covariates as numbers, one row per subject; ``USUBJID`` and ``group``
-        are taken over.
-    covariates : sequence of str
-    method : {"firth", "partial"}, default "firth"
-    ties : {"breslow", "efron"}, default "breslow"
+    frame, covariates, method, ties
+        As in `fit_cox`, with the same errors; ``USUBJID`` and ``group`` of the frame are taken over.
 
     Returns
     -------
@@ -167,11 +142,6 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
         hazard ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign
         without the subject. NaN where not estimable; a covariate that is constant without the subject is
         NaN and leaves the others as they would be without it.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_schoenfeld_residuals`.
     """
     covariates = list(covariates)
     time, event = check_survival(frame["time"], frame["event"])

@@ -28,32 +28,21 @@ NUMBERS_AT_A_TIME = 400_000  # weights held at once, few enough to stay in a pro
 class CoxFit:
     """A fitted Cox model.
 
-    Attributes
-    ----------
-    summary : DataFrame
-        Columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
-        likelihood-ratio p for each coefficient, penalised where `method` is "firth"; then ``p_permutation
-        p_permutation_error exact_lower exact_upper``: the test over relabellings of patients who agree in
-        the other covariates (error 0 where all were counted), and the limits that invert it. NaN where not
-        estimable, 0 or inf where an interval has no limit.
-    log_likelihood : float
-        At the maximum, or its least upper bound where no maximum exists; penalised where `method` is "firth".
-    lr_statistic, df, p_lr : float
-        Likelihood-ratio test against no covariates; `df` counts the coefficients that can be told apart.
-    n, n_events : int
-    separated : Series or None
-        Direction in which the likelihood without penalty has no maximum.
-    method, ties : str
+    ``summary`` has columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
+    likelihood-ratio p, penalised by Firth's method or not; then ``p_permutation p_permutation_error
+    exact_lower exact_upper``: the test over relabellings of patients who agree in the other covariates (error
+    0 where all were counted), and the limits that invert it. NaN where not estimable, 0 or inf where an
+    interval has no limit.
     """
 
     summary: pd.DataFrame
-    log_likelihood: float
-    lr_statistic: float
-    df: int
+    log_likelihood: float  # at the maximum, or its least upper bound where there is none
+    lr_statistic: float  # against no covariates
+    df: int  # coefficients that can be told apart
     p_lr: float
     n: int
     n_events: int
-    separated: pd.Series | None
+    separated: pd.Series | None  # direction in which the likelihood without penalty has no maximum
     method: str
     ties: str
 
@@ -61,7 +50,10 @@ class CoxFit:
 def fit_cox(
     frame, covariates, *, method="firth", ties="breslow", conf_level=0.95, n_draws=10_000, seed=DEFAULT_SEED
 ):
-    """Fit a Cox model.
+    """Fit a Cox model by profile likelihood and by relabelling.
+
+    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
+    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
 
     Parameters
     ----------
@@ -88,11 +80,6 @@ def fit_cox(
     ValueError
         Bad times or events, no covariate, a covariate that is constant or a combination of others, or an
         unknown method or ties.
-
-    References
-    ----------
-    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
-    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
     """
     check_conf_level(conf_level)
     model = CoxModel.of(frame, covariates, method=method, ties=ties)
@@ -118,7 +105,7 @@ def summarize_models(
     Parameters
     ----------
     frame, method, ties, conf_level, n_draws, seed
-        As in `fit_cox`.
+        As in `fit_cox`, with the same errors.
     models : dict of str to list of str
         Name and covariates of each model.
 
@@ -126,11 +113,6 @@ def summarize_models(
     -------
     DataFrame
         Column ``model`` before the columns of `CoxFit.summary`.
-
-    Raises
-    ------
-    ValueError
-        As `fit_cox`.
     """
     options = {"method": method, "ties": ties, "conf_level": conf_level, "n_draws": n_draws, "seed": seed}
     parts = [
@@ -217,25 +199,13 @@ def _summarize(model, conf_level, n_draws, seed):
 
 @dataclass(frozen=True)
 class CohortFits:
-    """The fits of one Cox model to many cohorts.
+    """The fits of one Cox model to many cohorts; NaN where not estimable."""
 
-    Attributes
-    ----------
-    coef, se : ndarray, shape (n_cohorts, n_covariates)
-        Log hazard ratios and their standard errors from the information; NaN where not estimable.
-    log_likelihood, null_log_likelihood : ndarray, shape (n_cohorts,)
-        At the maximum (its least upper bound where there is none), and with every coefficient 0; penalised
-        when the method is Firth's, and NaN where the penalty does not exist.
-    df : ndarray of int, shape (n_cohorts,)
-        How many coefficients the events can tell apart.
-    estimable : ndarray of bool, shape (n_cohorts,)
-    """
-
-    coef: np.ndarray
-    se: np.ndarray
-    log_likelihood: np.ndarray
-    null_log_likelihood: np.ndarray
-    df: np.ndarray
+    coef: np.ndarray  # log hazard ratios, (n_cohorts, n_covariates)
+    se: np.ndarray  # their standard errors from the information
+    log_likelihood: np.ndarray  # at the maximum, or its least upper bound where there is none, (n_cohorts,)
+    null_log_likelihood: np.ndarray  # with every coefficient 0; both NaN where the penalty does not exist
+    df: np.ndarray  # coefficients that the events can tell apart
     estimable: np.ndarray
 
     @property
@@ -246,6 +216,10 @@ class CohortFits:
 
 def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None):
     """Fit one Cox model to each of many cohorts.
+
+    Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
+    well-conditioned information is the maximum, since the log-likelihood is concave; others are judged by a
+    linear program. Cox (1972) J R Stat Soc B; Firth (1993) Biometrika; Heinze, Schemper (2001) Biometrics.
 
     Parameters
     ----------
@@ -268,16 +242,6 @@ def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None
     ------
     ValueError
         Shapes that do not fit together, numbers that are not finite, unknown method or ties.
-
-    Notes
-    -----
-    Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
-    well-conditioned information is the maximum, since the log-likelihood is concave; a cohort without one is
-    judged by `design.find_separation`.
-
-    References
-    ----------
-    Cox (1972) J R Stat Soc B; Firth (1993) Biometrika; Heinze, Schemper (2001) Biometrics.
     """
     times, events, x = _check_cohorts(times, events, x)
     _check_options(method, ties)
@@ -385,8 +349,7 @@ def infer(times, events, x, fits, *, method, ties, conf_level):
         likelihood = PartialLikelihood.of(*_take((times, events, x), keep), ties)
         coef, best = fits.coef[keep], fits.log_likelihood[keep]
         limits = find_profile_limits(likelihood, coef, best, conf_level, firth=firth)
-        without = np.where(np.eye(coef.shape[1]), 0.0, np.nan)[:, None]
-        restricted = [likelihood.maximize(firth, held, coef)[1].log_likelihood for held in without]
-        p_value = stats.chi2.sf(np.maximum(2 * (best - np.array(restricted)), 0), 1).T
+        without = likelihood.restrict(np.zeros(coef.shape[1]), firth, coef)
+        p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
         found[keep] = np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
     return found

@@ -62,10 +62,6 @@ def list_infusion_intervals(trial, endpoint):
     ------
     ValueError
         The trial has no such endpoint.
-
-    References
-    ----------
-    Andersen, Gill (1982) Ann Stat.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -85,11 +81,12 @@ def list_infusion_intervals(trial, endpoint):
 def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     """Fit one Cox model to the same patients with infusions counted in five ways.
 
+    Suissa (2008) Am J Epidemiol; Andersen, Gill (1982) Ann Stat; Anderson, Cain, Gelber (1983) J Clin Oncol.
+
     Parameters
     ----------
-    trial : Trial
-    endpoint : str
-        Code of the endpoint.
+    trial, endpoint
+        As in `list_infusion_intervals`, with the same error.
     ties : {"efron", "breslow"}, default "efron"
     conf_level : float, default 0.95
 
@@ -104,7 +101,7 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
         - ``landmark received``, ``landmark planned``: patients still followed without the event at the
           landmark only, by the infusions received before it or planned. The landmark is the day on which
-          the shortest plan would go on, as in `design.count_events_before_plans_part`.
+          the shortest plan would go on, as in `count_events_before_plans_part`.
 
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
@@ -113,11 +110,7 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     Raises
     ------
     ValueError
-        The trial has no such endpoint, unknown `ties`, or a confidence level outside (0, 1).
-
-    References
-    ----------
-    Suissa (2008) Am J Epidemiol; Andersen, Gill (1982) Ann Stat; Anderson, Cain, Gelber (1983) J Clin Oncol.
+        Unknown `ties`, or a confidence level outside (0, 1).
     """
     check_choice(ties, "ties", TIES)
     check_conf_level(conf_level)
@@ -136,14 +129,13 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
 def simulate_immortal_time(
     trial, endpoint, *, n_trials=2_000, copies=1, alpha=0.05, seed=DEFAULT_SEED, progress=False
 ):
-    """How often each fit of `fit_received` finds an effect of infusions that have none.
+    """How often each fit of `fit_received` finds an effect where there is none; Suissa (2008) Am J Epidemiol.
 
     Parameters
     ----------
     trial : Trial
         Gives the number of patients, their plans, the median and the longest follow-up.
     endpoint : str
-        Code of the endpoint.
     n_trials : int, default 2,000
     copies : int, default 1
         Patients simulated for each one of the trial: with many, a test without bias keeps its level, and one
@@ -175,10 +167,6 @@ def simulate_immortal_time(
     another and comes later: progression then has a constant hazard, estimated in the same way, and so has
     the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
     the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
-
-    References
-    ----------
-    Suissa (2008) Am J Epidemiol.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")

@@ -177,6 +177,11 @@ class PartialLikelihood:
             state.put(going, there)
         return coef, state
 
+    def restrict(self, values, firth=False, start=None):
+        """The largest log-likelihoods with each coefficient held at its value, (n_cohorts, n_covariates)."""
+        held = np.where(np.eye(len(values), dtype=bool), values, np.nan)[:, None]
+        return np.column_stack([self.maximize(firth, row, start)[1].log_likelihood for row in held])
+
     def count_identified(self, information):
         """Count the coefficients that each information tells apart, shape (n_cohorts,)."""
         axes = (1, 3) if self._moves else (2,)

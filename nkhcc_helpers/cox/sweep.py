@@ -44,9 +44,8 @@ def sweep_assumptions(
     -------
     DataFrame
         Columns ``group quantity value assumed_value is_assumed covariate coef hr ci_lower ci_upper
-        p_value``: one number moved at a time, the assumed value among its values; profile likelihood limits
-        and likelihood-ratio p as in `fit_cox`. NaN where the moved design cannot estimate a covariate.
-        Empty where nothing is assumed.
+        p_value``: one number moved at a time, the assumed value among its values; the rest as in `fit_cox`.
+        NaN where the moved design cannot estimate a covariate. Empty where nothing is assumed.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def sweep_codings(
     Parameters
     ----------
     trial, endpoint, covariates, method, ties, conf_level
-        As in `sweep_assumptions`.
+        As in `sweep_assumptions`, with the same errors.
     codings : sequence of {"relative", "cumulative", "log2", "order"}, default all
 
     Returns
@@ -112,11 +111,6 @@ def sweep_codings(
         and covariate. Hazard ratios are per unit, which changes with the coding; ``hr_range`` is that from
         the smallest to the largest value in the trial, which can be compared. NaN where a coding cannot be
         had (log2 of a dose of 0) or a covariate not be estimated.
-
-    Raises
-    ------
-    ValueError
-        Unknown endpoint, covariate, coding, method or ties.
     """
     check_conf_level(conf_level)
     frame = trial.survival(endpoint)
