@@ -97,6 +97,19 @@ def fit_cox(
     )
 
 
+def _summarize(model, conf_level, n_draws, seed):
+    estimates = infer(*model.batch, model.fits, conf_level=conf_level, **model.options)[0]
+    summary = pd.DataFrame(estimates, columns=ESTIMATES)
+    summary.insert(0, "covariate", list(model.x.columns))
+    relabelled = []
+    for column in range(len(summary)):
+        arguments = model.time, model.event, model.x.to_numpy(), column
+        tested = permute_covariate(*arguments, n_draws=n_draws, seed=seed)
+        limits = estimate_exact_limits(*arguments, conf_level=conf_level, n_draws=n_draws, seed=seed)
+        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
+    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
+
+
 def summarize_models(
     frame, models, *, method="firth", ties="breslow", conf_level=0.95, n_draws=10_000, seed=DEFAULT_SEED
 ):
@@ -131,6 +144,7 @@ class CoxModel:
     time: np.ndarray
     event: np.ndarray
     options: dict  # method and ties
+    fits: CohortFits
 
     @classmethod
     def of(cls, frame, covariates, *, method, ties):
@@ -138,14 +152,9 @@ class CoxModel:
         time, event = check_survival(frame["time"], frame["event"])
         x = frame[list(covariates)].astype(float)
         check_estimable(x)
-        model = cls(x, time, event, {"method": method, "ties": ties})
-        _check_options(**model.options)
-        return model
-
-    @cached_property
-    def fits(self):
-        """The batch of one."""
-        return _fit_block(*self.batch, **self.options, gain=SMALLEST_GAIN)
+        _check_options(method, ties)
+        fits = _fit_block(time[None], event[None], x.to_numpy()[None], method, ties, gain=SMALLEST_GAIN)
+        return cls(x, time, event, {"method": method, "ties": ties}, fits)
 
     @property
     def batch(self):
@@ -182,19 +191,6 @@ class CoxModel:
     def p_lr(self):
         """The P-value that belongs to it."""
         return float(stats.chi2.sf(self.lr_statistic, self.df)) if self.df else float("nan")
-
-
-def _summarize(model, conf_level, n_draws, seed):
-    estimates = infer(*model.batch, model.fits, conf_level=conf_level, **model.options)[0]
-    summary = pd.DataFrame(estimates, columns=ESTIMATES)
-    summary.insert(0, "covariate", list(model.x.columns))
-    relabelled = []
-    for column in range(len(summary)):
-        arguments = model.time, model.event, model.x.to_numpy(), column
-        tested = permute_covariate(*arguments, n_draws=n_draws, seed=seed)
-        limits = estimate_exact_limits(*arguments, conf_level=conf_level, n_draws=n_draws, seed=seed)
-        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
-    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
 
 
 @dataclass(frozen=True)
@@ -353,3 +349,9 @@ def infer(times, events, x, fits, *, method, ties, conf_level):
         p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
         found[keep] = np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
     return found
+
+
+def list_alike(varies):
+    """The rows in which the same columns vary, with these columns; rows in which none does are left out."""
+    kinds = [columns for columns in np.unique(varies, axis=0) if columns.any()]
+    return [(np.flatnonzero((varies == kind).all(axis=1)), np.flatnonzero(kind)) for kind in kinds]

@@ -46,22 +46,16 @@ def list_infusion_intervals(trial, endpoint):
     ----------
     trial : Trial
     endpoint : str
-        Code of the endpoint.
+        Code of the endpoint; ValueError where the trial has no such one.
 
     Returns
     -------
     DataFrame
         Columns ``USUBJID group start stop infusions event clock``: after day ``start``, up to and with day
-        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with the
-        event. An infusion counts from the day after it was given: one on the day of the event cannot have
-        prevented it. Days are whole, and count from ``clock``: the endpoint's STARTDT, where missing the
-        date of enrolment, where missing the first infusion. Infusions before that day count from the start,
-        those after the event never. Where someone has an event on day 0, all start on day -1.
-
-    Raises
-    ------
-    ValueError
-        The trial has no such endpoint.
+        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with it.
+        An infusion counts from the day after it was given, one before the first day from the start. Days are
+        whole, and count from ``clock``: the endpoint's STARTDT, where missing the date of enrolment, where
+        missing the first infusion. Where someone has an event on day 0, all start on day -1.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -99,9 +93,8 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
           can receive more.
         - ``planned``: infusions planned, known at the start.
         - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
-        - ``landmark received``, ``landmark planned``: patients still followed without the event at the
-          landmark only, by the infusions received before it or planned. The landmark is the day on which
-          the shortest plan would go on, as in `count_events_before_plans_part`.
+        - ``landmark received``, ``landmark planned``: those still followed without the event at the landmark,
+          the day on which the shortest plan would go on, by the infusions received before it or planned.
 
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
@@ -138,8 +131,7 @@ def simulate_immortal_time(
     endpoint : str
     n_trials : int, default 2,000
     copies : int, default 1
-        Patients simulated for each one of the trial: with many, a test without bias keeps its level, and one
-        with bias loses it altogether.
+        Patients simulated for each one of the trial; the more, the more does bias show.
     alpha : float, default 0.05
         Nominal level.
     seed : int
@@ -150,9 +142,8 @@ def simulate_immortal_time(
     -------
     DataFrame
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
-        likelihood-ratio test rejects, its Monte-Carlo standard error, share of trials in which the fit is
-        not estimable and hence does not reject, median hazard ratio per infusion over the others. NaN for
-        a fit that is never estimable.
+        likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
+        and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
 
     Raises
     ------
@@ -161,12 +152,12 @@ def simulate_immortal_time(
 
     Notes
     -----
-    All patients have the same constant hazard, with the trial's overall median; where the curve does not
-    reach a half, as many events per time as in the trial. They are followed to the trial's longest time.
-    Infusions keep to the plan from day 0 on and stop at the event, or at progression where the endpoint is
-    another and comes later: progression then has a constant hazard, estimated in the same way, and so has
-    the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
-    the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
+    All have the same constant hazard, with the trial's overall median or, where the curve does not reach a
+    half, its events per time, and are followed to its longest time. Infusions keep to the plan from day 0 on
+    and stop at the event, or at progression where the endpoint is another and comes later: progression then
+    has a constant hazard, found in the same way, and so has the rest of the time, with what is left of the
+    mean. Where `trial.yaml` has no interval, it is the median one of ADEX; where that is not known either, or
+    nobody had the event, every fit is NaN.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
@@ -282,9 +273,7 @@ def _number_first_day(rows, days):
 def _estimate_mean(followed):
     """Mean days to the event, were the hazard constant."""
     median = estimate_median(followed["days"], followed["event"]).estimate
-    if median > 0:
-        return median / np.log(2)
-    return followed["days"].sum() / followed["event"].sum()
+    return median / np.log(2) if median > 0 else followed["days"].sum() / followed["event"].sum()
 
 
 def _estimate_progression(trial, endpoint, mean):
@@ -320,12 +309,11 @@ def _list_schedule(trial, followed):
 
 
 def _summarize_simulation(coefs, rejects):
-    estimable = np.isfinite(coefs)
-    n_trials = coefs.shape[1]
     rows = []
-    for count, coef, known, reject in zip(Count, coefs, estimable, rejects & estimable, strict=True):
-        rejected = reject.mean() if known.any() else np.nan
-        error = np.sqrt(rejected * (1 - rejected) / n_trials)
-        median = np.median(exponentiate(coef[known])) if known.any() else np.nan
-        rows.append((count.value, rejected, error, n_trials, 1 - known.mean(), median))
+    for count, coef, reject in zip(Count, coefs, rejects, strict=True):
+        known, rejected, median = np.isfinite(coef), np.nan, np.nan
+        if known.any():
+            rejected, median = (reject & known).mean(), np.median(exponentiate(coef[known]))
+        error = np.sqrt(rejected * (1 - rejected) / len(coef))
+        rows.append((count.value, rejected, error, len(coef), 1 - known.mean(), median))
     return pd.DataFrame(rows, columns=["fit", "rejected", "error", "n_trials", "not_estimable", "median_hr"])

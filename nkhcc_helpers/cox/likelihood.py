@@ -190,10 +190,6 @@ class PartialLikelihood:
         standard = standardize(np.where(known[:, :, None] & known[:, None], information, 0))[0]
         return (np.linalg.eigvalsh(standard) > NEGLIGIBLE).sum(axis=1)
 
-    def is_identified(self, information):
-        """Which informations tell all coefficients apart, shape (n_cohorts,)."""
-        return self.count_identified(information) == information.shape[-1]
-
     @property
     def _moves(self):
         return self.covariates.ndim == 4
@@ -224,10 +220,9 @@ class PartialLikelihood:
         """Half the log determinant of the information, and its derivative."""
         x = self.covariates
         sign, log_determinant = np.linalg.slogdet(information)
-        identified = (sign > 0) & self.is_identified(information)
-        inverse = np.linalg.inv(
-            np.where(identified[:, None, None], information, np.eye(information.shape[1]))
-        )
+        n_covariates = information.shape[1]
+        identified = (sign > 0) & (self.count_identified(information) == n_covariates)
+        inverse = np.linalg.inv(np.where(identified[:, None, None], information, np.eye(n_covariates)))
         # Third moments enter through x'Ax only, A the inverse information: one column instead of p cubed.
         spread = np.matmul(inverse[:, None] if self._moves else inverse, x)
         length = (x * spread).sum(axis=-2, keepdims=True)
