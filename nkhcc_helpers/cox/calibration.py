@@ -53,13 +53,11 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
         intervals in trials with the effects that each model estimates (none where it has no estimate). Tests
         of each covariate, with the interval of the same kind, are "wald" and "likelihood ratio" of the
         partial likelihood, "firth wald" and "firth" (likelihood ratio) of the penalised one, and "permuted"
-        (relabelling among those who agree in the other covariates; the interval that inverts it holds the
-        truth at least as often as stated). "All", in models of more than one covariate, is the test against
-        no effect of any; permuted, that of the penalised likelihood ratio over the fewest relabellings that
-        reach the level, 19 for 0.05 (Besag, Clifford 1991 Biometrika): its size is that with more, its power
-        is less. A test without answer does not reject and an interval without limits does not hold the
-        truth; ``not_estimable`` is the larger of the two shares of these. Coverage is NaN for "All"; without
-        any event all is NaN.
+        (relabelling among those who agree in the other covariates). "All", in models of more than one
+        covariate, is the test against no effect of any, without coverage; permuted, that of the penalised
+        likelihood ratio over the fewest relabellings that reach the level, 19 for 0.05 (Besag, Clifford 1991
+        Biometrika). A test without answer does not reject, an interval without limits does not hold the
+        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN.
 
     Raises
     ------
@@ -79,9 +77,8 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
     for name, covariates in models.items():
         rows = estimates[estimates["model"] == name].set_index("covariate")["coef"]
         coef = rows.reindex(covariates).fillna(0).to_dict()
-        with_effect.append(
-            attained_cox(sizes, plans, {name: covariates}, coef=coef, n_draws=FEW_DRAWS, **options)
-        )
+        model = {name: covariates}
+        with_effect.append(attained_cox(sizes, plans, model, coef=coef, n_draws=FEW_DRAWS, **options))
     with_effect = pd.concat(with_effect, ignore_index=True)
     for column in ("coverage", "coverage_error"):
         attained[column] = with_effect[column]

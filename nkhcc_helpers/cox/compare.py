@@ -53,7 +53,7 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
     laid_out = {
         name: CoxModel.of(frame, covariates, method=method, ties=ties) for name, covariates in models.items()
     }
-    largest, rows = list(laid_out.values())[-1], []
+    largest, rows = laid_out[[*laid_out][-1]], []
     for name, model in laid_out.items():
         draws = _Draws(model, n_draws, seed)
         plain = CoxModel.of(frame, models[name], method="partial", ties=ties)

@@ -300,13 +300,7 @@ def find_separation(covariates, time, event):
     gaps = gaps[np.abs(gaps).max(axis=1) > ROUNDING] if len(gaps) else gaps
     if not len(gaps):
         return None
-    found = optimize.linprog(
-        -gaps.sum(axis=0),
-        A_ub=sparse.csr_array(-gaps),
-        b_ub=np.zeros(len(gaps)),
-        bounds=(-1, 1),
-        method="highs",
-    )
+    found = optimize.linprog(-gaps.sum(axis=0), sparse.csr_array(-gaps), np.zeros(len(gaps)), bounds=(-1, 1))
     if -found.fun < 1e-7:
         return None
     direction = found.x / np.where(spread > 0, spread, 1)

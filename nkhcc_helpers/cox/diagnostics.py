@@ -75,9 +75,8 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
 def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
     """Estimate how large an effect, or a change of it, would have to be for these events to show it.
 
-    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2.
-    The information is that under the hypothesis tested, which large effects change: these are guides.
-    Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+    A slope b is found when b^2 times its information is (z of the level + z of the power)^2; large effects
+    change that information, so these are guides. Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     power : float, default 0.8
         Chance with which the test is to find it.
     conf_level : float, default 0.95
-        One less the level of the two-sided test.
+        One less the level of the two-sided test; ValueError where this or `power` is not between 0 and 1.
 
     Returns
     -------
@@ -96,11 +95,6 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
         covariates in the model; and the factor by which it would have to change from the first event to the
         last for `check_proportional_hazards` to find it. NaN where the events carry no information, the
         latter also where the partial likelihood has no maximum.
-
-    Raises
-    ------
-    ValueError
-        `power` or `conf_level` out of range.
     """
     check_conf_level(conf_level)
     if not 0 < power < 1:

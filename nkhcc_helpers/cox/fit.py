@@ -92,8 +92,7 @@ def fit_cox(
         n=len(frame),
         n_events=int(model.event.sum()),
         separated=model.separated,
-        method=method,
-        ties=ties,
+        **model.options,
     )
 
 
@@ -128,12 +127,8 @@ def summarize_models(
         Column ``model`` before the columns of `CoxFit.summary`.
     """
     options = {"method": method, "ties": ties, "conf_level": conf_level, "n_draws": n_draws, "seed": seed}
-    parts = [
-        fit_cox(frame, covariates, **options).summary.assign(model=name)
-        for name, covariates in models.items()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["model", *table.columns.drop("model")]]
+    fits = {name: fit_cox(frame, covariates, **options).summary for name, covariates in models.items()}
+    return pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -283,12 +278,12 @@ def _fit_block(times, events, x, method, ties, fixed=None, **precision):
     likelihood = PartialLikelihood.of(times, events, x, ties)
     shape = likelihood.n_cohorts, x.shape[-1]
     null = likelihood.evaluate(np.zeros(shape), firth)
-    fixed = fixed or {}
-    held = np.array([[fixed.get(column, np.nan) for column in range(shape[1])]], dtype=float)
+    held = np.full((1, shape[1]), np.nan)
+    held[0, list(fixed or {})] = list((fixed or {}).values())
     coef, state = likelihood.maximize(firth, held, **precision)
     df = likelihood.count_identified(null.information)
     estimable = df == shape[1]
-    free = np.setdiff1d(np.arange(shape[1]), list(fixed))
+    free = np.flatnonzero(np.isnan(held[0]))
     if not firth and len(free):
         data = times, events, x[..., free]
         estimable &= _has_maximum(data, coef[:, free], _narrow(state, free), _narrow(null, free), estimable)

@@ -46,7 +46,7 @@ def list_infusion_intervals(trial, endpoint):
     ----------
     trial : Trial
     endpoint : str
-        Code of the endpoint; ValueError where the trial has no such one.
+        Code of the endpoint; where the trial has no such one, ValueError.
 
     Returns
     -------
@@ -181,7 +181,9 @@ def simulate_immortal_time(
         rng = np.random.default_rng(child)
         stops = rng.exponential(until_progression or mean, shape)
         days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
-        drawn = _Cohorts.follow(days, stops, longest, planned, schedule, cohorts.landmark)
+        seen = np.minimum(days, longest)
+        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
+        drawn = _Cohorts(seen, days <= longest, planned, given, cohorts.landmark)
         fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
         coefs.append([fit.coef[:, 0] for fit in fits])
         statistics.append([fit.lr_statistic for fit in fits])
@@ -200,13 +202,6 @@ class _Cohorts:
     planned: np.ndarray  # infusions, (n_subjects,)
     given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
     landmark: float  # NaN without one
-
-    @classmethod
-    def follow(cls, days, stops, longest, planned, schedule, landmark):
-        """Follow patients with these times of the event, infused by schedule until they stop."""
-        seen = np.minimum(days, longest)
-        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
-        return cls(seen, days <= longest, planned, given, landmark)
 
     def list_designs(self):
         """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
@@ -282,9 +277,7 @@ def _estimate_progression(trial, endpoint, mean):
     if progression is None or progression == endpoint:
         return None
     followed, _ = _read_cohort(trial, progression)
-    if not followed["event"].any():
-        return None
-    earlier = _estimate_mean(followed)
+    earlier = _estimate_mean(followed) if followed["event"].any() else np.inf
     # The rest of the time to the event has what is left of the mean.
     return earlier if earlier < mean else None
 

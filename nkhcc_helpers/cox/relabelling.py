@@ -322,10 +322,10 @@ class Stratum:
         risk (tied events by Breslow), and that of its variance among them.
         """
         event, tied, hazard = self.event[cohorts], self.tied[cohorts], self._find_hazard(coef)
-        orders = orders or _list_orders(tuple(self.counts.tolist()))
-        total, mean, variance = self._describe(orders.states, hazard)
-        mean, variance, log_total = (np.take(each, orders.at) for each in (mean, variance, np.log(total)))
-        leaving = event @ np.take(self.values, orders.labels)
+        labels, states, at = orders or _list_orders(tuple(self.counts.tolist()))
+        total, mean, variance = self._describe(states, hazard)
+        mean, variance, log_total = (np.take(each, at) for each in (mean, variance, np.log(total)))
+        leaving = event @ np.take(self.values, labels)
         log_chance = coef * leaving - event @ log_total
         chance = np.exp(log_chance - log_chance.max(axis=1, keepdims=True))
         return leaving - tied @ mean, tied @ variance, chance / chance.sum(axis=1, keepdims=True)
@@ -352,11 +352,11 @@ class Stratum:
         return score, information
 
     def draw_orders(self, n_draws, rng):
-        """Orders of leaving, each as likely as any other."""
+        """Orders of leaving, each as likely as any other; as of `_list_orders`."""
         everyone = np.repeat(np.arange(len(self.counts)), self.counts)
         labels = rng.permuted(np.tile(everyone, (n_draws, 1)), axis=1).T
         states = _count_left(labels, len(self.counts)).swapaxes(0, 1).reshape(len(self.counts), -1)
-        return Orders(labels, states, np.arange(labels.size).reshape(labels.shape))
+        return labels, states, np.arange(labels.size).reshape(labels.shape)
 
     def _find_hazard(self, coef):
         linear = coef * self.values
@@ -371,18 +371,13 @@ class Stratum:
         return total, mean, (share * (self.values[:, None] - mean[..., None, :]) ** 2).sum(axis=-2)
 
 
-@dataclass(frozen=True)
-class Orders:
-    """Orders of leaving of patients with labels 0, 1, ..., and who is left on the way."""
-
-    labels: np.ndarray  # who leaves at each place, (n_subjects, n_orders)
-    states: np.ndarray  # patients of each label that may be left together, (n_labels, n_states)
-    at: np.ndarray  # which state stands at each place, before someone leaves, (n_subjects, n_orders)
-
-
 @lru_cache(maxsize=16)
 def _list_orders(counts):
-    """Every order of leaving that can be told apart, of so many patients with each label."""
+    """Every order of leaving that can be told apart, of so many patients with each label.
+
+    Who leaves at each place, (n_subjects, n_orders); how many of each label may be left together, (n_labels,
+    n_states); which of these states stands at each place before someone leaves, as the first.
+    """
     labels = np.ascontiguousarray(list_labels(counts).T)
     left = _count_left(labels, len(counts))
     sizes = [number + 1 for number in counts]
@@ -391,7 +386,7 @@ def _list_orders(counts):
     at = np.ravel_multi_index(tuple(left.swapaxes(0, 1)), sizes) - 1
     for each in (labels, states, at):
         each.setflags(write=False)
-    return Orders(labels, states, at)
+    return labels, states, at
 
 
 def _count_left(labels, n_labels):

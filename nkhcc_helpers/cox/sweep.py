@@ -156,8 +156,7 @@ def move_assumed(frame, group, quantity, value):
 def code_or_blank(frame, covariates, coding: DoseCoding):
     """The design matrix; covariates are constant, so not estimable, where the coding cannot be had."""
     if coding == "log2" and (frame["dose"] <= 0).any():
-        names = code_covariates(frame, covariates).columns
-        return pd.DataFrame(0.0, frame.index, names)
+        return code_covariates(frame, covariates) * 0.0
     return code_covariates(frame, covariates, dose_coding=coding)
 
 
