@@ -11,8 +11,7 @@ from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
 from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
-PRIORS = ("log_uniform", "uniform")
-"""What times of compatible cohorts may be drawn from before any claim."""
+PRIORS = ("log_uniform", "uniform")  # of times of compatible cohorts, before any claim
 
 
 class PrintedNumber(Model):
@@ -204,7 +203,6 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
     Returns
     -------
     Published
-        `citation claims assumptions`.
 
     Raises
     ------
