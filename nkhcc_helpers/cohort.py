@@ -13,8 +13,7 @@ from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
 
-SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}
-"""Columns that say how values spread, and what pandas calls them."""
+SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
 
 
 def count_disposition(trial, *, grace_days=7):
@@ -109,13 +108,12 @@ def summarize_exposure(trial):
         enrolled. Dose is the sum over infusions in the unit of EXDOSE, over subjects whose every dose is
         known. What was planned is NaN for "All" where the groups differ.
     """
-    columns = ["group", "planned_infusions", "dose", "n_infusions"]
-    received = trial.subjects[columns].assign(
-        received_dose=_sum_doses(trial),
-        planned_dose=lambda frame: frame["planned_infusions"] * frame["dose"],
-        completed=lambda frame: frame["n_infusions"] >= frame["planned_infusions"],
-    )
-    grouped = list_with_all(received, trial.groups).groupby("group", observed=False)
+    subjects, doses = trial.subjects.copy(), trial.infusions.groupby("USUBJID")["dose"]
+    received = subjects["USUBJID"].map(doses.sum().where(doses.count() == doses.size()))
+    subjects["received_dose"] = received.where(subjects["n_infusions"] > 0, 0.0)
+    subjects["planned_dose"] = subjects["planned_infusions"] * subjects["dose"]
+    subjects["completed"] = subjects["n_infusions"] >= subjects["planned_infusions"]
+    grouped = list_with_all(subjects, trial.groups).groupby("group", observed=False)
     return pd.DataFrame(
         {
             "n": grouped.size(),
@@ -181,12 +179,7 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
 
 
 def list_courses(trial, *, grace_days=7):
-    """List each patient's course from enrolment.
-
-    Parameters
-    ----------
-    grace_days : int, default 7
-        As in `count_disposition`.
+    """List each patient's course from enrolment; `grace_days` as in `count_disposition`.
 
     Returns
     -------
@@ -252,13 +245,6 @@ def _is_progression(seen, death):
     return seen["event"].eq(True) & ~was_death
 
 
-def _sum_doses(trial):
-    """Dose received by each subject; NaN where one infusion's dose is not known."""
-    doses = trial.infusions.groupby("USUBJID")["dose"]
-    total = trial.subjects["USUBJID"].map(doses.sum().where(doses.count() == doses.size()))
-    return total.where(trial.subjects["n_infusions"] > 0, 0.0)
-
-
 def _reached_cut_off(trial, overall, grace_days):
     """Who was followed to the data cut-off, or is said to be; everyone where nothing can tell."""
     cut_off, subjects = trial.metadata.data_cut_off, trial.subjects
@@ -283,10 +269,9 @@ def _summarize_levels(values, column):
     labels = column.levels or {level: level for level in sorted(values["level"].dropna().unique())}
     grouped = values.groupby("group", observed=False)["level"]
     sizes = pd.DataFrame({"n": grouped.count(), "n_missing": grouped.size() - grouped.count()})
-    levels = pd.Categorical(values["level"], list(labels) or [""])
-    counts = values.assign(level=levels).groupby(["level", "group"], observed=False).size()
-    summary = counts.rename("count").reset_index().merge(sizes.reset_index(), on="group", how="left")
-    summary = summary.astype({"level": "str"})
+    values["level"] = pd.Categorical(values["level"], list(labels) or [""])
+    counts = values.groupby(["level", "group"], observed=False).size().rename("count").reset_index()
+    summary = counts.merge(sizes.reset_index(), on="group", how="left").astype({"level": "str"})
     return summary.assign(
         level_label=summary["level"].map(labels).fillna(""),
         percent=100 * summary["count"] / summary["n"].where(summary["n"] > 0),

@@ -281,7 +281,7 @@ _CHECKS: dict[str, _Check] = {
     "groups": _of_package("trial.patients", "GROUPS"),
     "horizon": _at_least(0),
     "landmarks": _at_least(0),
-    "method": _of_package("cox.many", "METHODS"),
+    "method": _of_package("cox.fit", "METHODS"),
     "most_censored": _at_least(-1),
     "n_cohorts": _at_least(2),
     "n_draws": _at_least(1),

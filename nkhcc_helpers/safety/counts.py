@@ -152,15 +152,15 @@ def count_adverse_events(trial, *, emergent_only=True):
     """
     events = list_events(trial, emergent_only=emergent_only)
     flags = list_categories(events)
-    parts = []
-    for category, label in CATEGORIES.items():
-        inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
-        grouped = inside.groupby("group", observed=False)["USUBJID"]
-        counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not is_recorded(trial, events, category):
-            counts[:] = pd.NA
-        parts.append(counts.reset_index().assign(category=category, label=label))
-    counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
+    inside = [events.loc[flags[name], ["USUBJID", "group"]].assign(category=name) for name in CATEGORIES]
+    both = list_with_all(pd.concat(inside), trial.groups)
+    both["category"] = pd.Categorical(both["category"], list(CATEGORIES))
+    grouped = both.groupby(["category", "group"], observed=False)["USUBJID"]
+    counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
+    unknown = [name for name in CATEGORIES if not is_recorded(trial, events, name)]
+    counts[counts.index.get_level_values("category").isin(unknown)] = pd.NA
+    counts = _add_percent(counts.reset_index().astype({"category": "str"}), trial)
+    counts["label"] = counts["category"].map(CATEGORIES)
     return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
 
 

@@ -12,7 +12,6 @@ from nkhcc_helpers.safety.counts import (
     ANY_RELATED,
     ANY_TERM,
     BLOCK,
-    CATEGORIES,
     ORGAN_CLASS,
     OVERALL,
     TERM,
@@ -218,16 +217,18 @@ def _compare_overview_with_terms(overview, by_term, related_only):
 def _compare_overview_with_events(trial, overview, emergent_only):
     """Patients and events of each category, counted anew from the events."""
     events = list_events(trial, emergent_only=emergent_only)
-    flags = list_categories(events)
-    parts = []
-    for category in CATEGORIES:
-        inside = events[flags[category]]
-        for group, row in _by_group(overview[overview["category"] == category]).iterrows():
-            part = inside if group == ALL_GROUPS else inside[inside["group"].astype(str) == group]
-            seen = [len(set(part["USUBJID"])), len(part)]
-            where = pd.Index(["patients", "events"]) + f" of {category}, {group}"
-            parts.append(_pair("overview against events, " + where, row[["n_patients", "n_events"]], seen))
-    return pd.concat(parts)
+    flags, codes = list_categories(events), events["group"].astype(str)
+    what, told, seen = [], [], []
+    for row in overview.astype({"group": str}).itertuples():
+        inside = events.loc[
+            flags[row.category] & ((codes == row.group) | (row.group == ALL_GROUPS)), "USUBJID"
+        ]
+        what += [
+            f"overview against events, {of} of {row.category}, {row.group}" for of in ("patients", "events")
+        ]
+        told += [row.n_patients, row.n_events]
+        seen += [len(set(inside)), len(inside)]
+    return _pair(what, told, seen)
 
 
 def _compare_listing(overview, category, listed):
