@@ -43,7 +43,7 @@ FEWEST_ALIKE = 5  # cohorts that print alike, for their range to count
 
 
 def obtain_narrowing(
-    trial, claimed, endpoints, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, watch=None
+    trial, claimed, endpoints, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, jobs=2, watch=None
 ):
     """Obtain how much wider answers become without each claim: what is stored and fits, else by sampling.
 
@@ -56,8 +56,8 @@ def obtain_narrowing(
         Endpoints to look at, each by itself.
     n_cohorts, seed : int
         Of each sample; with 0 cohorts nothing is sampled.
-    effort : Effort
-        Of sampling.
+    effort, jobs
+        As in `compatible.sample_compatible`.
     watch : callable, optional
         Told how far sampling is, before it begins too: cohorts drawn, cohorts in all, and about how many
         seconds the others will take.
@@ -73,7 +73,7 @@ def obtain_narrowing(
     for part in [claimed] if alike else map(claimed.only, endpoints):
         stored = _read(trial, part, options) if n_cohorts else pd.DataFrame(columns=NARROWING)
         if n_cohorts and stored.empty:
-            stored = drop_claims(part, calculate_aims, **options, effort=effort, watch=watch)
+            stored = drop_claims(part, calculate_aims, **options, effort=effort, jobs=jobs, watch=watch)
         parts.append(stored)
     return pd.concat(parts, ignore_index=True)
 
@@ -87,7 +87,7 @@ def make_narrowing(
     Returns the path of ``compatible_narrowing.csv``, written whole or not at all.
     """
     variants, options = list_variants(claimed), {"n_cohorts": n_cohorts, "seed": seed}
-    samples = _sample(variants, **options, effort=effort, jobs=jobs, progress=progress)
+    samples = draw_variants(variants, **options, effort=effort, jobs=jobs, progress=progress)
     answers = _answer(samples, calculate_aims)
     trials = {each.endpoints: each for each in (claimed, *map(claimed.only, claimed.endpoints))}
     parts = []
@@ -149,7 +149,8 @@ def drop_claims(
     Efron, Tibshirani (1993) An Introduction to the Bootstrap.
     """
     variants = list_variants(claimed)
-    samples = _sample(variants, n_cohorts, seed, effort, jobs, progress, watch)
+    drawing = {"effort": effort, "jobs": jobs, "progress": progress, "watch": watch}
+    samples = draw_variants(variants, n_cohorts, seed, **drawing)
     return _compare(variants, _answer(samples, calculate), seed)
 
 
@@ -172,7 +173,7 @@ def list_variants(claimed):
     return variants
 
 
-def _sample(variants, n_cohorts, seed, effort, jobs, progress, watch=None):
+def draw_variants(variants, n_cohorts, seed, *, effort=USUAL_EFFORT, jobs=2, progress=False, watch=None):
     """Cohorts of every variant; all blocks of all of them wait in one queue."""
     options = {"seed": seed, "n_blocks": N_BLOCKS, "effort": effort}
     plans = [plan_blocks(each.claimed, n_cohorts, **options) for each in variants]
