@@ -247,7 +247,7 @@ COMPATIBLE = "05_what_the_abstract_can_tell"
 
 @pytest.fixture(scope="session")
 def find_prepared(tmp_path_factory):
-    """Function from a trial's folder and assumptions to the notebook's parameters for cohorts drawn quickly."""
+    """Function from a trial's folder and assumptions to parameters that name cohorts drawn quickly."""
     folder = tmp_path_factory.mktemp("cohorts")
 
     @cache

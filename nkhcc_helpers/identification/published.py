@@ -84,11 +84,10 @@ def publish_claims(trial, *, decimals=1, p_decimals=4):
     Returns
     -------
     Published
-        Claims in the display unit: group sizes, medians of everyone and by group (midpoint convention) and
-        the log-rank P across groups of each endpoint, and the longest follow-up where it is that of overall
-        survival (of the last endpoint without one). Medians not reached, and P-values where nothing can be
-        compared, are left out. Assumptions: times in days, log-uniform up to the longest follow-up; as many
-        censored as in the trial is within what may be, from nobody to twice as many and two more.
+        Group sizes, medians of everyone and by group (midpoint convention), the log-rank P of each endpoint,
+        and the longest follow-up where it is that of overall survival (of the last endpoint without one), as
+        far as the data give them. Assumptions: times in days, log-uniform up to the longest follow-up; from
+        nobody to twice as many as in the trial and two more are censored.
     """
     sizes = trial.subjects["group"].value_counts()
     claims = [GroupSize(kind="group_size", group=each, value=int(sizes[each])) for each in trial.groups]
