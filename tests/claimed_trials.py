@@ -12,9 +12,9 @@ from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
 
 SMALL = Effort(
     largest_block=1_000,
-    n_free=10,
-    n_burn_in=20,
-    fewest_iterations=12,
+    n_free=15,
+    n_burn_in=40,
+    fewest_iterations=20,
     fewest_moves=3,
     n_swaps=2,
     n_partner_offers=3,

@@ -18,6 +18,61 @@ TOLERANCE = 1e-9
 SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
+def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
+    """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    conf_level : float, default 0.95
+        Confidence level of the pointwise limits.
+    conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
+        Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
+        censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
+        and one for each distinct time. Limits hold from their time up to the next. Normal limits are
+        NaN where survival is 0.
+
+    Raises
+    ------
+    ValueError
+        Bad input (see `check_survival`), confidence level outside (0, 1), or unknown `conf_type`.
+
+    References
+    ----------
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+    """
+    time, event = check_survival(time, event)
+    check_limits(conf_level, conf_type)
+    curves = Curves.of_sample(time, event)
+    names = {"time": "times", **{name: name for name in ("n_at_risk", "n_events", "n_censored", "survival")}}
+    curve = pd.DataFrame({name: getattr(curves, each)[0] for name, each in names.items()})
+    limits = curves.calculate_limits(conf_level=conf_level, conf_type=conf_type)
+    curve["ci_lower"], curve["ci_upper"] = (each[0] for each in limits)
+    return curve
+
+
+def count_at_risk(time, *, at):
+    """Count the subjects at risk: those with ``time >= at``.
+
+    Parameters
+    ----------
+    time : array_like, shape (n_subjects,)
+    at : array_like, shape (n_times,)
+
+    Returns
+    -------
+    ndarray of int, shape (n_times,)
+    """
+    time = np.asarray(time, dtype=float)
+    return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)
+
+
 @dataclass(frozen=True)
 class Curves:
     """Kaplan-Meier curves, one a row; all arrays broadcast to shape (n_curves, n_places).
@@ -88,7 +143,7 @@ class Curves:
         survival = self.survival[np.arange(len(place)), place]
         return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
 
-    def list_areas(self, tau):
+    def calculate_areas(self, tau):
         """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
         if not (np.isfinite(tau) and tau > 0):
             raise ValueError(f"tau must be a number above 0; got {tau!r}")
@@ -97,12 +152,15 @@ class Curves:
     def find_means(self, tau):
         """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
         is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
-        return np.where(is_known, np.cumsum(self.list_areas(tau), axis=1)[:, -1], np.nan)
+        return np.where(is_known, np.cumsum(self.calculate_areas(tau), axis=1)[:, -1], np.nan)
 
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Pointwise limits, lower and upper, each (n_curves, n_places), holding up to the next place."""
         counts = np.broadcast_arrays(self.n_at_risk, self.n_events, self.n_censored)
-        return calculate_limits(*counts, conf_level=conf_level, conf_type=conf_type)
+        n, d, c = (each.astype(float) for each in counts)
+        if conf_type == "bpcp":
+            return _calculate_bpcp_limits(n, d, c, conf_level)
+        return _calculate_normal_limits(n, d, conf_level, conf_type)
 
     def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
@@ -143,12 +201,10 @@ def _find_first(times, reached):
     return np.where(reached[rows, place], times[rows, place], np.nan)
 
 
-def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level=0.95, conf_type="bpcp"):
-    """Pointwise limits, lower and upper, from counts at each place, (..., n_places); see `estimate_km`."""
-    n, d, c = (np.asarray(each, float) for each in (n_at_risk, n_events, n_censored))
-    if conf_type == "bpcp":
-        return _calculate_bpcp_limits(n, d, c, conf_level)
-    return _calculate_normal_limits(n, d, conf_level, conf_type)
+def check_limits(conf_level, conf_type):
+    """Raise ValueError unless limits are known by this name and the level lies between 0 and 1."""
+    check_choice(conf_type, "conf_type", CONF_TYPES)
+    check_conf_level(conf_level)
 
 
 def _calculate_bpcp_limits(n, d, c, conf_level):
@@ -197,59 +253,3 @@ def _calculate_normal_limits(n, d, conf_level, conf_type):
         np.where(reached_zero, np.nan, np.maximum(lower, 0)),
         np.where(reached_zero, np.nan, np.minimum(upper, 1)),
     )
-
-
-def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
-    """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
-
-    Parameters
-    ----------
-    time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
-    conf_level : float, default 0.95
-        Confidence level of the pointwise limits.
-    conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
-        Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
-        censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
-        and one for each distinct time. Limits hold from their time up to the next. Normal limits are
-        NaN where survival is 0.
-
-    Raises
-    ------
-    ValueError
-        Bad input (see `check_survival`), confidence level outside (0, 1), or unknown `conf_type`.
-
-    References
-    ----------
-    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
-    """
-    time, event = check_survival(time, event)
-    check_choice(conf_type, "conf_type", CONF_TYPES)
-    check_conf_level(conf_level)
-    curves = Curves.of_sample(time, event)
-    names = {"time": "times", **{name: name for name in ("n_at_risk", "n_events", "n_censored", "survival")}}
-    curve = pd.DataFrame({name: getattr(curves, each)[0] for name, each in names.items()})
-    limits = curves.calculate_limits(conf_level=conf_level, conf_type=conf_type)
-    curve["ci_lower"], curve["ci_upper"] = (each[0] for each in limits)
-    return curve
-
-
-def count_at_risk(time, *, at):
-    """Count the subjects at risk: those with ``time >= at``.
-
-    Parameters
-    ----------
-    time : array_like, shape (n_subjects,)
-    at : array_like, shape (n_times,)
-
-    Returns
-    -------
-    ndarray of int, shape (n_times,)
-    """
-    time = np.asarray(time, dtype=float)
-    return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Survival estimates of every group of a trial, stacked in one frame."""
+"""Medians, landmark rates, restricted means and follow-up, of one sample and of every group in one frame."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
 from nkhcc_helpers.survival.curves import (
-    CONF_TYPES,
     CONVENTIONS,
     TOLERANCE,
     Curves,
+    check_limits,
     count_at_risk,
     estimate_km,
 )
@@ -21,38 +21,19 @@ from nkhcc_helpers.survival.curves import (
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its confidence interval.
+    """An estimate with its confidence interval."""
 
-    Attributes
-    ----------
-    estimate : float
-        Point estimate; NaN where the data do not reach it.
-    ci_lower, ci_upper : float
-        Confidence limits; 0 or inf where no finite limit exists.
-    coverage : float
-        Attained coverage of the interval at this number of subjects when nobody is censored.
-    """
-
-    estimate: float
-    ci_lower: float
-    ci_upper: float
-    coverage: float = float("nan")
+    estimate: float  # NaN where the data do not reach it
+    ci_lower: float  # 0 where there is no finite limit
+    ci_upper: float  # inf where there is no finite limit
+    coverage: float = float("nan")  # of the interval at this number of subjects when nobody is censored
 
 
 @dataclass(frozen=True)
 class RestrictedMean:
-    """A restricted mean survival time.
+    """Mean time without the event up to a horizon, `tau`."""
 
-    Attributes
-    ----------
-    estimate : float
-        Mean time without the event up to `tau`; NaN where the data do not reach that far.
-    standard_error, ci_lower, ci_upper : float
-    tau : float
-        Horizon.
-    """
-
-    estimate: float
+    estimate: float  # NaN where the data do not reach that far
     standard_error: float
     ci_lower: float
     ci_upper: float
@@ -88,17 +69,12 @@ def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", conventio
     Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
-    _check_limits(conf_level, conf_type)
+    check_limits(conf_level, conf_type)
     curve = Curves.of_sample(*check_survival(time, event))
     options = {"conf_level": conf_level, "conf_type": conf_type}
     median, limits = curve.find_medians(convention), curve.find_median_limits(**options)
     values = (float(each[0]) for each in (median, *limits))
     return Estimate(*values, _attained_coverage(curve.n_at_risk[0, 0], options))
-
-
-def _check_limits(conf_level, conf_type):
-    check_choice(conf_type, "conf_type", CONF_TYPES)
-    check_conf_level(conf_level)
 
 
 def _attained_coverage(n, options):
@@ -174,7 +150,7 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_survival(time, event))
     inside = curve.times[0] < tau
-    area = curve.list_areas(tau)[0, inside]
+    area = curve.calculate_areas(tau)[0, inside]
     mean = error = float("nan")
     if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
         mean = float(area.sum())
@@ -241,7 +217,6 @@ def count_at_risk_table(frame, *, at):
     frame : DataFrame
         Columns ``time event group``.
     at : sequence of float
-        Times, in the unit of ``time``.
 
     Returns
     -------
@@ -283,20 +258,13 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
         maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
         where no event was seen at that time.
     """
+    options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
 
     def summarize(part):
-        median = estimate_median(
-            part["time"], part["event"], conf_level=conf_level, conf_type=conf_type, convention=convention
-        )
         time, event = check_survival(part["time"], part["event"])
-        row = {
-            "n": len(time),
-            "n_events": int(event.sum()),
-            "median": median.estimate,
-            "ci_lower": median.ci_lower,
-            "ci_upper": median.ci_upper,
-            "coverage": median.coverage,
-        }
+        row = {"n": len(time), "n_events": int(event.sum())}
+        median = asdict(estimate_median(time, event, **options))
+        row |= {"median": median.pop("estimate"), **median}
         for name, value in (("minimum", time.min()), ("maximum", time.max())):
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
@@ -304,42 +272,28 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
     return _stack_with_all(frame, summarize)
 
 
-def summarize_survival_at(frame, *, at, conf_level=0.95, conf_type="bpcp"):
+def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_type="bpcp"):
     """Estimate survival at given times for each group and for everyone.
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    at, conf_level, conf_type
-        As in `estimate_survival_at`.
+    frame, at, conf_level, conf_type
+        As in `summarize_survival` and `estimate_survival_at`.
+    unit : {"days", "weeks", "months", "years"}, default "months"
+        Unit of ``time``, for half a year, one year and two years where `at` is empty.
 
     Returns
     -------
     DataFrame
         The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
     """
-
-    def estimate(part):
-        return estimate_survival_at(
-            part["time"], part["event"], at=at, conf_level=conf_level, conf_type=conf_type
-        )
-
-    return _stack_with_all(frame, estimate)
+    at = at if len(at) else choose_landmarks(unit)
+    options = {"at": at, "conf_level": conf_level, "conf_type": conf_type}
+    return _stack_with_all(frame, lambda part: estimate_survival_at(part["time"], part["event"], **options))
 
 
 def choose_landmarks(unit):
-    """Choose landmark times: half a year, one year and two years.
-
-    Parameters
-    ----------
-    unit : {"days", "weeks", "months", "years"}
-
-    Returns
-    -------
-    list of float
-        In `unit`; whole numbers but for years.
-    """
+    """Half a year, one year and two years in a unit: whole numbers but for years."""
     half_year = {"days": 182, "weeks": 26, "months": 6, "years": 0.5}[unit]
     return [half_year, 2 * half_year, 4 * half_year]
 
@@ -349,10 +303,8 @@ def summarize_rmst(frame, *, tau, conf_level=0.95):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    tau, conf_level
-        As in `survival.estimate_rmst`.
+    frame, tau, conf_level
+        As in `summarize_survival` and `estimate_rmst`.
 
     Returns
     -------

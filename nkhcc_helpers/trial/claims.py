@@ -9,19 +9,10 @@ from pydantic import Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
-from nkhcc_helpers.trial.problems import (
-    Problem,
-    TrialDataError,
-    YamlBlock,
-    format_path,
-    list_entries,
-    validate_block,
-)
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 PRIORS = ("log_uniform", "uniform")
 """What times of compatible cohorts may be drawn from before any claim."""
-TIME_CLAIMS = ("median", "logrank_p", "hazard_ratio", "landmark_rate", "longest_follow_up")
-"""Kinds of claim that say something about the times of the patients."""
 
 
 class PrintedNumber(Model):
@@ -145,22 +136,6 @@ Claim = Annotated[
 ]
 
 
-def describe_claim(claim):
-    """Describe a claim about times (`TIME_CLAIMS`) in words, as messages and tables name it."""
-    of = f", group {claim.group}" if getattr(claim, "group", None) else ""
-    printed = f"{claim.value:.{claim.decimals}f}"
-    if claim.kind == "median":
-        return f"median {claim.endpoint}{of}: {printed}"
-    if claim.kind == "logrank_p":
-        return f"log-rank P, {claim.endpoint}: {printed}"
-    if claim.kind == "landmark_rate":
-        return f"{claim.endpoint} at {claim.at:g}{of}: {printed} %"
-    if claim.kind == "hazard_ratio":
-        against = claim.reference or "all others"
-        return f"hazard ratio, {claim.endpoint}, {claim.group} to {against}: {printed}"
-    return f"longest follow-up: {printed} {claim.unit}"
-
-
 class Censored(Model):
     """How many patients may be censored for an endpoint, and when; display unit, any time where not said."""
 
@@ -259,7 +234,7 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
 
 def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule: str) -> list[Problem]:
     problems = []
-    for at, entry in enumerate(list_entries(block, "claims")):
+    for at, entry in enumerate(block.list_entries("claims")):
         value = entry.get(key)
         if isinstance(value, str) and value.strip() not in known:
             path = ("claims", at, key)

@@ -120,11 +120,6 @@ def format_printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
-def format_dates(dates: pd.Series) -> pd.Series:
-    """Return dates as YYYY-MM-DD, missing where there is none."""
-    return pd.to_datetime(dates).dt.strftime("%Y-%m-%d")
-
-
 @dataclass(frozen=True)
 class RawTable:
     """A CSV file as text: stripped cells, columns in upper case, the line in the file as index `row`.
@@ -134,18 +129,6 @@ class RawTable:
 
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
-
-
-def report_rows(
-    table: str, raw: RawTable, column: str, at: pd.Series, rules: str | pd.Series
-) -> list[Problem]:
-    """Return one problem per row of a column where `at` is true; a rule for all rows or one by line."""
-    rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-    if rows.empty:
-        return []
-    cells = raw.frame[column]
-    said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-    return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
@@ -180,19 +163,18 @@ class YamlBlock:
     lines: dict[tuple[Any, ...], int] = field(default_factory=dict)
     texts: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
+    def list_entries(self, name: str) -> list[dict[Any, Any]]:
+        """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
+        entries = self.data.get(name)
+        if not isinstance(entries, list):
+            return []
+        return [entry if isinstance(entry, dict) else {} for entry in entries]
+
 
 def format_path(path: tuple[Any, ...]) -> str:
     """Write the path of a YAML value: `("arms", 0, "dose")` is `arms[0].dose`."""
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return written.removeprefix(".")
-
-
-def list_entries(block: YamlBlock, name: str) -> list[dict[Any, Any]]:
-    """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
-    entries = block.data.get(name)
-    if not isinstance(entries, list):
-        return []
-    return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
 def validate_block(
