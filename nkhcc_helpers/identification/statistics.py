@@ -125,8 +125,10 @@ class Observed:
 
     @cached_property
     def curves(self):
-        """`Curves` of everyone (None) and of each group by its code, one a cohort, traced when asked for."""
-        return _CurvesByGroup(self)
+        """`Curves` of everyone (None) and of each group by its code, one a cohort."""
+        ordered = OrderedCohorts.of(self.times, self.events, self.claimed.codes)
+        by_group = {group: ordered.trace_group(code) for code, group in enumerate(self.claimed.groups)}
+        return {None: ordered.curves, **by_group}
 
     @cached_property
     def overall(self):
@@ -146,18 +148,6 @@ class Observed:
     def _permute(self, scores):
         drawing = {"n_draws": self.n_draws, "seed": self.seed, "scores": scores}
         return permute_logrank_many(self.times, self.events, self.claimed.codes, **drawing)
-
-
-class _CurvesByGroup(dict):
-    def __init__(self, observed):
-        super().__init__()
-        self.groups = observed.claimed.groups
-        self.ordered = OrderedCohorts.of(observed.times, observed.events, observed.claimed.codes)
-
-    def __missing__(self, group):
-        ordered = self.ordered
-        self[group] = ordered.trace_group(self.groups.index(group)) if group else ordered.curves
-        return self[group]
 
 
 def _compare_pair(own, statistic):
