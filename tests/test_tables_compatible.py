@@ -6,6 +6,7 @@ from table_texts import read, row
 
 from nkhcc_helpers.report import names as names_module
 from nkhcc_helpers.report import tables
+from nkhcc_helpers.report.tables.compatible import format_candidates
 
 TABLES = {
     "claims": lambda kind, trial: tables.format_claims(made.make_claimed(kind), trial),
@@ -17,7 +18,7 @@ TABLES = {
     "narrowing": lambda kind, trial: tables.format_narrowing(
         made.make_narrowing(kind), trial, names_module.list_claim_labels(made.make_claimed(kind), trial)
     ),
-    "candidates": lambda kind, trial: tables.format_candidates(made.make_candidates(kind), trial),
+    "candidates": lambda kind, trial: format_candidates(made.make_candidates(kind), trial),
 }
 
 
@@ -108,7 +109,7 @@ def test_narrowing_and_candidates():
     table = tables.format_narrowing(made.make_narrowing(), trial, names)
     assert row(table, "Log-rank P")[1:] == ["0.0100 to 0.2000", "2.3"]
     assert read(table)[3][0] == "With all claims"
-    table = tables.format_candidates(made.make_candidates(), trial)
+    table = format_candidates(made.make_candidates(), trial)
     assert row(table, "Without the event at 12 months, A: low dose x 4")[1] == "10 %"
 
 

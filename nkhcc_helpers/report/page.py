@@ -31,6 +31,7 @@ from nkhcc_helpers.report.results import (
     write_csv,
     write_json,
 )
+from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
@@ -89,7 +90,7 @@ def _join(items: list[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def open_page(trial: Any, notebook: str, out_dir: str | Path = "") -> Page:
+def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
     """Open the page that a notebook shows its results on.
 
     Parameters
@@ -100,12 +101,14 @@ def open_page(trial: Any, notebook: str, out_dir: str | Path = "") -> Page:
         Name of the notebook, without ``.ipynb``.
     out_dir : str or pathlib.Path
         Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
+    endpoint : str
+        Code of the endpoint that its tables are about.
 
     Returns
     -------
     Page
     """
-    return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir)
+    return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir, endpoint=endpoint)
 
 
 class Page:
@@ -117,9 +120,8 @@ class Page:
         `values`, `tables` and `figures` so far, by name.
     """
 
-    def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "") -> None:
-        self.trial = trial
-        self.notebook = notebook
+    def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
+        self.trial, self.notebook, self.endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
         self._formatter = _EscapingFormatter()
@@ -198,13 +200,36 @@ class Page:
             return False
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
+    def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
+        """Show the table of a result, and keep its numbers.
+
+        Parameters
+        ----------
+        result : Result, Comparison or pandas.DataFrame
+            What a statistics function returned; it carries the options that made it.
+        name : str
+            As in :meth:`show_table`.
+        data : pandas.DataFrame, optional
+            The numbers to keep, where they are not those of `result`.
+        **options
+            ``notes`` and what else the table takes; see :func:`nkhcc_helpers.report.tables.format_result`.
+
+        Raises
+        ------
+        TypeError
+            No table shows such a result, or it takes no such option.
+        ValueError
+            `name` cannot name a file.
+        """
+        table = format_result(result, self.trial, **{"endpoint": self.endpoint} | options)
+        self.show_table(table, name, data=result if data is None else data)
+
     def show_table(self, table: Any, name: str, *, data: pd.DataFrame | None = None) -> None:
         """Show a display table, and keep the numbers behind it.
 
         Parameters
         ----------
         table : great_tables.GT
-            What is shown.
         name : str
             Lower-case letters, digits and underscores; a table shown again under one name replaces the first.
         data : pandas.DataFrame, optional

@@ -10,6 +10,7 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.curves import CONF_TYPES, calculate_limits
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.logrank import RiskSets
@@ -71,6 +72,7 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     return RecalibratedP(p, p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws)), n_draws, seed)
 
 
+@keeps_options
 def attained_size(
     sizes,
     *,
@@ -125,6 +127,7 @@ def attained_size(
     return table.reset_index()[["test", "alpha", "rejected", "error"]]
 
 
+@keeps_options
 def attained_coverage(
     sizes,
     *,

@@ -12,6 +12,7 @@ from lifelines.utils import survival_table_from_events
 from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.result import keeps_options
 
 CONF_TYPES = ("bpcp", "log-log", "log", "plain")
 
@@ -126,6 +127,7 @@ def calculate_normal_limits(n, d, conf_level, conf_type):
 TOLERANCE = 1e-9
 
 
+@keeps_options
 def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_groups
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import (
     TOLERANCE,
     TooManyAllocationsError,
@@ -157,6 +158,7 @@ def compare_survival(
     )
 
 
+@keeps_options
 def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     """Compare every pair of groups by the exact two-sided score test.
 
@@ -234,6 +236,7 @@ def draw_null(
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
 
 
+@keeps_options
 def summarize_comparisons(comparisons):
     """Stack comparisons, one a row.
 
