@@ -27,10 +27,10 @@ def shown(monkeypatch):
     kept = []
 
     def keep(item):
-        if hasattr(item, "_repr_html_"):
-            kept.append((item._repr_html_(), repr(item)))
-        else:
+        if hasattr(item, "_repr_mimebundle_"):
             kept.append((*item._repr_mimebundle_(), repr(item)))
+        else:
+            kept.append((item._repr_html_(), repr(item)))
 
     monkeypatch.setattr(page_module, "display", keep)
     return kept

@@ -7,7 +7,6 @@ as SVG and PNG, tables as CSV, values as JSON.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import os
@@ -18,7 +17,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
+from IPython.display import Image, display
 
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import (
@@ -52,17 +51,18 @@ class _Shown:
         return self._text
 
 
-class _Picture:
+class _Picture(Image):
     """An image in a notebook, shown also where HTML is not trusted; a name in a terminal."""
 
     def __init__(self, png: bytes, alt: str, text: str) -> None:
-        self._png, self._alt, self._text = png, alt, text
+        pixels = int.from_bytes(png[16:20], "big")  # the width field of the PNG header
+        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
+        super().__init__(png, format="png", width=width, alt=alt)
+        self._text = text
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        pixels = int.from_bytes(self._png[16:20], "big")  # the width field of the PNG header
-        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
-        data = {"image/png": base64.b64encode(self._png).decode("ascii"), "text/plain": self._text}
-        return data, {"image/png": {"width": width, "alt": self._alt}}
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return {**data, "text/plain": self._text}, metadata
 
     def __repr__(self) -> str:
         return self._text
