@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial, lay_out_claims
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
 
 

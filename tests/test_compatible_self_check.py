@@ -13,8 +13,8 @@ from scipy import stats
 from nkhcc_helpers.compatible.cohorts import sample_compatible
 from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
 from nkhcc_helpers.identification.statistics import choose_statistic
+from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.many import permute_logrank_many
-from nkhcc_helpers.survival.ordered import order_cohorts
 from nkhcc_helpers.trial.claims import CohortAssumptions
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "check_compatible.py"
@@ -75,8 +75,8 @@ def prints_alike(plan, claims, days, events):
         if claim.kind == "median":
             codes = plan.codes
             inside = codes == list(plan.sizes).index(claim.group) if claim.group else codes >= 0
-            ordered = order_cohorts(times[:, inside], has_event[:, inside], codes[inside] * 0)
-            values = ordered.medians[plan.assumptions.median_convention][:, -1]
+            curves = Curves.of(times[:, inside], has_event[:, inside])
+            values = curves.find_medians(plan.assumptions.median_convention)
         elif claim.kind == "logrank_p":
             values = permute_logrank_many(times, has_event, plan.codes, n_draws=1).p_asymptotic
         else:

@@ -19,7 +19,6 @@ from nkhcc_helpers.identification.statistics import (
     list_designs,
     summarize_signs,
 )
-from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.survival.permutation import compare_survival
 from nkhcc_helpers.survival.summaries import (
     estimate_follow_up,
@@ -119,18 +118,6 @@ def test_one_group_has_estimates_only():
     statistics = calculate_statistics(draw_cohorts(4, {"A": 5}, seed=3), n_draws=10)["OS"]
     assert not [name for name in statistics.columns if "_p" in name]
     assert (statistics["median A"].fillna(-1) == statistics["median all"].fillna(-1)).all()
-
-
-def test_followed_up_to_the_horizon_is_long_enough():
-    times, events = np.array([[2.0, 5.0]]), np.array([[True, False]])
-    ordered = order_cohorts(times, events, np.array([0, 0]))
-    assert estimate_restricted_means(ordered, 5.0)[0].tolist() == [3.5, 3.5]
-    assert np.isnan(estimate_restricted_means(ordered, 5.01)).all()
-    assert ordered.find_survival(5.0)[0].tolist() == [0.5, 0.5]
-    assert np.isnan(ordered.find_survival(5.01)).all()
-    assert estimate_follow_ups(times, events).tolist() == [5.0]
-    with pytest.raises(ValueError, match="tau must be a number above 0"):
-        estimate_restricted_means(ordered, 0.0)
 
 
 def test_claimed_rates_are_not_met_past_the_last_follow_up():

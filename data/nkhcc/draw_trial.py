@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.survival.logrank import calculate_logrank, solve_quadratic
+from nkhcc_helpers.survival.logrank import OrderedCohorts, solve_quadratic
 from nkhcc_helpers.trial.claims import read_published
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, read_metadata
 from nkhcc_helpers.trial.trial import locate_bundled
@@ -372,7 +372,6 @@ def _draw_times(rng, claims, cohort, max_draws):
 def _search_times(rng, claims, endpoint, *, survivor, lost, follow_up, max_draws):
     """Draw cohorts until one gives the medians and the log-rank P of this endpoint."""
     group = claims["group"]
-    membership = np.eye(group[-1] + 1)[group]
     events = np.ones(len(group), dtype=bool)
     events[survivor] = False
     events[lost] = False
@@ -384,9 +383,7 @@ def _search_times(rng, claims, endpoint, *, survivor, lost, follow_up, max_draws
         if not len(times):
             continue
         repeated = np.broadcast_to(events, times.shape)
-        observed, expected, variance = calculate_logrank(times, repeated, membership)
-        # The last group follows from the others.
-        statistic = solve_quadratic((observed - expected)[:, :-1], variance[:, :-1, :-1])
+        statistic = solve_quadratic(*OrderedCohorts.of(times, repeated, group).sum_logrank())
         p_value = stats.chi2.sf(statistic, group[-1])
         hits = np.flatnonzero(np.abs(p_value - value) < 0.49 * 10.0**-decimals)
         if len(hits):

@@ -199,7 +199,7 @@ class MedianDistance(Distance):
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
-        medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
+        medians = (ordered.curves.find_medians(each) for each in self.conventions)
         return np.minimum.reduce([self.stray(np.log(np.maximum(each, 0.5))) for each in medians])
 
 
@@ -242,7 +242,7 @@ class LandmarkDistance(Distance):
 
     def measure(self, ordered):
         """Distance of each cohort, shape (n_cohorts,)."""
-        return self.stray(ordered.everyone.find_survival(self.at)[:, -1])
+        return self.stray(ordered.curves.find_survival(self.at))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from nkhcc_helpers.compatible.chains import Chains, NoPartnerError
 from nkhcc_helpers.compatible.claims import MedianDistance, lay_out_claims
 from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, Proposals, pair_at_random
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 
 ENOUGH_CHAINS = 20  # tries, for each chain wanted, to draw groups that make a possible cohort
 NEAR = 0.3  # half widths, of a claim's interval, within which a miss hardly counts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.trial.metadata import convert
 
 

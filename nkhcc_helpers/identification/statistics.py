@@ -13,8 +13,9 @@ from nkhcc_helpers.cox.design import find_unusable
 from nkhcc_helpers.cox.likelihood import exponentiate
 from nkhcc_helpers.cox.many import fit_cox_many
 from nkhcc_helpers.cox.models import code_or_blank, list_moves, move_assumed
+from nkhcc_helpers.survival.curves import Curves
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
-from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.metadata import convert
 
@@ -239,17 +240,18 @@ def estimate_curves(times, events, claimed, landmarks=LANDMARKS, tau=None):
     -------
     dict of str to ndarray, shape (n_cohorts,)
     """
-    ordered = order_cohorts(times, events, claimed.codes)
+    ordered = OrderedCohorts.of(times, events, claimed.codes)
     month = convert("months", claimed.unit)
     tau = HORIZON * month if tau is None else tau
-    by_group = {"median": ordered.medians["midpoint"]}
-    by_group |= {f"rate {at:g}": 100 * ordered.find_survival(at * month) for at in landmarks}
-    by_group["rmst"] = estimate_restricted_means(ordered, tau)
-    columns = {}
-    for name, values in by_group.items():
-        columns[f"{name} {EVERYONE}"] = values[:, -1]
-        columns |= {f"{name} {group}": values[:, at] for at, group in enumerate(claimed.groups)}
-    columns["follow_up"] = estimate_follow_ups(times, events)
+    curves = {group: ordered.trace_group(code) for code, group in enumerate(claimed.groups)}
+    curves = {EVERYONE: ordered.curves, **curves}
+    columns = {f"median {group}": each.find_medians() for group, each in curves.items()}
+    for at in landmarks:
+        columns |= {
+            f"rate {at:g} {group}": 100 * each.find_survival(at * month) for group, each in curves.items()
+        }
+    columns |= {f"rmst {group}": each.find_means(tau) for group, each in curves.items()}
+    columns["follow_up"] = Curves.of(times, ~events).find_medians()
     return columns | {"longest": times.max(axis=1), "n_censored": (~events).sum(axis=1)}
 
 
@@ -389,7 +391,7 @@ def _list_covariates(claimed, statistic, designs):
 
 def _step_towards_ratio(times, events, *, codes, designs, end):
     """First Newton step of a log hazard ratio in each design, from log-rank sums that all designs share."""
-    difference, variance = order_cohorts(times, events, codes).sum_logrank()
+    difference, variance = OrderedCohorts.of(times, events, codes).sum_logrank()
     # The last group's sums are what makes those of all groups add up to 0.
     all_groups = np.vstack([np.eye(difference.shape[1]), -np.ones(difference.shape[1])])
     steps = []

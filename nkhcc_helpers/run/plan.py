@@ -270,7 +270,7 @@ _CHECKS: dict[str, _Check] = {
     "cohorts_file": _check_file,
     "conf_level": _between_0_and_1(0.95),
     "conf_type": _of_package("survival.curves", "CONF_TYPES"),
-    "convention": _of_package("survival.summaries", "CONVENTIONS"),
+    "convention": _of_package("survival.curves", "CONVENTIONS"),
     "covariates": _check_covariates,
     "dlt_days": _check_window,
     "dlt_excluded_terms": _check_terms,

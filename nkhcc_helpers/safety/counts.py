@@ -19,8 +19,7 @@ from nkhcc_helpers.safety.events import (
     list_with_latest_infusion,
 )
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.patients import list_treated, list_with_all
-from nkhcc_helpers.trial.trial import NOT_CODED
+from nkhcc_helpers.trial.patients import NOT_CODED, list_treated, list_with_all
 
 LISTINGS = {
     "all": ["any"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nkhcc_helpers.trial.patients import list_treated
+from nkhcc_helpers.trial.patients import find_latest_infusion, is_fatal, list_treated, matches
 from nkhcc_helpers.trial.schema import list_text
 
 CATEGORIES = {
@@ -18,11 +18,6 @@ CATEGORIES = {
     "discontinued": "Leading to discontinuation",
 }
 """Rows of the overview, in order: name and label."""
-ONGOING = (
-    r"\bNOT[\s_-]*(?:YET[\s_-]*)?(?:RECOVERED|RESOLVED)|\bUNRESOLVED\b"
-    r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
-)
-"""What AEOUT says of an event that goes on."""
 RESOLVED, NOT_RESOLVED, DIED_OF, END_UNKNOWN = "resolved", "ongoing", "fatal", "unknown"
 """Endings of an event, as `list_endings` returns them."""
 # What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
@@ -60,14 +55,8 @@ def list_events(trial, *, emergent_only=True, related_only=False):
     DataFrame
         Rows of ``trial.adverse_events`` with the patient's ``first_infusion``.
     """
-    treated = trial.subjects.loc[list_treated(trial), ["USUBJID", "first_infusion"]]
-    events = trial.adverse_events.drop(columns="first_infusion", errors="ignore")
-    events = events.merge(treated, on="USUBJID", how="inner")
-    if emergent_only:
-        flag = list_text(events, "TRTEMFL")
-        before = events["onset"] < events["first_infusion"]
-        emergent = flag.isin(["Y", "YES"]) if (flag != "").any() else ~before
-        events = events[emergent.astype(bool)]
+    events = trial.adverse_events
+    events = events[events["emergent" if emergent_only else "treated"]]
     if related_only:
         events = events[events["related"].fillna(False).astype(bool)]
     return events.reset_index(drop=True)
@@ -138,7 +127,6 @@ def list_categories(events):
     """
     related = events["related"].fillna(False).astype(bool)
     grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
-    died = list_matches(events, "outcome", r"\b(?:FATAL|DEATH|DIED)\b", r"\b(?:NOT|NON)\b")
     paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
     stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
     return pd.DataFrame(
@@ -148,9 +136,9 @@ def list_categories(events):
             "serious": events["serious"].fillna(False).astype(bool),
             "grade3": grade3,
             "related_grade3": related & grade3,
-            "fatal": died | (events["grade"] == 5).fillna(False).astype(bool),
-            "interrupted": list_matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
-            "discontinued": list_matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
+            "fatal": is_fatal(events),
+            "interrupted": matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
+            "discontinued": matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
         },
         index=events.index,
     )
@@ -162,29 +150,17 @@ def list_endings(events):
     Parameters
     ----------
     events : DataFrame
-        Columns ``grade outcome resolved`` and those that `list_categories` takes.
+        Columns ``resolved ongoing fatal`` of ``trial.adverse_events``.
 
     Returns
     -------
     Series of str
         Indexed as `events`. `DIED_OF`: fatal (`list_categories`), whatever dates there are; death is no
-        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`ONGOING`); an end date then says only how long
-        it was followed. `RESOLVED`: any other event with an end date. `END_UNKNOWN`: any other without.
+        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`patients.ONGOING`); an end date then says only
+        how long it was followed. `RESOLVED`: any other with an end date. `END_UNKNOWN`: any other without.
     """
     endings = events["resolved"].notna().map({True: RESOLVED, False: END_UNKNOWN}).astype("object")
-    endings = endings.mask(list_matches(events, "outcome", ONGOING), NOT_RESOLVED)
-    return endings.mask(list_categories(events)["fatal"], DIED_OF)
-
-
-def list_matches(events, column, pattern, unless=None):
-    """List where a text column holds `pattern` and not `unless`, regular expressions in upper case."""
-    text = list_text(events, column)
-    # Entries are few and events may be many.
-    entries = pd.Series(text.unique(), dtype="string")
-    said = entries.str.contains(pattern)
-    if unless is not None:
-        said &= ~entries.str.contains(unless)
-    return text.isin(entries[said])
+    return endings.mask(events["ongoing"], NOT_RESOLVED).mask(events["fatal"], DIED_OF)
 
 
 def check_recorded(trial, events, category):
@@ -199,10 +175,4 @@ def check_recorded(trial, events, category):
 
 def list_with_latest_infusion(events, trial):
     """Add the number of the latest infusion on or before onset, and the days since."""
-    given = trial.infusions[["USUBJID", "date", "infusion"]].sort_values(["date", "infusion"])
-    dated = events[["USUBJID", "onset"]].dropna().sort_values("onset").rename_axis("event").reset_index()
-    latest = pd.merge_asof(dated, given, left_on="onset", right_on="date", by="USUBJID").set_index("event")
-    days = (latest["onset"] - latest["date"]).dt.days
-    return events.assign(
-        latest_infusion=latest["infusion"].astype("Int64"), days_since_infusion=days.astype("Int64")
-    )
+    return events.assign(**find_latest_infusion(events, trial.infusions))

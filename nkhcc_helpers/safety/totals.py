@@ -10,7 +10,7 @@ from nkhcc_helpers.safety.counts import ANY_OF_CLASS, ANY_RELATED, ANY_TERM, BLO
 from nkhcc_helpers.safety.events import CATEGORIES, list_categories, list_events
 from nkhcc_helpers.safety.totals_timing import compare_timing, pair
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.trial import NOT_CODED
+from nkhcc_helpers.trial.patients import NOT_CODED
 
 WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
 SEVERE_GRADES = ["3", "4", "5"]

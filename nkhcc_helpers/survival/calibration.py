@@ -11,10 +11,10 @@ from scipy import stats
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
 from nkhcc_helpers.result import keeps_options
-from nkhcc_helpers.survival.curves import CONF_TYPES, calculate_limits
+from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.logrank import RiskSets
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 BLOCK = 100  # trials a process takes at a time
 TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend permuted")
@@ -22,19 +22,11 @@ TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend 
 
 @dataclass(frozen=True)
 class RecalibratedP:
-    """What a published P-value is worth.
-
-    Attributes
-    ----------
-    p_published : float
-    p_value, error : float
-        Permutation P-value and its Monte-Carlo standard error.
-    n_draws, seed : int
-    """
+    """What a published P-value is worth."""
 
     p_published: float
-    p_value: float
-    error: float
+    p_value: float  # permuted
+    error: float  # Monte-Carlo standard error
     n_draws: int
     seed: int
 
@@ -68,8 +60,8 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
     blocks = draw_allocations(codes, n_draws, seed)
     extreme = sum(int((risk.calculate_chi_square(block) >= bound).sum()) for block in blocks)
-    p_value = (1 + extreme) / (1 + n_draws)
-    return RecalibratedP(p, p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws)), n_draws, seed)
+    p_value, error = share_extreme(extreme, n_draws)
+    return RecalibratedP(p, p_value, float(error), n_draws, seed)
 
 
 @keeps_options
@@ -192,18 +184,10 @@ def _draw_cohorts(rng, n_cohorts, n, censoring):
 
 def _hold_truth(time, event, truth, conf_level, conf_type):
     """Whether the limits of each cohort hold each true survival, shape (n_cohorts, n_truths)."""
-    n_cohorts, n = time.shape
-    start = np.zeros((n_cohorts, 1))
-    n_at_risk = np.broadcast_to(np.concatenate([[n], np.arange(n, 0, -1)]), (n_cohorts, n + 1))
-    n_events = np.concatenate([start, event], axis=1)
-    n_censored = np.concatenate([start, ~event], axis=1)
-    lower, upper = calculate_limits(
-        n_at_risk, n_events, n_censored, conf_level=conf_level, conf_type=conf_type
-    )
-    row = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
-    lower = np.nan_to_num(np.take_along_axis(lower, row, axis=1), nan=0.0)
-    upper = np.nan_to_num(np.take_along_axis(upper, row, axis=1), nan=1.0)
-    return (lower <= truth) & (truth <= upper)
+    limits = Curves.of_ordered(time, event).calculate_limits(conf_level=conf_level, conf_type=conf_type)
+    place = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
+    lower, upper = (np.take_along_axis(each, place, axis=1) for each in limits)
+    return (np.nan_to_num(lower, nan=0.0) <= truth) & (truth <= np.nan_to_num(upper, nan=1.0))
 
 
 def _simulate_block(argument):

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nkhcc_helpers.trial.explain import report_rows
-from nkhcc_helpers.trial.files import RawTable
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint
 from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import Problem, RawTable, report_rows
 from nkhcc_helpers.trial.schema import BLANK, SEVERITY_GRADES, YES_NO, find_column, find_text, parse_numbers
 
 OTHER_EVENT = r"progress|relapse|recur|event"

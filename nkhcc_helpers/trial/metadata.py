@@ -9,9 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nkhcc_helpers.trial.explain import list_entries, validate_block
-from nkhcc_helpers.trial.files import YamlBlock, format_path, read_yaml
-from nkhcc_helpers.trial.problems import Problem, TrialDataError
+from nkhcc_helpers.trial.files import read_yaml
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    TrialDataError,
+    YamlBlock,
+    format_path,
+    list_entries,
+    validate_block,
+)
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
@@ -144,14 +150,15 @@ class TrialMetadata(Model):
         return self
 
 
-_KNOWN_KEYS = {
-    "": list(TrialMetadata.model_fields),
-    "arms": list(Arm.model_fields),
-    "endpoints": list(Endpoint.model_fields),
-    "baseline": list(BaselineColumn.model_fields),
-    "adverse_events": list(AdverseEventSource.model_fields),
-    "assumptions": list(Assumption.model_fields),
+_BLOCKS = {
+    "": TrialMetadata,
+    "arms": Arm,
+    "endpoints": Endpoint,
+    "baseline": BaselineColumn,
+    "adverse_events": AdverseEventSource,
+    "assumptions": Assumption,
 }
+_KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
 _DIFFERENT = [
     ("arms", "code"),
     ("arms", "label"),
@@ -164,23 +171,7 @@ _DIFFERENT = [
 
 
 def read_metadata(path: Path) -> TrialMetadata:
-    """Read `trial.yaml`.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the folder it is in.
-
-    Returns
-    -------
-    TrialMetadata
-        Its contents, arms sorted by `order`.
-
-    Raises
-    ------
-    TrialDataError
-        Listing every problem of the file.
-    """
+    """Read `trial.yaml`, or the one in a folder; TrialDataError lists every problem of it."""
     problems: list[Problem] = []
     block = read_yaml(path / "trial.yaml" if path.is_dir() else path, "trial.yaml", problems)
     metadata = None

@@ -14,11 +14,9 @@ from nkhcc_helpers.trial.evidence import (
     list_miscodings,
     says_death,
 )
-from nkhcc_helpers.trial.explain import format_dates, report_rows
-from nkhcc_helpers.trial.files import RawTable
 from nkhcc_helpers.trial.metadata import TrialMetadata, find_endpoint
 from nkhcc_helpers.trial.patients import list_death_dates, list_enrolment_dates
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import Problem, RawTable, format_dates, report_rows
 from nkhcc_helpers.trial.schema import (
     BLANK,
     SEVERITY_GRADES,

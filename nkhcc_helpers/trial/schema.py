@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 import pandera.pandas as pa
 
-from nkhcc_helpers.trial.explain import list_table_problems, report_absent_column
-from nkhcc_helpers.trial.files import RawTable
 from nkhcc_helpers.trial.metadata import TrialMetadata
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import Problem, RawTable, list_table_problems, report_absent_column
 
 _PARTIAL = (
     r"\A(?P<year>(?:19|20|21)[0-9]{2})"
