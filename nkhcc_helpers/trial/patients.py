@@ -109,30 +109,12 @@ def list_enrolment_dates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
     adsl = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID")
     dates = pd.Series(pd.NaT, index=adsl.index, dtype="datetime64[ns]")
     adtte = tables.get("ADTTE", pd.DataFrame())
-    for source in (find_column(adsl, "ENRLDT"), _earliest(adtte, "STARTDT"), find_column(adsl, "TRTSDT")):
+    started = pd.Series(dtype="datetime64[ns]")
+    if {"USUBJID", "STARTDT"} <= set(adtte.columns):
+        started = adtte.groupby("USUBJID")["STARTDT"].min()
+    for source in (find_column(adsl, "ENRLDT"), started, find_column(adsl, "TRTSDT")):
         dates = dates.fillna(source.reindex(dates.index))
     return dates
-
-
-def list_death_dates(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
-    """Return the date of death that the tables give, by USUBJID, else NaT.
-
-    DTHDT of ADSL where there; else ADT of the overall-survival event.
-    """
-    adsl = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID")
-    dates = find_column(adsl, "DTHDT")
-    adtte = tables.get("ADTTE")
-    code = find_endpoint(metadata, "overall_survival")
-    if code is None or adtte is None or not {"USUBJID", "PARAMCD", "event"} <= set(adtte.columns):
-        return dates
-    died = adtte[(adtte["PARAMCD"] == code) & adtte["event"]]
-    return dates.fillna(_earliest(died, "ADT").reindex(dates.index))
-
-
-def _earliest(frame: pd.DataFrame, name: str) -> pd.Series:
-    if not {"USUBJID", name} <= set(frame.columns):
-        return pd.Series(dtype="datetime64[ns]")
-    return frame.groupby("USUBJID")[name].min()
 
 
 def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:

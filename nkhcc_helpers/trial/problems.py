@@ -120,11 +120,6 @@ def format_printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
-def format_dates(dates: pd.Series) -> pd.Series:
-    """Return dates as YYYY-MM-DD, missing where there is none."""
-    return pd.to_datetime(dates).dt.strftime("%Y-%m-%d")
-
-
 @dataclass(frozen=True)
 class RawTable:
     """A CSV file as text: stripped cells, columns in upper case, the line in the file as index `row`.
@@ -134,18 +129,6 @@ class RawTable:
 
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
-
-
-def report_rows(
-    table: str, raw: RawTable, column: str, at: pd.Series, rules: str | pd.Series
-) -> list[Problem]:
-    """Return one problem per row of a column where `at` is true; a rule for all rows or one by line."""
-    rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-    if rows.empty:
-        return []
-    cells = raw.frame[column]
-    said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-    return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:

@@ -28,8 +28,8 @@ from nkhcc_helpers.trial.patients import (
     plan_groups,
 )
 from nkhcc_helpers.trial.problems import Problem, RawTable, TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial.rules import check_contradictions, check_rules
-from nkhcc_helpers.trial.schema import TABLES, check_table, list_text
+from nkhcc_helpers.trial.rules import check_rules
+from nkhcc_helpers.trial.schema import TABLES, Tables, check_table, list_text
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
@@ -66,8 +66,8 @@ class Trial:
           of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
           where either date is missing, the choice that hides nothing
         - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
-        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date then
-          says only how long it was followed. Any other event resolved on ``resolved``, or its end is unknown
+        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
+          then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
         - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
           days from it to onset; Int64, NA where there is none or no onset
 
@@ -186,19 +186,20 @@ def load_trial(source: str | Path = "") -> Trial:
     metadata = _read(read_metadata, files, "trial.yaml", problems)
     published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
-    tables = {table: check_table(raw[table], table, metadata, problems) for table in raw}
-    problems += check_rules(tables, raw, metadata) + check_contradictions(tables, raw, metadata)
+    parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
+    tables = Tables(parsed, raw, metadata)
+    problems += check_rules(tables)
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
-    said += list_doubts(tables, raw, metadata)
+    said += list_doubts(tables)
     for line in said:
         warnings.warn(line, TrialDataWarning, stacklevel=2)
-    subjects = list_subjects(tables, metadata)
+    subjects = list_subjects(parsed, metadata)
     times = list_times(tables["ADTTE"], subjects, metadata)
     infusions = list_infusions(tables["ADEX"], subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
-    events = list_events(tables.get("ADAE", _NO_EVENTS), subjects, metadata)
+    events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
     return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
 
 
