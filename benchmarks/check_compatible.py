@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts, sample_compatible
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
 from nkhcc_helpers.identification.statistics import calculate_statistics, choose_statistic
 from nkhcc_helpers.parallel import run_blocks

@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter
 
-from nkhcc_helpers.cox import relabelling
-from nkhcc_helpers.cox.calibration import _draw_trials, _judge_all_permuted, _Plan, attained_cox
+from nkhcc_helpers.cox import calibration
+from nkhcc_helpers.cox.calibration import (
+    _draw_trials,
+    _judge_all_permuted,
+    _Plan,
+    attained_cox,
+    permute_cohorts,
+)
 from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.cox.relabelling import StratifiedScore, permute_cohorts, permute_covariate
+from nkhcc_helpers.cox.relabelling import StratifiedScore, permute_covariate
 
 SIZES = (3, 5, 6, 4)
 X = pd.DataFrame(
@@ -229,7 +235,7 @@ def test_drawn_relabellings_are_near_the_listed(monkeypatch, coef):
         for time, event in zip(times, events, strict=True)
     ]
     assert listed == pytest.approx(alone, abs=1e-12)
-    monkeypatch.setattr(relabelling, "MOST_LISTED_EACH", 10)
+    monkeypatch.setattr(calibration, "MOST_LISTED_EACH", 10)
     drawn = permute_cohorts(times, events, x, 0, coef=coef, n_draws=20_000, rng=rng)
     assert drawn == pytest.approx(listed, abs=4 * 0.5 / np.sqrt(20_000))
     assert (drawn != listed).all()

@@ -10,8 +10,8 @@ from firthmodels import FirthCoxPH
 from lifelines import CoxPHFitter, CoxTimeVaryingFitter
 from r_values import read_reference
 
-from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.cox.many import find_separation, fit_cox_many
+from nkhcc_helpers.cox.design import find_separation
+from nkhcc_helpers.cox.fit import fit_cox, fit_cox_many
 
 N_COHORTS = 60
 

@@ -8,44 +8,35 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level, check_survival
 from nkhcc_helpers.cox.design import check_estimable
-from nkhcc_helpers.cox.fit import CoxModel
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
 def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
-    """Estimate how the coefficients move over time.
+    """Estimate how the coefficients move over time; Schoenfeld (1982) Biometrika.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``time event`` and the covariates as numbers, one row per subject.
     covariates : sequence of str
+        As in `fit_cox`, with the same errors.
     ties : {"efron", "breslow"}, default "efron"
 
     Returns
     -------
     DataFrame
         Columns ``covariate time rank residual``: one row for each event and covariate, in order of time;
-        ``residual`` is the Schoenfeld residual (covariate of the subject with the event less its mean at
-        risk) at the maximum of the partial likelihood, ``rank`` that of the time among all subjects, tied
-        ones sharing their mean. Empty where the partial likelihood has no maximum.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, no covariate, or a covariate that is constant or a combination of others.
-
-    References
-    ----------
-    Schoenfeld (1982) Biometrika.
+        ``residual`` is the covariate of the subject with the event less its mean at risk, at the maximum of
+        the partial likelihood, ``rank`` that of the time among all subjects, tied ones sharing their mean.
+        Empty where the partial likelihood has no maximum.
     """
-    covariates = list(covariates)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     times, ranks, residuals, _ = _follow_events(model)
     parts = [
-        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": residuals[:, j]})
-        for j, name in enumerate(covariates)
+        pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": own})
+        for name, own in zip(model.x, residuals.T, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -53,33 +44,25 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
 def check_proportional_hazards(frame, covariates, *, ties="efron"):
     """Test whether coefficients change with the rank of time.
 
+    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
+
     Parameters
     ----------
     frame, covariates, ties
-        As in `estimate_schoenfeld_residuals`.
+        As in `estimate_schoenfeld_residuals`, with the same errors.
 
     Returns
     -------
     DataFrame
         Columns ``covariate statistic df p_value``: one row for each covariate, then ``All`` together. NaN
         where the partial likelihood has no maximum or the events cannot tell a change from none.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_schoenfeld_residuals`.
-
-    References
-    ----------
-    Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
     """
-    covariates = list(covariates)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
     _, ranks, residuals, variances = _follow_events(model)
-    p = len(covariates)
+    p = len(model.x.columns)
     score = np.concatenate([np.zeros(p), _centre(ranks) @ residuals])
     information = _inform_about_trend(ranks, variances)
-    sets = {name: [p + j] for j, name in enumerate(covariates)} | {"All": list(range(p, 2 * p))}
+    sets = {name: [p + j] for j, name in enumerate(model.x)} | {ALL_GROUPS: list(range(p, 2 * p))}
     rows = []
     for name, added in sets.items():
         keep = [*range(p), *added]
@@ -92,10 +75,14 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
 def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
     """Estimate how large an effect, or a change of it, would have to be for these events to show it.
 
+    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2.
+    The information is that under the hypothesis tested: no effect, or effects that do not change; large
+    effects change it, so these are guides. Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+
     Parameters
     ----------
     frame, covariates, ties
-        As in `estimate_schoenfeld_residuals`.
+        As in `estimate_schoenfeld_residuals`, with the same errors.
     power : float, default 0.8
         Chance with which the test is to find it.
     conf_level : float, default 0.95
@@ -105,44 +92,38 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     -------
     DataFrame
         Columns ``covariate hr_detectable drift_detectable n_events``. ``hr_detectable`` is the hazard ratio
-        between the smallest and the largest value of the covariate, above 1, that the test of that slope
-        would find with this power, the other covariates in the model; below 1 its reciprocal.
+        between the smallest and the largest value of the covariate, above 1 (below 1 its reciprocal), that
+        the test of that slope would find with this power, the other covariates in the model.
         ``drift_detectable`` is the factor by which that hazard ratio would have to change from the first
-        event to the last for `check_proportional_hazards` to find it with this power. NaN where the events
-        carry no information, the latter also where the partial likelihood has no maximum.
+        event to the last for `check_proportional_hazards` to find it. NaN where the events carry no
+        information, the latter also where the partial likelihood has no maximum.
 
     Raises
     ------
     ValueError
-        As `estimate_schoenfeld_residuals`, or `power` or `conf_level` out of range.
-
-    Notes
-    -----
-    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2;
-    the information is taken under the hypothesis that is tested: no effect for the first, effects that do
-    not change for the second. Large effects change it, so that these are guides and not guarantees.
-
-    References
-    ----------
-    Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+        As `fit_cox`, or `power` or `conf_level` out of range.
     """
     check_conf_level(conf_level)
     if not 0 < power < 1:
         raise ValueError(f"power must lie between 0 and 1; got {power!r}")
-    covariates = list(covariates)
     needed = stats.norm.isf((1 - conf_level) / 2) + stats.norm.ppf(power)
     model = CoxModel.of(frame, covariates, method="partial", ties=ties)
-    variance = np.full(len(covariates), np.nan)
-    if model.df == len(covariates):
-        variance = np.diag(np.linalg.inv(model.null.information[0]))
+    p = len(model.x.columns)
+    variance = np.full(p, np.nan)
+    if model.df == p:
+        variance = np.diag(np.linalg.inv(model.likelihood.evaluate(np.zeros((1, p))).information[0]))
     _, ranks, _, variances = _follow_events(model)
     span = np.ptp(ranks) if len(ranks) else np.nan
     drift = span * needed * np.sqrt(_variance_of_trends(ranks, variances))
     reach = np.ptp(model.x.to_numpy(), axis=0)
-    slope = needed * np.sqrt(variance)
-    with np.errstate(over="ignore"):  # an effect beyond all numbers is infinite
-        columns = {"hr_detectable": np.exp(reach * slope), "drift_detectable": np.exp(reach * drift)}
-    return pd.DataFrame({"covariate": covariates, **columns, "n_events": int(model.event.sum())})
+    return pd.DataFrame(
+        {
+            "covariate": list(model.x),
+            "hr_detectable": exponentiate(reach * needed * np.sqrt(variance)),
+            "drift_detectable": exponentiate(reach * drift),
+            "n_events": int(model.event.sum()),
+        }
+    )
 
 
 def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
@@ -150,12 +131,8 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event`` and the covariates as numbers, one row per subject; ``USUBJID`` and ``group``
-        are taken over.
-    covariates : sequence of str
-    method : {"firth", "partial"}, default "firth"
-    ties : {"breslow", "efron"}, default "breslow"
+    frame, covariates, method, ties
+        As in `fit_cox`, with the same errors; ``USUBJID`` and ``group`` of the frame are taken over.
 
     Returns
     -------
@@ -165,11 +142,6 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
         hazard ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign
         without the subject. NaN where not estimable; a covariate that is constant without the subject is
         NaN and leaves the others as they would be without it.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_schoenfeld_residuals`.
     """
     covariates = list(covariates)
     time, event = check_survival(frame["time"], frame["event"])
@@ -207,9 +179,9 @@ def _tabulate(frame, covariates, coef):
 def _follow_events(model):
     """Times, ranks, residuals and variances of the events in order of time; none without a maximum."""
     likelihood, time = model.likelihood, model.time
-    averages = likelihood.average(np.nan_to_num(model.coef[None]))
+    averages = likelihood.average(np.nan_to_num(model.fits.coef))
     # Without a finite maximum there are no residuals to judge.
-    rows = np.argsort(time[likelihood.subjects], kind="stable") if model.is_estimable else np.arange(0)
+    rows = np.argsort(time[likelihood.subjects], kind="stable") if model.fits.estimable[0] else np.arange(0)
     subjects = likelihood.subjects[rows]
     residuals = (likelihood.own - averages.mean)[0].T[rows]
     variances = np.moveaxis(averages.variance[0], -1, 0)[rows]
