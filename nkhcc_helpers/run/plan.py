@@ -253,7 +253,7 @@ def _check_grade(value: Any, load: Any) -> str:
 
 
 def _check_window(value: Any, load: Any) -> str:
-    from nkhcc_helpers.safety.dose_limiting import MOST_WINDOW_DAYS
+    from nkhcc_helpers.safety.exposure import MOST_WINDOW_DAYS
 
     must = f"must be from 0 to {MOST_WINDOW_DAYS} days, not {value!r}"
     return "" if 0 <= value <= MOST_WINDOW_DAYS else must

@@ -1,10 +1,10 @@
-"""Which adverse events are analysed, and what each of them counts as."""
+"""Which adverse events are analysed, what kinds of event each of them is, and listings one by one."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from nkhcc_helpers.trial.patients import find_latest_infusion, is_fatal, list_treated, matches
+from nkhcc_helpers.trial.patients import matches
 from nkhcc_helpers.trial.schema import list_text
 
 CATEGORIES = {
@@ -18,8 +18,21 @@ CATEGORIES = {
     "discontinued": "Leading to discontinuation",
 }
 """Rows of the overview, in order: name and label."""
-RESOLVED, NOT_RESOLVED, DIED_OF, END_UNKNOWN = "resolved", "ongoing", "fatal", "unknown"
-"""Endings of an event, as `list_endings` returns them."""
+LISTINGS = {
+    "all": ["any"],
+    "related": ["related"],
+    "serious": ["serious"],
+    "grade 3": ["grade3"],
+    "serious or grade 3": ["serious", "grade3"],
+    "fatal": ["fatal"],
+    "interrupted": ["interrupted"],
+    "discontinued": ["discontinued"],
+}
+"""What `list_adverse_events` can list, and the categories each takes."""
+LISTING_LABELS = {
+    which: ", or ".join(CATEGORIES[name] for name in names).capitalize() for which, names in LISTINGS.items()
+}
+"""What each listing is called where it is shown."""
 # What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
 _NEEDS = {
     "any": [],
@@ -36,30 +49,71 @@ _NEEDS = {
 def list_events(trial, *, emergent_only=True, related_only=False):
     """List the adverse events of treated patients.
 
-    Where TRTEMFL holds any flag, events flagged Y are treatment-emergent and all others are not. Where it
-    is not there or empty throughout, an event is treatment-emergent if its onset is on or after the day
-    of the patient's first infusion; an event whose onset, or whose patient's first infusion, is not known
-    is taken for treatment-emergent, the choice that hides nothing. This fallback takes no account of an
-    event that was there before and became worse, nor of a last day after treatment.
-
     Parameters
     ----------
     trial : Trial
     emergent_only : bool, default True
-        Leave out events that are not treatment-emergent.
+        Leave out events that are not treatment-emergent, as `Trial` says which are.
     related_only : bool, default False
         Leave out events not related to treatment, or without an entry saying so.
 
     Returns
     -------
     DataFrame
-        Rows of ``trial.adverse_events`` with the patient's ``first_infusion``.
+        Rows and columns of ``trial.adverse_events``.
     """
     events = trial.adverse_events
     events = events[events["emergent" if emergent_only else "treated"]]
     if related_only:
-        events = events[events["related"].fillna(False).astype(bool)]
+        events = events[_is_related(events)]
     return events.reset_index(drop=True)
+
+
+def choose_events(trial, *, related_only, emergent_only):
+    """Return the events that count, and whether a count of 0 of them would say that nobody had one."""
+    events = list_events(trial, emergent_only=emergent_only)
+    recorded = is_recorded(trial, events, "related" if related_only else "any")
+    return (events[_is_related(events)].reset_index(drop=True) if related_only else events), recorded
+
+
+def _is_related(events):
+    return events["related"].fillna(False).astype(bool)
+
+
+def is_recorded(trial, events, category):
+    """Whether a count of 0 would say that nobody had such an event."""
+    if events.empty:
+        return trial.metadata.adverse_events.collected
+    return all(
+        any((list_text(events, column) != "").any() for column in alternatives)
+        for alternatives in _NEEDS[category]
+    )
+
+
+def list_categories(events):
+    """Return a column of bool for each of `CATEGORIES`, indexed as `events`.
+
+    A missing grade, relation or seriousness does not count as grade 3 or more, related or serious.
+    Interrupted: AEACN says interrupted, delayed, withheld or temporarily, without not. Discontinued: AEACN
+    says withdrawn, discontinued or stopped, without not or temporarily.
+    """
+    related = _is_related(events)
+    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
+    paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
+    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
+    return pd.DataFrame(
+        {
+            "any": True,
+            "related": related,
+            "serious": events["serious"].fillna(False).astype(bool),
+            "grade3": grade3,
+            "related_grade3": related & grade3,
+            "fatal": events["fatal"],
+            "interrupted": matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
+            "discontinued": matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
+        },
+        index=events.index,
+    )
 
 
 def describe_events(trial, *, emergent_only=True):
@@ -82,9 +136,7 @@ def describe_events(trial, *, emergent_only=True):
         ``n_never_treated``: events of patients never treated, left out; ``dictionary``. Counts of events are
         None where adverse events were not collected.
     """
-    treated = list_treated(trial)
-    events = list_events(trial, emergent_only=emergent_only)
-    everybody = trial.adverse_events["USUBJID"]
+    events, everybody = list_events(trial, emergent_only=emergent_only), trial.adverse_events
     imputed = events["onset_imputed"].fillna("") + events["resolved_imputed"].fillna("")
     worded = events["grade"].notna() & (list_text(events, "AETOXGR") == "")
     counts = {
@@ -97,82 +149,48 @@ def describe_events(trial, *, emergent_only=True):
         "n_without_action": (list_text(events, "action") == "").sum(),
         "n_without_onset": events["onset"].isna().sum(),
         "n_by_words": (worded & (list_text(events, "AESEV") != "")).sum(),
-        "n_not_emergent": len(list_events(trial, emergent_only=False)) - len(events),
-        "n_never_treated": (~everybody.isin(trial.subjects.loc[treated, "USUBJID"])).sum(),
+        "n_not_emergent": everybody["treated"].sum() - len(events),
+        "n_never_treated": (~everybody["treated"]).sum(),
     }
     collected = trial.metadata.adverse_events.collected
     return {
-        "n_treated": int(treated.sum()),
-        "n_enrolled": len(treated),
+        "n_treated": int(trial.subjects["treated"].sum()),
+        "n_enrolled": len(trial.subjects),
         "dictionary": trial.metadata.adverse_events.dictionary or "not named",
         **{name: int(count) if collected else None for name, count in counts.items()},
     }
 
 
-def list_categories(events):
-    """List which categories of the overview each event falls in.
+def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
+    """List adverse events one by one.
 
     Parameters
     ----------
-    events : DataFrame
-        Columns ``grade related serious outcome action``.
+    trial : Trial
+    which : str, default "serious or grade 3"
+        One of `LISTINGS`; grade 3 stands for grade 3 or more.
+    emergent_only : bool, default True
+        List treatment-emergent events only.
 
     Returns
     -------
-    DataFrame of bool
-        One column for each of `CATEGORIES`, indexed as `events`. A missing grade, relation or seriousness
-        does not count as grade 3 or more, related or serious. Fatal: grade 5, or AEOUT says fatal or
-        death. Interrupted: AEACN says interrupted, delayed, withheld or temporarily, without not.
-        Discontinued: AEACN says withdrawn, discontinued or stopped, without not or temporarily.
+    DataFrame
+        Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious outcome
+        action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the
+        day before is day -1 (CDISC has no day 0).
+
+    Raises
+    ------
+    ValueError
+        `which` is not one of `LISTINGS`.
     """
-    related = events["related"].fillna(False).astype(bool)
-    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
-    paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
-    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
-    return pd.DataFrame(
-        {
-            "any": True,
-            "related": related,
-            "serious": events["serious"].fillna(False).astype(bool),
-            "grade3": grade3,
-            "related_grade3": related & grade3,
-            "fatal": is_fatal(events),
-            "interrupted": matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
-            "discontinued": matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
-        },
-        index=events.index,
+    if which not in LISTINGS:
+        raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
+    events = list_events(trial, emergent_only=emergent_only)
+    events = events[list_categories(events)[LISTINGS[which]].any(axis="columns")]
+    days = (events["onset"] - events["first_infusion"]).dt.days.astype("Int64")
+    ordered = events.assign(day=days.where(days < 0, days + 1)).sort_values(
+        ["group", "USUBJID", "onset", "term"], ignore_index=True
     )
-
-
-def list_endings(events):
-    """List how each event ended.
-
-    Parameters
-    ----------
-    events : DataFrame
-        Columns ``resolved ongoing fatal`` of ``trial.adverse_events``.
-
-    Returns
-    -------
-    Series of str
-        Indexed as `events`. `DIED_OF`: fatal (`list_categories`), whatever dates there are; death is no
-        recovery. `NOT_RESOLVED`: AEOUT says that it goes on (`patients.ONGOING`); an end date then says only
-        how long it was followed. `RESOLVED`: any other with an end date. `END_UNKNOWN`: any other without.
-    """
-    endings = events["resolved"].notna().map({True: RESOLVED, False: END_UNKNOWN}).astype("object")
-    return endings.mask(events["ongoing"], NOT_RESOLVED).mask(events["fatal"], DIED_OF)
-
-
-def check_recorded(trial, events, category):
-    """Whether a count of 0 would say that nobody had such an event."""
-    if events.empty:
-        return trial.metadata.adverse_events.collected
-    return all(
-        any((list_text(events, column) != "").any() for column in alternatives)
-        for alternatives in _NEEDS[category]
-    )
-
-
-def list_with_latest_infusion(events, trial):
-    """Add the number of the latest infusion on or before onset, and the days since."""
-    return events.assign(**find_latest_infusion(events, trial.infusions))
+    columns = ["USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion"]
+    return ordered[[*columns, "related", "serious", "outcome", "action", "onset_imputed"]]

@@ -31,7 +31,7 @@ from nkhcc_helpers.safety.relation import list_scores
 if TYPE_CHECKING:
     from great_tables import GT
 
-    from nkhcc_helpers.safety.dose_limiting import Definition
+    from nkhcc_helpers.safety.exposure import Definition
     from nkhcc_helpers.trial.trial import Trial
 
 END_OF_OBSERVATION = "the end of observation"
