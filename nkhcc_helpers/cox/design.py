@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import optimize, sparse
 
 from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 DoseCoding = Literal["relative", "cumulative", "log2", "order"]
@@ -41,6 +42,7 @@ class Design:
     separation: pd.Series | None  # direction in which the partial likelihood has no maximum
 
 
+@keeps_options
 def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relative"):
     """Return what a Cox model of a trial needs.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.patients import matches
 from nkhcc_helpers.trial.schema import list_text
 
@@ -161,6 +162,7 @@ def describe_events(trial, *, emergent_only=True):
     }
 
 
+@keeps_options
 def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
     """List adverse events one by one.
 

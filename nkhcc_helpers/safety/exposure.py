@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, ORGAN_CLASS, list_blocks, list_terms, tabulate_terms
 from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
 from nkhcc_helpers.safety.events import choose_events, is_recorded, list_adverse_events, list_events
@@ -63,6 +64,7 @@ def list_time_at_risk(trial, *, window_days=30):
     return at_risk.assign(n_infusions=treated["n_infusions"])
 
 
+@keeps_options
 def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=True, conf_level=0.95):
     """Estimate rates of first adverse events, per patient's time at risk and per infusion.
 
@@ -267,6 +269,7 @@ def list_absent_terms(trial, definition):
     return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
 
 
+@keeps_options
 def list_dose_limiting(trial, definition=None):
     """List the dose-limiting toxicities one by one.
 
@@ -290,6 +293,7 @@ def list_dose_limiting(trial, definition=None):
     return events[inside & severe & ~definition.excludes(events["term"])].reset_index(drop=True)
 
 
+@keeps_options
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.safety.events import choose_events, list_events
 from nkhcc_helpers.safety.exposure import list_time_at_risk
 from nkhcc_helpers.survival.curves import Curves
@@ -110,6 +111,7 @@ def _accumulate(days, outcome):
     return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)
 
 
+@keeps_options
 def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level=0.95):
     """Summarize, term by term, how soon after an infusion events begin and how long they last.
 
@@ -230,6 +232,7 @@ def _list_curves(events):
     return wide.index, Curves.of_counts(wide["duration"].to_numpy(), n_events, n_censored)
 
 
+@keeps_options
 def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     """Count adverse events, and patients with one, after each infusion.
 

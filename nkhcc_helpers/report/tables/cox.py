@@ -15,6 +15,7 @@ from nkhcc_helpers.report.names import (
     list_covariate_labels,
     show_endpoint,
     show_interval,
+    show_method,
 )
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
@@ -34,11 +35,17 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 PERMUTED_NOTE = "Permutation: in brackets the Monte-Carlo standard error, or exact where all were counted."
+CONTRASTS_NOTE = "Permutation: within pure contrasts."
 AICC_NOTE = (
     "AICc: smaller is better for the size of the model, as far as so few events can tell; differences below "
     "2 say nothing. NE where there are too few events for the number of coefficients."
 )
 ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large trials only."
+SIMULATED_NOTE = (
+    "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
+)
+    "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
+)
 MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
 ATTAINED_NAMES = {
     "wald": "Partial, Wald",
@@ -54,8 +61,11 @@ def format_hazard_ratios(
     trial: Trial,
     *,
     endpoint: str,
+    dose_coding: str = "relative",
     labels: Mapping[str, str] | None = None,
     conf_level: float = 0.95,
+    method: str = "",
+    ties: str = "breslow",
     notes: Iterable[str] = (),
 ) -> GT:
     """Hazard ratios of Cox models, as `fit_cox` and `summarize_models` give them.
@@ -64,7 +74,7 @@ def format_hazard_ratios(
     (0 where every relabelling was counted), ``exact_lower`` and ``exact_upper``. `labels` are of covariates.
     """
     interval = show_interval(conf_level)
-    columns = {"": _covariate(trial, labels), "Hazard ratio": _ratio("hr")}
+    columns = {"": _covariate(trial, dose_coding, labels), "Hazard ratio": _ratio("hr")}
     likelihood = {interval: _limits("ci"), "P": p_value("p_value")}
     permutation = {interval: _limits("exact")} if "exact_lower" in frame else {}
     if "p_permutation" in frame:
@@ -80,14 +90,17 @@ def format_hazard_ratios(
             *(["NE: not estimable."] if frame["hr"].isna().any() else []),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *name_dose_unit(trial),
+            *([f"{show_method(method)}, ties by {ties.capitalize()}. {CONTRASTS_NOTE}"] if method else []),
             *notes,
         ],
         illustrative=trial.is_illustrative,
     )
 
 
-def _covariate(trial: Trial, labels: Mapping[str, str] | None = None) -> Callable[[dict], str]:
-    names = {**list_covariate_labels(trial), **(labels or {})}
+def _covariate(
+    trial: Trial, dose_coding: str = "relative", labels: Mapping[str, str] | None = None
+) -> Callable[[dict], str]:
+    names = {**list_covariate_labels(trial, dose_coding=dose_coding), **(labels or {})}
     return lambda row: names.get(row["covariate"], row["covariate"])
 
 
@@ -147,13 +160,13 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
 
 
 def format_proportional_hazards(
-    frame: pd.DataFrame, trial: Trial, *, labels: Mapping[str, str] | None = None, notes: Iterable[str] = ()
+    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", notes: Iterable[str] = ()
 ) -> GT:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
     return display_rows(
         frame,
         {
-            "": _covariate(trial, labels),
+            "": _covariate(trial, dose_coding),
             "Chi-square": number("statistic", 2),
             "Degrees of freedom": "df",
             "P": p_value("p_value"),
@@ -295,8 +308,9 @@ def format_attained_cox(
     frame: pd.DataFrame,
     trial: Trial,
     *,
-    labels: Mapping[str, str] | None = None,
+    dose_coding: str = "relative",
     alpha: float = 0.05,
+    n_trials: int | None = None,
     notes: Iterable[str] = (),
 ) -> GT:
     """How often each test rejects and each interval, of level 1 - `alpha`, holds the truth.
@@ -323,7 +337,7 @@ def format_attained_cox(
     return display_rows(
         frame[["model", "covariate"]].drop_duplicates(),
         {
-            "": _covariate(trial, labels),
+            "": _covariate(trial, dose_coding),
             f"Percent of trials rejected (nominal {level})": spread("rejected", above=alpha),
             f"Percent of intervals with the truth (nominal {confidence})": spread(
                 "coverage", below=1 - alpha
@@ -336,6 +350,7 @@ def format_attained_cox(
             "A test without answer does not reject, an interval without limits does not hold.",
             MARK_NOTE,
             *_name_missing(frame),
+            *([SIMULATED_NOTE.format(n_trials=n_trials)] if n_trials else []),
             *notes,
         ],
         illustrative=trial.is_illustrative,

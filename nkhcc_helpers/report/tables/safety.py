@@ -21,6 +21,7 @@ from nkhcc_helpers.report.numbers import (
 )
 from nkhcc_helpers.report.tables.shared import group, name_scope
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
+from nkhcc_helpers.safety.events import LISTING_LABELS
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -127,15 +128,19 @@ def format_listing(
     frame: pd.DataFrame,
     trial: Trial,
     *,
-    title: str = "Listing of adverse events",
+    which: str = "",
+    title: str = "",
     most: int | None = None,
+    is_recorded: bool = True,
     notes: Iterable[str] = (),
 ) -> GT:
     """Single adverse events, a row each, from `list_adverse_events` or `list_dose_limiting`.
 
     ``action`` is shown when it is there; days that rest on an onset in ``onset_imputed`` have an asterisk.
-    Beyond the first `most`, a note says how many are left out.
+    Beyond the first `most`, a note says how many are left out. `is_recorded` is whether the trial recorded
+    what the listing goes by.
     """
+    listed = f"Listing: {LISTING_LABELS[which].lower()}" if which else "Listing of adverse events"
     n_events = len(frame)
     frame = frame.head(n_events if most is None else most)
     imputed = "onset_imputed" in frame and bool(frame["onset_imputed"].fillna("").ne("").any())
@@ -152,13 +157,14 @@ def format_listing(
         **({"Action taken": _text("action")} if "action" in frame else {}),
         "Outcome": _text("outcome"),
     }
+    unknown = [] if is_recorded else [NOT_RECORDED_NOTE]
     cut = [f"The first {len(frame)} of {n_events} events are shown."] if len(frame) < n_events else []
     return display_rows(
         frame,
         columns,
-        title=title,
+        title=title or listed,
         subtitle=f"{n_events} event{'' if n_events == 1 else 's'}",
-        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *notes],
+        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *unknown, *notes],
         illustrative=trial.is_illustrative,
     )
 
