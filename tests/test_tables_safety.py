@@ -6,6 +6,7 @@ from table_texts import read, row
 
 from nkhcc_helpers import safety
 from nkhcc_helpers.report import tables
+from nkhcc_helpers.report.tables.safety_timing import show_definition
 from nkhcc_helpers.safety.counts import list_term_names
 
 LEVEL = "A: low dose x 4 (n = 3)"
@@ -207,7 +208,7 @@ def test_definition_in_words():
     definition = frames.make_definition()
     definition.grade, definition.related_only, definition.window_days = 5, False, 21
     words = "Whatever its cause, grade 5, beginning within 21 days after the first infusion"
-    assert tables.show_definition(definition) == words
+    assert show_definition(definition) == words
 
 
 def test_dose_relation():

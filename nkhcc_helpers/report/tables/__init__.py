@@ -51,14 +51,11 @@ from nkhcc_helpers.report.tables.cox import (
     list_detectable,
 )
 from nkhcc_helpers.report.tables.safety import (
-    EVENTS_NOTE,
-    NOT_RECORDED_NOTE,
-    SEVERITY_NOTE,
-    TREATMENT_NOTES,
     format_adverse_events,
     format_differences,
     format_listing,
     format_terms,
+    list_event_notes,
 )
 from nkhcc_helpers.report.tables.safety_timing import (
     format_by_infusion,
@@ -66,7 +63,6 @@ from nkhcc_helpers.report.tables.safety_timing import (
     format_dose_relation,
     format_onset,
     format_rates,
-    show_definition,
 )
 from nkhcc_helpers.report.tables.survival import (
     format_attained,
@@ -110,10 +106,6 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 __all__ = [
-    "EVENTS_NOTE",
-    "NOT_RECORDED_NOTE",
-    "SEVERITY_NOTE",
-    "TREATMENT_NOTES",
     "format_answers",
     "format_assumptions",
     "format_claims",
@@ -123,7 +115,7 @@ __all__ = [
     "format_result",
     "format_signs",
     "list_detectable",
-    "show_definition",
+    "list_event_notes",
 ]
 LAYOUTS = {
     count_disposition: format_disposition,

@@ -44,8 +44,6 @@ ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large tr
 SIMULATED_NOTE = (
     "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
 )
-    "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
-)
 MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
 ATTAINED_NAMES = {
     "wald": "Partial, Wald",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from nkhcc_helpers.trial.trial import Trial
 
+NOT_COLLECTED_NOTE = "<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
 EVENTS_NOTE = (
     "{n_treated} of {n_enrolled} patients were treated. Adverse events: {n_events}, in {n_people} of them; "
     "with a completed date: {n_imputed}. Without a day of onset: {n_without_onset}; without a grade: "
@@ -48,7 +49,6 @@ TREATMENT_NOTES = {
         "{n_moved}."
     ),
 }
-"""Which groups patients stand in, actual or planned."""
 SEVERITY_NOTE = (
     "Grades of {n_by_words} events were read from severity words (mild 1, moderate 2, severe 3, "
     "life-threatening 4, fatal 5; not CTCAE grades)."
@@ -70,6 +70,28 @@ GRADES = {
     "3+": "Grade 3 or more",
     "missing": "Grade missing",
 }
+
+
+def list_event_notes(described: dict, groups: str) -> list[str]:
+    """List the sentences that say whose events are analysed, and what is not recorded of them.
+
+    Parameters
+    ----------
+    described : dict
+        As `safety.describe_events` returns it.
+    groups : {"actual", "planned"}
+        Which groups patients stand in.
+
+    Returns
+    -------
+    list of str
+        Templates for :meth:`Page.say`, of `described` and of what `trial.describe_treatment` returns.
+    """
+    notes = [] if described["n_events"] is not None else [NOT_COLLECTED_NOTE]
+    notes.append(EVENTS_NOTE)
+    if described["n_by_words"]:
+        notes.append(SEVERITY_NOTE)
+    return [*notes, TREATMENT_NOTES[groups]]
 
 
 def format_adverse_events(
