@@ -7,16 +7,22 @@ end would typeset ``$...$``; neither may happen to text that comes from data.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from great_tables import GT
 from great_tables import html as finished_html
 
 from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_number
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.trial import Trial
 
 ILLUSTRATIVE_NOTE = "Illustrative data, not patient data."
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
@@ -108,10 +114,34 @@ def display_table(
     return _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
 
 
-def display_rows(
+@dataclass(frozen=True)
+class Layout:
+    """A table before it is drawn: its cells, and the options of `display_table`."""
+
+    cells: pd.DataFrame
+    options: dict
+
+
+def shows_table(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
+    """Make a function that lays out the table of a result return that table.
+
+    It takes the result and its trial, which says whether the data are illustrative, and further `notes`.
+    """
+
+    @functools.wraps(lay_out)
+    def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
+        layout = lay_out(result, trial, *args, **options)
+        told = [*layout.options.get("notes", ()), *notes]
+        options = {**layout.options, "notes": told, "illustrative": trial.is_illustrative}
+        return display_table(layout.cells, **options)
+
+    return format_table
+
+
+def lay_out_rows(
     frame: pd.DataFrame, columns: Mapping, *, block: Callable[[dict], str] | None = None, **options
-) -> GT:
-    """A table with a row for each row of `frame`, laid out by its headings.
+) -> Layout:
+    """A row for each row of `frame`, laid out by its headings.
 
     `columns` maps a heading to what stands under it: a column of `frame`; a function that takes a row, as a
     dict, and returns the cell; or several of these by headings of their own, which it then spans. `block`
@@ -130,10 +160,10 @@ def display_rows(
     if block is not None:
         cells[BLOCK] = [block(row) for row in records]
         options["row_group"] = BLOCK
-    return display_table(pd.DataFrame(cells), labels=labels, spanners=spanners, **options)
+    return Layout(pd.DataFrame(cells), {"labels": labels, "spanners": spanners, **options})
 
 
-def display_by_group(
+def lay_out_groups(
     frame: pd.DataFrame,
     cells: Callable[[dict], Mapping],
     groups: Mapping[str, str],
@@ -141,8 +171,8 @@ def display_by_group(
     key: Iterable[str] = (),
     missing: str = NOT_APPLICABLE,
     **options,
-) -> GT:
-    """A table with a column for each group, `groups` being codes and headings.
+) -> Layout:
+    """A column for each group, `groups` being codes and headings.
 
     `cells` takes a row of `frame`, as a dict, and returns the cells of that row's group, each by what heads
     its row, or by a pair: what heads its block, and its row. Columns `key` tell the rows of a group apart;
@@ -161,7 +191,13 @@ def display_by_group(
         options["row_group"] = BLOCK
     else:
         table = table.drop(columns=BLOCK)
-    return display_table(table, labels={ROW: ""}, groups=headings, **options)
+    return Layout(table, {"labels": {ROW: ""}, "groups": headings, **options})
+
+
+def display_rows(frame: pd.DataFrame, columns: Mapping, **options) -> GT:
+    """The table that `lay_out_rows` lays out."""
+    layout = lay_out_rows(frame, columns, **options)
+    return display_table(layout.cells, **layout.options)
 
 
 def as_html(text: object) -> str:

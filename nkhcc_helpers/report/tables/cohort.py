@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_by_group, display_rows
+from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import list_group_headings, show_endpoint, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
@@ -27,8 +26,6 @@ from nkhcc_helpers.report.tables.shared import (
 )
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.trial.trial import Trial
 
 STAGES = {
@@ -42,12 +39,11 @@ STAGES = {
 }
 
 
-def format_disposition(
-    frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
     """Where everyone enrolled ended up, from `count_disposition`."""
     reaching = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: {
             "Enrolled": format_number(row["n_enrolled"], 0),
@@ -56,12 +52,12 @@ def format_disposition(
         list_group_headings(frame, trial, "n_enrolled"),
         title="Disposition",
         subtitle="Patients, and percent of those enrolled",
-        notes=[*([] if grace_days is None else [reaching]), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*([] if grace_days is None else [reaching])],
     )
 
 
-def format_baseline(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_baseline(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Table 1, from `summarize_baseline`: who the patients were; no significance tests.
 
     The median carries its range, which at n = 3 or fewer shows every value; the standard deviation of one
@@ -71,14 +67,13 @@ def format_baseline(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] =
     decimals = {variable: _decimals_needed(values) for variable, values in ranges}
     last = ~frame.duplicated(["variable", "group"], keep="last")
     frame = frame.assign(enrolled=frame["n"] + frame["n_missing"], is_last=last)
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: _baseline_cells(row, decimals[row["variable"]]),
         list_group_headings(frame, trial, "enrolled"),
         key=["variable", "level"],
         title="Baseline characteristics",
-        notes=["SD: standard deviation. Percent of patients with a value.", *notes],
-        illustrative=trial.is_illustrative,
+        notes=["SD: standard deviation. Percent of patients with a value."],
     )
 
 
@@ -115,10 +110,11 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
     return next((d for d in range(most) if all(round(v, d) == v for v in found)), most)
 
 
-def format_exposure(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Infusions and cumulative dose, planned and received, from `summarize_exposure`."""
     infusions, dose = "Infusions", "Cumulative dose"
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: {
             (infusions, "Planned"): _trimmed(row["planned_infusions"], 0),
@@ -130,8 +126,7 @@ def format_exposure(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] =
         list_group_headings(frame, trial),
         title="Exposure",
         subtitle="Planned and received infusions and dose",
-        notes=[*name_dose_unit(trial), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*name_dose_unit(trial)],
     )
 
 
@@ -148,17 +143,12 @@ def _trimmed(value: float, decimals: int) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+@shows_table
 def format_follow_up(
-    frame: pd.DataFrame,
-    trial: Trial,
-    *,
-    endpoint: str,
-    conf_level: float = 0.95,
-    conf_type: str = "",
-    notes: Iterable[str] = (),
-) -> GT:
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
+) -> Layout:
     """How long patients were followed, a row per group, from `summarize_follow_up`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Group": group(trial),
@@ -169,22 +159,16 @@ def format_follow_up(
         },
         title=f"Follow-up for {show_endpoint(endpoint, trial, within=True)}",
         subtitle=f"Time in {trial.unit}",
-        notes=[
-            "Median by reverse Kaplan-Meier: the event censors follow-up.",
-            *name_interval(conf_type),
-            *notes,
-        ],
-        illustrative=trial.is_illustrative,
+        notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *name_interval(conf_type)],
     )
 
 
-def format_published(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_published(frame: pd.DataFrame, trial: Trial) -> Layout:
     """What the paper reported beside what these data give, from `compare_published`."""
     columns = {name.capitalize(): name for name in ("claim", "published", "reproduced", "agrees")}
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title="Published against reproduced",
-        notes=notes,
-        illustrative=trial.is_illustrative,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_rows
+from nkhcc_helpers.report.display import Layout, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import (
     DOSE_NAMES,
     FIT_NAMES,
@@ -30,8 +30,6 @@ from nkhcc_helpers.report.numbers import (
 from nkhcc_helpers.report.tables.shared import name_dose_unit, number, p_value
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.trial.trial import Trial
 
 PERMUTED_NOTE = "Permutation: in brackets the Monte-Carlo standard error, or exact where all were counted."
@@ -54,6 +52,7 @@ ATTAINED_NAMES = {
 }
 
 
+@shows_table
 def format_hazard_ratios(
     frame: pd.DataFrame,
     trial: Trial,
@@ -64,8 +63,7 @@ def format_hazard_ratios(
     conf_level: float = 0.95,
     method: str = "",
     ties: str = "breslow",
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """Hazard ratios of Cox models, as `fit_cox` and `summarize_models` give them.
 
     A column ``model`` heads blocks of rows. Shown when there: ``p_permutation`` and ``p_permutation_error``
@@ -78,7 +76,7 @@ def format_hazard_ratios(
     if "p_permutation" in frame:
         permutation["P"] = _permuted("p_permutation")
     columns |= {"Likelihood": likelihood, "Permutation": permutation} if permutation else likelihood
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         block=(lambda row: row["model"]) if "model" in frame else None,
@@ -89,9 +87,7 @@ def format_hazard_ratios(
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *name_dose_unit(trial),
             *([f"{show_method(method)}, ties by {ties.capitalize()}. {CONTRASTS_NOTE}"] if method else []),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -121,9 +117,8 @@ def _permuted(column: str) -> Callable[[dict], str]:
     return show
 
 
-def format_model_comparison(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     """Likelihood-ratio tests of Cox models, a row per model, from `compare_models`."""
     columns = {"Model": "model", "Log likelihood": number("log_likelihood", 2)}
     if "aicc" in frame:
@@ -131,7 +126,7 @@ def format_model_comparison(
     columns["Against no covariates"] = _likelihood_ratio(frame, "", "lr_statistic")
     if "lack_df" in frame:
         columns["Against the last model"] = _likelihood_ratio(frame, "lack_", "lack_statistic")
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title=f"{show_endpoint(endpoint, trial)}: likelihood-ratio tests",
@@ -139,9 +134,7 @@ def format_model_comparison(
             "df: degrees of freedom. NE: not estimable.",
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *([AICC_NOTE] if "aicc" in frame else []),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -157,11 +150,12 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
     }
 
 
+@shows_table
 def format_proportional_hazards(
-    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", notes: Iterable[str] = ()
-) -> GT:
+    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative"
+) -> Layout:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "": _covariate(trial, dose_coding),
@@ -173,9 +167,7 @@ def format_proportional_hazards(
         notes=[
             "A small P speaks against one hazard ratio for the whole follow-up.",
             "P from the chi-square distribution: in small trials it comes out too small somewhat too often.",
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -205,12 +197,11 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
     return told
 
 
-def format_codings(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_codings(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """Hazard ratios under each coding of dose, and over the range of the trial, from `sweep_codings`."""
     covariate = _covariate(trial)
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "": lambda row: _coding(row) if row["covariate"] == "dose" else covariate(row),
@@ -225,9 +216,7 @@ def format_codings(
             "A unit changes with the coding. Over the range: from the smallest value in the trial to the "
             "largest, which can be compared.",
             ASYMPTOTIC_NOTE,
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -235,12 +224,11 @@ def _coding(row: dict) -> str:
     return DOSE_NAMES.get(row["dose_coding"], row["dose_coding"])
 
 
-def format_received(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """One model on the same patients, infusions counted in several ways, from `fit_received`."""
     landmark = frame["landmark"].max() if "landmark" in frame else np.nan
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Infusions counted": _counted,
@@ -256,9 +244,7 @@ def format_received(
             "Partial likelihood, ties by Efron.",
             ASYMPTOTIC_NOTE,
             *([f"Landmark: {landmark:.3g} {trial.unit}."] if is_estimable(landmark) else []),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -266,11 +252,10 @@ def _counted(row: dict) -> str:
     return FIT_NAMES.get(row["fit"], row["fit"])
 
 
-def format_immortal_time(
-    frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
     """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Infusions counted": _counted,
@@ -286,9 +271,7 @@ def format_immortal_time(
             f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
             "A trial without estimate does not reject.",
             MARK_NOTE,
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -302,6 +285,7 @@ def _share(share: float, error: float, missing: float, *, above: float = 1.0, be
     return f"{100 * share:.1f} ({100 * error:.1f}){' *' if wrong else ''}"
 
 
+@shows_table
 def format_attained_cox(
     frame: pd.DataFrame,
     trial: Trial,
@@ -309,8 +293,7 @@ def format_attained_cox(
     dose_coding: str = "relative",
     alpha: float = 0.05,
     n_trials: int | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """How often each test rejects and each interval, of level 1 - `alpha`, holds the truth.
 
     Shows what `attained_in_trial` returns: shares between 0 and 1, a row per model, covariate and test.
@@ -332,7 +315,7 @@ def format_attained_cox(
         }
 
     level, confidence = format_percent(100 * alpha), format_percent(100 * (1 - alpha))
-    return display_rows(
+    return lay_out_rows(
         frame[["model", "covariate"]].drop_duplicates(),
         {
             "": _covariate(trial, dose_coding),
@@ -349,9 +332,7 @@ def format_attained_cox(
             MARK_NOTE,
             *_name_missing(frame),
             *([SIMULATED_NOTE.format(n_trials=n_trials)] if n_trials else []),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_by_group, display_rows
+from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import list_group_headings, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
@@ -24,8 +23,6 @@ from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_n
 from nkhcc_helpers.safety.events import LISTING_LABELS
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.trial.trial import Trial
 
 NOT_COLLECTED_NOTE = "<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
@@ -94,21 +91,19 @@ def list_event_notes(described: dict, groups: str) -> list[str]:
     return [*notes, TREATMENT_NOTES[groups]]
 
 
-def format_adverse_events(
-    frame: pd.DataFrame, trial: Trial, *, conf_level: float | None = None, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, conf_level: float | None = None) -> Layout:
     """Overview by category, from `count_adverse_events`, or with `conf_level` from `estimate_shares`."""
     with_limits = conf_level is not None
     inside = f"%; {show_interval(conf_level)}" if with_limits else "%"
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: {row["label"]: _people_and_events(row, with_limits=with_limits)},
         list_group_headings(frame, trial, "n_evaluable"),
         key=["category"],
         title="Adverse events",
         subtitle=f"Patients with at least one ({inside}) [events]",
-        notes=["Percent of patients treated.", *([LIMITS_NOTE] if with_limits else []), *notes],
-        illustrative=trial.is_illustrative,
+        notes=["Percent of patients treated.", *([LIMITS_NOTE] if with_limits else [])],
     )
 
 
@@ -120,23 +115,21 @@ def _people_and_events(row: dict, *, with_limits: bool) -> str:
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
 
 
-def format_terms(
-    frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Events by term within organ class, a row for each worst grade that occurred, from `count_by_term`."""
     rows = [*BLOCK, "grade"]
     occurred = frame["n_patients"].fillna(0).groupby([frame[column] for column in rows], observed=True)
     shown = frame[(frame["grade"] == "any") | (occurred.transform("max") > 0)]
     related = (frame.loc[frame["level"] == OVERALL, "term"] == ANY_RELATED).any()
-    return display_by_group(
+    return lay_out_groups(
         shown,
         lambda row: {_place(row): format_share(row["n_patients"], row["percent"])},
         list_group_headings(frame, trial, "n_evaluable"),
         key=rows,
         missing="0",
         title=f"{'Related adverse' if related else 'Adverse'} events by organ class, term and worst grade",
-        notes=[COUNT_NOTE, *name_scope(related_only), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[COUNT_NOTE, *name_scope(related_only)],
     )
 
 
@@ -146,6 +139,7 @@ def _place(row: dict) -> tuple[str, str]:
     return block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
 
 
+@shows_table
 def format_listing(
     frame: pd.DataFrame,
     trial: Trial,
@@ -154,8 +148,7 @@ def format_listing(
     title: str = "",
     most: int | None = None,
     is_recorded: bool = True,
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """Single adverse events, a row each, from `list_adverse_events` or `list_dose_limiting`.
 
     ``action`` is shown when it is there; days that rest on an onset in ``onset_imputed`` have an asterisk.
@@ -181,13 +174,12 @@ def format_listing(
     }
     unknown = [] if is_recorded else [NOT_RECORDED_NOTE]
     cut = [f"The first {len(frame)} of {n_events} events are shown."] if len(frame) < n_events else []
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title=title or listed,
         subtitle=f"{n_events} event{'' if n_events == 1 else 's'}",
-        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *unknown, *notes],
-        illustrative=trial.is_illustrative,
+        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
     )
 
 
@@ -212,9 +204,8 @@ def _yes_or_no(column: str):
     return lambda row: NOT_APPLICABLE if pd.isna(row[column]) else "Yes" if row[column] else "No"
 
 
-def format_differences(
-    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_differences(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
     """Differences from the reference group, by category or by term, from `estimate_differences`."""
     by_category = "category" in frame
     names = {} if by_category else list_term_names(frame)
@@ -222,7 +213,7 @@ def format_differences(
     methods = " or ".join(dict.fromkeys(frame["interval"].astype("str")))
     reference = show_group(frame["reference"].iloc[0], trial) if len(frame) else ""
     than = f"Percentage points more than in {reference} ({show_interval(conf_level)})"
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: {row["label"] if by_category else name_block(row, names): _difference(row)},
         {code: show_group(code, trial) for code in trial.groups if code in present},
@@ -230,8 +221,7 @@ def format_differences(
         missing=NOT_ESTIMABLE,
         title="Differences in the share of patients",
         subtitle=than if reference else "",
-        notes=[*([f"Interval: {methods}, each for itself."] if methods else []), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*([f"Interval: {methods}, each for itself."] if methods else [])],
     )
 
 

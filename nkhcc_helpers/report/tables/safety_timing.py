@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_by_group, display_rows
+from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
@@ -29,8 +29,6 @@ from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.relation import list_scores
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.safety.exposure import Definition
     from nkhcc_helpers.trial.trial import Trial
 
@@ -78,6 +76,7 @@ DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tabl
 ROUNDING = 1e-9
 
 
+@shows_table
 def format_rates(
     frame: pd.DataFrame,
     trial: Trial,
@@ -87,8 +86,7 @@ def format_rates(
     related_only: bool | None = None,
     counts: pd.DataFrame | None = None,
     most: int | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """First events per patient and time, and per infusion, a block per term, from `estimate_rates`.
 
     With `counts`, from `count_by_term`, the `most` frequent terms are shown, and beyond them every term that
@@ -101,7 +99,7 @@ def format_rates(
     left_out = say_left_out(len(names) - len(chosen & set(names)), none_severe=True)
     interval = show_interval(conf_level)
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
-    return display_rows(
+    return lay_out_rows(
         frame.assign(unplaced=list_unplaced(frame), block=keys.map(names))[kept],
         {
             "": group(trial),
@@ -124,9 +122,7 @@ def format_rates(
             GARWOOD_NOTE,
             *([f"{left_out}; the CSV file of this table has them all."] if left_out else []),
             *name_scope(related_only),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -145,16 +141,12 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
     return format_estimate(rate, lower, upper, decimals)
 
 
+@shows_table
 def format_onset(
-    frame: pd.DataFrame,
-    trial: Trial,
-    *,
-    conf_level: float = 0.95,
-    related_only: bool | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
+) -> Layout:
     """When events began after an infusion and how long they lasted, in days, from `summarize_onset`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "": "term",
@@ -171,8 +163,7 @@ def format_onset(
         },
         title="Onset and duration",
         subtitle="Days",
-        notes=[*ONSET_NOTES, *name_scope(related_only), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*ONSET_NOTES, *name_scope(related_only)],
     )
 
 
@@ -190,22 +181,20 @@ def _duration(row: dict) -> str:
     return format_estimate(row["duration_median"], *limits)
 
 
-def format_by_infusion(
-    frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Adverse events after each infusion, a row per infusion, from `count_by_infusion`."""
 
     def heading(row: dict) -> str:
         return "Infusion not known" if pd.isna(row["infusion"]) else f"Infusion {int(row['infusion'])}"
 
-    return display_by_group(
+    return lay_out_groups(
         frame,
         lambda row: {heading(row): _after_infusion(row)},
         {str(code): show_group(code, trial) for code in frame["group"].unique()},
         title="Adverse events after each infusion",
         subtitle="Patients with an event / patients who received the infusion (%) [events]",
-        notes=[BY_INFUSION_NOTE, *name_scope(related_only), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[BY_INFUSION_NOTE, *name_scope(related_only)],
     )
 
 
@@ -222,18 +211,14 @@ def _after_infusion(row: dict) -> str:
     return f"{n_patients}/{int(row['n_received'])}{share}"
 
 
+@shows_table
 def format_dose_limiting(
-    frame: pd.DataFrame,
-    trial: Trial,
-    definition: Definition,
-    *,
-    conf_level: float = 0.95,
-    notes: Iterable[str] = (),
-) -> GT:
+    frame: pd.DataFrame, trial: Trial, definition: Definition, *, conf_level: float = 0.95
+) -> Layout:
     """Patients with a dose-limiting toxicity, a row per group, from `count_dose_limiting`."""
     fewest = definition.fewest_infusions
     infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Group": group(trial),
@@ -250,8 +235,7 @@ def format_dose_limiting(
         },
         title="Dose-limiting toxicity",
         subtitle=show_definition(definition),
-        notes=[*(note.format(infusions=infusions) for note in LIMITING_NOTES), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*(note.format(infusions=infusions) for note in LIMITING_NOTES)],
     )
 
 
@@ -265,6 +249,7 @@ def show_definition(definition: Definition) -> str:
     return text[0].upper() + text[1:]
 
 
+@shows_table
 def format_dose_relation(
     frame: pd.DataFrame,
     trial: Trial,
@@ -272,8 +257,7 @@ def format_dose_relation(
     counts: pd.DataFrame | None = None,
     scores: str | Sequence[float] = "equal",
     related_only: bool | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """Exact tests of each term across the groups, each beside the smallest P possible, from `compare_groups`.
 
     `counts`, from `count_by_term`, show which way a trend goes; `scores` are those that `frame` rests on.
@@ -289,18 +273,11 @@ def format_dose_relation(
     columns["Trend over the groups"] = _test("trend")
     columns["Any difference"] = _test("groups")
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title="Do adverse events go with the group?",
-        notes=[
-            *RELATION_NOTES,
-            *explained,
-            *([] if all_exact else [DRAWN_NOTE]),
-            *name_scope(related_only),
-            *notes,
-        ],
-        illustrative=trial.is_illustrative,
+        notes=[*RELATION_NOTES, *explained, *([] if all_exact else [DRAWN_NOTE]), *name_scope(related_only)],
     )
 
 

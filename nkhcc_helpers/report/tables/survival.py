@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_rows
+from nkhcc_helpers.report.display import Layout, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import show_endpoint, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_ESTIMABLE,
@@ -21,8 +20,6 @@ from nkhcc_helpers.report.numbers import (
 from nkhcc_helpers.report.tables.shared import group, median_with_limits, name_interval, number, p_value
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.survival.permutation import Comparison
     from nkhcc_helpers.trial.trial import Trial
 
@@ -37,6 +34,7 @@ TEST_NAMES = {
 }
 
 
+@shows_table
 def format_survival_summary(
     frame: pd.DataFrame,
     trial: Trial,
@@ -45,8 +43,7 @@ def format_survival_summary(
     conf_level: float = 0.95,
     conf_type: str = "",
     convention: str = "",
-    notes: Iterable[str] = (),
-) -> GT:
+) -> Layout:
     """Patients, events, median and range, from `summarize_survival`; ``coverage`` when it is there."""
     columns = {
         "Group": group(trial),
@@ -60,13 +57,12 @@ def format_survival_summary(
     flat = f"Median where the curve is flat at one half: {convention}."
     method = " ".join([*name_interval(conf_type), *([flat] if convention else [])])
     covered = [COVERAGE_NOTE] if "coverage" in frame else []
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title=show_endpoint(endpoint, trial),
         subtitle=f"Time in {trial.unit}",
-        notes=["+ censored time.", *covered, *([method] if method else []), *notes],
-        illustrative=trial.is_illustrative,
+        notes=["+ censored time.", *covered, *([method] if method else [])],
     )
 
 
@@ -75,21 +71,16 @@ def _range_with_censoring(row: dict) -> str:
     return " to ".join(f"{format_number(row[end])}{mark}" for end, mark in marks.items())
 
 
+@shows_table
 def format_landmarks(
-    frame: pd.DataFrame,
-    trial: Trial,
-    *,
-    endpoint: str,
-    conf_level: float = 0.95,
-    conf_type: str = "",
-    notes: Iterable[str] = (),
-) -> GT:
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
+) -> Layout:
     """Percent free of the event at given times, a block per time, from `summarize_survival_at`."""
 
     def limits(row: dict) -> str:
         return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
 
-    return display_rows(
+    return lay_out_rows(
         frame.sort_values("time", kind="stable"),
         {
             "Group": group(trial),
@@ -99,18 +90,12 @@ def format_landmarks(
         },
         block=lambda row: f"At {row['time']:g} {trial.unit}",
         title=f"{show_endpoint(endpoint, trial)} at fixed times",
-        notes=[
-            *([BEYOND_NOTE] if frame["survival"].isna().any() else []),
-            *name_interval(conf_type),
-            *notes,
-        ],
-        illustrative=trial.is_illustrative,
+        notes=[*([BEYOND_NOTE] if frame["survival"].isna().any() else []), *name_interval(conf_type)],
     )
 
 
-def format_curve(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str = "", notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str = "") -> Layout:
     """The steps of one group's Kaplan-Meier curve, from `estimate_km`, with limits when they are there."""
     columns = {
         f"Time ({trial.unit})": number("time", 2),
@@ -121,25 +106,22 @@ def format_curve(
     }
     if "ci_lower" in frame:
         columns |= {"Lower limit": number("ci_lower", 4), "Upper limit": number("ci_upper", 4)}
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         title=f"{show_endpoint(endpoint, trial)}, step by step",
         subtitle=show_group(group, trial) if group else "",
-        notes=notes,
-        illustrative=trial.is_illustrative,
     )
 
 
-def format_comparison(
-    comparison: Comparison, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events observed and expected in each group, and the log-rank P value, from `compare_survival`."""
     counted = pd.DataFrame({"observed": comparison.observed, "expected": comparison.expected})
     freedom = f"{comparison.df} degree{'' if comparison.df == 1 else 's'} of freedom"
     p = format_p(comparison.p_asymptotic)
     p = f"{p[0]} {p[1:]}" if p[0] in "<>" else f"= {p}"
-    return display_rows(
+    return lay_out_rows(
         counted.rename_axis("group").reset_index(),
         {
             "Group": group(trial),
@@ -151,17 +133,14 @@ def format_comparison(
         notes=[
             "Expected: if all groups had the same survival.",
             "P from the chi-square distribution, which holds for large groups.",
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
-def format_tests(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: int, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: int) -> Layout:
     """Asymptotic, permuted and exact P of tests side by side, from `summarize_comparisons`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Test": "test",
@@ -177,9 +156,7 @@ def format_tests(
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
@@ -191,9 +168,10 @@ def _exact_or_why_not(row: dict) -> str:
     return f"not computed ({row['n_allocations']:,.4g} allocations)"
 
 
-def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     """The exact P of each pair, its adjustment and the smallest P possible, from `compare_pairs`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Pair": lambda row: " against ".join(show_group(row[of], trial) for of in ("first", "second")),
@@ -209,15 +187,14 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Ite
         notes=[
             "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
             "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
-def format_recalibrated(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Published log-rank P-values beside what they are worth, from `recalibrate_published`."""
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Endpoint": lambda row: show_endpoint(row["endpoint"], trial),
@@ -225,12 +202,12 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[st
             "Permutation P (error)": lambda row: format_p_with_error(row["p_value"], row["error"]),
         },
         title="What the published P-values are worth",
-        notes=["How often random allocation alone reaches a statistic as large; nobody censored.", *notes],
-        illustrative=trial.is_illustrative,
+        notes=["How often random allocation alone reaches a statistic as large; nobody censored."],
     )
 
 
-def format_attained(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table
+def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
         (row["test"], row["alpha"]): f"{100 * row['rejected']:.2f} ({100 * row['error']:.2f})"
@@ -240,24 +217,21 @@ def format_attained(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] =
         f"At a level of {format_percent(100 * level)}": lambda row, level=level: cells[row["test"], level]
         for level in frame["alpha"].unique()
     }
-    return display_rows(
+    return lay_out_rows(
         frame[["test"]].drop_duplicates(),
         {"Test": lambda row: TEST_NAMES[row["test"]], **levels},
         title="How far to trust each test",
         subtitle="Percent of trials rejected although the groups do not differ (Monte-Carlo standard error)",
-        notes=notes,
-        illustrative=trial.is_illustrative,
     )
 
 
-def format_coverage(
-    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
     """How often limits of a curve hold the truth at the worst of some places, from `attained_coverage`."""
     of = ["n", "censoring"]
     worst = frame.pivot_table(index=of, columns="conf_type", values="coverage", aggfunc="min", sort=False)
     places = ", ".join(format_percent(100 * share) for share in frame["survival"].unique())
-    return display_rows(
+    return lay_out_rows(
         worst.reset_index(),
         {
             "Patients": lambda row: f"{row['n']}, {format_percent(100 * row['censoring'])} censored",
@@ -265,17 +239,15 @@ def format_coverage(
         },
         title="How far to trust each interval of a survival curve",
         subtitle=f"Percent of simulated groups whose {show_interval(conf_level)} holds the truth",
-        notes=[f"The lowest of three: where true survival is {places}.", *notes],
-        illustrative=trial.is_illustrative,
+        notes=[f"The lowest of three: where true survival is {places}."],
     )
 
 
-def format_rmst(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
+@shows_table
+def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """Restricted mean survival time, a row per group, from `summarize_rmst`."""
     horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
-    return display_rows(
+    return lay_out_rows(
         frame,
         {
             "Group": group(trial),
@@ -285,9 +257,5 @@ def format_rmst(
             show_interval(conf_level): lambda row: format_interval(row["ci_lower"], row["ci_upper"], 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
-        notes=[
-            "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
-            *notes,
-        ],
-        illustrative=trial.is_illustrative,
+        notes=["Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients."],
     )
