@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from nkhcc_helpers.cox.design import DOSE_CODINGS, code_covariates
-from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox, infer
 from nkhcc_helpers.cox.sweep import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
 from nkhcc_helpers.trial.trial import load_trial
 
@@ -34,9 +34,12 @@ def with_arms(trial, **changes):
     return dataclasses.replace(trial, metadata=metadata, subjects=subjects)
 
 
-def fit_alone(frame, covariates, coding="relative", **options):
+def fit_alone(frame, covariates, coding="relative", *, method="firth", ties="breslow", conf_level=0.95):
+    """Estimates as `fit_cox` prints them, without its relabelling."""
     coded = code_covariates(frame, covariates, dose_coding=coding)
-    return fit_cox(frame[["time", "event"]].join(coded), list(coded), n_draws=0, **options).summary
+    model = CoxModel.of(frame[["time", "event"]].join(coded), list(coded), method=method, ties=ties)
+    estimates = infer(*model.batch, model.fits, **model.options, conf_level=conf_level)[0]
+    return pd.DataFrame(estimates, columns=ESTIMATES).assign(covariate=list(coded))
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "partial", "ties": "efron", "conf_level": 0.8}])

@@ -11,8 +11,8 @@ from claimed_trials import claim_trial, median
 from scipy import stats
 
 from nkhcc_helpers.compatible.cohorts import sample_compatible
-from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
-from nkhcc_helpers.identification.statistics import choose_statistic
+from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic, find_bounds
+from nkhcc_helpers.identification.statistics import Statistic
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.many import permute_logrank_many
 from nkhcc_helpers.trial.claims import CohortAssumptions
@@ -128,7 +128,7 @@ def test_sample_is_distributed_as_true_trials_that_print_the_same(known):
 
 def test_every_true_trial_that_prints_the_same_is_within_the_bounds(known):
     _, truths, sample, _ = known
-    wanted = [("PFS", "rmst all"), ("OS", "pair_p B-A")]
+    wanted = [("PFS", Statistic("rmst")), ("OS", Statistic("pair_p", "B", "A"))]
     bounds = bound_statistics(sample, wanted, find=FIND, n_draws=200, tau=HORIZON, jobs=1)
     for endpoint, statistic, lowest, highest in bounds.itertuples(index=False):
         values = choose_statistic(truths.claimed, statistic, n_draws=200, tau=HORIZON)(*truths.of(endpoint))
@@ -162,7 +162,7 @@ def test_bounds_of_a_test_are_found_where_nobody_is_censored():
     claimed = claim_trial({"A": 2, "B": 2}, [median(3)])
     sample = sample_compatible(claimed, n_cohorts=20, n_blocks=1, seed=1, jobs=1)
     bounds = bound_statistics(
-        sample, [("OS", "pair_p B-A")], find=partial(FIND, n_sweeps=3), n_draws=100, jobs=1
+        sample, [("OS", Statistic("pair_p", "B", "A"))], find=partial(FIND, n_sweeps=3), n_draws=100, jobs=1
     )
     assert bounds.loc[0, "highest"] == 1
 

@@ -10,11 +10,11 @@ from hand_made import ADAE, ADEX, ADTTE, load_hand_made
 from r_values import REFERENCE
 
 from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
-from nkhcc_helpers.safety.events import list_adverse_events
-from nkhcc_helpers.safety.exposure import (
+from nkhcc_helpers.safety.listings import (
     Definition,
     count_dose_limiting,
     list_absent_terms,
+    list_adverse_events,
     list_dose_limiting,
 )
 

@@ -8,7 +8,7 @@ import pytest
 from hand_made import METADATA, load_hand_made
 from lifelines import AalenJohansenFitter
 
-from nkhcc_helpers.safety.timing import UNDATED, _accumulate, estimate_first_event, list_first_event
+from nkhcc_helpers.safety.exposure import UNDATED, _accumulate, estimate_first_event, list_first_event
 
 
 @pytest.fixture(scope="module")

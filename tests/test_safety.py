@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.safety.events import list_categories
+from nkhcc_helpers.safety.counts import list_categories
 from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]

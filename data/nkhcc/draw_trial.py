@@ -1,7 +1,7 @@
-"""The illustrative reconstruction: one trial that gives every published number.
+"""Draws one trial that gives every number of a `published.yaml` at its printed rounding.
 
-Draws one trial that gives every number of a `published.yaml` at its printed rounding. What the paper does
-not say (doses, schedule, censoring, baseline, adverse events) is assumed here and listed in `trial.yaml`.
+What the paper does not say (doses, schedule, censoring, baseline, adverse events) is assumed here and listed
+in `trial.yaml`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ from nkhcc_helpers.trial.claims import read_published
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, read_metadata
 from nkhcc_helpers.trial.trial import locate_bundled
 
+DEFAULT_SEED = 20260124
+N_COHORTS_A_DRAW = 20_000
+MAX_DRAWS = 500  # of N_COHORTS_A_DRAW each
+SURVIVOR_FOLLOW_UP = (3270, 3305)  # days: 9 years, to a tenth of a year
+LOSS_TO_FOLLOW_UP = (1000, 2100)  # days: after every median, so that medians stay order statistics
+SHORTEST_PFS = 21  # days: before a first response assessment progression is not seen
+SHORTEST_FROM_PFS_TO_OS = 14  # days
 RELATED_EVENTS = (
     # term, organ class, probability per infusion, share of grade 2 (else 1), longest duration in days
     ("Pyrexia", "General disorders and administration site conditions", 0.34, 0.10, 1),
@@ -44,214 +51,10 @@ OTHER_EVENTS = (
 )
 
 
-def draw_infusions(rng, metadata, cohort):
-    """Draw infusions by the arm's schedule, stopped at progression or death.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    metadata : TrialMetadata
-    cohort : DataFrame
-        One row per patient: ``group`` (number), ``enrolled`` (date), ``pfs os`` (days), ``progressed died
-        survivor`` (boolean).
-
-    Returns
-    -------
-    DataFrame
-        Columns ``patient sequence day dose``; days from enrolment.
-    """
-    rows = []
-    for patient, row in enumerate(cohort.itertuples()):
-        arm = metadata.arms[row.group]
-        doses = arm.doses or [arm.dose] * arm.infusions
-        first = int(rng.integers(1, 6))
-        late = np.concatenate([[0], rng.integers(0, 3, arm.infusions - 1)])
-        days = first + np.arange(arm.infusions) * int(arm.interval_days) + late
-        rows += [
-            (patient, sequence, int(day), dose)
-            for sequence, (day, dose) in enumerate(zip(days, doses, strict=True), start=1)
-            if day < row.pfs
-        ]
-    return pd.DataFrame(rows, columns=["patient", "sequence", "day", "dose"])
-
-
-def make_adsl(rng, metadata, cohort, infusions):
-    """Make ADSL: baseline characteristics drawn independently of group and outcome."""
-    n = len(cohort)
-    treated = infusions.groupby("patient")["day"].agg(["min", "max"])
-    afp = np.round(np.exp(rng.normal(5.0, 1.8, n)), 1)
-    afp[rng.integers(n)] = np.nan
-    status = np.where(cohort["died"], "DEATH", np.where(cohort["survivor"], "", "LOST TO FOLLOW-UP"))
-    return pd.DataFrame(
-        {
-            **_identify(metadata, cohort),
-            "TRT01A": _identify(metadata, cohort)["TRT01P"],
-            "AGE": np.clip(np.round(rng.normal(52, 9, n)), 24, 74).astype(int),
-            "SEX": np.where(rng.random(n) < 0.2, "F", "M"),
-            "RECMON": np.round(np.exp(rng.normal(2.1, 0.7, n)), 1),
-            "AFP": afp,
-            "CHILDPGH": np.where(rng.random(n) < 0.25, "B", "A"),
-            "EXTRAHEP": np.where(rng.random(n) < 0.55, "Y", "N"),
-            "SAFFL": "Y",
-            "ENRLDT": cohort["enrolled"],
-            "TRTSDT": _add_days(cohort["enrolled"], treated["min"]),
-            "TRTEDT": _add_days(cohort["enrolled"], treated["max"]),
-            "DTHDT": _add_days(cohort["enrolled"], cohort["os"].where(cohort["died"])),
-            "EOSSTT": np.where(status == "", "ONGOING", "DISCONTINUED"),
-            "DCSREAS": status,
-        }
-    )
-
-
-def make_adtte(metadata, cohort):
-    """Make ADTTE: both endpoints, whole days in months of 30.4375 days."""
-    parts = []
-    for endpoint, time, event, seen in (
-        (metadata.endpoints[0], "pfs", "progressed", "Disease progression"),
-        (metadata.endpoints[1], "os", "died", "Death"),
-    ):
-        censored = np.where(cohort["survivor"], "Alive at data cut-off", "Lost to follow-up")
-        parts.append(
-            pd.DataFrame(
-                {
-                    **_identify(metadata, cohort),
-                    "PARAMCD": endpoint.code,
-                    "PARAM": f"{endpoint.label} (months)",
-                    "AVAL": (cohort[time] / DAYS_PER_UNIT["months"]).round(4),
-                    "AVALU": "MONTHS",
-                    "CNSR": (~cohort[event]).astype(int),
-                    "STARTDT": cohort["enrolled"],
-                    "ADT": _add_days(cohort["enrolled"], cohort[time]),
-                    "EVNTDESC": np.where(cohort[event], seen, ""),
-                    "CNSDTDSC": np.where(cohort[event], "", censored),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def make_adex(metadata, cohort, infusions):
-    """Make ADEX: one row per infusion."""
-    of = cohort.iloc[infusions["patient"]]
-    date = _add_days(of["enrolled"], infusions["day"])
-    return pd.DataFrame(
-        {
-            **_identify(metadata, of),
-            "EXSEQ": infusions["sequence"],
-            "ASTDT": date,
-            "AENDT": date,
-            "EXDOSE": infusions["dose"],
-            "EXDOSU": "NORMAL DOSE",
-        }
-    )
-
-
-def make_adae(rng, metadata, cohort, infusions):
-    """Make ADAE: related events around infusions, others around the course of the disease."""
-    events = pd.DataFrame(
-        [*_draw_related_events(rng, infusions), *_draw_other_events(rng, cohort, infusions)],
-        columns=["patient", "term", "organ_class", "grade", "related", "serious", "onset", "duration"],
-    )
-    of = cohort.iloc[events["patient"]].reset_index(drop=True)
-    end = events["onset"] + events["duration"]
-    # An event that outlasts the patient's follow-up was never seen to resolve.
-    resolved = end <= of["os"]
-    events = events.assign(onset_date=_add_days(of["enrolled"], events["onset"]))
-    events["end_date"] = _add_days(of["enrolled"], end.where(resolved))
-    table = pd.DataFrame(
-        {
-            **_identify(metadata, of.assign(patient=events["patient"])),
-            "AEDECOD": events["term"],
-            "AEBODSYS": events["organ_class"],
-            "AETOXGR": events["grade"],
-            "AEREL": np.where(events["related"], "RELATED", "NOT RELATED"),
-            "AESER": np.where(events["serious"], "Y", "N"),
-            "ASTDT": events["onset_date"],
-            "AENDT": events["end_date"],
-            "AEOUT": np.where(resolved, "RECOVERED/RESOLVED", "NOT RECOVERED/NOT RESOLVED"),
-            "AEACN": "DOSE NOT CHANGED",
-            "TRTEMFL": "Y",
-        }
-    )
-    table = table.sort_values(["USUBJID", "ASTDT", "AEDECOD"], kind="stable", ignore_index=True)
-    table.insert(3, "AESEQ", table.groupby("USUBJID").cumcount() + 1)
-    return table
-
-
-def _draw_related_events(rng, infusions):
-    for row in infusions.itertuples():
-        for term, organ_class, probability, grade_2, longest in RELATED_EVENTS:
-            occurs, worse, onset, lasts = rng.random(4)
-            if occurs < probability:
-                grade = 2 if worse < grade_2 else 1
-                # A worse event takes longer; most events of a day or less.
-                duration = longest + 2 if worse < grade_2 else int(lasts * (longest + 1))
-                yield (
-                    row.patient,
-                    term,
-                    organ_class,
-                    grade,
-                    True,
-                    False,
-                    row.day + int(onset < 0.25),
-                    duration,
-                )
-
-
-def _draw_other_events(rng, cohort, infusions):
-    last = infusions.groupby("patient")["day"].max()
-    for patient, row in enumerate(cohort.itertuples()):
-        for term, organ_class, probability, grade, serious, longest in OTHER_EVENTS:
-            occurs, when, lasts = rng.random(3)
-            if occurs < probability:
-                onset = min(int(when * (last[patient] + 28)) + 6, row.os - 1)
-                yield (patient, term, organ_class, grade, False, serious, onset, 2 + int(lasts * longest))
-
-
-def _identify(metadata, cohort):
-    patient = cohort.get("patient", cohort.index)
-    return {
-        "STUDYID": metadata.study_id,
-        "USUBJID": [f"ILL-{number + 1:03d}" for number in patient],
-        "TRT01P": [metadata.arms[group].code for group in cohort["group"]],
-    }
-
-
-def _add_days(start, days):
-    start = pd.to_datetime(pd.Series(list(start)))
-    return (start + pd.to_timedelta(pd.Series(list(days)), unit="D")).dt.strftime("%Y-%m-%d")
-
-
-DEFAULT_SEED = 20260124
-N_COHORTS_A_DRAW = 20_000
-MAX_DRAWS = 500  # of N_COHORTS_A_DRAW each
-SURVIVOR_FOLLOW_UP = (3270, 3305)  # days: 9 years, to a tenth of a year
-LOSS_TO_FOLLOW_UP = (1000, 2100)  # days: after every median, so that medians stay order statistics
-SHORTEST_PFS = 21  # days: before a first response assessment progression is not seen
-SHORTEST_FROM_PFS_TO_OS = 14  # days
-
-
 def write_reconstruction(out_dir, *, seed=DEFAULT_SEED, source=""):
-    """Draw the illustrative trial and write its four tables.
+    """Write four tables that meet the YAML files of `source`, or of the bundled trial; return their paths.
 
-    Parameters
-    ----------
-    out_dir : path
-        Folder for ``adsl.csv adtte.csv adex.csv adae.csv``; made when it is not there.
-    seed : int
-        The same seed writes the same bytes.
-    source : path, optional
-        Folder with the ``trial.yaml`` and ``published.yaml`` to meet; the bundled trial when empty.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    ValueError
-        No cohort was found that gives the published numbers.
+    The same seed writes the same bytes; ValueError where no cohort is found.
     """
     folder = Path(source) if source else locate_bundled()
     metadata = read_metadata(folder / "trial.yaml")
@@ -267,28 +70,11 @@ def write_reconstruction(out_dir, *, seed=DEFAULT_SEED, source=""):
 
 
 def draw_trial(metadata, published, *, seed=DEFAULT_SEED, max_draws=MAX_DRAWS):
-    """Draw a trial that gives every published number.
+    """Return tables `adsl adtte adex adae` as ADaM, times in months, that give every published number.
 
-    Parameters
-    ----------
-    metadata : TrialMetadata
-        Arms, data cut-off and study identifier.
-    published : Published
-        Claims: group sizes, enrolment dates, medians and log-rank P-values of PFS and OS. The longest
-        follow-up and the safety claims are met by construction and checked by `compare_published`.
-    seed : int
-    max_draws : int
-        Batches of cohorts drawn for each endpoint before giving up.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Tables ``adsl adtte adex adae`` as ADaM, times in months of 30.4375 days.
-
-    Raises
-    ------
-    ValueError
-        No cohort was found that gives the published numbers.
+    Group sizes, enrolment dates, medians and log-rank P-values are searched for, in at most `max_draws`
+    batches of cohorts for each endpoint (ValueError where none is found); the longest follow-up and the
+    claims of safety are met by construction.
     """
     rng = np.random.default_rng(seed)
     claims = _collect_claims(metadata, published)
@@ -444,6 +230,166 @@ def _match_times(rng, group, survivor, pfs, os):
         else:
             raise ValueError("no matching of PFS to OS found in which every PFS comes before its OS")
     return matched
+
+
+def draw_infusions(rng, metadata, cohort):
+    """Draw infusions by the arm's schedule, stopped at progression or death: `patient sequence day dose`.
+
+    Days from enrolment. `cohort` has one row per patient: `group` (number), `enrolled` (date), `pfs os`
+    (days), `progressed died survivor` (boolean).
+    """
+    rows = []
+    for patient, row in enumerate(cohort.itertuples()):
+        arm = metadata.arms[row.group]
+        doses = arm.doses or [arm.dose] * arm.infusions
+        first = int(rng.integers(1, 6))
+        late = np.concatenate([[0], rng.integers(0, 3, arm.infusions - 1)])
+        days = first + np.arange(arm.infusions) * int(arm.interval_days) + late
+        rows += [
+            (patient, sequence, int(day), dose)
+            for sequence, (day, dose) in enumerate(zip(days, doses, strict=True), start=1)
+            if day < row.pfs
+        ]
+    return pd.DataFrame(rows, columns=["patient", "sequence", "day", "dose"])
+
+
+def make_adsl(rng, metadata, cohort, infusions):
+    """Make ADSL: baseline characteristics drawn independently of group and outcome."""
+    n = len(cohort)
+    treated = infusions.groupby("patient")["day"].agg(["min", "max"])
+    afp = np.round(np.exp(rng.normal(5.0, 1.8, n)), 1)
+    afp[rng.integers(n)] = np.nan
+    status = np.where(cohort["died"], "DEATH", np.where(cohort["survivor"], "", "LOST TO FOLLOW-UP"))
+    return pd.DataFrame(
+        {
+            **_identify(metadata, cohort),
+            "TRT01A": _identify(metadata, cohort)["TRT01P"],
+            "AGE": np.clip(np.round(rng.normal(52, 9, n)), 24, 74).astype(int),
+            "SEX": np.where(rng.random(n) < 0.2, "F", "M"),
+            "RECMON": np.round(np.exp(rng.normal(2.1, 0.7, n)), 1),
+            "AFP": afp,
+            "CHILDPGH": np.where(rng.random(n) < 0.25, "B", "A"),
+            "EXTRAHEP": np.where(rng.random(n) < 0.55, "Y", "N"),
+            "SAFFL": "Y",
+            "ENRLDT": cohort["enrolled"],
+            "TRTSDT": _add_days(cohort["enrolled"], treated["min"]),
+            "TRTEDT": _add_days(cohort["enrolled"], treated["max"]),
+            "DTHDT": _add_days(cohort["enrolled"], cohort["os"].where(cohort["died"])),
+            "EOSSTT": np.where(status == "", "ONGOING", "DISCONTINUED"),
+            "DCSREAS": status,
+        }
+    )
+
+
+def make_adtte(metadata, cohort):
+    """Make ADTTE: both endpoints, whole days in months of 30.4375 days."""
+    parts = []
+    for endpoint, time, event, seen in (
+        (metadata.endpoints[0], "pfs", "progressed", "Disease progression"),
+        (metadata.endpoints[1], "os", "died", "Death"),
+    ):
+        censored = np.where(cohort["survivor"], "Alive at data cut-off", "Lost to follow-up")
+        parts.append(
+            pd.DataFrame(
+                {
+                    **_identify(metadata, cohort),
+                    "PARAMCD": endpoint.code,
+                    "PARAM": f"{endpoint.label} (months)",
+                    "AVAL": (cohort[time] / DAYS_PER_UNIT["months"]).round(4),
+                    "AVALU": "MONTHS",
+                    "CNSR": (~cohort[event]).astype(int),
+                    "STARTDT": cohort["enrolled"],
+                    "ADT": _add_days(cohort["enrolled"], cohort[time]),
+                    "EVNTDESC": np.where(cohort[event], seen, ""),
+                    "CNSDTDSC": np.where(cohort[event], "", censored),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_adex(metadata, cohort, infusions):
+    """Make ADEX: one row per infusion."""
+    of = cohort.iloc[infusions["patient"]]
+    date = _add_days(of["enrolled"], infusions["day"])
+    return pd.DataFrame(
+        {
+            **_identify(metadata, of),
+            "EXSEQ": infusions["sequence"],
+            "ASTDT": date,
+            "AENDT": date,
+            "EXDOSE": infusions["dose"],
+            "EXDOSU": "NORMAL DOSE",
+        }
+    )
+
+
+def make_adae(rng, metadata, cohort, infusions):
+    """Make ADAE: related events around infusions, others around the course of the disease."""
+    events = pd.DataFrame(
+        [*_draw_related_events(rng, infusions), *_draw_other_events(rng, cohort, infusions)],
+        columns=["patient", "term", "organ_class", "grade", "related", "serious", "onset", "duration"],
+    )
+    of = cohort.iloc[events["patient"]].reset_index(drop=True)
+    end = events["onset"] + events["duration"]
+    # An event that outlasts the patient's follow-up was never seen to resolve.
+    resolved = end <= of["os"]
+    events = events.assign(onset_date=_add_days(of["enrolled"], events["onset"]))
+    events["end_date"] = _add_days(of["enrolled"], end.where(resolved))
+    table = pd.DataFrame(
+        {
+            **_identify(metadata, of.assign(patient=events["patient"])),
+            "AEDECOD": events["term"],
+            "AEBODSYS": events["organ_class"],
+            "AETOXGR": events["grade"],
+            "AEREL": np.where(events["related"], "RELATED", "NOT RELATED"),
+            "AESER": np.where(events["serious"], "Y", "N"),
+            "ASTDT": events["onset_date"],
+            "AENDT": events["end_date"],
+            "AEOUT": np.where(resolved, "RECOVERED/RESOLVED", "NOT RECOVERED/NOT RESOLVED"),
+            "AEACN": "DOSE NOT CHANGED",
+            "TRTEMFL": "Y",
+        }
+    )
+    table = table.sort_values(["USUBJID", "ASTDT", "AEDECOD"], kind="stable", ignore_index=True)
+    table.insert(3, "AESEQ", table.groupby("USUBJID").cumcount() + 1)
+    return table
+
+
+def _draw_related_events(rng, infusions):
+    for row in infusions.itertuples():
+        for term, organ_class, probability, grade_2, longest in RELATED_EVENTS:
+            occurs, worse, onset, lasts = rng.random(4)
+            if occurs < probability:
+                grade = 2 if worse < grade_2 else 1
+                # A worse event takes longer; most events of a day or less.
+                duration = longest + 2 if worse < grade_2 else int(lasts * (longest + 1))
+                onset = row.day + int(onset < 0.25)
+                yield row.patient, term, organ_class, grade, True, False, onset, duration
+
+
+def _draw_other_events(rng, cohort, infusions):
+    last = infusions.groupby("patient")["day"].max()
+    for patient, row in enumerate(cohort.itertuples()):
+        for term, organ_class, probability, grade, serious, longest in OTHER_EVENTS:
+            occurs, when, lasts = rng.random(3)
+            if occurs < probability:
+                onset = min(int(when * (last[patient] + 28)) + 6, row.os - 1)
+                yield (patient, term, organ_class, grade, False, serious, onset, 2 + int(lasts * longest))
+
+
+def _identify(metadata, cohort):
+    patient = cohort.get("patient", cohort.index)
+    return {
+        "STUDYID": metadata.study_id,
+        "USUBJID": [f"ILL-{number + 1:03d}" for number in patient],
+        "TRT01P": [metadata.arms[group].code for group in cohort["group"]],
+    }
+
+
+def _add_days(start, days):
+    start = pd.to_datetime(pd.Series(list(start)))
+    return (start + pd.to_timedelta(pd.Series(list(days)), unit="D")).dt.strftime("%Y-%m-%d")
 
 
 def replace_tables(drawn, out_dir, *, force):

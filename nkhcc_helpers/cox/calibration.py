@@ -55,13 +55,11 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
         intervals in trials with the effects that each model estimates (none where it has no estimate). Tests
         of each covariate, with the interval of the same kind, are "wald" and "likelihood ratio" of the
         partial likelihood, "firth wald" and "firth" (likelihood ratio) of the penalised one, and "permuted"
-        (relabelling among those who agree in the other covariates; the interval that inverts it holds the
-        truth at least as often as stated). "All", in models of more than one covariate, is the test against
-        no effect of any; permuted, that of the penalised likelihood ratio over the fewest relabellings that
-        reach the level, 19 for 0.05 (Besag, Clifford 1991 Biometrika): its size is that with more, its power
-        is less. A test without answer does not reject and an interval without limits does not hold the
-        truth; ``not_estimable`` is the larger of the two shares of these. Coverage is NaN for "All"; without
-        any event all is NaN.
+        (relabelling among those who agree in the other covariates). "All", in models of more than one
+        covariate, is the test against no effect of any, without coverage; permuted, that of the penalised
+        likelihood ratio over the fewest relabellings that reach the level, 19 for 0.05 (Besag, Clifford 1991
+        Biometrika). A test without answer does not reject, an interval without limits does not hold the
+        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN.
 
     Raises
     ------
@@ -72,9 +70,8 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
         nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
         blank = dict.fromkeys(["rejected", "rejected_error", "coverage", "coverage_error"], np.nan)
         return nothing.assign(**blank, not_estimable=1.0)
-    group = frame["group"].cat.remove_unused_categories()
-    plans = frame.groupby(group, observed=True).first()
-    sizes = group.value_counts(sort=False).tolist()
+    grouped = frame.groupby("group", observed=True)
+    plans, sizes = grouped.first(), grouped.size().tolist()
     options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
     options |= {"seed": seed, "jobs": jobs}
     attained = attained_cox(sizes, plans, models, **options)
@@ -82,8 +79,8 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
     for name, covariates in models.items():
         rows = estimates[estimates["model"] == name].set_index("covariate")["coef"]
         coef = rows.reindex(covariates).fillna(0).to_dict()
-        simulated = attained_cox(sizes, plans, {name: covariates}, coef=coef, n_draws=FEW_DRAWS, **options)
-        with_effect.append(simulated)
+        model = {name: covariates}
+        with_effect.append(attained_cox(sizes, plans, model, coef=coef, n_draws=FEW_DRAWS, **options))
     with_effect = pd.concat(with_effect, ignore_index=True)
     for column in ("coverage", "coverage_error"):
         attained[column] = with_effect[column]
@@ -241,12 +238,12 @@ def _judge_all(plan, fits):
 def _judge_permuted(plan, model, times, events, rng):
     """The relabelling test of each covariate; its interval holds what the same test does not reject."""
     options = {"n_draws": plan.n_draws, "rng": rng}
-    p_values, at_truth = [], []
+    p_value, at_truth = np.zeros((2, len(times), len(model.truth)))
     for column, truth in enumerate(np.nan_to_num(model.truth)):
         arguments = times, events, model.design, column
-        p_values.append(permute_cohorts(*arguments, **options))
-        at_truth.append(permute_cohorts(*arguments, coef=truth, **options) if truth else p_values[-1])
-    p_value, at_truth = np.stack(p_values, axis=1), np.stack(at_truth, axis=1)
+        p_value[:, column] = at_truth[:, column] = permute_cohorts(*arguments, **options)
+        if truth:
+            at_truth[:, column] = permute_cohorts(*arguments, coef=truth, **options)
     bound = plan.alpha * (1 + TOLERANCE)
     return _combine(p_value <= bound, at_truth > bound, np.isfinite(p_value))
 

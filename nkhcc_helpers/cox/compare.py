@@ -45,18 +45,17 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
 
     Notes
     -----
-    Firth's penalty depends on which columns a model has (Heinze, Schemper 2001 Biometrics). So the lack of
-    fit is tested within the last model: its columns are changed, without changing its span, into those of the
-    smaller model and some more, whose coefficients are held at 0. For its permuted P, trials are drawn under
-    the smaller model with Firth's estimates: a parametric bootstrap, close but not exact (Davison, Hinkley
-    1997, Bootstrap Methods and their Application). The criterion (Hurvich, Tsai 1989 Biometrika) counts
-    events and takes the likelihood without penalty (under separation its least upper bound), whatever
-    `method`: penalised likelihoods change with the units of the covariates.
+    Firth's penalty depends on the columns of a model (Heinze, Schemper 2001 Biometrics). So lack of fit is
+    tested within the last model: its columns are changed, with the same span, into those of the smaller one
+    and some more, whose coefficients are held at 0. Its permuted P is a parametric bootstrap under the
+    smaller model by Firth's method, close but not exact (Davison, Hinkley 1997, Bootstrap Methods and their
+    Application). The criterion (Hurvich, Tsai 1989 Biometrika) counts events and takes the likelihood without
+    penalty, or its least upper bound: a penalised one changes with the units of the covariates.
     """
     laid_out = {
         name: CoxModel.of(frame, covariates, method=method, ties=ties) for name, covariates in models.items()
     }
-    largest, rows = list(laid_out.values())[-1], []
+    largest, rows = laid_out[[*laid_out][-1]], []
     for name, model in laid_out.items():
         draws = _Draws(model, n_draws, seed)
         plain = CoxModel.of(frame, models[name], method="partial", ties=ties)
@@ -77,7 +76,7 @@ def list_separated(frame, models):
     Returns
     -------
     dict of str to list of str
-        Name of the model, and the covariates along which it is separated.
+        Name of the model to its covariates.
     """
     found = {}
     for name, covariates in models.items():

@@ -190,27 +190,21 @@ def list_contrasts(points):
 
 
 def count_events_before_plans_part(trial, endpoint):
-    """Count the events that come before the planned numbers of infusions can make a difference.
+    """Count the events before the planned numbers of infusions can make a difference.
 
-    Until the shortest plan has run out and its next infusion would be due, groups of the same dose are
-    treated alike.
+    Until the shortest plan has run out and its next infusion would be due, equal doses are treated alike.
 
     Parameters
     ----------
     trial : Trial
     endpoint : str
-        Code of the endpoint.
+        Code of the endpoint; ValueError where the trial has no such one.
 
     Returns
     -------
     dict
         ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
         and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
-
-    Raises
-    ------
-    ValueError
-        Unknown endpoint.
     """
     frame = trial.survival(endpoint)
     arms = trial.metadata.arms
@@ -292,14 +286,11 @@ def keep_estimable(frame, models):
 
 
 def find_separation(covariates, time, event):
-    """Find a direction along which the partial likelihood of one cohort has no maximum, or None.
+    """A direction along which the partial likelihood of one cohort has no maximum, or None.
 
-    It orders the subjects so that whoever has an event is largest along it of all at risk, at least once
-    strictly: the likelihood then rises without end. `covariates` have shape (n_subjects, n_covariates), or
-    (n_subjects, n_subjects, n_covariates) as they are at the time of the subject of the first axis. The
-    largest entry of the direction, shape (n_covariates,), is 1 or -1. A linear program, hence a sure answer:
-    the summed gaps between each event and those at risk with it, all at least 0, are maximized in a box.
-    Jacobsen (1989) Scand J Stat; Heinze, Schemper (2001) Biometrics.
+    Along it whoever has an event is largest of all at risk, at least once strictly; its largest entry is 1 or
+    -1. A linear program, hence sure. `covariates` are (n_subjects, n_covariates), or (n_subjects, n_subjects,
+    n_covariates) at the time of the subject of the first axis. Heinze, Schemper (2001) Biometrics.
     """
     x = np.asarray(covariates, float)
     every = x.reshape(-1, x.shape[-1])
@@ -311,13 +302,7 @@ def find_separation(covariates, time, event):
     gaps = gaps[np.abs(gaps).max(axis=1) > ROUNDING] if len(gaps) else gaps
     if not len(gaps):
         return None
-    found = optimize.linprog(
-        -gaps.sum(axis=0),
-        A_ub=sparse.csr_array(-gaps),
-        b_ub=np.zeros(len(gaps)),
-        bounds=(-1, 1),
-        method="highs",
-    )
+    found = optimize.linprog(-gaps.sum(axis=0), sparse.csr_array(-gaps), np.zeros(len(gaps)), bounds=(-1, 1))
     if -found.fun < 1e-7:
         return None
     direction = found.x / np.where(spread > 0, spread, 1)
@@ -325,11 +310,7 @@ def find_separation(covariates, time, event):
 
 
 def is_separating(covariates, times, events, directions):
-    """Whether one direction for each of many cohorts separates it, shape (n_cohorts,).
-
-    `covariates` have shape (n_cohorts, n_subjects, n_covariates). True is certain; False says only that this
-    direction does not separate.
-    """
+    """Whether one direction for each of many cohorts separates it, (n_cohorts,); where True, for sure."""
     along = np.einsum("cnp,cp->cn", covariates, directions)
     gap = along[:, :, None] - along[:, None, :]
     gap = np.where((times[:, :, None] <= times[:, None, :]) & events[:, :, None], gap, 0)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level, check_survival
 from nkhcc_helpers.cox.design import check_estimable
-from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
 from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
@@ -77,9 +77,8 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
 def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
     """Estimate how large an effect, or a change of it, would have to be for these events to show it.
 
-    A slope b is found with that power when b^2 times its information is (z of the level + z of the power)^2.
-    The information is that under the hypothesis tested: no effect, or effects that do not change; large
-    effects change it, so these are guides. Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
+    A slope b is found when b^2 times its information is (z of the level + z of the power)^2; large effects
+    change that information, so these are guides. Schoenfeld (1981) Biometrika; Schoenfeld (1983) Biometrics.
 
     Parameters
     ----------
@@ -88,22 +87,16 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     power : float, default 0.8
         Chance with which the test is to find it.
     conf_level : float, default 0.95
-        One less the level of the two-sided test.
+        One less the level of the two-sided test; ValueError where this or `power` is not between 0 and 1.
 
     Returns
     -------
     DataFrame
-        Columns ``covariate hr_detectable drift_detectable n_events``. ``hr_detectable`` is the hazard ratio
-        between the smallest and the largest value of the covariate, above 1 (below 1 its reciprocal), that
-        the test of that slope would find with this power, the other covariates in the model.
-        ``drift_detectable`` is the factor by which that hazard ratio would have to change from the first
-        event to the last for `check_proportional_hazards` to find it. NaN where the events carry no
-        information, the latter also where the partial likelihood has no maximum.
-
-    Raises
-    ------
-    ValueError
-        As `fit_cox`, or `power` or `conf_level` out of range.
+        Columns ``covariate hr_detectable drift_detectable n_events``: the hazard ratio between the smallest
+        and the largest value of the covariate, above 1, that the test of that slope would find, the other
+        covariates in the model; and the factor by which it would have to change from the first event to the
+        last for `check_proportional_hazards` to find it. NaN where the events carry no information, the
+        latter also where the partial likelihood has no maximum.
     """
     check_conf_level(conf_level)
     if not 0 < power < 1:
@@ -140,10 +133,9 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
     -------
     DataFrame
         Columns ``USUBJID group covariate coef hr hr_all changes_sign``: one row for each subject left out
-        and covariate. Without ``USUBJID`` in `frame` its index is the column ``subject``. ``hr_all`` is the
-        hazard ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign
-        without the subject. NaN where not estimable; a covariate that is constant without the subject is
-        NaN and leaves the others as they would be without it.
+        (column ``subject``, the index, where there is no ``USUBJID``) and covariate. ``hr_all`` is the hazard
+        ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign without the
+        subject. NaN where not estimable; a covariate that is then constant leaves the others as without it.
     """
     covariates = list(covariates)
     time, event = check_survival(frame["time"], frame["event"])
@@ -154,28 +146,28 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
     times, events = np.where(left_out, -1.0, time), event & ~left_out
     varies = np.array([np.ptp(x[~row], axis=0) > 0 for row in left_out])
     coef = np.full(varies.shape, np.nan)
-    for columns in np.unique(varies, axis=0):
-        rows = (varies == columns).all(axis=1)
-        if columns.any():
-            fits = fit_cox_many(times[rows], events[rows], x[:, columns], method=method, ties=ties)
-            coef[np.ix_(rows, columns)] = fits.coef
+    for rows, columns in list_alike(varies):
+        fits = fit_cox_many(times[rows], events[rows], x[:, columns], method=method, ties=ties)
+        coef[np.ix_(rows, columns)] = fits.coef
     return _tabulate(frame, covariates, coef)
 
 
 def _tabulate(frame, covariates, coef):
     """One row for each subject and covariate; the first row of `coef` is of all subjects."""
-    subject = {"USUBJID": frame["USUBJID"]} if "USUBJID" in frame else {"subject": frame.index}
-    group = {"group": frame["group"]} if "group" in frame else {}
-    who = pd.DataFrame({name: np.asarray(column) for name, column in (subject | group).items()})
-    table = who.loc[who.index.repeat(len(covariates))].reset_index(drop=True)
-    if group:
-        table["group"] = table["group"].astype(frame["group"].dtype)
-    table["covariate"] = covariates * len(frame)
-    table["coef"] = coef[1:].ravel()
-    table["hr"] = exponentiate(table["coef"])
-    table["hr_all"] = np.tile(exponentiate(coef[0]), len(frame))
-    table["changes_sign"] = (coef[1:] * coef[0] < 0).ravel()
-    return table
+    subject = "USUBJID" if "USUBJID" in frame else "subject"
+    who = frame if subject in frame else frame.assign(subject=frame.index)
+    who = who[[subject, *(["group"] if "group" in frame else [])]]
+    return (
+        who.iloc[np.repeat(range(len(frame)), len(covariates))]
+        .assign(
+            covariate=covariates * len(frame),
+            coef=coef[1:].ravel(),
+            hr=exponentiate(coef[1:].ravel()),
+            hr_all=np.tile(exponentiate(coef[0]), len(frame)),
+            changes_sign=(coef[1:] * coef[0] < 0).ravel(),
+        )
+        .reset_index(drop=True)
+    )
 
 
 def _follow_events(model):
@@ -209,9 +201,6 @@ def _variance_of_trends(ranks, variances):
     """Variance of each slope against the rank of time, every coefficient free, the other slopes 0."""
     information = _inform_about_trend(ranks, variances)
     p = len(information) // 2
-    result = np.full(p, np.nan)
-    for j in range(p):
-        part = information[np.ix_([*range(p), p + j], [*range(p), p + j])]
-        if _is_regular(part):
-            result[j] = np.linalg.inv(part)[-1, -1]
-    return result
+    kept = ([*range(p), p + j] for j in range(p))
+    parts = [information[np.ix_(keep, keep)] for keep in kept]
+    return np.array([np.linalg.inv(part)[-1, -1] if _is_regular(part) else np.nan for part in parts])

@@ -93,9 +93,21 @@ def fit_cox(
         n=len(frame),
         n_events=int(model.event.sum()),
         separated=model.separated,
-        method=method,
-        ties=ties,
+        **model.options,
     )
+
+
+def _summarize(model, conf_level, n_draws, seed):
+    estimates = infer(*model.batch, model.fits, conf_level=conf_level, **model.options)[0]
+    summary = pd.DataFrame(estimates, columns=ESTIMATES)
+    summary.insert(0, "covariate", list(model.x.columns))
+    relabelled = []
+    for column in range(len(summary)):
+        arguments = model.time, model.event, model.x.to_numpy(), column
+        tested = permute_covariate(*arguments, n_draws=n_draws, seed=seed)
+        limits = estimate_exact_limits(*arguments, conf_level=conf_level, n_draws=n_draws, seed=seed)
+        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
+    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
 
 
 @keeps_options
@@ -117,12 +129,8 @@ def summarize_models(
         Column ``model`` before the columns of `CoxFit.summary`.
     """
     options = {"method": method, "ties": ties, "conf_level": conf_level, "n_draws": n_draws, "seed": seed}
-    parts = [
-        fit_cox(frame, covariates, **options).summary.assign(model=name)
-        for name, covariates in models.items()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["model", *table.columns.drop("model")]]
+    fits = {name: fit_cox(frame, covariates, **options).summary for name, covariates in models.items()}
+    return pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class CoxModel:
     time: np.ndarray
     event: np.ndarray
     options: dict  # method and ties
+    fits: CohortFits
 
     @classmethod
     def of(cls, frame, covariates, *, method, ties):
@@ -140,14 +149,9 @@ class CoxModel:
         time, event = check_survival(frame["time"], frame["event"])
         x = frame[list(covariates)].astype(float)
         check_estimable(x)
-        model = cls(x, time, event, {"method": method, "ties": ties})
-        _check_options(**model.options)
-        return model
-
-    @cached_property
-    def fits(self):
-        """The batch of one."""
-        return _fit_block(*self.batch, **self.options, gain=SMALLEST_GAIN)
+        _check_options(method, ties)
+        fits = _fit_block(time[None], event[None], x.to_numpy()[None], method, ties, gain=SMALLEST_GAIN)
+        return cls(x, time, event, {"method": method, "ties": ties}, fits)
 
     @property
     def batch(self):
@@ -184,19 +188,6 @@ class CoxModel:
     def p_lr(self):
         """The P-value that belongs to it."""
         return float(stats.chi2.sf(self.lr_statistic, self.df)) if self.df else float("nan")
-
-
-def _summarize(model, conf_level, n_draws, seed):
-    estimates = infer(*model.batch, model.fits, conf_level=conf_level, **model.options)[0]
-    summary = pd.DataFrame(estimates, columns=ESTIMATES)
-    summary.insert(0, "covariate", list(model.x.columns))
-    relabelled = []
-    for column in range(len(summary)):
-        arguments = model.time, model.event, model.x.to_numpy(), column
-        tested = permute_covariate(*arguments, n_draws=n_draws, seed=seed)
-        limits = estimate_exact_limits(*arguments, conf_level=conf_level, n_draws=n_draws, seed=seed)
-        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
-    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
 
 
 @dataclass(frozen=True)
@@ -289,12 +280,12 @@ def _fit_block(times, events, x, method, ties, fixed=None, **precision):
     likelihood = PartialLikelihood.of(times, events, x, ties)
     shape = likelihood.n_cohorts, x.shape[-1]
     null = likelihood.evaluate(np.zeros(shape), firth)
-    fixed = fixed or {}
-    held = np.array([[fixed.get(column, np.nan) for column in range(shape[1])]], dtype=float)
+    held = np.full((1, shape[1]), np.nan)
+    held[0, list(fixed or {})] = list((fixed or {}).values())
     coef, state = likelihood.maximize(firth, held, **precision)
     df = likelihood.count_identified(null.information)
     estimable = df == shape[1]
-    free = np.setdiff1d(np.arange(shape[1]), list(fixed))
+    free = np.flatnonzero(np.isnan(held[0]))
     if not firth and len(free):
         data = times, events, x[..., free]
         estimable &= _has_maximum(data, coef[:, free], _narrow(state, free), _narrow(null, free), estimable)
@@ -355,3 +346,9 @@ def infer(times, events, x, fits, *, method, ties, conf_level):
         p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
         found[keep] = np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
     return found
+
+
+def list_alike(varies):
+    """The rows in which the same columns vary, with these columns; rows in which none does are left out."""
+    kinds = [columns for columns in np.unique(varies, axis=0) if columns.any()]
+    return [(np.flatnonzero((varies == kind).all(axis=1)), np.flatnonzero(kind)) for kind in kinds]

@@ -47,22 +47,16 @@ def list_infusion_intervals(trial, endpoint):
     ----------
     trial : Trial
     endpoint : str
-        Code of the endpoint.
+        Code of the endpoint; where the trial has no such one, ValueError.
 
     Returns
     -------
     DataFrame
         Columns ``USUBJID group start stop infusions event clock``: after day ``start``, up to and with day
-        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with the
-        event. An infusion counts from the day after it was given: one on the day of the event cannot have
-        prevented it. Days are whole, and count from ``clock``: the endpoint's STARTDT, where missing the
-        date of enrolment, where missing the first infusion. Infusions before that day count from the start,
-        those after the event never. Where someone has an event on day 0, all start on day -1.
-
-    Raises
-    ------
-    ValueError
-        The trial has no such endpoint.
+        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with it.
+        An infusion counts from the day after it was given, one before the first day from the start. Days are
+        whole, and count from ``clock``: the endpoint's STARTDT, where missing the date of enrolment, where
+        missing the first infusion. Where someone has an event on day 0, all start on day -1.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -101,9 +95,8 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
           can receive more.
         - ``planned``: infusions planned, known at the start.
         - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
-        - ``landmark received``, ``landmark planned``: patients still followed without the event at the
-          landmark only, by the infusions received before it or planned. The landmark is the day on which
-          the shortest plan would go on, as in `count_events_before_plans_part`.
+        - ``landmark received``, ``landmark planned``: those still followed without the event at the landmark,
+          the day on which the shortest plan would go on, by the infusions received before it or planned.
 
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
@@ -141,8 +134,7 @@ def simulate_immortal_time(
     endpoint : str
     n_trials : int, default 2,000
     copies : int, default 1
-        Patients simulated for each one of the trial: with many, a test without bias keeps its level, and one
-        with bias loses it altogether.
+        Patients simulated for each one of the trial; the more, the more does bias show.
     alpha : float, default 0.05
         Nominal level.
     seed : int
@@ -153,9 +145,8 @@ def simulate_immortal_time(
     -------
     DataFrame
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
-        likelihood-ratio test rejects, its Monte-Carlo standard error, share of trials in which the fit is
-        not estimable and hence does not reject, median hazard ratio per infusion over the others. NaN for
-        a fit that is never estimable.
+        likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
+        and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
 
     Raises
     ------
@@ -164,12 +155,12 @@ def simulate_immortal_time(
 
     Notes
     -----
-    All patients have the same constant hazard, with the trial's overall median; where the curve does not
-    reach a half, as many events per time as in the trial. They are followed to the trial's longest time.
-    Infusions keep to the plan from day 0 on and stop at the event, or at progression where the endpoint is
-    another and comes later: progression then has a constant hazard, estimated in the same way, and so has
-    the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
-    the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
+    All have the same constant hazard, with the trial's overall median or, where the curve does not reach a
+    half, its events per time, and are followed to its longest time. Infusions keep to the plan from day 0 on
+    and stop at the event, or at progression where the endpoint is another and comes later: progression then
+    has a constant hazard, found in the same way, and so has the rest of the time, with what is left of the
+    mean. Where `trial.yaml` has no interval, it is the median one of ADEX; where that is not known either, or
+    nobody had the event, every fit is NaN.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
@@ -193,7 +184,9 @@ def simulate_immortal_time(
         rng = np.random.default_rng(child)
         stops = rng.exponential(until_progression or mean, shape)
         days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
-        drawn = _Cohorts.follow(days, stops, longest, planned, schedule, cohorts.landmark)
+        seen = np.minimum(days, longest)
+        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
+        drawn = _Cohorts(seen, days <= longest, planned, given, cohorts.landmark)
         fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
         coefs.append([fit.coef[:, 0] for fit in fits])
         statistics.append([fit.lr_statistic for fit in fits])
@@ -212,13 +205,6 @@ class _Cohorts:
     planned: np.ndarray  # infusions, (n_subjects,)
     given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
     landmark: float  # NaN without one
-
-    @classmethod
-    def follow(cls, days, stops, longest, planned, schedule, landmark):
-        """Follow patients with these times of the event, infused by schedule until they stop."""
-        seen = np.minimum(days, longest)
-        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
-        return cls(seen, days <= longest, planned, given, landmark)
 
     def list_designs(self):
         """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
@@ -285,9 +271,7 @@ def _number_first_day(rows, days):
 def _estimate_mean(followed):
     """Mean days to the event, were the hazard constant."""
     median = estimate_median(followed["days"], followed["event"]).estimate
-    if median > 0:
-        return median / np.log(2)
-    return followed["days"].sum() / followed["event"].sum()
+    return median / np.log(2) if median > 0 else followed["days"].sum() / followed["event"].sum()
 
 
 def _estimate_progression(trial, endpoint, mean):
@@ -296,9 +280,7 @@ def _estimate_progression(trial, endpoint, mean):
     if progression is None or progression == endpoint:
         return None
     followed, _ = _read_cohort(trial, progression)
-    if not followed["event"].any():
-        return None
-    earlier = _estimate_mean(followed)
+    earlier = _estimate_mean(followed) if followed["event"].any() else np.inf
     # The rest of the time to the event has what is left of the mean.
     return earlier if earlier < mean else None
 
@@ -323,12 +305,11 @@ def _list_schedule(trial, followed):
 
 
 def _summarize_simulation(coefs, rejects):
-    estimable = np.isfinite(coefs)
-    n_trials = coefs.shape[1]
     rows = []
-    for count, coef, known, reject in zip(Count, coefs, estimable, rejects & estimable, strict=True):
-        rejected = reject.mean() if known.any() else np.nan
-        error = np.sqrt(rejected * (1 - rejected) / n_trials)
-        median = np.median(exponentiate(coef[known])) if known.any() else np.nan
-        rows.append((count.value, rejected, error, n_trials, 1 - known.mean(), median))
+    for count, coef, reject in zip(Count, coefs, rejects, strict=True):
+        known, rejected, median = np.isfinite(coef), np.nan, np.nan
+        if known.any():
+            rejected, median = (reject & known).mean(), np.median(exponentiate(coef[known]))
+        error = np.sqrt(rejected * (1 - rejected) / len(coef))
+        rows.append((count.value, rejected, error, len(coef), 1 - known.mean(), median))
     return pd.DataFrame(rows, columns=["fit", "rejected", "error", "n_trials", "not_estimable", "median_hr"])

@@ -93,9 +93,8 @@ class PartialLikelihood:
             own = np.swapaxes(x[:, np.arange(len(subjects)), :, subjects], 0, 1).swapaxes(1, 2)
         else:
             own = x[:, :, subjects]
-        products = (x[..., :, None, :] * x[..., None, :, :]).reshape(
-            *x.shape[:-2], x.shape[-2] ** 2, x.shape[-1]
-        )
+        products = x[..., :, None, :] * x[..., None, :, :]
+        products = products.reshape(*x.shape[:-2], x.shape[-2] ** 2, x.shape[-1])
         moments = np.concatenate([np.ones_like(x[..., :1, :]), x, products], axis=-2)
         return cls(x, moments, own * dies, weights, subjects)
 
@@ -190,10 +189,6 @@ class PartialLikelihood:
         standard = standardize(np.where(known[:, :, None] & known[:, None], information, 0))[0]
         return (np.linalg.eigvalsh(standard) > NEGLIGIBLE).sum(axis=1)
 
-    def is_identified(self, information):
-        """Which informations tell all coefficients apart, shape (n_cohorts,)."""
-        return self.count_identified(information) == information.shape[-1]
-
     @property
     def _moves(self):
         return self.covariates.ndim == 4
@@ -224,15 +219,13 @@ class PartialLikelihood:
         """Half the log determinant of the information, and its derivative."""
         x = self.covariates
         sign, log_determinant = np.linalg.slogdet(information)
-        identified = (sign > 0) & self.is_identified(information)
-        inverse = np.linalg.inv(
-            np.where(identified[:, None, None], information, np.eye(information.shape[1]))
-        )
+        n_covariates = information.shape[1]
+        identified = (sign > 0) & (self.count_identified(information) == n_covariates)
+        inverse = np.linalg.inv(np.where(identified[:, None, None], information, np.eye(n_covariates)))
         # Third moments enter through x'Ax only, A the inverse information: one column instead of p cubed.
         spread = np.matmul(inverse[:, None] if self._moves else inverse, x)
         length = (x * spread).sum(axis=-2, keepdims=True)
-        hazard = at.hazard
-        sums = self._sum(hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
+        sums = self._sum(at.hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
         pull = (at.variance * np.matmul(inverse, at.mean)[:, None]).sum(axis=2)
         slope = ((sums[:, 1:] - at.mean * sums[:, :1]) / 2 - pull).sum(axis=2)
         penalty = np.where(identified, log_determinant / 2, -np.inf)
@@ -244,10 +237,7 @@ class PartialLikelihood:
         both = free[:, :, None] & free[:, None, :]
         step = _solve(np.where(both, here.information, 0), score)
         gain = (score * step).sum(axis=1)
-        steps = step[:, None, None] if self._moves else step[:, None]
-        reach = np.abs(np.matmul(steps, self.covariates)).max(
-            axis=(1, 2, 3) if self._moves else (1, 2), initial=0
-        )
+        reach = np.abs(self._predict(step)).max(axis=(1, 2) if self._moves else 1, initial=0)
         return step * np.minimum(1, LARGEST_STEP / np.maximum(reach, LARGEST_STEP))[:, None], gain
 
     def _climb(self, coef, move, step, here, firth):

@@ -27,8 +27,7 @@ PAIRS_AT_A_TIME = 50_000
 ALMOST_ONE = 1 - 1e-12  # keeps a product with a random number below the other factor
 FAR = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
 LARGEST = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
-N_PLACES, N_COARSE_PLACES = 161, 41  # coefficients looked at, dense near the estimate
-PRECISION, COARSE_PRECISION = 1e-6, 1e-3  # of the limits, relative to the coefficient's standard error
+FINE, COARSE = (1e-6, 161, 161), (1e-3, 41, 3)  # precision, places and patience of a search for limits
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SE
     Soc B; Mantel (1966) Cancer Chemother Rep; Phipson, Smyth (2010) Stat Appl Genet Mol Biol, for draws.
     """
     test = StratifiedScore.of_trial(time, event, x, column)
-    p_value = error = np.nan
+    p_value, error = np.nan, np.nan
     if test.can_list():
         p_value, error = float(test.count_p()[0]), 0.0
     elif test.strata and n_draws:
@@ -105,9 +104,9 @@ class _Search:
     centre: float
     error: float
     far: float
-    precision: float
-    n_places: int
-    patience: int
+    precision: float  # of the limits, relative to the standard error
+    n_places: int  # coefficients looked at, dense near the estimate
+    patience: int  # rejected ones in a row before the search ends
 
     @classmethod
     def of(cls, test, accepts):
@@ -124,9 +123,8 @@ class _Search:
             centre = far if calculate_score(far) >= 0 else -far
         information = test.observe(np.clip(centre, -1 / spread, 1 / spread))[1][0]
         error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
-        if test.can_list(MOST_LISTED_EACH):
-            return cls(accepts, centre, error, far, PRECISION * error, N_PLACES, N_PLACES)
-        return cls(accepts, centre, error, far, COARSE_PRECISION * error, N_COARSE_PLACES, 3)
+        looking = FINE if test.can_list(MOST_LISTED_EACH) else COARSE
+        return cls(accepts, centre, error, far, *looking)
 
     def find_limit(self, side):
         """Where rejection starts on one side for good; infinite where it never does."""
@@ -142,7 +140,7 @@ class _Search:
             # The P-value may rise once more for a step, as the orders of leaving change places.
             if rejected == self.patience:
                 break
-        while outside - inside > self.precision:
+        while outside - inside > self.precision * self.error:
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if self.accepts(side * middle) else (inside, middle)
         return side * inside
@@ -222,8 +220,8 @@ class StratifiedScore:
 
     def draw_p(self, uniforms, coef=0.0, cohort=0):
         """P-value of a coefficient over drawn orders of leaving, (1 + count) / (1 + draws)."""
-        parts = zip(self.strata, uniforms, strict=True)
-        drawn = sum(np.stack(each.draw_scores(numbers, coef, cohort)) for each, numbers in parts)
+        draw = (each.draw_scores(own, coef, cohort) for each, own in zip(self.strata, uniforms, strict=True))
+        drawn = sum(map(np.stack, draw))
         # The mean is 0 without an effect or without ties; else it has to come from the draws.
         biased = coef and any((each.tied[cohort] > 1).any() for each in self.strata)
         expected = drawn[0].mean() if biased else 0.0
@@ -324,10 +322,10 @@ class Stratum:
         risk (tied events by Breslow), and that of its variance among them.
         """
         event, tied, hazard = self.event[cohorts], self.tied[cohorts], self._find_hazard(coef)
-        orders = orders or _list_orders(tuple(self.counts.tolist()))
-        total, mean, variance = self._describe(orders.states, hazard)
-        mean, variance, log_total = (np.take(each, orders.at) for each in (mean, variance, np.log(total)))
-        leaving = event @ np.take(self.values, orders.labels)
+        labels, states, at = orders or _list_orders(tuple(self.counts.tolist()))
+        total, mean, variance = self._describe(states, hazard)
+        mean, variance, log_total = (np.take(each, at) for each in (mean, variance, np.log(total)))
+        leaving = event @ np.take(self.values, labels)
         log_chance = coef * leaving - event @ log_total
         chance = np.exp(log_chance - log_chance.max(axis=1, keepdims=True))
         return leaving - tied @ mean, tied @ variance, chance / chance.sum(axis=1, keepdims=True)
@@ -354,11 +352,11 @@ class Stratum:
         return score, information
 
     def draw_orders(self, n_draws, rng):
-        """Orders of leaving, each as likely as any other."""
+        """Orders of leaving, each as likely as any other; as of `_list_orders`."""
         everyone = np.repeat(np.arange(len(self.counts)), self.counts)
         labels = rng.permuted(np.tile(everyone, (n_draws, 1)), axis=1).T
         states = _count_left(labels, len(self.counts)).swapaxes(0, 1).reshape(len(self.counts), -1)
-        return Orders(labels, states, np.arange(labels.size).reshape(labels.shape))
+        return labels, states, np.arange(labels.size).reshape(labels.shape)
 
     def _find_hazard(self, coef):
         linear = coef * self.values
@@ -373,18 +371,13 @@ class Stratum:
         return total, mean, (share * (self.values[:, None] - mean[..., None, :]) ** 2).sum(axis=-2)
 
 
-@dataclass(frozen=True)
-class Orders:
-    """Orders of leaving of patients with labels 0, 1, ..., and who is left on the way."""
-
-    labels: np.ndarray  # who leaves at each place, (n_subjects, n_orders)
-    states: np.ndarray  # patients of each label that may be left together, (n_labels, n_states)
-    at: np.ndarray  # which state stands at each place, before someone leaves, (n_subjects, n_orders)
-
-
 @lru_cache(maxsize=16)
 def _list_orders(counts):
-    """Every order of leaving that can be told apart, of so many patients with each label."""
+    """Every order of leaving that can be told apart, of so many patients with each label.
+
+    Who leaves at each place, (n_subjects, n_orders); how many of each label may be left together, (n_labels,
+    n_states); which of these states stands at each place before someone leaves, as the first.
+    """
     labels = np.ascontiguousarray(list_labels(counts).T)
     left = _count_left(labels, len(counts))
     sizes = [number + 1 for number in counts]
@@ -393,7 +386,7 @@ def _list_orders(counts):
     at = np.ravel_multi_index(tuple(left.swapaxes(0, 1)), sizes) - 1
     for each in (labels, states, at):
         each.setflags(write=False)
-    return Orders(labels, states, at)
+    return labels, states, at
 
 
 def _count_left(labels, n_labels):

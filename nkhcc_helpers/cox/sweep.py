@@ -7,7 +7,7 @@ import pandas as pd
 
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, code_covariates
-from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
+from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate
 from nkhcc_helpers.result import keeps_options
 
@@ -158,8 +158,7 @@ def move_assumed(frame, group, quantity, value):
 def code_or_blank(frame, covariates, coding: DoseCoding):
     """The design matrix; covariates are constant, so not estimable, where the coding cannot be had."""
     if coding == "log2" and (frame["dose"] <= 0).any():
-        names = code_covariates(frame, covariates).columns
-        return pd.DataFrame(0.0, frame.index, names)
+        return code_covariates(frame, covariates) * 0.0
     return code_covariates(frame, covariates, dose_coding=coding)
 
 
@@ -177,11 +176,9 @@ def _fit_designs(frame, designs, *, method, ties, conf_level):
     time, event = frame["time"].to_numpy(float)[None], frame["event"].to_numpy(bool)[None]
     varies = np.ptp(designs, axis=1) > 0
     result = np.full((*varies.shape, len(ESTIMATES)), np.nan)
-    for columns in np.unique(varies, axis=0):
-        rows = np.flatnonzero((varies == columns).all(axis=1))
-        if columns.any():
-            x = designs[rows][:, :, columns]
-            fits = fit_cox_many(time, event, x, method=method, ties=ties)
-            found = infer(time, event, x, fits, method=method, ties=ties, conf_level=conf_level)
-            result[np.ix_(rows, np.flatnonzero(columns))] = found
+    for rows, columns in list_alike(varies):
+        x = designs[rows][:, :, columns]
+        fits = fit_cox_many(time, event, x, method=method, ties=ties)
+        found = infer(time, event, x, fits, method=method, ties=ties, conf_level=conf_level)
+        result[np.ix_(rows, columns)] = found
     return result

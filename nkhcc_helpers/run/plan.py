@@ -253,7 +253,7 @@ def _check_grade(value: Any, load: Any) -> str:
 
 
 def _check_window(value: Any, load: Any) -> str:
-    from nkhcc_helpers.safety.exposure import MOST_WINDOW_DAYS
+    from nkhcc_helpers.safety.listings import MOST_WINDOW_DAYS
 
     must = f"must be from 0 to {MOST_WINDOW_DAYS} days, not {value!r}"
     return "" if 0 <= value <= MOST_WINDOW_DAYS else must
@@ -281,7 +281,7 @@ _CHECKS: dict[str, _Check] = {
     "groups": _of_package("trial.patients", "GROUPS"),
     "horizon": _at_least(0),
     "landmarks": _at_least(0),
-    "method": _of_package("cox.many", "METHODS"),
+    "method": _of_package("cox.fit", "METHODS"),
     "most_censored": _at_least(-1),
     "n_cohorts": _at_least(2),
     "n_draws": _at_least(1),

@@ -5,6 +5,7 @@ from nkhcc_helpers.safety.counts import (
     ANY_RELATED,  # noqa: F401
     ANY_TERM,  # noqa: F401
     BLOCK,
+    CATEGORIES,
     GRADES,  # noqa: F401
     ORGAN_CLASS,  # noqa: F401
     OVERALL,
@@ -12,26 +13,27 @@ from nkhcc_helpers.safety.counts import (
     count_adverse_events,
     count_by_term,
     count_evaluable,
+    list_events,
     list_term_names,
     list_terms,
 )
 from nkhcc_helpers.safety.differences import estimate_differences, estimate_shares
-from nkhcc_helpers.safety.events import (
-    CATEGORIES,
-    LISTING_LABELS,
-    LISTINGS,
-    describe_events,
-    list_adverse_events,
-    list_events,
-)
 from nkhcc_helpers.safety.exposure import (
-    Definition,
-    count_dose_limiting,
+    estimate_first_event,
     estimate_poisson_rate,  # noqa: F401
     estimate_rates,
-    list_absent_terms,
-    list_dose_limiting,
+    list_first_event,
     list_time_at_risk,
+)
+from nkhcc_helpers.safety.listings import (
+    LISTING_LABELS,
+    LISTINGS,
+    Definition,
+    count_dose_limiting,
+    describe_events,
+    list_absent_terms,
+    list_adverse_events,
+    list_dose_limiting,
 )
 from nkhcc_helpers.safety.relation import (
     calculate_groups_p,  # noqa: F401
@@ -42,8 +44,6 @@ from nkhcc_helpers.safety.relation import (
 from nkhcc_helpers.safety.timing import (
     Timelines,  # noqa: F401
     count_by_infusion,
-    estimate_first_event,
-    list_first_event,
     list_timelines,
     summarize_onset,
 )

@@ -1,4 +1,4 @@
-"""How many patients had an adverse event: by category, and by organ class, term and worst grade.
+"""Which adverse events count, and how many patients had them: by category, organ class, term and worst grade.
 
 Every count is of patients unless a name says events. Groups stand in the trial's order, then "All"; a group
 without events keeps its row with 0.
@@ -9,23 +9,112 @@ from __future__ import annotations
 import pandas as pd
 
 from nkhcc_helpers.result import keeps_options
-from nkhcc_helpers.safety.events import CATEGORIES, choose_events, is_recorded, list_categories, list_events
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all
+from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all, matches
+from nkhcc_helpers.trial.schema import list_text
 
+CATEGORIES = {
+    "any": "Any adverse event",
+    "related": "Related to treatment",
+    "serious": "Serious",
+    "grade3": "Grade 3 or more",
+    "related_grade3": "Related, grade 3 or more",
+    "fatal": "Fatal",
+    "interrupted": "Leading to interruption",
+    "discontinued": "Leading to discontinuation",
+}
+"""Rows of the overview, in order: name and label."""
 OVERALL, ORGAN_CLASS, TERM = "overall", "organ class", "term"
 """Levels of a block: all events together, those of one organ class, those of one term."""
 BLOCK = ["level", "organ_class", "term"]
 """Columns that name a block."""
-ANY_TERM = "Any adverse event"
-"""Term of the block that takes all events together; its organ class is empty."""
-ANY_RELATED = "Any related event"
-"""What that block is called where only related events are counted."""
-ANY_OF_CLASS = "Any event of the class"
-"""Term of the block that takes all events of an organ class together."""
+ANY_TERM, ANY_RELATED, ANY_OF_CLASS = "Any adverse event", "Any related event", "Any event of the class"
+"""Terms of blocks of all events, and of all where only related ones are counted, each without an organ class,
+and of all events of an organ class."""
 GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
 """Rows of each block, in order."""
 SEVERE = ("3", "4", "5", "3+", "missing")  # a missing grade may be any
+# What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
+_NEEDS = {
+    "any": [],
+    "related": [["related"]],
+    "serious": [["serious"]],
+    "grade3": [["grade"]],
+    "related_grade3": [["related"], ["grade"]],
+    "fatal": [["grade", "outcome"]],
+    "interrupted": [["action"]],
+    "discontinued": [["action"]],
+}
+
+
+def list_events(trial, *, emergent_only=True, related_only=False):
+    """List the adverse events of treated patients.
+
+    Parameters
+    ----------
+    trial : Trial
+    emergent_only : bool, default True
+        Leave out events that are not treatment-emergent, as `Trial` says which are.
+    related_only : bool, default False
+        Leave out events not related to treatment, or without an entry saying so.
+
+    Returns
+    -------
+    DataFrame
+        Rows and columns of ``trial.adverse_events``.
+    """
+    events = trial.adverse_events
+    events = events[events["emergent" if emergent_only else "treated"]]
+    if related_only:
+        events = events[_is_related(events)]
+    return events.reset_index(drop=True)
+
+
+def choose_events(trial, *, related_only, emergent_only):
+    """Return the events that count, and whether a count of 0 of them would say that nobody had one."""
+    events = list_events(trial, emergent_only=emergent_only)
+    recorded = is_recorded(trial, events, "related" if related_only else "any")
+    return (events[_is_related(events)].reset_index(drop=True) if related_only else events), recorded
+
+
+def _is_related(events):
+    return events["related"].fillna(False).astype(bool)
+
+
+def is_recorded(trial, events, category):
+    """Whether a count of 0 would say that nobody had such an event."""
+    if events.empty:
+        return trial.metadata.adverse_events.collected
+    return all(
+        any((list_text(events, column) != "").any() for column in alternatives)
+        for alternatives in _NEEDS[category]
+    )
+
+
+def list_categories(events):
+    """Return a column of bool for each of `CATEGORIES`, indexed as `events`.
+
+    A missing grade, relation or seriousness does not count as grade 3 or more, related or serious.
+    Interrupted: AEACN says interrupted, delayed, withheld or temporarily, without not. Discontinued: AEACN
+    says withdrawn, discontinued or stopped, without not or temporarily.
+    """
+    related = _is_related(events)
+    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
+    paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
+    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
+    return pd.DataFrame(
+        {
+            "any": True,
+            "related": related,
+            "serious": events["serious"].fillna(False).astype(bool),
+            "grade3": grade3,
+            "related_grade3": related & grade3,
+            "fatal": events["fatal"],
+            "interrupted": matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
+            "discontinued": matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
+        },
+        index=events.index,
+    )
 
 
 def count_evaluable(trial):
@@ -65,15 +154,15 @@ def count_adverse_events(trial, *, emergent_only=True):
     """
     events = list_events(trial, emergent_only=emergent_only)
     flags = list_categories(events)
-    parts = []
-    for category, label in CATEGORIES.items():
-        inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
-        grouped = inside.groupby("group", observed=False)["USUBJID"]
-        counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not is_recorded(trial, events, category):
-            counts[:] = pd.NA
-        parts.append(counts.reset_index().assign(category=category, label=label))
-    counts = _add_percent(pd.concat(parts, ignore_index=True), trial)
+    inside = [events.loc[flags[name], ["USUBJID", "group"]].assign(category=name) for name in CATEGORIES]
+    both = list_with_all(pd.concat(inside), trial.groups)
+    both["category"] = pd.Categorical(both["category"], list(CATEGORIES))
+    grouped = both.groupby(["category", "group"], observed=False)["USUBJID"]
+    counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
+    unknown = [name for name in CATEGORIES if not is_recorded(trial, events, name)]
+    counts[counts.index.get_level_values("category").isin(unknown)] = pd.NA
+    counts = _add_percent(counts.reset_index().astype({"category": "str"}), trial)
+    counts["label"] = counts["category"].map(CATEGORIES)
     return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
 
 

@@ -1,9 +1,6 @@
-"""How long patients were at risk after treatment, rates of first events, and dose-limiting toxicity."""
+"""How long patients were at risk after treatment, rates of first events, and their cumulative incidence."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -11,9 +8,15 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.result import keeps_options
-from nkhcc_helpers.safety.counts import BLOCK, ORGAN_CLASS, list_blocks, list_terms, tabulate_terms
-from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
-from nkhcc_helpers.safety.events import choose_events, is_recorded, list_adverse_events, list_events
+from nkhcc_helpers.safety.counts import (
+    BLOCK,
+    ORGAN_CLASS,
+    choose_events,
+    list_blocks,
+    list_terms,
+    tabulate_terms,
+)
+from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 
@@ -22,8 +25,8 @@ _RATES = {
     "n_infusions": ["rate_per_infusion", "infusion_lower", "infusion_upper"],
 }
 _EXPOSURE = ["days", "n_infusions", "n_at_risk"]
-MOST_WINDOW_DAYS = 3650
-"""Longest window of a `Definition`, ten years: beyond any use, and well within the range of dates."""
+CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
+"""Outcomes of `list_first_event`."""
 
 
 def list_time_at_risk(trial, *, window_days=30):
@@ -196,156 +199,93 @@ def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):
     return n_events / exposure, lower / exposure, upper / exposure
 
 
-@dataclass(frozen=True)
-class Definition:
-    """What counts as a dose-limiting toxicity.
-
-    Attributes
-    ----------
-    grade : int, default 3
-        Lowest grade that counts, 1 to 5; an event without a grade does not count.
-    related_only : bool, default True
-        Whether only events related to treatment count; one without an entry saying so does not.
-    window_days : int, default 28
-        Last day after the first infusion, whose day is 0, on which an event may begin; 0 to 3650.
-    excluded_terms : sequence of str, default ()
-        Terms that do not count, in upper or lower case.
-    fewest_infusions : int, default 1
-        Infusions, of a dose other than 0, that a patient without a dose-limiting toxicity must have received
-        by the last day of the window in order to be evaluable, at least 1. How many are enough is for the
-        protocol to say; the default asks for no more than that treatment was begun.
-
-    Raises
-    ------
-    ValueError
-        One of them is not as said.
-    """
-
-    grade: int = 3
-    related_only: bool = True
-    window_days: int = 28
-    excluded_terms: tuple[str, ...] = ()
-    fewest_infusions: int = 1
-
-    def __post_init__(self):
-        _check_whole(self.grade, "grade", 1, 5)
-        _check_whole(self.window_days, "window_days", 0, MOST_WINDOW_DAYS)
-        _check_whole(self.fewest_infusions, "fewest_infusions", 1)
-        if not isinstance(self.related_only, bool):
-            raise ValueError(f"related_only must be True or False; got {self.related_only!r}")
-        terms = self.excluded_terms
-        if isinstance(terms, str) or not all(isinstance(term, str) for term in terms):
-            raise ValueError(f"excluded_terms must be a list of texts; got {terms!r}")
-        object.__setattr__(self, "excluded_terms", tuple(terms))
-
-    def excludes(self, terms):
-        """Whether each term is an excluded one, upper and lower case alike."""
-        return _fold(terms).isin(_fold(pd.Series(self.excluded_terms, dtype="str")))
-
-
-def _check_whole(value, name, least, most=None):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least or value > (most or value):
-        must = f"at least {least}" if most is None else f"a whole number from {least} to {most}"
-        raise ValueError(f"{name} must be {must}; got {value!r}")
-
-
-def _fold(terms):
-    return terms.astype("str").str.strip().str.casefold()
-
-
-def list_absent_terms(trial, definition):
-    """List the excluded terms of `definition` that no adverse event of the trial has, misspelt perhaps.
+def list_first_event(trial, *, window_days=None, related_only=False, emergent_only=True):
+    """List when each treated patient had the first adverse event.
 
     Parameters
     ----------
     trial : Trial
-    definition : Definition
-
-    Returns
-    -------
-    list of str
-    """
-    known = set(_fold(trial.adverse_events["term"]))
-    return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
-
-
-@keeps_options
-def list_dose_limiting(trial, definition=None):
-    """List the dose-limiting toxicities one by one.
-
-    Parameters
-    ----------
-    trial : Trial
-    definition : Definition, optional
-        ``Definition()`` when absent.
+    window_days : int or None, default None
+        As in `list_time_at_risk`.
+    related_only, emergent_only : bool
+        As in `count_by_term`.
 
     Returns
     -------
     DataFrame
-        Rows and columns as `list_adverse_events` returns them: the treatment-emergent events that
-        `definition` counts. An event that cannot be placed, its onset or the patient's first infusion being
-        unknown, is taken to lie in the window, the choice that hides nothing.
-    """
-    definition = definition or Definition()
-    events = list_adverse_events(trial, which="related" if definition.related_only else "all")
-    inside = events["day"].isna() | events["day"].between(1, definition.window_days + 1).fillna(False)
-    severe = (events["grade"] >= definition.grade).fillna(False)
-    return events[inside & severe & ~definition.excludes(events["term"])].reset_index(drop=True)
-
-
-@keeps_options
-def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
-    """Count the patients with a dose-limiting toxicity, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-    definition : Definition, optional
-        ``Definition()`` when absent.
-    conf_level : float, default 0.95
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group n_treated n_evaluable n_patients n_events percent ci_lower ci_upper
-        one_sided_upper``. Evaluable: treated, observed until ``definition.window_days`` after the first
-        infusion and given ``definition.fewest_infusions`` by then, or with a dose-limiting toxicity. Percent
-        is of the evaluable, with exact Clopper-Pearson limits, two-sided; ``one_sided_upper`` is the upper
-        limit with the whole of 1 - `conf_level` on its side. Patients and events are NA, and the percentages
-        NaN, where adverse events were not collected, and where there are events but none records what the
-        definition needs; then evaluable are those observed and treated so. Percentages are NaN where nobody
-        is evaluable.
+        Columns ``USUBJID group days outcome``; days since the first infusion, 0 on its day; outcome 0
+        (followed to here without), 1 (adverse event), 2 (died without) or 3 (had an event that nobody can
+        date, and none that is known to lie in the time at risk: ``days`` is NA). Patients without a dated
+        infusion are left out, and so are events before the first infusion. No rows where adverse events were
+        not collected, or with `related_only` where no event records its relation.
 
     Raises
     ------
     ValueError
-        `conf_level` is not between 0 and 1.
+        Bad `window_days`.
+    """
+    at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
+    events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
+    if not recorded:
+        at_risk = at_risk.iloc[:0]
+    patients = at_risk["USUBJID"]
+    undated = patients.isin(events.loc[events["onset"].isna(), "USUBJID"]).to_numpy()
+    events = events[events["onset"] >= events["first_infusion"]]
+    first = patients.map(events.groupby("USUBJID")["onset"].min()).astype("datetime64[ns]")
+    deaths = patients.map(trial.subjects.set_index("USUBJID")["death_date"])
+    happened = (first <= at_risk["end"]).to_numpy()
+    died = ~happened & (deaths == at_risk["end"]).to_numpy()
+    until = at_risk["end"].where(~happened, first)
+    outcome = np.select([happened, undated, died], [EVENT, UNDATED, DIED], CENSORED)
+    days = (until - at_risk["start"]).dt.days.astype("Int64")
+    return at_risk[["USUBJID", "group"]].assign(days=days.mask(outcome == UNDATED), outcome=outcome)
+
+
+def estimate_first_event(trial, **options):
+    """Estimate the cumulative incidence of the first adverse event, by group and overall.
+
+    Parameters
+    ----------
+    trial : Trial
+    **options
+        As in `list_first_event`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group time event_probability competing_probability n_at_risk n_undated``: a row for time 0
+        and for each time at which somebody of the group left, in days. Probabilities hold from that time on;
+        ``n_at_risk`` counts those still followed just before it. ``n_undated`` counts the group's patients
+        left out because nobody can date their events. A group has no rows where nobody was followed, or
+        where patients had events and none of these is dated; there are none at all where adverse events
+        were not recorded.
 
     References
     ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
+    Aalen, Johansen (1978) Scand J Stat 5:141.
     """
-    definition = definition or Definition()
-    limiting = list_dose_limiting(trial, definition)
-    patients = trial.subjects[trial.subjects["treated"]]
-    limited = patients["USUBJID"].isin(limiting["USUBJID"])
-    patients = patients.assign(limited=limited, evaluable=limited | _is_watched(trial, patients, definition))
-    grouped = list_with_all(patients, trial.groups).groupby("group", observed=False)
-    counts = pd.DataFrame({"n_treated": grouped.size(), "n_evaluable": grouped["evaluable"].sum()})
-    counts["n_patients"] = grouped["limited"].sum()
-    counts["n_events"] = list_with_all(limiting, trial.groups).groupby("group", observed=False).size()
-    counts = counts.reset_index().astype({"n_treated": int, "n_evaluable": int})
-    counts = counts.astype({"n_patients": "Int64", "n_events": "Int64"})
-    if not is_recorded(trial, list_events(trial), "related_grade3" if definition.related_only else "grade3"):
-        counts[["n_patients", "n_events"]] = pd.NA
-    one_sided = estimate_upper_limits(counts, conf_level=conf_level)
-    return estimate_shares(counts, conf_level=conf_level).assign(one_sided_upper=one_sided)
+    first = list_with_all(list_first_event(trial, **options), trial.groups)
+    columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]
+    parts = [pd.DataFrame(columns=columns)]
+    for group, part in first.groupby("group", observed=True):
+        n_undated = int((part["outcome"] == UNDATED).sum())
+        if n_undated and not (part["outcome"] == EVENT).any():
+            continue
+        known = part[part["outcome"] != UNDATED]
+        curve = _accumulate(known["days"].to_numpy(int), known["outcome"].to_numpy())
+        parts.append(curve.assign(group=group, n_undated=n_undated))
+    return pd.concat(parts[1:] or parts, ignore_index=True)[columns]
 
 
-def _is_watched(trial, patients, definition):
-    """Whether each patient was observed through the window, and treated enough in it."""
-    last = patients["first_infusion"] + pd.Timedelta(days=definition.window_days)
-    given = trial.infusions[trial.infusions["dose"] != 0]
-    given = given[given["date"] <= given["USUBJID"].map(last.set_axis(patients["USUBJID"]))]
-    n_given = patients["USUBJID"].map(given["USUBJID"].value_counts()).fillna(0)
-    return (patients["observed_until"] >= last) & (n_given >= definition.fewest_infusions)
+def _accumulate(days, outcome):
+    """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
+    curve = Curves.of_sample(days, outcome != CENSORED)
+    times, n_at_risk = curve.times[0], curve.n_at_risk[0]
+    share = np.append(1.0, curve.survival[0, :-1]) / n_at_risk
+    table = {"time": times}
+    for name, kind in {"event": EVENT, "competing": DIED}.items():
+        happened = ((days == times[:, None]) & (outcome == kind)).sum(axis=1)
+        table[f"{name}_probability"] = np.cumsum(share * happened)
+    table = pd.DataFrame(table | {"n_at_risk": n_at_risk})
+    start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
+    return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)

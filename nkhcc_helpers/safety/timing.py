@@ -1,4 +1,4 @@
-"""When adverse events begin and how long they last: first events, onset, by infusion, patient by patient."""
+"""When adverse events begin, how long they last, after which infusion, and each patient's course."""
 
 from __future__ import annotations
 
@@ -9,106 +9,10 @@ import pandas as pd
 
 from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.result import keeps_options
-from nkhcc_helpers.safety.events import choose_events, list_events
-from nkhcc_helpers.safety.exposure import list_time_at_risk
+from nkhcc_helpers.safety.counts import choose_events, list_events
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
-
-CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
-"""Outcomes of `list_first_event`."""
-
-
-def list_first_event(trial, *, window_days=None, related_only=False, emergent_only=True):
-    """List when each treated patient had the first adverse event.
-
-    Parameters
-    ----------
-    trial : Trial
-    window_days : int or None, default None
-        As in `list_time_at_risk`.
-    related_only, emergent_only : bool
-        As in `count_by_term`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``USUBJID group days outcome``; days since the first infusion, 0 on its day; outcome 0
-        (followed to here without), 1 (adverse event), 2 (died without) or 3 (had an event that nobody can
-        date, and none that is known to lie in the time at risk: ``days`` is NA). Patients without a dated
-        infusion are left out, and so are events before the first infusion. No rows where adverse events were
-        not collected, or with `related_only` where no event records its relation.
-
-    Raises
-    ------
-    ValueError
-        Bad `window_days`.
-    """
-    at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
-    events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
-    if not recorded:
-        at_risk = at_risk.iloc[:0]
-    patients = at_risk["USUBJID"]
-    undated = patients.isin(events.loc[events["onset"].isna(), "USUBJID"]).to_numpy()
-    events = events[events["onset"] >= events["first_infusion"]]
-    first = patients.map(events.groupby("USUBJID")["onset"].min()).astype("datetime64[ns]")
-    deaths = patients.map(trial.subjects.set_index("USUBJID")["death_date"])
-    happened = (first <= at_risk["end"]).to_numpy()
-    died = ~happened & (deaths == at_risk["end"]).to_numpy()
-    until = at_risk["end"].where(~happened, first)
-    outcome = np.select([happened, undated, died], [EVENT, UNDATED, DIED], CENSORED)
-    days = (until - at_risk["start"]).dt.days.astype("Int64")
-    return at_risk[["USUBJID", "group"]].assign(days=days.mask(outcome == UNDATED), outcome=outcome)
-
-
-def estimate_first_event(trial, **options):
-    """Estimate the cumulative incidence of the first adverse event, by group and overall.
-
-    Parameters
-    ----------
-    trial : Trial
-    **options
-        As in `list_first_event`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group time event_probability competing_probability n_at_risk n_undated``: a row for time 0
-        and for each time at which somebody of the group left, in days. Probabilities hold from that time on;
-        ``n_at_risk`` counts those still followed just before it. ``n_undated`` counts the group's patients
-        left out because nobody can date their events. A group has no rows where nobody was followed, or
-        where patients had events and none of these is dated; there are none at all where adverse events
-        were not recorded.
-
-    References
-    ----------
-    Aalen, Johansen (1978) Scand J Stat 5:141.
-    """
-    first = list_with_all(list_first_event(trial, **options), trial.groups)
-    columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]
-    parts = [pd.DataFrame(columns=columns)]
-    for group, part in first.groupby("group", observed=True):
-        n_undated = int((part["outcome"] == UNDATED).sum())
-        if n_undated and not (part["outcome"] == EVENT).any():
-            continue
-        known = part[part["outcome"] != UNDATED]
-        curve = _accumulate(known["days"].to_numpy(int), known["outcome"].to_numpy())
-        parts.append(curve.assign(group=group, n_undated=n_undated))
-    return pd.concat(parts[1:] or parts, ignore_index=True)[columns]
-
-
-def _accumulate(days, outcome):
-    """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
-    curve = Curves.of_sample(days, outcome != CENSORED)
-    times, n_at_risk = curve.times[0], curve.n_at_risk[0]
-    share = np.append(1.0, curve.survival[0, :-1]) / n_at_risk
-    table = {"time": times}
-    for name, kind in {"event": EVENT, "competing": DIED}.items():
-        happened = ((days == times[:, None]) & (outcome == kind)).sum(axis=1)
-        table[f"{name}_probability"] = np.cumsum(share * happened)
-    table = pd.DataFrame(table | {"n_at_risk": n_at_risk})
-    start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
-    return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)
 
 
 @keeps_options

@@ -7,15 +7,23 @@ from collections import Counter, defaultdict
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.safety.counts import ANY_OF_CLASS, ANY_RELATED, ANY_TERM, BLOCK, ORGAN_CLASS, OVERALL, TERM
-from nkhcc_helpers.safety.events import CATEGORIES, list_categories, list_events
-from nkhcc_helpers.safety.exposure import count_dose_limiting, estimate_rates
+from nkhcc_helpers.safety.counts import (
+    ANY_OF_CLASS,
+    ANY_RELATED,
+    ANY_TERM,
+    BLOCK,
+    ORGAN_CLASS,
+    OVERALL,
+    TERM,
+    list_categories,
+    list_events,
+)
+from nkhcc_helpers.safety.exposure import estimate_rates
+from nkhcc_helpers.safety.listings import count_dose_limiting
 from nkhcc_helpers.safety.timing import count_by_infusion, summarize_onset
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 from nkhcc_helpers.trial.patients import NOT_CODED
 
-WORST_GRADES = ["1", "2", "3", "4", "5", "missing"]
-SEVERE_GRADES = ["3", "4", "5"]
 MOST_SHOWN = 20
 MILLION = 1_000_000
 NO_NUMBER, NO_LIMIT = -1, -2
@@ -142,7 +150,7 @@ def _compare_grades(by_term):
     keys = [*BLOCK, "group"]
     by_grade = by_term.astype({"group": str}).set_index(keys)
     parts = []
-    for total, grades in (("any", WORST_GRADES), ("3+", SEVERE_GRADES)):
+    for total, grades in {"any": ["1", "2", "3", "4", "5", "missing"], "3+": ["3", "4", "5"]}.items():
         counted = by_grade.loc[by_grade["grade"] == total, "n_patients"]
         inside = by_grade.loc[by_grade["grade"].isin(grades), "n_patients"]
         summed = inside.groupby(level=keys, sort=False).sum().reindex(counted.index)
@@ -209,16 +217,18 @@ def _compare_overview_with_terms(overview, by_term, related_only):
 def _compare_overview_with_events(trial, overview, emergent_only):
     """Patients and events of each category, counted anew from the events."""
     events = list_events(trial, emergent_only=emergent_only)
-    flags = list_categories(events)
-    parts = []
-    for category in CATEGORIES:
-        inside = events[flags[category]]
-        for group, row in _by_group(overview[overview["category"] == category]).iterrows():
-            part = inside if group == ALL_GROUPS else inside[inside["group"].astype(str) == group]
-            seen = [len(set(part["USUBJID"])), len(part)]
-            where = pd.Index(["patients", "events"]) + f" of {category}, {group}"
-            parts.append(_pair("overview against events, " + where, row[["n_patients", "n_events"]], seen))
-    return pd.concat(parts)
+    flags, codes = list_categories(events), events["group"].astype(str)
+    what, told, seen = [], [], []
+    for row in overview.astype({"group": str}).itertuples():
+        inside = events.loc[
+            flags[row.category] & ((codes == row.group) | (row.group == ALL_GROUPS)), "USUBJID"
+        ]
+        what += [
+            f"overview against events, {of} of {row.category}, {row.group}" for of in ("patients", "events")
+        ]
+        told += [row.n_patients, row.n_events]
+        seen += [len(set(inside)), len(inside)]
+    return _pair(what, told, seen)
 
 
 def _compare_listing(overview, category, listed):

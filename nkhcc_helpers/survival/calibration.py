@@ -40,8 +40,7 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
         P-value from the chi-square distribution, above 0 and below 1.
     sizes : sequence of int
         Patients in each group, at least two groups of at least one.
-    n_draws : int, default 1,000,000
-    seed : int
+    n_draws, seed : int
 
     Returns
     -------
@@ -56,7 +55,8 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     """
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")
-    risk, codes = _lay_out_uncensored(sizes)
+    codes = _check_sizes(sizes)
+    risk = RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool))
     bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
     blocks = draw_allocations(codes, n_draws, seed)
     extreme = sum(int((risk.calculate_chi_square(block) >= bound).sum()) for block in blocks)
@@ -81,17 +81,15 @@ def attained_size(
     Parameters
     ----------
     sizes : sequence of int
+        As in `recalibrate_p`.
     censoring : float, default 0
         Share of patients censored on average, at random and alike in all groups; times are exponential.
     alpha : sequence of float, default (0.05, 0.01)
         Nominal levels.
-    n_trials, n_draws : int
+    n_trials, n_draws, seed : int
         Trials simulated, and relabellings of each for the permutation tests.
-    seed : int
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
+    jobs, progress
+        Processes, on which the answer does not depend, and whether a bar on standard error counts trials.
 
     Returns
     -------
@@ -174,17 +172,15 @@ def attained_coverage(
 
 
 def _draw_cohorts(rng, n_cohorts, n, censoring):
-    """Times in order and events of many cohorts, shape (n_cohorts, n)."""
+    """Times and events of many cohorts, shape (n_cohorts, n)."""
     time = rng.exponential(size=(n_cohorts, n))
     limit = rng.exponential((1 - censoring) / censoring, time.shape) if censoring else np.inf
-    seen, event = np.minimum(time, limit), time <= limit
-    order = np.argsort(seen, axis=1)
-    return np.take_along_axis(seen, order, axis=1), np.take_along_axis(event, order, axis=1)
+    return np.minimum(time, limit), time <= limit
 
 
 def _hold_truth(time, event, truth, conf_level, conf_type):
     """Whether the limits of each cohort hold each true survival, shape (n_cohorts, n_truths)."""
-    limits = Curves.of_ordered(time, event).calculate_limits(conf_level=conf_level, conf_type=conf_type)
+    limits = Curves.of(time, event).calculate_limits(conf_level=conf_level, conf_type=conf_type)
     place = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
     lower, upper = (np.take_along_axis(each, place, axis=1) for each in limits)
     return (np.nan_to_num(lower, nan=0.0) <= truth) & (truth <= np.nan_to_num(upper, nan=1.0))
@@ -229,11 +225,6 @@ def _share_beyond(statistics, bounds):
 def _is_extreme(statistics, alpha):
     p_value = (statistics >= statistics[0] * (1 - TOLERANCE)).mean()
     return (p_value <= alpha * (1 + TOLERANCE)).astype(float)
-
-
-def _lay_out_uncensored(sizes):
-    codes = _check_sizes(sizes)
-    return RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool)), codes
 
 
 def _check_sizes(sizes):

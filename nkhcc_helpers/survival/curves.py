@@ -145,7 +145,7 @@ class Curves:
         survival = self.survival[np.arange(len(place)), place]
         return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
 
-    def list_areas(self, tau):
+    def calculate_areas(self, tau):
         """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
         if not (np.isfinite(tau) and tau > 0):
             raise ValueError(f"tau must be a number above 0; got {tau!r}")
@@ -154,12 +154,15 @@ class Curves:
     def find_means(self, tau):
         """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
         is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
-        return np.where(is_known, np.cumsum(self.list_areas(tau), axis=1)[:, -1], np.nan)
+        return np.where(is_known, np.cumsum(self.calculate_areas(tau), axis=1)[:, -1], np.nan)
 
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Pointwise limits, lower and upper, each (n_curves, n_places), holding up to the next place."""
         counts = np.broadcast_arrays(self.n_at_risk, self.n_events, self.n_censored)
-        return calculate_limits(*counts, conf_level=conf_level, conf_type=conf_type)
+        n, d, c = (each.astype(float) for each in counts)
+        if conf_type == "bpcp":
+            return _calculate_bpcp_limits(n, d, c, conf_level)
+        return _calculate_normal_limits(n, d, conf_level, conf_type)
 
     def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
@@ -204,14 +207,6 @@ def check_limits(conf_level, conf_type):
     """Raise ValueError unless limits are known by this name and the level lies between 0 and 1."""
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
-
-
-def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level=0.95, conf_type="bpcp"):
-    """Pointwise limits, lower and upper, from counts at each place, (..., n_places); see `estimate_km`."""
-    n, d, c = (np.asarray(each, float) for each in (n_at_risk, n_events, n_censored))
-    if conf_type == "bpcp":
-        return _calculate_bpcp_limits(n, d, c, conf_level)
-    return _calculate_normal_limits(n, d, conf_level, conf_type)
 
 
 def _calculate_bpcp_limits(n, d, c, conf_level):

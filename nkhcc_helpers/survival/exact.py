@@ -115,7 +115,7 @@ def _choose_count(scores, sizes, trend, n_allocations):
                 f"(limit {MOST_WAYS:,}); {instead}"
             )
         return count_beyond
-    seconds = {count_reaching: count_values(sizes) * SECONDS_PER_VALUE}
+    seconds = {count_reaching: part_groups(sizes)[0] * SECONDS_PER_VALUE}
     if seconds[count_reaching] < 1:
         return count_reaching
     seconds[count_inside] = count_ways(scores, sizes) * SECONDS_PER_WAY
@@ -171,7 +171,7 @@ def count_beyond(scores, sizes, value, bound):
     Of centred scores; `value`, (n_groups,), is what one counts in each group. Horowitz, Sahni (1974) J ACM.
     """
     n_extreme = 0
-    for left, right in _list_pairs(scores, sizes, value[:, None]):
+    for left, right in _pair_ways(scores, sizes, value[:, None]):
         places, ways_up_to = right.along_line
         # Sorted, so that each search starts where the last one ended.
         needles, ways_from = left.along_line
@@ -192,7 +192,7 @@ def count_inside(scores, sizes, bound):
     whitening = np.vstack([np.linalg.cholesky(form), np.zeros(len(sizes) - 1)])
     radius = np.sqrt(bound)
     n_inside = 0
-    for left, right in _list_pairs(scores, sizes, whitening):
+    for left, right in _pair_ways(scores, sizes, whitening):
         trees = cKDTree(left.sums, leafsize=32), cKDTree(-right.sums, leafsize=32)
         if left.is_plain and right.is_plain:
             n_inside += int(trees[0].count_neighbors(trees[1], radius))
@@ -226,9 +226,9 @@ class _Ways:
         return _Ways(self.sums + by, self.ways * ways)
 
 
-def _list_pairs(scores, sizes, directions):
+def _pair_ways(scores, sizes, directions):
     """Ways of the two halves that together fill the groups; sums are projected on `directions`."""
-    first, second = (_list_ways(half, sizes, directions) for half in _halve(scores))
+    first, second = (_find_ways(half, sizes, directions) for half in _halve(scores))
     for filled, left in first.items():
         right = second.get(tuple(sizes - np.array(filled)))
         if right is not None:
@@ -245,7 +245,7 @@ def _halve(scores):
     return pairs[:middle], pairs[middle:]
 
 
-def _list_ways(half, sizes, directions):
+def _find_ways(half, sizes, directions):
     """Every way to allot a half, by how many each group then has."""
     start = _Ways(np.zeros((1, directions.shape[1])), np.ones(1, dtype=np.int64))
 
@@ -265,7 +265,7 @@ def _fill_groups(half, sizes, start, grow, join):
     """Allot equal scores together, run by run, with what is held for each filling of the groups so far."""
     ways = {(0,) * len(sizes): start}
     for value, number in half:
-        shares, grown = list(_list_shares(number, sizes)), {}
+        shares, grown = list(_spread_equal(number, sizes)), {}
         for filled, held in ways.items():
             for share, n_ways in shares:
                 reached = tuple(a + b for a, b in zip(filled, share, strict=True))
@@ -275,14 +275,14 @@ def _fill_groups(half, sizes, start, grow, join):
     return ways
 
 
-def _list_shares(number, sizes):
+def _spread_equal(number, sizes):
     """Ways to spread `number` equal subjects over groups: how many each gets, and in how many ways."""
     if len(sizes) == 1:
         if number <= sizes[0]:
             yield (number,), 1
         return
     for here in range(min(number, int(sizes[0])) + 1):
-        for rest, n_ways in _list_shares(number - here, sizes[1:]):
+        for rest, n_ways in _spread_equal(number - here, sizes[1:]):
             yield (here, *rest), n_ways * comb(number, here)
 
 
@@ -298,59 +298,47 @@ def count_reaching(scores, sizes, bound):
     The groups are parted in two sides. For each choice of whom the first side has, sorting counts the pairs
     of ways to allot both sides that reach the bound.
     """
-    first, second = choose_sides(sizes)
-    n, m = len(scores), int(sum(sizes[list(first)]))
+    _, *sides = part_groups(sizes)
+    first, second = (sizes[list(side)] for side in sides)
+    n, m = len(scores), int(sum(first))
     chosen = np.fromiter(chain.from_iterable(combinations(range(n), m)), dtype=np.int8).reshape(-1, m)
-    members = _list_members(sizes[list(first)]), _list_members(sizes[list(second)])
+    members = _mark_members(first), _mark_members(second)
     n_reaching = 0
     for start in range(0, len(chosen), CHUNK):
         here = chosen[start : start + CHUNK].astype(np.intp)
-        there = _list_rest(here, n)
-        values = _list_values(scores[here], members[0], sizes[list(first)])
-        others = _list_values(scores[there], members[1], sizes[list(second)])
-        n_reaching += _count_pairs(values, others, bound)
+        there = _find_rest(here, n)
+        values = _calculate_values(scores[here], members[0], first)
+        n_reaching += _count_pairs(values, _calculate_values(scores[there], members[1], second), bound)
     return n_reaching
 
 
-def count_values(sizes):
-    """Count the values that `count_reaching` will make: its work."""
-    return min(_work_of(sizes, first) for first in _list_sides(len(sizes)))
+def part_groups(sizes):
+    """Part the groups in two sides so that the fewest values are made; the first has the fewer ways.
+
+    Returns how many values that is, the work of `count_reaching`, and both sides.
+    """
+    groups, parted = range(len(sizes)), []
+    for first in chain.from_iterable(combinations(groups, size) for size in groups[1:]):
+        sides = first, tuple(group for group in groups if group not in first)
+        ways = [count_allocations([int(sizes[group]) for group in side]) for side in sides]
+        n_choices = comb(int(sum(sizes)), int(sum(sizes[list(first)])))
+        parted.append((n_choices * sum(ways), *(sides if ways[0] <= ways[1] else sides[::-1])))
+    return min(parted, key=lambda each: each[0])
 
 
-def choose_sides(sizes):
-    """Part the groups in two sides so that the fewest values are made; the first has the fewer."""
-    first = min(_list_sides(len(sizes)), key=lambda side: _work_of(sizes, side))
-    second = tuple(g for g in range(len(sizes)) if g not in first)
-    return sorted((first, second), key=lambda side: _count_ways(sizes, side))
-
-
-def _list_sides(n_groups):
-    return [side for size in range(1, n_groups) for side in combinations(range(n_groups), size)]
-
-
-def _count_ways(sizes, side):
-    return count_allocations([int(sizes[g]) for g in side])
-
-
-def _work_of(sizes, first):
-    second = [g for g in range(len(sizes)) if g not in first]
-    m = int(sum(sizes[g] for g in first))
-    return comb(int(sum(sizes)), m) * (_count_ways(sizes, first) + _count_ways(sizes, second))
-
-
-def _list_rest(chosen, n):
+def _find_rest(chosen, n):
     left = np.ones((len(chosen), n), dtype=bool)
     np.put_along_axis(left, chosen, False, axis=1)
     return np.nonzero(left)[1].reshape(len(chosen), n - chosen.shape[1])
 
 
-def _list_members(sizes):
+def _mark_members(sizes):
     """Who of a side is in each of its groups, in every way: one 0/1 matrix a group, (n_side, n_ways)."""
     labels = list_labels(sizes.tolist()).T
     return np.array([labels == group for group in range(len(sizes))], dtype=float)
 
 
-def _list_values(scores, members, sizes):
+def _calculate_values(scores, members, sizes):
     """Value of a side for each choice of its patients and each way to allot them."""
     rest = scores.sum(axis=1, keepdims=True)
     values = 0.0

@@ -81,21 +81,16 @@ class RiskSets:
 
         `membership` has the group of each subject, counted from 0, (n_allocations, n_subjects).
         """
-        inside = _list_inside(membership)
+        inside = _mark_inside(membership)
         return solve_quadratic(inside @ self.scores, self._calculate_variance(inside))
 
     def count_degrees(self, membership):
         """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
-        variance = self._calculate_variance(_list_inside(membership[None]))[0]
+        variance = self._calculate_variance(_mark_inside(membership[None]))[0]
         return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
 
     def _calculate_variance(self, inside):
-        share = (inside @ self.at_risk.T) / self.n_at_risk
-        weighted = share * self._spread
-        variance = -np.matmul(weighted, share.transpose(0, 2, 1))
-        diagonal = np.arange(inside.shape[1])
-        variance[:, diagonal, diagonal] += weighted.sum(axis=2)
-        return variance
+        return _sum_covariance((inside @ self.at_risk.T) / self.n_at_risk, self._spread)
 
     def calculate_trend(self, membership, group_scores):
         """Trend chi-square of each allocation on one degree of freedom: Tarone (1975) Biometrika."""
@@ -107,9 +102,17 @@ class RiskSets:
         return np.divide(difference**2, variance, out=np.zeros(len(value)), where=variance > 1e-12)
 
 
-def _list_inside(membership):
+def _mark_inside(membership):
     """Who is in each group but the last, which follows from the others: (n, n_groups - 1, n_subjects)."""
     return (membership[:, None, :] == np.arange(membership.max())[:, None]).astype(float)
+
+
+def _sum_covariance(share, weight):
+    """Weighted hypergeometric covariances of groups from shares of those at risk, (n, n_groups, n_times)."""
+    weighted, diagonal = share * weight, np.arange(share.shape[1])
+    variance = -np.matmul(weighted, share.transpose(0, 2, 1))
+    variance[:, diagonal, diagonal] += weighted.sum(axis=2)
+    return variance
 
 
 def _weigh(weights, n_at_risk, n_events):
@@ -211,21 +214,17 @@ class OrderedCohorts:
         return (self.steps.shape[1] - 1 - mirrored.first_of_time)[:, ::-1]
 
     @cached_property
-    def scores(self):
-        """Event less cumulative hazard, as `logrank_scores`, (n_cohorts, n_patients)."""
+    def scores_and_spread(self):
+        """Event less cumulative hazard, as `logrank_scores`, and spread, each (n_cohorts, n_patients).
+
+        Spread is d (r - d) / (r - 1) for d events among r at risk at the first place of a time, else 0.
+        """
+        places = np.arange(self.steps.shape[1])
+        n_at_risk = len(places) - places.astype(float)
         # The hazard of a time stands at its first place, and so is in the sum at each of its places.
-        return self.events - np.cumsum(self._n_events / np.arange(self.steps.shape[1], 0, -1.0), axis=1)
-
-    @cached_property
-    def spread(self):
-        """At the first place of a time d (r - d) / (r - 1) for d events among r at risk, else 0."""
-        n_at_risk = np.arange(self.steps.shape[1], 0, -1.0)
-        return self._n_events * (n_at_risk - self._n_events) / np.maximum(n_at_risk - 1, 1)
-
-    @cached_property
-    def _n_events(self):
-        is_first = self.first_of_time == np.arange(self.steps.shape[1])
-        return np.where(is_first, self.n_tied, 0.0)
+        n_events = np.where(self.first_of_time == places, self.n_tied, 0.0)
+        spread = n_events * (n_at_risk - n_events) / np.maximum(n_at_risk - 1, 1)
+        return self.events - np.cumsum(n_events / n_at_risk, axis=1), spread
 
     def sum_logrank(self):
         """Observed less expected events of each group but the last, and their covariance."""
@@ -235,11 +234,8 @@ class OrderedCohorts:
         share = np.stack([each / n_at_risk for each in at_risk], axis=1)
         observed = np.stack([(died * each).sum(axis=1) for each in inside], axis=1)
         difference = observed - np.matmul(share, died[..., None])[..., 0]
-        weighted = share * (died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1))[:, None]
-        variance = -np.matmul(weighted, share.transpose(0, 2, 1))
-        diagonal = np.arange(self.n_groups - 1)
-        variance[:, diagonal, diagonal] += weighted.sum(axis=2)
-        return difference, variance
+        weight = died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1)
+        return difference, _sum_covariance(share, weight[:, None])
 
 
 def _pick(values, places):

@@ -69,9 +69,8 @@ def permute_logrank_many(
     p_value, error = (count / n_allocations, 0.0 * count) if exact else share_extreme(count, n_draws)
     df = df if scores is None else np.ones_like(df)
     p_asymptotic = stats.chi2.sf(statistic, df)
-    told = (np.where(df > 0, each, np.nan) for each in (statistic, p_asymptotic, p_value, error))
-    statistic, p_asymptotic, p_value, error = told
-    return PermutedCohorts(statistic, df, p_asymptotic, p_value, error, n_allocations, n_draws, exact)
+    told = [np.where(df > 0, each, np.nan) for each in (statistic, p_asymptotic, p_value, error)]
+    return PermutedCohorts(told[0], df, *told[1:], n_allocations, n_draws, exact)
 
 
 def permute_pairs_many(
@@ -102,14 +101,14 @@ def permute_pairs_many(
 class _Patterns:
     """Orders in which events, censorings and ties follow each other; cohorts of one share statistics."""
 
-    scores: np.ndarray  # of each pattern, as of `OrderedCohorts`, (n_patterns, n_subjects)
+    scores: np.ndarray  # of each pattern, `OrderedCohorts.scores_and_spread`, (n_patterns, n_subjects)
     spread: np.ndarray
     which: np.ndarray  # pattern of each cohort
 
     @classmethod
     def of(cls, ordered):
         """Lay out cohorts; also gives the groups in the order of time, shape (n_cohorts, n_subjects)."""
-        both, which = np.unique(np.hstack([ordered.scores, ordered.spread]), axis=0, return_inverse=True)
+        both, which = np.unique(np.hstack(ordered.scores_and_spread), axis=0, return_inverse=True)
         n = ordered.codes.shape[1]
         return cls(both[:, :n].copy(), both[:, n:].copy(), which.ravel()), ordered.codes
 

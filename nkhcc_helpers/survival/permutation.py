@@ -109,12 +109,10 @@ def compare_survival(
     Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
     Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
-    risk = RiskSets.of(time, event, weights)
-    groups, codes = check_groups(group, len(risk.event))
-    group_scores = check_scores(scores, len(groups)) if trend else None
+    risk, groups, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
     df = 1 if trend else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
-    p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws, seed=seed)
+    p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws if df else 0, seed=seed)
     counted = _try_exact(risk.scores, codes, group_scores) if exact and df else None
     observed = np.bincount(codes, risk.event, len(groups))
     expected = observed - np.bincount(codes, RiskSets.of(time, event).scores, len(groups))
@@ -122,8 +120,8 @@ def compare_survival(
         statistic=statistic,
         df=df,
         p_asymptotic=float(stats.chi2.sf(statistic, df)) if df else float("nan"),
-        p_permutation=p_permutation if df else float("nan"),
-        p_permutation_error=error if df else float("nan"),
+        p_permutation=p_permutation,
+        p_permutation_error=error,
         exact_statistic=calculate_score_statistic(risk.scores, codes, trend=group_scores),
         p_exact=counted.p_value if counted else float("nan"),
         n_extreme=counted.n_extreme if counted else None,
@@ -204,11 +202,16 @@ def draw_null(
     ValueError
         As `compare_survival`.
     """
-    risk = RiskSets.of(time, event, weights)
-    groups, codes = check_groups(group, len(risk.event))
-    group_scores = check_scores(scores, len(groups)) if trend else None
+    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
     blocks = draw_allocations(codes, n_draws, seed)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
+
+
+def _lay_out(time, event, group, weights, trend, scores):
+    """Risk sets, groups, the place of each subject's group, and the scores of the groups for a trend."""
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = check_groups(group, len(risk.event))
+    return risk, groups, codes, check_scores(scores, len(groups)) if trend else None
 
 
 @keeps_options
@@ -227,10 +230,7 @@ def summarize_comparisons(comparisons):
     """
     fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
     fields += ["exact_statistic", "p_exact", "n_allocations"]
-    rows = [
-        {"test": name, **{field: getattr(each, field) for field in fields}}
-        for name, each in comparisons.items()
-    ]
+    rows = [(name, *(getattr(each, field) for field in fields)) for name, each in comparisons.items()]
     return pd.DataFrame(rows, columns=["test", *fields])
 
 
@@ -246,13 +246,13 @@ def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
     bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
     blocks = draw_allocations(codes, n_draws, seed)
     n_extreme = sum(int((_calculate(risk, each, group_scores) >= bound).sum()) for each in blocks)
-    return share_extreme(n_extreme, n_draws)
+    return tuple(float(each) for each in share_extreme(n_extreme, n_draws))
 
 
 def share_extreme(n_extreme, n_draws):
     """P-value, (1 + count) / (1 + draws), and its Monte-Carlo standard error."""
     p_value = (1 + n_extreme) / (1 + n_draws)
-    return p_value, (p_value * (1 - p_value) / n_draws) ** 0.5
+    return p_value, np.sqrt(p_value * (1 - p_value) / n_draws)
 
 
 def draw_allocations(codes, n_draws, seed):
@@ -268,9 +268,10 @@ def adjust_holm(p_values):
     """Holm's step-down adjustment; a missing P counts as 1 in the order and stays missing."""
     from statsmodels.stats.multitest import multipletests
 
-    p_values, missing = np.asarray(p_values, dtype=float), np.isnan(p_values)
+    p_values = np.asarray(p_values, dtype=float)
     if not len(p_values):
         return p_values
+    missing = np.isnan(p_values)
     return np.where(missing, np.nan, multipletests(np.where(missing, 1.0, p_values), method="holm")[1])
 
 

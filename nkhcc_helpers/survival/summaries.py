@@ -151,7 +151,7 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_survival(time, event))
     inside = curve.times[0] < tau
-    area = curve.list_areas(tau)[0, inside]
+    area = curve.calculate_areas(tau)[0, inside]
     mean = error = float("nan")
     if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
         mean = float(area.sum())
@@ -218,7 +218,6 @@ def count_at_risk_table(frame, *, at):
     frame : DataFrame
         Columns ``time event group``.
     at : sequence of float
-        Times, in the unit of ``time``.
 
     Returns
     -------
@@ -261,7 +260,6 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
         maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
         where no event was seen at that time.
     """
-
     options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
 
     def summarize(part):
@@ -282,14 +280,10 @@ def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    at : sequence of float, optional
-        Landmark times, in the unit of ``time``; half a year, one year and two years when empty.
+    frame, at, conf_level, conf_type
+        As in `summarize_survival` and `estimate_survival_at`.
     unit : {"days", "weeks", "months", "years"}, default "months"
-        Unit of ``time``, for the landmarks not given.
-    conf_level, conf_type
-        As in `estimate_survival_at`.
+        Unit of ``time``, for half a year, one year and two years where `at` is empty.
 
     Returns
     -------
@@ -313,10 +307,8 @@ def summarize_rmst(frame, *, tau, conf_level=0.95):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    tau, conf_level
-        As in `survival.estimate_rmst`.
+    frame, tau, conf_level
+        As in `summarize_survival` and `estimate_rmst`.
 
     Returns
     -------

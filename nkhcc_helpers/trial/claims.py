@@ -9,14 +9,7 @@ from pydantic import Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
-from nkhcc_helpers.trial.problems import (
-    Problem,
-    TrialDataError,
-    YamlBlock,
-    format_path,
-    list_entries,
-    validate_block,
-)
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 PRIORS = ("log_uniform", "uniform")
 """What times of compatible cohorts may be drawn from before any claim."""
@@ -259,7 +252,7 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
 
 def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule: str) -> list[Problem]:
     problems = []
-    for at, entry in enumerate(list_entries(block, "claims")):
+    for at, entry in enumerate(block.list_entries("claims")):
         value = entry.get(key)
         if isinstance(value, str) and value.strip() not in known:
             path = ("claims", at, key)

@@ -10,14 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
-from nkhcc_helpers.trial.problems import (
-    Problem,
-    TrialDataError,
-    YamlBlock,
-    format_path,
-    list_entries,
-    validate_block,
-)
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
@@ -159,15 +152,11 @@ _BLOCKS = {
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
-_DIFFERENT = [
-    ("arms", "code"),
-    ("arms", "label"),
-    ("arms", "order"),
-    ("endpoints", "code"),
-    ("endpoints", "label"),
-    ("endpoints", "role"),
-    ("baseline", "column"),
-]
+_DIFFERENT = {
+    "arms": ["code", "label", "order"],
+    "endpoints": ["code", "label", "role"],
+    "baseline": ["column"],
+}
 
 
 def read_metadata(path: Path) -> TrialMetadata:
@@ -177,8 +166,9 @@ def read_metadata(path: Path) -> TrialMetadata:
     metadata = None
     if block is not None:
         metadata = validate_block(TrialMetadata, block, "trial.yaml", _KNOWN_KEYS, problems)
-        for name, key in _DIFFERENT:
-            problems += _list_repeated(block, name, key)
+        for name, keys in _DIFFERENT.items():
+            for key in keys:
+                problems += _list_repeated(block, name, key)
     if problems or metadata is None:
         raise TrialDataError(problems)
     return metadata
@@ -187,7 +177,7 @@ def read_metadata(path: Path) -> TrialMetadata:
 def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
     seen: dict[str, int | None] = {}
     problems = []
-    for at, entry in enumerate(list_entries(block, name)):
+    for at, entry in enumerate(block.list_entries(name)):
         path = (name, at, key)
         value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
         folded = value.upper() if key == "column" else value

@@ -163,19 +163,18 @@ class YamlBlock:
     lines: dict[tuple[Any, ...], int] = field(default_factory=dict)
     texts: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
+    def list_entries(self, name: str) -> list[dict[Any, Any]]:
+        """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
+        entries = self.data.get(name)
+        if not isinstance(entries, list):
+            return []
+        return [entry if isinstance(entry, dict) else {} for entry in entries]
+
 
 def format_path(path: tuple[Any, ...]) -> str:
     """Write the path of a YAML value: `("arms", 0, "dose")` is `arms[0].dose`."""
     written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return written.removeprefix(".")
-
-
-def list_entries(block: YamlBlock, name: str) -> list[dict[Any, Any]]:
-    """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
-    entries = block.data.get(name)
-    if not isinstance(entries, list):
-        return []
-    return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
 def validate_block(

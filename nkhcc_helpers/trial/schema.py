@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import pandas as pd
 import pandera.pandas as pa
@@ -12,33 +14,12 @@ from nkhcc_helpers.trial.metadata import TrialMetadata
 from nkhcc_helpers.trial.problems import Problem, RawTable, list_table_problems, report_absent_column
 
 TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
-SEVERITY_GRADES = {
-    "MILD": 1,
-    "MODERATE": 2,
-    "SEVERE": 3,
-    "LIFE THREATENING": 4,
-    "LIFE-THREATENING": 4,
-    "FATAL": 5,
-    "DEATH": 5,
-}
+SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
+SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
-RELATED_WORDS = {
-    "Y": True,
-    "YES": True,
-    "RELATED": True,
-    "POSSIBLE": True,
-    "POSSIBLY RELATED": True,
-    "PROBABLE": True,
-    "PROBABLY RELATED": True,
-    "DEFINITE": True,
-    "DEFINITELY RELATED": True,
-    "N": False,
-    "NO": False,
-    "NOT RELATED": False,
-    "UNRELATED": False,
-    "UNLIKELY": False,
-    "UNLIKELY RELATED": False,
-}
+_DEGREES = ["POSSIBLE", "POSSIBLY RELATED", "PROBABLE", "PROBABLY RELATED", "DEFINITE", "DEFINITELY RELATED"]
+RELATED_WORDS = dict.fromkeys(["Y", "YES", "RELATED", *_DEGREES], True)
+RELATED_WORDS |= dict.fromkeys(["N", "NO", "NOT RELATED", "UNRELATED", "UNLIKELY", "UNLIKELY RELATED"], False)
 """Words of AEREL; an event unlikely to be related counts as not related."""
 YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
 UNIT_SPELLINGS = {
@@ -53,7 +34,7 @@ BLANK = ("", "NA", ".")
 _OLDEST = 120
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
-_PARTIAL = (
+_PARTIAL = re.compile(
     r"\A(?P<year>(?:19|20|21)[0-9]{2})"
     r"(?:-(?:(?P<month>[0-9]{2})|UNK?|--)(?:-(?:(?P<day>[0-9]{2})|UNK?|--))?)?\Z"
 )
@@ -80,20 +61,25 @@ def parse_partial_dates(cells: pd.Series) -> pd.DataFrame:
     """
     # A trial has few days beside its events.
     codes, written = pd.factorize(cells, use_na_sentinel=False)
-    parsed = _parse(pd.Series(written, dtype=object)).iloc[codes]
-    return parsed.set_axis(cells.index)
+    read = [_read_partial_date("" if pd.isna(text) else str(text)) for text in written]
+    days = pd.DataFrame(read, columns=["first", "last", "imputed"]).iloc[codes]
+    return days.astype({"first": "datetime64[ns]", "last": "datetime64[ns]"}).set_axis(cells.index)
 
 
-def _parse(written: pd.Series) -> pd.DataFrame:
-    parts = written.fillna("").astype(str).str.upper().str.extract(_PARTIAL)
-    known = parts.notna()
-    month, day = (parts[name].where(known[name], "01") for name in ("month", "day"))
-    text = (parts["year"] + "-" + month + "-" + day).where(known["month"] | ~known["day"])
-    first = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
-    last = first.mask(~known["day"], first + pd.offsets.MonthEnd(0))
-    last = last.mask(~known["month"], first + pd.offsets.YearEnd(0))
-    imputed = pd.Series("", index=written.index).mask(~known["day"], "day").mask(~known["month"], "month")
-    return pd.DataFrame({"first": first, "last": last, "imputed": imputed.where(first.notna(), "")})
+@lru_cache(maxsize=4096)
+def _read_partial_date(written: str) -> tuple[pd.Timestamp, pd.Timestamp, str]:
+    found = _PARTIAL.match(written.upper())
+    if found is None or (found["day"] and not found["month"]):
+        return pd.NaT, pd.NaT, ""
+    try:
+        first = pd.Timestamp(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+    except ValueError:
+        return pd.NaT, pd.NaT, ""
+    if found["day"]:
+        return first, first, ""
+    if found["month"]:
+        return first, first + pd.offsets.MonthEnd(0), "day"
+    return first, first + pd.offsets.YearEnd(0), "month"
 
 
 def find_column(frame: pd.DataFrame, name: str, dtype: str = "datetime64[ns]") -> pd.Series:
@@ -155,18 +141,13 @@ def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **
     return _column("number", (rule, is_right), *rules, **options)
 
 
-def _date(**options: bool) -> pa.Column:
-    rule = "must be a date, YYYY-MM-DD"
-    return _column("date", (rule, lambda cells: parse_dates(cells).notna()), **options)
-
-
-def _partial_date() -> pa.Column:
-    rule = "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)"
-    return _column("partial date", (rule, lambda cells: parse_partial_dates(cells)["first"].notna()))
-
-
-def _text(**options: bool) -> pa.Column:
-    return _column("text", **options)
+_PARTIAL_RULE = (
+    "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)",
+    lambda cells: parse_partial_dates(cells)["first"].notna(),
+)
+_DATE_RULE = ("must be a date, YYYY-MM-DD", lambda cells: parse_dates(cells).notna())
+_date, _text = partial(_column, "date", _DATE_RULE), partial(_column, "text")
+_partial_date = partial(_column, "partial date", _PARTIAL_RULE)
 
 
 def _word(known: Iterable[str], rule: str, *, fold: bool = True, **options: bool) -> pa.Column:

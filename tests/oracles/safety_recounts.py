@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from nkhcc_helpers.safety.counts import ANY_RELATED, ANY_TERM, OVERALL, TERM
-from nkhcc_helpers.safety.events import list_events
+from nkhcc_helpers.safety.counts import ANY_RELATED, ANY_TERM, OVERALL, TERM, list_events
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 from nkhcc_helpers.trial.schema import list_text
 

@@ -20,7 +20,7 @@ from nkhcc_helpers.report.numbers import (
 )
 from nkhcc_helpers.report.tables.shared import group, name_scope
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
-from nkhcc_helpers.safety.events import LISTING_LABELS
+from nkhcc_helpers.safety.listings import LISTING_LABELS
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial

@@ -29,7 +29,7 @@ from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.relation import list_scores
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.safety.exposure import Definition
+    from nkhcc_helpers.safety.listings import Definition
     from nkhcc_helpers.trial.trial import Trial
 
 END_OF_OBSERVATION = "the end of observation"
