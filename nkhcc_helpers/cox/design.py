@@ -43,7 +43,7 @@ class Design:
 
 
 @keeps_options
-def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relative"):
+def code_trial(trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCoding = "relative"):
     """Return what a Cox model of a trial needs.
 
     Parameters
@@ -51,7 +51,7 @@ def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relati
     trial : Trial
     endpoint : str
         Code of the endpoint; empty for the trial's first.
-    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}
+    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}, default all
         ``cumulative`` is the planned sum of doses, ``order`` the rank of the group; ``group`` becomes one
         column for each group but the first.
     dose_coding : {"relative", "cumulative", "log2", "order"}, default "relative"

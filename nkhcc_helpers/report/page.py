@@ -102,7 +102,7 @@ def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: 
     out_dir : str or pathlib.Path
         Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
     endpoint : str
-        Code of the endpoint that its tables are about.
+        Code of the endpoint that it is about; empty for the trial's first.
 
     Returns
     -------
@@ -121,11 +121,16 @@ class Page:
     """
 
     def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
-        self.trial, self.notebook, self.endpoint = trial, notebook, endpoint
+        self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
         self._formatter = _EscapingFormatter()
         self._kept_by_group: set[str] = set()
+
+    @property
+    def endpoint(self) -> str:
+        """Code of the endpoint that the page is about."""
+        return self._endpoint or next(iter(self.trial.endpoint_labels))
 
     def show_banner(self) -> None:
         """Show which trial this is, where its data come from, and what was assumed."""
