@@ -28,8 +28,7 @@ ILLUSTRATIVE_NOTE = "Illustrative data, not patient data."
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
-DIGIT_WIDTHS = dict.fromkeys("0123456789<>+", 1.0) | dict.fromkeys(" .,:", 0.5) | {"%": 1.6, "-": 0.6}
-DIGIT_WIDTHS |= dict.fromkeys("()[]", 0.6)
+WIDTHS = {"0123456789<>+": 1.0, " .,:": 0.5, "-()[]": 0.6, "%": 1.6}  # of characters, in digits
 BLOCK, ROW = "block", "row"  # columns of what heads blocks and rows
 STYLE = """
 #{id} {{max-width: 100%;}}
@@ -80,10 +79,6 @@ def display_table(
         Digits after the point for numbers that are not whole, for all columns or by column.
     illustrative : bool
         Add the line that says the data are no patients'.
-
-    Returns
-    -------
-    great_tables.GT
 
     Raises
     ------
@@ -275,7 +270,7 @@ def _decimal_aligned(cells: list[str]) -> list[str]:
 
 def _width(text: str) -> float:
     """About how wide text is, in digits."""
-    return sum(DIGIT_WIDTHS.get(character, 0.85) for character in text)
+    return sum(next((width for of, width in WIDTHS.items() if character in of), 0.85) for character in text)
 
 
 def _padded(part: re.Match[str], head: int, tail: float) -> str:

@@ -36,6 +36,8 @@ from nkhcc_helpers.report.tables import format_result
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
 _DPI = 200
 _CSS_PIXELS_PER_INCH = 96
+_BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
+_FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
 
 class _Shown:
@@ -142,23 +144,21 @@ class Page:
         lines += [f"<b>Warning:</b> {html.escape(warning)}" for warning in self.trial.warnings]
         body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + _list_assumptions(metadata)
         edge, ground = ("#b45309", "#fff7ed") if self.trial.is_illustrative else ("#1d4ed8", "#eff6ff")
-        style = (
-            f"border-left:4px solid {edge};background:{ground};color:#1f2937;padding:.5em 1em;margin:.5em 0"
-        )
+        style = f"border-left:4px solid {edge};background:{ground};{_BANNER}"
         _show(
             f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
             "\n".join(_strip_tags(line) for line in lines),
         )
 
     def say(self, template: str, /, *, of: object = None, **values: Any) -> None:
-        """Show a sentence computed from the data, and record its values.
+        """Show a sentence computed from the data, and :meth:`record` its values.
 
         Parameters
         ----------
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
         of : str, optional
-            What the sentence is about, such as the code of a group; see :meth:`record`.
+            What the sentence is about, such as the code of a group.
         **values : object
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
@@ -206,25 +206,22 @@ class Page:
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
     def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
-        """Show the table of a result, and keep its numbers.
+        """Show the table of a result, and keep its numbers as :meth:`show_table` does.
 
         Parameters
         ----------
         result : Result, Comparison or pandas.DataFrame
             What a statistics function returned; it carries the options that made it.
         name : str
-            As in :meth:`show_table`.
         data : pandas.DataFrame, optional
             The numbers to keep, where they are not those of `result`.
         **options
-            ``notes`` and what else the table takes; see :func:`nkhcc_helpers.report.tables.format_result`.
+            ``notes`` and what else the table takes.
 
         Raises
         ------
         TypeError
             No table shows such a result, or it takes no such option.
-        ValueError
-            `name` cannot name a file.
         """
         table = format_result(result, self.trial, **{"endpoint": self.endpoint} | options)
         self.show_table(table, name, data=result if data is None else data)
@@ -263,9 +260,8 @@ class Page:
         Parameters
         ----------
         figure : matplotlib Figure, Axes, or anything with a `figure`
-            What is shown.
         name : str
-            Lower-case letters, digits and underscores; shown again under one name, it replaces the first.
+            As in :meth:`show_table`.
         caption : str
             Stands below the figure and in place of it for those who cannot see it; escaped.
         main : bool
@@ -349,12 +345,4 @@ def _add_footer(figure: Any) -> None:
     figure.canvas.draw()
     inches = figure.get_tightbbox()
     width, height = figure.get_size_inches()
-    figure.text(
-        inches.x0 / width,
-        (inches.y0 - 0.08) / height,
-        ILLUSTRATIVE,
-        ha="left",
-        va="top",
-        fontsize=7,
-        color="#6b7280",
-    )
+    figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)

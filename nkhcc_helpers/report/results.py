@@ -23,16 +23,7 @@ ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 # By this environment variable `nkhcc run` gives a copied notebook results of its own.
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
 # What a result depends on, by the name it is installed under.
-PACKAGES = (
-    "nkhcc_helpers",
-    "numpy",
-    "pandas",
-    "scipy",
-    "lifelines",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-)
+PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
