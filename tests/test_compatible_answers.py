@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from claimed_trials import SMALL
 from hand_cohorts import draw_cohorts
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
@@ -264,7 +265,7 @@ def test_one_endpoint_is_kept_with_its_claims(claimed):
 
 
 def test_dropped_claims_widen_the_answers(claimed):
-    table = drop_claims(claimed, calculate, n_cohorts=40, jobs=1)
+    table = drop_claims(claimed, calculate, n_cohorts=40, jobs=1, effort=SMALL)
     assert table.columns.tolist() == NARROWING
     about = table[table["endpoint"] == "OS"].set_index(["claim", "statistic"])
     claims = ["", "median OS, group A: 3", "median OS, group B: 6"]
@@ -286,7 +287,7 @@ def test_dropped_claims_widen_the_answers(claimed):
 
 
 def test_sampled_cohorts_are_answered_from_end_to_end(claimed):
-    cohorts = sample_compatible(claimed, n_cohorts=60, jobs=1)
+    cohorts = sample_compatible(claimed, n_cohorts=200, jobs=1, effort=SMALL)
     statistics = calculate_statistics(cohorts, landmarks=(6,))
     answers = summarize_answers(cohorts, statistics)
     for endpoint, statistic, value in (

@@ -141,7 +141,8 @@ def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(samp
             assert bounds.loc[name, "highest"] >= known.max() - 1e-9
 
 
-def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path):
+def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(cohorts_module, "make_cohorts", partial(make_cohorts, effort=SMALL))
     folder = locate_bundled()
     missing = CliRunner().invoke(cli.main, ["compatible", "--claims", str(tmp_path), "--out", str(tmp_path)])
     assert missing.exit_code == 2

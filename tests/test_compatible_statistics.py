@@ -284,5 +284,5 @@ def test_a_statistic_that_no_cohort_has_has_no_bounds():
 def test_the_bound_of_a_median_that_some_cohort_does_not_reach_is_open():
     times = np.array([[[2.0, 3, 4, 5]], [[2.0, 3, 4, 5]]])
     cohorts = make_cohorts(times, [[[1, 1, 1, 1]], [[1, 0, 0, 0]]], {"A": 2, "B": 2})
-    bounds = bound_statistics(cohorts, [("OS", KNOWN["median all"])], find=find_in_sample)
+    bounds = bound_statistics(cohorts, [("OS", KNOWN["median all"])], find=find_in_sample, jobs=1)
     assert bounds.loc[0, ["lowest", "highest"]].tolist() == [3.5, np.inf]

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import compatible_frames as made
 import numpy as np
 import pandas as pd
 import pytest
 import shown_frames as frames
+from claimed_trials import SMALL
 
 from nkhcc_helpers import identification
 from nkhcc_helpers.compatible import claims as claims_module
@@ -11,9 +14,12 @@ from nkhcc_helpers.compatible.checks import recheck_claims
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import make_cohorts
 from nkhcc_helpers.identification import bounds as bounds_module
+from nkhcc_helpers.identification import narrowing as narrowing_module
 from nkhcc_helpers.identification.statistics import Statistic
 from nkhcc_helpers.report import names as names_module
+from nkhcc_helpers.run.parameters import read_parameters
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
+from nkhcc_helpers.trial.trial import load_trial
 
 # Summaries
 
@@ -104,7 +110,7 @@ def make_tiny():
 def test_cohorts_are_sampled_where_none_are_stored(tmp_path):
     trial = frames.make_trial()
     trial.source = tmp_path
-    cohorts, file = cohorts_module.obtain_cohorts(trial, make_tiny(), n_cohorts=5, seed=1)
+    cohorts, file = cohorts_module.obtain_cohorts(trial, make_tiny(), n_cohorts=5, seed=1, effort=SMALL)
     assert (len(cohorts), file) == (5, "")
     assert (recheck_claims(cohorts)["n_met"] == 5).all()
 
@@ -119,7 +125,7 @@ def test_statistics_have_names_for_readers():
 def store(tmp_path, claimed, n_cohorts=8):
     trial = frames.make_trial()
     trial.source = tmp_path
-    make_cohorts(claimed, tmp_path, n_cohorts=n_cohorts, seed=3, jobs=1)
+    make_cohorts(claimed, tmp_path, n_cohorts=n_cohorts, seed=3, jobs=1, effort=SMALL)
     return trial
 
 
@@ -132,7 +138,7 @@ def test_stored_cohorts_are_taken_where_they_fit(tmp_path):
     more, _ = cohorts_module.obtain_cohorts(trial, claimed, n_cohorts=30, seed=1)
     assert len(more) == 8
     others = claimed.assume(longest=5)
-    cohorts, file = cohorts_module.obtain_cohorts(trial, others, n_cohorts=3, seed=1)
+    cohorts, file = cohorts_module.obtain_cohorts(trial, others, n_cohorts=3, seed=1, effort=SMALL)
     assert (len(cohorts), file, cohorts.seed) == (3, "", 1)
     with pytest.raises(ValueError, match="other claims or assumptions"):
         cohorts_module.obtain_cohorts(trial, others, tmp_path / "compatible.parquet", n_cohorts=3, seed=1)
@@ -146,3 +152,56 @@ def test_stored_bounds_are_taken_where_they_fit(tmp_path):
     bounds_module.store_table(tmp_path / bounds_module.BOUNDS_FILE, [(claimed, bounds)])
     pd.testing.assert_frame_equal(bounds_module.obtain_bounds(trial, claimed), bounds)
     assert bounds_module.obtain_bounds(trial, claimed.assume(longest=5)).empty
+
+
+# Narrowing stored
+
+
+def test_stored_narrowing_is_taken_where_it_fits_and_measured_where_not(tmp_path):
+    claimed, trial = make_tiny(), frames.make_trial()
+    trial.source = tmp_path
+    made = {"n_cohorts": 12, "seed": 4, "effort": SMALL, "jobs": 1}
+    narrowing_module.make_narrowing(claimed, tmp_path, **made)
+    stored = identification.obtain_narrowing(trial, claimed, ["OS"], n_cohorts=12, seed=4, watch=pytest.fail)
+    assert stored["claim"].unique().tolist() == ["", "median OS: 3"]
+    assert {each.kind for each in stored["statistic"]} == {"rate", "rmst"}
+    told = []
+    again = identification.obtain_narrowing(
+        trial, claimed.assume(longest=7), ["OS"], **made, watch=lambda *each: told.append(each)
+    )
+    assert told[0][:2] == (0, 24)
+    assert told[0][2] > 0
+    assert [each[:2] for each in told[1:]] == [(6, 24), (12, 24), (18, 24), (24, 24)]
+    assert told[-1][2] == 0
+    assert list(again) == list(stored)
+    (tmp_path / narrowing_module.NARROWING_FILE).unlink()
+    measured = identification.obtain_narrowing(trial, claimed, ["OS"], **made)
+    pd.testing.assert_frame_equal(measured, stored, check_exact=True)
+
+
+def test_what_is_stored_with_the_bundled_trial_is_measured_again():
+    trial = load_trial()
+    claimed = ClaimedTrial.of(trial.published, trial.metadata)
+    both = identification.obtain_narrowing(trial, claimed, claimed.endpoints, watch=pytest.fail)
+    alone = identification.obtain_narrowing(trial, claimed, ["OS"], watch=pytest.fail)
+    assert both["claim"].nunique() == 1 + len(claimed.claims)
+    assert alone["lower"].tolist() == both.loc[both["endpoint"] == "OS", "lower"].tolist()
+    # The one sample that is quickest to draw.
+    variants = narrowing_module.list_variants(claimed.only("PFS"))
+    without = [each for each in variants if each.dropped.startswith("log-rank P")]
+    (sample,) = narrowing_module.draw_variants(
+        without, narrowing_module.N_COHORTS, narrowing_module.SEED, jobs=1
+    )
+    found = narrowing_module.calculate_aims(sample)["PFS"]
+    rows = both[both["claim"] == without[0].dropped].set_index("statistic")
+    assert len(rows) == len(narrowing_module.AIMS)
+    for statistic, row in rows.iterrows():
+        limits = found[statistic].quantile(narrowing_module.LIMITS, interpolation="nearest")
+        assert limits.tolist() == [row["lower"], row["upper"]]
+
+
+def test_the_notebook_asks_for_what_is_stored():
+    notebook = Path(__file__).parent.parent / "notebooks" / "05_what_the_abstract_can_tell.ipynb"
+    known = read_parameters(notebook)
+    asked = known["n_side"].default, known["seed"].default
+    assert asked == (narrowing_module.N_COHORTS, narrowing_module.SEED)

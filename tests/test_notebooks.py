@@ -9,16 +9,21 @@ import re
 import statistics
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
+from claimed_trials import SMALL
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
 from trials import VARIANTS, write_trial
 
 import nkhcc_helpers
+from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.cohorts import sample_compatible, save_cohorts
+from nkhcc_helpers.identification.published import publish_claims
 from nkhcc_helpers.run.parameters import TAG, check_parameters_cell, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
 
@@ -250,6 +255,31 @@ def check_written(folder, name):
             assert not any(cell.startswith(("=", "@", "+")) for row in csv.reader(file) for cell in row)
 
 
+COMPATIBLE = "05_what_the_abstract_can_tell"
+
+
+@pytest.fixture(scope="session")
+def find_prepared(tmp_path_factory):
+    """Function from a trial's folder and assumptions to parameters that name cohorts drawn quickly."""
+    folder = tmp_path_factory.mktemp("cohorts")
+
+    @cache
+    def prepare(data_dir, prior, most_censored):
+        trial = load_trial(data_dir)
+        claimed = ClaimedTrial.of(trial.published or publish_claims(trial), trial.metadata)
+        changes = {"prior": prior} if prior else {}
+        if most_censored >= 0:
+            changes["censored"] = [{"endpoint": code, "most": most_censored} for code in claimed.endpoints]
+        claimed = claimed.assume(**changes)
+        cohorts = sample_compatible(claimed, n_cohorts=12, seed=1, jobs=1, effort=SMALL)
+        return save_cohorts(cohorts, folder / f"{len(list(folder.iterdir()))}.parquet")
+
+    def find(name, data_dir, *, prior="", most_censored=-1, **_):
+        return {"cohorts_file": str(prepare(data_dir, prior, most_censored))} if name == COMPATIBLE else {}
+
+    return find
+
+
 COMBINATIONS = [
     (name, variant)
     for name in NAMES
@@ -259,11 +289,13 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize(("name", "variant"), COMBINATIONS)
-def test_every_notebook_runs_on_every_kind_of_trial(name, variant, load_variant, tmp_path, monkeypatch):
+def test_every_notebook_runs_on_every_kind_of_trial(
+    name, variant, load_variant, find_prepared, tmp_path, monkeypatch
+):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     trial = load_variant(variant)
     parameters = {"data_dir": str(trial.source), "out_dir": str(tmp_path), **FEWER_TRIALS.get(name, {})}
-    executed = execute_here(PATHS[name], **parameters)
+    executed = execute_here(PATHS[name], **parameters, **find_prepared(name, str(trial.source)))
     assert executed.printed == ""
     visible = check_shown(executed.html, tmp_path, name)
     if variant != "hostile":  # its labels are cut up where they are made harmless
@@ -272,14 +304,17 @@ def test_every_notebook_runs_on_every_kind_of_trial(name, variant, load_variant,
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("variant", ["bundled", "no_events_group"])
-def test_every_notebook_runs_with_its_parameters_changed(name, variant, trial_folders, tmp_path, monkeypatch):
+def test_every_notebook_runs_with_its_parameters_changed(
+    name, variant, trial_folders, find_prepared, tmp_path, monkeypatch
+):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     known = read_parameters(PATHS[name])
     changed = CHANGED.get(name, {})
     assert set(changed) <= set(known)
     assert all(changed[parameter] != known[parameter].default for parameter in changed)
     data_dir = str(trial_folders.get(variant, ""))
-    executed = execute_here(PATHS[name], data_dir=data_dir, out_dir=str(tmp_path), **changed)
+    prepared = find_prepared(name, data_dir, **changed)
+    executed = execute_here(PATHS[name], data_dir=data_dir, out_dir=str(tmp_path), **changed, **prepared)
     assert executed.printed == ""
     check_shown(executed.html, tmp_path, name)
 

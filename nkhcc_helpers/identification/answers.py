@@ -24,16 +24,14 @@ VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in
 
 
 def pick_statistics(table, *kinds, everyone=False):
-    """Pick the rows of a table that are about statistics of some kinds.
+    """Pick the rows of a table whose column ``statistic`` is of some kinds, of everyone only if asked for.
 
     Parameters
     ----------
     table : DataFrame
-        With a column ``statistic``.
     *kinds : str
         As of `Statistic.kind`, such as ``permutation_p``, ``rate`` or ``hr``.
     everyone : bool, default False
-        Leave out those of one group.
 
     Returns
     -------
@@ -50,19 +48,16 @@ def diagnose(cohorts, statistics):
     ----------
     cohorts : CompatibleCohorts
     statistics : DataFrame
-        One row for each cohort, one column for each endpoint and statistic; cohorts where it is NaN are left
-        out.
+        As of `calculate_statistics`; cohorts where a statistic is NaN are left out.
 
     Returns
     -------
     DataFrame
-        Indexed by the columns of `statistics`; columns ``mean sd effective_size r_hat starts_differ``.
-        ``effective_size`` is the number of independent cohorts whose mean would be as precise, from the
-        variance between Markov chains, those of either endpoint. ``r_hat`` compares halves of blocks: 1
-        where all agree. Where blocks start in two ways, ``starts_differ`` is the difference between their
-        means in standard errors. NaN for a statistic that does not vary. Where a median is not reached in
-        some cohorts, which counts as later than any, ranks take the place of the values, and ``mean sd`` are
-        NaN.
+        Indexed by the columns of `statistics`; columns ``mean sd effective_size r_hat starts_differ``: the
+        number of independent cohorts whose mean would be as precise, from the variance between Markov chains,
+        those of either endpoint; R-hat of halves of blocks, 1 where all agree; the difference between blocks
+        that start in two ways, in standard errors. NaN for a statistic that does not vary. Where some cohorts
+        do not reach a median, which counts as later than any, it is of ranks, and ``mean sd`` are NaN.
 
     References
     ----------
@@ -144,9 +139,8 @@ def count_trusted(diagnosed):
     Returns
     -------
     dict of str to int
-        ``n_varying`` statistics that vary; ``n_small`` of them with an effective size below `TRUSTED_SIZE`,
-        ``n_r_hat`` with an R-hat of `TRUSTED_R_HAT` or more, ``n_starts`` with starts that differ by
-        `TRUSTED_DIFFERENCE` standard errors or more.
+        ``n_varying`` statistics that vary; of them ``n_small``, ``n_r_hat`` and ``n_starts`` that fall short
+        of `TRUSTED_SIZE`, `TRUSTED_R_HAT` and `TRUSTED_DIFFERENCE` standard errors.
     """
     varying = diagnosed[diagnosed["effective_size"].notna()]
     return {
@@ -166,7 +160,7 @@ def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
     statistics : DataFrame
         As of `calculate_statistics`.
     bounds : DataFrame, optional
-        Columns ``endpoint statistic lowest highest``: extremes over all compatible cohorts.
+        As of `obtain_bounds`: extremes over all compatible cohorts.
     share : float, default 0.95
         Of the sample between `lower` and `upper`.
 
@@ -174,10 +168,9 @@ def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
     -------
     DataFrame
         Columns ``endpoint statistic median lower upper smallest largest bound_lower bound_upper
-        effective_size r_hat share_known``: quantiles and extremes of the sample, NaN bounds where none are
-        given, diagnostics as of `diagnose`; ``share_known`` is the share of cohorts that have the statistic,
-        and the rest of the row is of these. But a median that is not reached counts as later than any, so
-        that an end of a range may be inf.
+        effective_size r_hat share_known``, over the share of cohorts that have the statistic, but a median
+        that is not reached counts as later than any, so that an end may be inf. NaN bounds where none are
+        given.
     """
     levels = [0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0]
     rows = [
@@ -225,8 +218,7 @@ def summarize_signs(hazard_ratios, *, share=0.95):
     -------
     DataFrame
         Columns ``endpoint design method covariate share_above lowest lower median upper highest
-        share_not_estimable``: hazard ratios over the cohorts where they can be estimated, ``share_above`` of
-        which have one above 1; ``share_not_estimable`` is of all cohorts.
+        share_not_estimable``, the last of all cohorts, the others of those with an estimate.
     """
     keys = HAZARD_RATIOS[:4]
     grouped = hazard_ratios.assign(above=hazard_ratios["coef"] > 0).groupby(keys, sort=False)
@@ -252,9 +244,9 @@ def count_sides(signs, labels):
     Returns
     -------
     DataFrame
-        Indexed by endpoint; columns ``n_fits n_below n_above n_either not_settled``: fits of a covariate
-        under a design and a method, those below 1 in every cohort, above 1 in every cohort, and on either
-        side; and what covariates are called, as a list, that are not on one and the same side in all fits.
+        Indexed by endpoint; columns ``n_fits n_below n_above n_either``: fits of a covariate, those below 1
+        in every cohort, above 1 in every cohort, and on either side; ``not_settled``: a list of what
+        covariates are called that are not on one and the same side in all fits.
     """
     signs = signs.assign(below=signs["highest"] < 1, above=signs["lowest"] > 1)
     rows = {}
@@ -277,19 +269,16 @@ def judge_conclusions(cohorts, statistics, hazard_ratios, *, alpha=0.05, bounds=
     hazard_ratios : DataFrame
         As of `calculate_hazard_ratios`.
     alpha : float, default 0.05
-        Groups differ where a P-value is below it.
+        A conclusion holds where P is below it, or a hazard ratio below 1; not where there is no estimate.
     bounds : DataFrame, optional
-        Columns ``endpoint statistic lowest highest``.
+        As of `obtain_bounds`.
 
     Returns
     -------
     DataFrame
-        Columns ``endpoint conclusion statistic lowest highest share verdict``. ``lowest`` and ``highest`` are
-        of the P-value, or of the hazard ratio over all designs, over the sample and `bounds`; ``share`` is
-        the share of sampled cohorts, and for hazard ratios of cohorts and designs, in which the conclusion
-        holds: P below `alpha`, hazard ratio below 1. It does not hold where the statistic does not exist.
-        ``verdict`` is "holds in all", "holds in some" or "holds in none", over the sample and `bounds`; "not
-        estimable" where no cohort has the statistic.
+        Columns ``endpoint conclusion statistic lowest highest share verdict``: ends over the sample, all
+        designs and `bounds`; share of sampled cohorts (and designs) in which it holds; "holds in all",
+        "holds in some" or "holds in none", or "not estimable" where no cohort has the statistic.
     """
     rows = []
     for endpoint in cohorts.claimed.endpoints:
@@ -381,7 +370,7 @@ def gather_tests(conclusions, endpoints):
     -------
     DataFrame
         Indexed by endpoint; columns ``p_lowest p_highest p_verdict`` of the permutation P, ``trend_lowest
-        trend_highest trend_verdict`` of the ordered trend; a verdict such as "in all". NaN without a test.
+        trend_highest trend_verdict`` of the ordered trend, with verdicts such as "in all".
     """
     parts = []
     for name, kind in (("p", "permutation_p"), ("trend", "trend_p")):

@@ -40,11 +40,10 @@ FLAT = 1e-9  # determinant of an information, relative to its diagonal, without 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """The range of a statistic over compatible cohorts, at least as wide as this.
+    """The range of a statistic over compatible cohorts, at least as wide; NaN where it exists in none.
 
-    `lowest` and `highest` are NaN where the statistic exists in no cohort. `times` and `events`, of shape
-    (n_found, n_endpoints, n_patients), are the cohorts found at either end, the one with the lowest value
-    first, that with the highest last: they meet every claim.
+    `times` and `events`, (n_found, n_endpoints, n_patients), are cohorts found at either end, all of which
+    meet every claim: the one with the lowest value first, that with the highest last.
     """
 
     lowest: float
@@ -63,13 +62,12 @@ def find_bounds(
     cohorts : CompatibleCohorts
         A sample, to start from.
     statistic : callable
-        Takes times and events of `endpoint`, each of shape (n_cohorts, n_patients); returns one value a
-        cohort, NaN where there is none.
+        From times and events of `endpoint`, (n_cohorts, n_patients), to a value a cohort, NaN for none.
     endpoint : str
     n_chains : int, default 60
-        Starts: half of them the cohorts of the sample with the most extreme values, the others any.
+        Half of them start at the cohorts with the most extreme values, the others at any.
     n_sweeps : int, default 100
-        Sweeps in each direction.
+        In each direction.
     seed : int
     effort : Effort
         Of the chains' iterations.
@@ -203,37 +201,12 @@ def bound_statistics(
     jobs=2,
     progress=False,
 ):
-    """Search for the extremes of several statistics over all compatible cohorts.
+    """Search for the extremes of statistics, each an (endpoint, `Statistic`), over all compatible cohorts.
 
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-        A sample, to start from.
-    wanted : sequence of (str, Statistic)
-        Endpoints and statistics.
-    designs : list of (Design, DataFrame), optional
-        Over all of which the extremes of hazard ratios are.
-    find : callable, default `find_bounds`
-        The search, or a `functools.partial` of it with other options.
-    n_draws : int, default 2,000,000
-        Random allocations for the P-values of the cohorts found at either end.
-    n_search_draws : int, default 20,000
-        Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
-        drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead, a
-        hazard ratio by the first step of its fit.
-    seed, tau
-        As in `calculate_statistics`.
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint statistic lowest highest``. The true range is at least as wide, but for the
-        Monte-Carlo error of a drawn P; inf for a median that some cohort does not reach; NaN where no cohort
-        of the sample has the statistic.
+    Those of hazard ratios are over all `designs`. `find` is the search, or a `functools.partial` of it.
+    P-values are drawn over `n_search_draws` allocations as cohorts pass through, and over `n_draws` for
+    those at either end. The answer does not depend on `jobs`. Columns ``endpoint statistic lowest highest``:
+    inf for a median that some cohort does not reach; NaN where no cohort of the sample has the statistic.
     """
     options = {"designs": list(designs), "seed": seed, "tau": tau}
     tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options) for each in wanted]

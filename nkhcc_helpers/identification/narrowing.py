@@ -43,7 +43,7 @@ FEWEST_ALIKE = 5  # cohorts that print alike, for their range to count
 
 
 def obtain_narrowing(
-    trial, claimed, endpoints, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, watch=None
+    trial, claimed, endpoints, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, jobs=2, watch=None
 ):
     """Obtain how much wider answers become without each claim: what is stored and fits, else by sampling.
 
@@ -53,27 +53,39 @@ def obtain_narrowing(
         Its folder may hold what was measured with these claims, `n_cohorts` and `seed`.
     claimed : ClaimedTrial
     endpoints : sequence of str
-        Endpoints to look at, each by itself.
+        To look at, each by itself.
     n_cohorts, seed : int
         Of each sample; with 0 cohorts nothing is sampled.
-    effort : Effort
-        Of sampling.
+    effort, jobs
+        As in `compatible.sample_compatible`.
     watch : callable, optional
-        Told how far sampling is, before it begins too: cohorts drawn, cohorts in all, and about how many
-        seconds the others will take.
+        Told before sampling and during it: cohorts drawn, cohorts in all, and about how many seconds are
+        left.
 
     Returns
     -------
     DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper`` as of
-        `drop_claims`, of the statistics in `AIMS`; no rows where nothing is sampled.
+        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``, of the
+        statistics in `AIMS`: the central 95 % without the claim (``""``: with all claims); its width
+        relative to that with all claims, above 1 where the claim narrows the answer, and 95 % bootstrap
+        limits of that, drawing whole Markov chains, which do not tell of chains that have not mixed. NaN
+        where there is no width. No rows where nothing is sampled.
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found for one of the samples.
+
+    References
+    ----------
+    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
     """
     parts, options = [], {"n_cohorts": n_cohorts, "seed": seed}
     alike = set(endpoints) == set(claimed.endpoints)
     for part in [claimed] if alike else map(claimed.only, endpoints):
         stored = _read(trial, part, options) if n_cohorts else pd.DataFrame(columns=NARROWING)
         if n_cohorts and stored.empty:
-            stored = drop_claims(part, calculate_aims, **options, effort=effort, watch=watch)
+            stored = drop_claims(part, calculate_aims, **options, effort=effort, jobs=jobs, watch=watch)
         parts.append(stored)
     return pd.concat(parts, ignore_index=True)
 
@@ -81,13 +93,12 @@ def obtain_narrowing(
 def make_narrowing(
     claimed, folder, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, jobs=2, progress=False
 ):
-    """Measure what each claim is worth, and write it beside the cohorts for `obtain_narrowing`.
+    """Measure what each claim is worth for `obtain_narrowing`; returns the path of the file in the folder.
 
     All endpoints are looked at together, and each by itself, since the limits of ratios depend on which are.
-    Returns the path of ``compatible_narrowing.csv``, written whole or not at all.
     """
     variants, options = list_variants(claimed), {"n_cohorts": n_cohorts, "seed": seed}
-    samples = _sample(variants, **options, effort=effort, jobs=jobs, progress=progress)
+    samples = draw_variants(variants, **options, effort=effort, jobs=jobs, progress=progress)
     answers = _answer(samples, calculate_aims)
     trials = {each.endpoints: each for each in (claimed, *map(claimed.only, claimed.endpoints))}
     parts = []
@@ -114,42 +125,14 @@ def drop_claims(
     progress=False,
     watch=None,
 ):
-    """Measure how much each claim narrows the answers, by sampling without it.
+    """The table of `obtain_narrowing` by sampling, of the statistics that `calculate` makes of cohorts.
 
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    calculate : callable
-        Takes `CompatibleCohorts`, returns a DataFrame as of `calculate_statistics`.
-    n_cohorts : int, default 100
-        Cohorts of each sample; one endpoint at a time, without the order between endpoints.
-    seed, effort, jobs, progress
-        As in `compatible.sample_compatible`.
-    watch : callable, optional
-        As in `obtain_narrowing`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``: the central 95 %
-        of the sample without the claim (``""``: with all claims), and its width relative to that with all
-        claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
-        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains);
-        they do not tell of chains that have not mixed, for which two seeds should be compared.
-        NaN where the answer has no width, or none with all claims; a median that is not reached counts as
-        later than any.
-
-    Raises
-    ------
-    IncompatibleClaimsError
-        No cohort was found for one of the samples.
-
-    References
-    ----------
-    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
+    One endpoint is sampled at a time, without the order between endpoints. A median that is not reached
+    counts as later than any.
     """
     variants = list_variants(claimed)
-    samples = _sample(variants, n_cohorts, seed, effort, jobs, progress, watch)
+    drawing = {"effort": effort, "jobs": jobs, "progress": progress, "watch": watch}
+    samples = draw_variants(variants, n_cohorts, seed, **drawing)
     return _compare(variants, _answer(samples, calculate), seed)
 
 
@@ -172,7 +155,7 @@ def list_variants(claimed):
     return variants
 
 
-def _sample(variants, n_cohorts, seed, effort, jobs, progress, watch=None):
+def draw_variants(variants, n_cohorts, seed, *, effort=USUAL_EFFORT, jobs=2, progress=False, watch=None):
     """Cohorts of every variant; all blocks of all of them wait in one queue."""
     options = {"seed": seed, "n_blocks": N_BLOCKS, "effort": effort}
     plans = [plan_blocks(each.claimed, n_cohorts, **options) for each in variants]
@@ -278,30 +261,22 @@ def rank_candidates(statistics, targets=TARGETS, candidates=OFFERED, *, chain=No
     Parameters
     ----------
     statistics : DataFrame
-        One row for each cohort, columns (endpoint, statistic), as of `calculate_statistics`.
+        As of `calculate_statistics`.
     targets, candidates : sequence of str
-        Kinds of statistic to be settled, tests across groups and hazard ratios when absent, and of those that
-        could be printed for the same endpoint, rates, means, follow-up and the number censored when absent.
+        Kinds of statistic to be settled, and of those that could be printed for the same endpoint.
     chain : dict of str to ndarray of int, shape (n_cohorts,), optional
-        Markov chain of each cohort by endpoint, as `CompatibleCohorts.chains`: one cohort of each is kept,
-        since those of one chain may resemble each other; all are when absent.
+        As `CompatibleCohorts.chains`: one cohort of each Markov chain is kept, since they may resemble each
+        other; all are when absent.
 
     Returns
     -------
     DataFrame
         Columns ``endpoint candidate target spread_left sd_left share_covered``, the most telling first for
-        each endpoint and target; candidates of which less than half is covered come last. Cohorts that print
-        the candidate alike (`Statistic.print_rounded`) are taken together. ``spread_left`` is the range of
-        the target within such a group, relative to the range expected in as many cohorts drawn from all,
-        averaged over cohorts: 1 where the candidate tells nothing; ``sd_left`` the pooled standard deviation
-        within groups relative to that of all cohorts. Only groups of at least `FEWEST_ALIKE` cohorts count;
-        ``share_covered`` is the share of cohorts in them. NaN where there are none, or the target does not
-        vary.
-
-    Notes
-    -----
-    A range grows with the number of cohorts it is taken over; relative to the range of the whole sample, any
-    candidate that splits it finely would look telling.
+        each endpoint and target; candidates of which less than half is covered come last. Cohorts that would
+        print the candidate alike are taken together, groups of fewer than `FEWEST_ALIKE` left out: range of
+        the target within them, relative to that expected in as many cohorts drawn from all (1: it tells
+        nothing), pooled standard deviation relative to that of all, share of cohorts in them. NaN where
+        there are none.
     """
     rows = []
     for endpoint in statistics.columns.unique(0):
@@ -351,7 +326,7 @@ def _log_choose(n, k):
 
 
 def pick_candidates(ranked, *, most=8, covered=0.5):
-    """The further numbers that would have told most, on average over what they would tell.
+    """Pick the further numbers that would have told most, on average over what they would tell.
 
     Parameters
     ----------
@@ -375,7 +350,7 @@ def pick_candidates(ranked, *, most=8, covered=0.5):
 
 
 def find_best(ranked, labels):
-    """The further number of each endpoint that would have told most on average.
+    """The further number of each endpoint that would have told most.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def compare_published(trial, *, convention="midpoint"):
     """
     if trial.published is None:
         return pd.DataFrame(columns=COLUMNS)
-    rows = [_REPRODUCE[claim.kind](trial, claim, convention) for claim in trial.published.claims]
+    rows = [_reproduce(trial, claim, convention) for claim in trial.published.claims]
     table = pd.DataFrame(rows, columns=COLUMNS[:3])
     return table.assign(agrees=table["published"] == table["reproduced"])
 
@@ -87,11 +87,10 @@ def publish_claims(trial, *, decimals=1, p_decimals=4):
     Returns
     -------
     Published
-        Claims in the display unit: group sizes, medians of everyone and by group (midpoint convention) and
-        the log-rank P across groups of each endpoint, and the longest follow-up where it is that of overall
-        survival (of the last endpoint without one). Medians not reached, and P-values where nothing can be
-        compared, are left out. Assumptions: times in days, log-uniform up to the longest follow-up; as many
-        censored as in the trial is within what may be, from nobody to twice as many and two more.
+        Group sizes, medians of everyone and by group (midpoint convention), the log-rank P of each endpoint,
+        and the longest follow-up where it is that of overall survival (of the last endpoint without one), as
+        far as the data give them. Assumptions: times in days, log-uniform up to the longest follow-up; from
+        nobody to twice as many as in the trial and two more are censored.
     """
     sizes = trial.subjects["group"].value_counts()
     claims = [GroupSize(kind="group_size", group=each, value=int(sizes[each])) for each in trial.groups]
@@ -141,35 +140,41 @@ def _round(value, decimals):
     return float(f"{value:.{decimals}f}")
 
 
-def _group_size(trial, claim, _):
-    label = trial.group_labels[claim.group]
-    return f"Patients in {label}", str(claim.value), str(int((trial.subjects["group"] == claim.group).sum()))
+def _reproduce(trial, claim, convention):
+    """What a claim is about, what was printed, and what the data give, as it would be printed."""
+    if claim.kind in _NUMBERS:
+        name, number = _NUMBERS[claim.kind](trial, claim, convention)
+        return name, *(_print_number(each, claim) for each in (claim.value, number))
+    return _OTHERS[claim.kind](trial, claim)
 
 
-def _total_size(trial, claim, _):
+def _group_size(trial, claim):
+    n = int((trial.subjects["group"] == claim.group).sum())
+    return f"Patients in {trial.group_labels[claim.group]}", str(claim.value), str(n)
+
+
+def _total_size(trial, claim):
     return "Patients enrolled", str(claim.value), str(len(trial.subjects))
 
 
-def _first_enrolment(trial, claim, _):
+def _first_enrolment(trial, claim):
     return "First enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].min())
 
 
-def _last_enrolment(trial, claim, _):
+def _last_enrolment(trial, claim):
     return "Last enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].max())
 
 
 def _median(trial, claim, convention):
     frame, of = _take_group(trial, claim)
     median = estimate_median(frame["time"], frame["event"], convention=convention).estimate
-    name = f"Median {claim.endpoint}, {of} ({trial.unit})"
-    return name, _print_number(claim.value, claim), _print_number(median, claim)
+    return f"Median {claim.endpoint}, {of} ({trial.unit})", median
 
 
 def _logrank_p(trial, claim, _):
     frame = trial.survival(claim.endpoint)
     usual = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
-    name = f"Log-rank P across groups, {claim.endpoint}"
-    return name, _print_number(claim.value, claim), _print_number(usual.p_asymptotic, claim)
+    return f"Log-rank P across groups, {claim.endpoint}", usual.p_asymptotic
 
 
 def _hazard_ratio(trial, claim, _):
@@ -179,25 +184,23 @@ def _hazard_ratio(trial, claim, _):
         frame = frame[frame["group"].isin([claim.group, claim.reference])]
         against = trial.group_labels[claim.reference]
     treated = (frame["group"] == claim.group).to_numpy(float)[:, None]
-    ratio = np.exp(fit_cox_many(frame["time"], frame["event"], treated, method="partial", ties="efron").coef)
+    fits = fit_cox_many(frame["time"], frame["event"], treated, method="partial", ties="efron")
     name = f"Hazard ratio {claim.endpoint}, {trial.group_labels[claim.group]} against {against}"
-    return name, _print_number(claim.value, claim), _print_number(float(ratio[0, 0]), claim)
+    return name, float(np.exp(fits.coef)[0, 0])
 
 
 def _landmark_rate(trial, claim, _):
     frame, of = _take_group(trial, claim)
     share = estimate_survival_at(frame["time"], frame["event"], at=[claim.at])["survival"].iloc[0]
-    name = f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)"
-    return name, _print_number(claim.value, claim), _print_number(100 * share, claim)
+    return f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)", 100 * share
 
 
 def _longest_follow_up(trial, claim, _):
     longest = trial.times["time"].max() * DAYS_PER_UNIT[trial.unit] / DAYS_PER_UNIT[claim.unit]
-    name = f"Longest follow-up ({claim.unit})"
-    return name, _print_number(claim.value, claim), _print_number(longest, claim)
+    return f"Longest follow-up ({claim.unit})", longest
 
 
-def _most_common_related_event(trial, claim, _):
+def _most_common_related_event(trial, claim):
     events = trial.adverse_events
     related = events[events["related"].fillna(False).astype(bool) & events["grade"].notna()]
     patients = related.groupby(["term", "grade"], observed=True)["USUBJID"].nunique()
@@ -206,7 +209,7 @@ def _most_common_related_event(trial, claim, _):
     return "Most common treatment-related event", f"Grade {claim.grade} {claim.value}", reproduced
 
 
-def _typical_resolution(trial, claim, _):
+def _typical_resolution(trial, claim):
     events = trial.adverse_events
     days = (events["resolved"] - events["onset"]).dt.days[events["term"] == claim.term]
     # Typically: in more than half of the events; one that never resolved counts as slower.
@@ -214,6 +217,23 @@ def _typical_resolution(trial, claim, _):
     within = f"within {claim.value:g} day{'s' if claim.value != 1 else ''}"
     reproduced = NOT_ESTIMABLE if days.empty else within if typical else f"not {within}"
     return f"{claim.term} typically resolved", within, reproduced
+
+
+_NUMBERS = {
+    "median": _median,
+    "logrank_p": _logrank_p,
+    "hazard_ratio": _hazard_ratio,
+    "landmark_rate": _landmark_rate,
+    "longest_follow_up": _longest_follow_up,
+}
+_OTHERS = {
+    "group_size": _group_size,
+    "total_size": _total_size,
+    "first_enrolment": _first_enrolment,
+    "last_enrolment": _last_enrolment,
+    "most_common_related_event": _most_common_related_event,
+    "typical_resolution": _typical_resolution,
+}
 
 
 def _take_group(trial, claim):
@@ -230,18 +250,3 @@ def _print_date(date):
 
 def _print_number(value, claim):
     return NOT_ESTIMABLE if pd.isna(value) else f"{value:.{claim.decimals}f}"
-
-
-_REPRODUCE = {
-    "group_size": _group_size,
-    "total_size": _total_size,
-    "first_enrolment": _first_enrolment,
-    "last_enrolment": _last_enrolment,
-    "median": _median,
-    "logrank_p": _logrank_p,
-    "hazard_ratio": _hazard_ratio,
-    "landmark_rate": _landmark_rate,
-    "longest_follow_up": _longest_follow_up,
-    "most_common_related_event": _most_common_related_event,
-    "typical_resolution": _typical_resolution,
-}

@@ -49,21 +49,11 @@ class Named:
 
 @dataclass(frozen=True, eq=False)
 class Statistic(Named):
-    """One statistic of a cohort and an endpoint.
+    """One statistic of a cohort and an endpoint, of one group or a pair, or of everyone.
 
-    Attributes
-    ----------
-    kind : str
-        ``logrank_p`` (asymptotic), ``permutation_p``, ``trend_p``, ``pair_p``, ``median``, ``rate`` (percent
-        without the event), ``rmst``, ``follow_up``, ``longest``, ``n_censored`` or ``hr``.
-    group : str, optional
-        Code of a group; everyone when absent. The later one of a pair.
-    against : str, optional
-        The earlier group of a pair.
-    at : float, optional
-        Months after which a rate is taken.
-    covariate, method : str, optional
-        Of a hazard ratio: what it is of, and "firth" or "partial".
+    Kinds: ``logrank_p`` (asymptotic), ``permutation_p``, ``trend_p``, ``pair_p`` (of `group` and an earlier
+    one), ``median``, ``rate`` (percent without the event `at` so many months), ``rmst``, ``follow_up``,
+    ``longest``, ``n_censored`` and ``hr`` (of a `covariate`, by "firth" or "partial").
     """
 
     kind: str
@@ -135,8 +125,10 @@ class Observed:
 
     @cached_property
     def curves(self):
-        """`Curves` of everyone (None) and of each group by its code, one a cohort, traced when asked for."""
-        return _CurvesByGroup(self)
+        """`Curves` of everyone (None) and of each group by its code, one a cohort."""
+        ordered = OrderedCohorts.of(self.times, self.events, self.claimed.codes)
+        by_group = {group: ordered.trace_group(code) for code, group in enumerate(self.claimed.groups)}
+        return {None: ordered.curves, **by_group}
 
     @cached_property
     def overall(self):
@@ -156,18 +148,6 @@ class Observed:
     def _permute(self, scores):
         drawing = {"n_draws": self.n_draws, "seed": self.seed, "scores": scores}
         return permute_logrank_many(self.times, self.events, self.claimed.codes, **drawing)
-
-
-class _CurvesByGroup(dict):
-    def __init__(self, observed):
-        super().__init__()
-        self.groups = observed.claimed.groups
-        self.ordered = OrderedCohorts.of(observed.times, observed.events, observed.claimed.codes)
-
-    def __missing__(self, group):
-        ordered = self.ordered
-        self[group] = ordered.trace_group(self.groups.index(group)) if group else ordered.curves
-        return self[group]
 
 
 def _compare_pair(own, statistic):
@@ -237,7 +217,7 @@ def calculate_statistics(
     ----------
     cohorts : CompatibleCohorts
     n_draws : int, default 20,000
-        Random allocations, where there are too many to list; pairs of small groups are listed.
+        Random allocations, where there are too many to list.
     seed : int
     landmarks : sequence of float, default (12, 24)
         Months at which survival is estimated.
@@ -250,19 +230,15 @@ def calculate_statistics(
     Returns
     -------
     DataFrame
-        One row for each cohort; columns (endpoint, statistic), each a `Statistic`. P-values of pairs are
-        unadjusted; times in `cohorts.claimed.unit`; medians by the midpoint convention, whatever that of the
-        claims. NaN where not reached or past a last follow-up.
+        One row for each cohort; columns (endpoint, `Statistic`). P-values of pairs are unadjusted; times in
+        `cohorts.claimed.unit`; medians by the midpoint convention, whatever that of the claims. NaN where not
+        reached or past a last follow-up. A drawn P has a standard error of sqrt(P (1 - P) / `n_draws`), which
+        cohorts share in part, as they share the allocations.
 
     Raises
     ------
     ValueError
         `n_draws` below 1, or `tau` not above 0.
-
-    Notes
-    -----
-    A drawn P has a Monte-Carlo standard error of sqrt(P (1 - P) / `n_draws`). Cohorts share the allocations,
-    so that the P-values of all may be off together.
 
     References
     ----------
@@ -317,9 +293,8 @@ def list_planned_designs(metadata):
     Returns
     -------
     list of (Design, DataFrame)
-        The coded covariates, indexed by group: dose as it is and in doublings, each with the numbers as
-        assumed, then each of them moved in turn. Designs in which some covariate cannot be estimated are left
-        out.
+        Coded covariates by group: dose as it is and in doublings, each with numbers as assumed, then each of
+        them moved in turn. Designs in which some covariate cannot be estimated are left out.
     """
     return list_designs(metadata) or list_designs(metadata, ("order",), dose_codings=("order",))
 
@@ -405,7 +380,7 @@ def spread_ratios(hazard_ratios, *, method="firth"):
     Returns
     -------
     DataFrame
-        One row for each cohort; columns (endpoint, statistic). No columns where there are no hazard ratios.
+        One row for each cohort; columns (endpoint, `Statistic`), none where there are no hazard ratios.
     """
     of_method = hazard_ratios[hazard_ratios["method"] == method]
     kept = of_method[of_method["design"] == of_method["design"].iloc[0]] if len(of_method) else of_method

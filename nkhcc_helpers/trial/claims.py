@@ -13,8 +13,6 @@ from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, for
 
 PRIORS = ("log_uniform", "uniform")
 """What times of compatible cohorts may be drawn from before any claim."""
-TIME_CLAIMS = ("median", "logrank_p", "hazard_ratio", "landmark_rate", "longest_follow_up")
-"""Kinds of claim that say something about the times of the patients."""
 
 
 class PrintedNumber(Model):
@@ -136,22 +134,6 @@ Claim = Annotated[
     | TypicalResolution,
     Field(discriminator="kind"),
 ]
-
-
-def describe_claim(claim):
-    """Describe a claim about times (`TIME_CLAIMS`) in words, as messages and tables name it."""
-    of = f", group {claim.group}" if getattr(claim, "group", None) else ""
-    printed = f"{claim.value:.{claim.decimals}f}"
-    if claim.kind == "median":
-        return f"median {claim.endpoint}{of}: {printed}"
-    if claim.kind == "logrank_p":
-        return f"log-rank P, {claim.endpoint}: {printed}"
-    if claim.kind == "landmark_rate":
-        return f"{claim.endpoint} at {claim.at:g}{of}: {printed} %"
-    if claim.kind == "hazard_ratio":
-        against = claim.reference or "all others"
-        return f"hazard ratio, {claim.endpoint}, {claim.group} to {against}: {printed}"
-    return f"longest follow-up: {printed} {claim.unit}"
 
 
 class Censored(Model):

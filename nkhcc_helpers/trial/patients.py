@@ -244,18 +244,3 @@ def list_with_all(frame: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     code = frame["group"].astype("str")
     both = pd.concat([frame.assign(group=code), frame.assign(group=ALL_GROUPS)], ignore_index=True)
     return both.assign(group=pd.Categorical(both["group"], [*groups, ALL_GROUPS], ordered=True))
-
-
-def list_treated(trial):
-    """Return ``trial.subjects["treated"]``."""
-    return trial.subjects["treated"]
-
-
-def list_observation(trial):
-    """Return ``USUBJID end`` of each subject, the end being ``observed_until``."""
-    return trial.subjects[["USUBJID"]].assign(end=trial.subjects["observed_until"])
-
-
-def list_deaths(trial):
-    """Return ``trial.subjects["death_date"]``."""
-    return trial.subjects["death_date"]

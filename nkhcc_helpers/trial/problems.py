@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pandas as pd
-import pandera.pandas as pa
 from pydantic import BaseModel, ValidationError
 
 N_LISTED = 20
@@ -129,30 +128,6 @@ class RawTable:
 
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
-
-
-def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
-    """Return what a schema finds wrong in a table; the `error` of each of its checks is the rule to print."""
-    try:
-        schema.validate(raw.frame, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-    else:
-        return []
-    problems = []
-    for case in cases.itertuples(index=False):
-        if case.check == "column_in_dataframe":
-            problems.append(report_absent_column(str(case.failure_case), raw, schema, table))
-        else:
-            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
-            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
-    return problems
-
-
-def report_absent_column(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
-    """Return the problem of a column that is not there, suggesting the unknown one most like it."""
-    unknown = [found for found in raw.frame.columns if found not in schema.columns]
-    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
 
 
 @dataclass(frozen=True)

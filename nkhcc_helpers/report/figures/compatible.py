@@ -33,6 +33,7 @@ from nkhcc_helpers.report.figures.style import (
     set_ratio_axis,
 )
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_percent
+from nkhcc_helpers.survival.curves import Curves
 
 MOST_COLUMNS = 3
 BOUND = {"color": GREY, "linewidth": 1.0}
@@ -82,8 +83,8 @@ def plot_compatible_curves(
     for panel, group in zip(panels, groups, strict=False):
         members = np.asarray(cohorts.claimed.codes) == groups.index(group)
         colour = colours.get(group, INK)
-        for time, event in zip(times[:, members], events[:, members], strict=True):
-            steps, survival = _trace_curve(time, event)
+        curves = Curves.of(times[:, members], events[:, members])
+        for steps, survival in zip(np.maximum(curves.times, 1e-9), curves.survival, strict=True):
             panel.step(steps, survival, where="post", color=colour, alpha=0.22, linewidth=0.9)
         for claim in claims:
             if claim.kind == "median" and claim.group == group:
@@ -143,16 +144,10 @@ def plot_p_values(
         jitter = rng.uniform(-0.26, 0.26, len(values))
         ax.plot(values, y + jitter, ".", color=colour, markersize=3, alpha=0.35, zorder=2)
         _draw_answer(ax, y, row, colour, body=darken(colour))
-    ends = rows[["smallest", "largest", "bound_lower", "bound_upper"]].to_numpy(float)
-    ends = ends[np.isfinite(ends)]
-    low = max(min([*ends[ends > 0], alpha]) / 1.5, LOWEST_P)
-    set_ratio_axis(ax, "x", low, min(max([*ends, alpha]) * 1.5, 1.05), room=70)
-    ax.axvline(alpha, zorder=1, **LEVEL)
-    _finish_rows(ax, rows)
-    ax.set_xlabel(f"P-value (logarithmic); dashed line: {alpha:g}")
-    explain_above(
-        ax, [Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort"), *RANGES]
-    )
+    highest = np.nanmax([*rows[["largest", "bound_upper"]].to_numpy(float).ravel(), alpha])
+    _finish_rows(ax, rows, alpha, min(highest * 1.5, 1.05), "P-value", room=70)
+    one = Line2D([], [], linestyle="", marker=".", color=GREY, label="One compatible cohort")
+    explain_above(ax, [one, *RANGES])
     return ax
 
 
@@ -182,12 +177,7 @@ def plot_pairs(
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
             _draw_answer(ax, y, row, colours[row["is_within"]])
-    ends = rows[["smallest", "bound_lower"]].to_numpy(float)
-    ends = ends[np.isfinite(ends) & (ends > 0)]
-    set_ratio_axis(ax, "x", max(min([*ends, alpha]) / 1.5, LOWEST_P), 1.1, room=60)
-    ax.axvline(alpha, zorder=1, **LEVEL)
-    _finish_rows(ax, rows)
-    ax.set_xlabel(f"Exact P-value of the pair (logarithmic); dashed line: {alpha:g}")
+    _finish_rows(ax, rows, alpha, 1.1, "Exact P-value of the pair", room=60)
     drawn = set(rows.loc[~rows["is_heading"].astype(bool), "is_within"])
     handles = [Line2D([], [], color=colours[key], label=reach[key], **RANGE) for key in reach if key in drawn]
     explain_above(ax, [*handles, *RANGES[1:]])
@@ -203,14 +193,6 @@ def _open_panels(count: int, height: float) -> list[Axes]:
     for unused in panels[count:]:
         unused.set_visible(False)
     return panels
-
-
-def _trace_curve(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times and heights of one Kaplan-Meier curve; at equal times events come before censorings."""
-    order = np.lexsort((~event, time))
-    left = np.arange(len(time), 0, -1)
-    survival = np.cumprod(1 - event[order] / left)
-    return np.r_[1e-9, time[order]], np.r_[1.0, survival]
 
 
 def _set_time_axis(ax: Axes, times: np.ndarray, unit: str) -> None:
@@ -255,10 +237,16 @@ def _draw_answer(ax: Axes, y: float, row: dict, colour: object, *, body: object 
         ax.hlines(y, known["bound_lower"], known["bound_upper"], zorder=1.5, **BOUND)
 
 
-def _finish_rows(ax: Axes, rows: pd.DataFrame) -> None:
+def _finish_rows(ax: Axes, rows: pd.DataFrame, alpha: float, highest: float, what: str, *, room: int) -> None:
+    """Name the rows, and lay out an axis of P-values from the smallest to the highest, with the level."""
+    ends = rows[["smallest", "bound_lower"]].to_numpy(float)
+    lowest = min([*ends[np.isfinite(ends) & (ends > 0)], alpha])
+    set_ratio_axis(ax, "x", max(lowest / 1.5, LOWEST_P), highest, room=room)
+    ax.axvline(alpha, zorder=1, **LEVEL)
     name_rows(ax, rows)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
+    ax.set_xlabel(f"{what} (logarithmic); dashed line: {alpha:g}")
 
 
 @in_house_style
