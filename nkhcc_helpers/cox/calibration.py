@@ -18,6 +18,7 @@ from nkhcc_helpers.cox.relabelling import (
     share_reaching,
 )
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
@@ -28,6 +29,7 @@ GLOBAL_TESTS = ("likelihood ratio", "firth", "permuted")
 FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
 
 
+@keeps_options
 def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, seed=DEFAULT_SEED, jobs=1):
     """Simulate trials of the sizes, plans and censoring of one trial: how often is each answer wrong?
 

@@ -9,6 +9,7 @@ from scipy import stats
 from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.cox.design import count_rank
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
@@ -19,6 +20,7 @@ NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
 NUMBERS_AT_A_TIME = 4_000_000  # drawn at once
 
 
+@keeps_options
 def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_000, seed=DEFAULT_SEED):
     """Compare Cox models, each with no covariates and each with the largest.
 

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import optimize, sparse
 
 from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 DoseCoding = Literal["relative", "cumulative", "log2", "order"]
@@ -41,7 +42,8 @@ class Design:
     separation: pd.Series | None  # direction in which the partial likelihood has no maximum
 
 
-def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relative"):
+@keeps_options
+def code_trial(trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCoding = "relative"):
     """Return what a Cox model of a trial needs.
 
     Parameters
@@ -49,7 +51,7 @@ def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relati
     trial : Trial
     endpoint : str
         Code of the endpoint; empty for the trial's first.
-    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}
+    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}, default all
         ``cumulative`` is the planned sum of doses, ``order`` the rank of the group; ``group`` becomes one
         column for each group but the first.
     dose_coding : {"relative", "cumulative", "log2", "order"}, default "relative"

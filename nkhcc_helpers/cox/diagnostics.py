@@ -10,6 +10,7 @@ from nkhcc_helpers.checks import check_conf_level, check_survival
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
@@ -41,6 +42,7 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
     return pd.concat(parts, ignore_index=True)
 
 
+@keeps_options
 def check_proportional_hazards(frame, covariates, *, ties="efron"):
     """Test whether coefficients change with the rank of time.
 

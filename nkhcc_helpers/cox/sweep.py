@@ -9,6 +9,7 @@ from nkhcc_helpers.checks import check_conf_level
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, code_covariates
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate
+from nkhcc_helpers.result import keeps_options
 
 COLUMNS = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]
 
@@ -93,6 +94,7 @@ def summarize_sweep(swept):
     ).reset_index()
 
 
+@keeps_options
 def sweep_codings(
     trial, endpoint, covariates, *, codings=DOSE_CODINGS, method="firth", ties="breslow", conf_level=0.95
 ):

@@ -7,6 +7,7 @@ from numbers import Integral
 
 import pandas as pd
 
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.safety.counts import CATEGORIES, is_recorded, list_categories, list_events
 from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
 from nkhcc_helpers.trial.patients import list_with_all
@@ -76,6 +77,7 @@ def describe_events(trial, *, emergent_only=True):
     }
 
 
+@keeps_options
 def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
     """List adverse events one by one.
 
@@ -184,6 +186,7 @@ def list_absent_terms(trial, definition):
     return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
 
 
+@keeps_options
 def list_dose_limiting(trial, definition=None):
     """List the dose-limiting toxicities one by one.
 
@@ -207,6 +210,7 @@ def list_dose_limiting(trial, definition=None):
     return events[inside & severe & ~definition.excludes(events["term"])].reset_index(drop=True)
 
 
+@keeps_options
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 

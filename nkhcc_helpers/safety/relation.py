@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import special
 
 from nkhcc_helpers.checks import check_choice, check_vector
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, OVERALL, count_by_term, list_terms
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
@@ -39,6 +40,7 @@ class TableP:
     is_exact: bool = False
 
 
+@keeps_options
 def compare_groups(
     trial, *, related_only=False, emergent_only=True, scores="equal", n_draws=N_DRAWS, seed=DEFAULT_SEED
 ):

@@ -10,6 +10,7 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.logrank import RiskSets
@@ -63,6 +64,7 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     return RecalibratedP(p, p_value, float(error), n_draws, seed)
 
 
+@keeps_options
 def attained_size(
     sizes,
     *,
@@ -115,6 +117,7 @@ def attained_size(
     return table.reset_index()[["test", "alpha", "rejected", "error"]]
 
 
+@keeps_options
 def attained_coverage(
     sizes,
     *,

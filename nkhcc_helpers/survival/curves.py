@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.result import keeps_options
 
 CONF_TYPES = ("bpcp", "log-log", "log", "plain")
 CONVENTIONS = ("midpoint", "first")
@@ -18,6 +19,7 @@ TOLERANCE = 1e-9
 SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
+@keeps_options
 def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 

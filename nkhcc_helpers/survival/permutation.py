@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_groups
+from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import (
     TOLERANCE,
     TooManyAllocationsError,
@@ -134,6 +135,7 @@ def compare_survival(
     )
 
 
+@keeps_options
 def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     """Compare every pair of groups by the exact two-sided score test.
 
@@ -212,6 +214,7 @@ def _lay_out(time, event, group, weights, trend, scores):
     return risk, groups, codes, check_scores(scores, len(groups)) if trend else None
 
 
+@keeps_options
 def summarize_comparisons(comparisons):
     """Stack comparisons, one a row.
 
