@@ -94,9 +94,13 @@ def run(
     Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter's name or value,
     or a folder is not as it must be (nothing is run then).
     """
+    from nkhcc_helpers.parallel import prepare_notebooks
+
+    if not describe:
+        prepare_notebooks()  # while this process does imports of its own
     from nkhcc_helpers.run.parameters import ParameterError, format_parameters
-    from nkhcc_helpers.run.plan import NotebookError, plan_run
     from nkhcc_helpers.run.publish import PublishError
+    from nkhcc_helpers.run.run import NotebookError, plan_run
     from nkhcc_helpers.trial.problems import TrialDataError
 
     try:

@@ -150,7 +150,7 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     script = tmp_path / "script.py"
     script.write_text(
-        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.execution import Outcome\n"
+        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.run.execute import Outcome\n"
         "progress = _Progress()\nprogress.start(2)\nprogress.advance(Outcome('one', 1.5))\n"
         "progress.advance(Outcome('two', 1, 'no'))\nprogress.close()\n"
     )

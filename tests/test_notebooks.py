@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
+from small_notebooks import check_parameters_cell
 from trials import VARIANTS, write_trial
 
-from nkhcc_helpers.run.parameters import TAG, check_parameters_cell, read_parameters
+from nkhcc_helpers.run.parameters import TAG, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))

@@ -1,10 +1,9 @@
 import pytest
-from small_notebooks import PARAMETERS, code, write_notebook
+from small_notebooks import PARAMETERS, check_parameters_cell, code, write_notebook
 
 from nkhcc_helpers.run.parameters import (
     Parameter,
     ParameterError,
-    check_parameters_cell,
     format_parameters,
     read_parameters,
     read_values,

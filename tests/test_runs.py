@@ -14,7 +14,7 @@ import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
 from trials import write_trial
 
-from nkhcc_helpers.run import plan
+from nkhcc_helpers.run import run as plan
 from nkhcc_helpers.run.parameters import ParameterError
 from nkhcc_helpers.run.publish import PublishError
 from nkhcc_helpers.run.run import run_notebooks

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_survival
 from nkhcc_helpers.cox.many import find_separation
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
-DOSE_CODINGS = ("relative", "cumulative", "log2", "order")
-COVARIATES = ("dose", "infusions", "cumulative", "order", "group")
+
+def _refuse_log2_of_none(coding: str, info: ValidationInfo) -> str:
+    if coding == "log2" and info.context and any(arm.dose <= 0 for arm in info.context().metadata.arms):
+        raise ValueError("cannot be 'log2', because a group of this trial has dose 0")
+    return coding
+
+
+def _refuse_none_and_twice(names: list[str]) -> list[str]:
+    if not names:
+        raise ValueError("must hold at least one of dose, infusions, cumulative and order")
+    again = [name for name in names if names.count(name) > 1]
+    if again:
+        raise ValueError(f"holds {again[0]!r} twice")
+    return names
+
+
+DoseCoding = Literal["relative", "cumulative", "log2", "order"]
+DoseCodingOfTrial = Annotated[DoseCoding, AfterValidator(_refuse_log2_of_none)]
+Slope = Literal["dose", "infusions", "cumulative", "order"]
+Slopes = Annotated[list[Slope], AfterValidator(_refuse_none_and_twice)]
+DOSE_CODINGS = get_args(DoseCoding)
+COVARIATES = (*get_args(Slope), "group")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import optimize, sparse
@@ -87,7 +88,8 @@ def is_separating(covariates, times, events, directions):
     return (smallest >= -ROUNDING * scale) & (largest > NOTICEABLE * scale)
 
 
-METHODS = ("firth", "partial")
+Method = Literal["firth", "partial"]
+METHODS = get_args(Method)
 VANISHED = 1e-8  # information
 FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
 NUMBERS_AT_A_TIME = 400_000  # weights held at once, few enough to stay in a processor's cache

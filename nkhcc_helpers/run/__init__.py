@@ -1,9 +1,13 @@
-"""Notebooks run headlessly, and their report published whole."""
+"""Notebooks run headlessly, their parameters checked, and their report published whole."""
 
-from nkhcc_helpers.run.plan import plan_run
-from nkhcc_helpers.run.run import run_notebooks
+from nkhcc_helpers.run.parameters import ParameterError, check_parameters
+from nkhcc_helpers.run.run import Plan, RunResult, plan_run, run_notebooks
 
 __all__ = [
+    "ParameterError",
+    "Plan",
+    "RunResult",
+    "check_parameters",
     "plan_run",
     "run_notebooks",
 ]

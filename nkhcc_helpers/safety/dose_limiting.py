@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Le
 from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level
@@ -15,6 +17,8 @@ from nkhcc_helpers.safety.events import check_recorded, list_events
 from nkhcc_helpers.trial.patients import list_observation, list_treated, list_with_all
 
 MOST_WINDOW_DAYS = 3650
+WindowDays = Annotated[int, Ge(0), Le(MOST_WINDOW_DAYS), " days"]
+Grade = Literal[1, 2, 3, 4, 5]
 """Longest window of a definition, ten years: beyond any use, and well within the range of dates."""
 
 

@@ -6,6 +6,8 @@ beta product limits, the midpoint median, NE past the last follow-up, and the co
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 import pandas as pd
 from lifelines.utils import survival_table_from_events
@@ -13,7 +15,8 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
 
-CONF_TYPES = ("bpcp", "log-log", "log", "plain")
+ConfType = Literal["bpcp", "log-log", "log", "plain"]
+CONF_TYPES = get_args(ConfType)
 
 
 def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level, conf_type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from scipy import stats
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
 from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, estimate_km
 
-CONVENTIONS = ("midpoint", "first")
+Convention = Literal["midpoint", "first"]
+CONVENTIONS = get_args(Convention)
 
 
 @dataclass(frozen=True)

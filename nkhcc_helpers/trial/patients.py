@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -127,7 +128,8 @@ def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     return find_column(rows, "ADT").fillna(counted)
 
 
-GROUPS = ("actual", "planned")
+Grouping = Literal["actual", "planned"]
+GROUPS = get_args(Grouping)
 """By which treatment patients are grouped."""
 
 

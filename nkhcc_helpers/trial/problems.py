@@ -112,3 +112,15 @@ def _listed(problems: Sequence[Problem]) -> list[str]:
     for kind, at in more_at.items():
         lines[at] = f"{kind[0]} {kind[1]}".rstrip() + f": and {sizes[kind] - N_LISTED} more of the same kind"
     return lines
+
+
+def join_names(names: Sequence[str], word: str) -> str:
+    """Return names as a sentence lists them, `word` before the last."""
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def describe_unknown(item: object, known: Sequence[object], *, of_list: bool = False) -> str:
+    """Return what is wrong with an item, or item of a list, that is none of those known."""
+    listed = join_names([str(each) for each in known], "or") or "nothing, for there is nothing to choose from"
+    hint = suggest_name(item, known) if isinstance(item, str) else ""
+    return f"{'may hold' if of_list else 'must be'} {listed}, not {item!r}{hint}"

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import RawTable, find_file, list_folder, read_csv
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, TrialMetadata, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import impute_dates, list_death_dates, list_ends, list_enrolment_dates
-from nkhcc_helpers.trial.problems import Problem, TrialDataError, TrialDataWarning, format_printable
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    TrialDataError,
+    TrialDataWarning,
+    describe_unknown,
+    format_printable,
+)
 from nkhcc_helpers.trial.rules import check_contradictions, check_rules
 from nkhcc_helpers.trial.schema import (
     RELATED_WORDS,
@@ -412,3 +420,23 @@ def summarize_trial(trial: Trial) -> str:
     lines.append(f"  {'assumptions':<15}{len(metadata.assumptions)}")
     lines += [f"  {'warning':<15}{text}" for text in trial.warnings]
     return "\n".join(format_printable(line) for line in lines)
+
+
+def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
+    """A check against the trial that the validation's context loads; what is empty is left to the notebook."""
+
+    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
+        if info.context and value:
+            known, of_list = list(list_known(info.context())), isinstance(value, list)
+            for item in value if of_list else [value]:
+                if item not in known:
+                    raise ValueError(describe_unknown(item, known, of_list=of_list))
+        return value
+
+    return AfterValidator(check)
+
+
+EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
+BaselineColumns = Annotated[
+    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
+]
