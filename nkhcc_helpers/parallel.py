@@ -1,4 +1,4 @@
-"""Work spread over processes: simulated trials in blocks, and processes that begin with their imports done."""
+"""Work spread over processes: simulated trials in blocks, and notebooks with their imports done."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NOTEBOOK_VARIABLE, write_json
+from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render
 
 _LONGEST_MESSAGE = 400
 _LINES_OF_MESSAGE = 3
@@ -34,7 +34,6 @@ _ATTEMPTS = 2
 _SECONDS_TO_STOP = 5.0
 _PROVISIONER = "nkhcc-forked"
 _PATH = list(sys.path)
-_TEMPLATES = Path(__file__).with_name("templates")
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
 
@@ -61,7 +60,7 @@ class Outcome:
 
 
 class WorkerPool:
-    """A process for each notebook, at most `n_workers` at a time; a context manager that stops what still runs.
+    """A process for each notebook, `n_workers` at a time; a context manager that stops what still runs.
 
     `work_dir` is for what workers and kernels keep for themselves: connection files, profile, log.
     """
@@ -233,13 +232,13 @@ def _register(kernel: _ForkedKernel) -> None:
 
     from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-    class Provisioner(LocalProvisioner):
-        waiting = [kernel]
+    waiting = [kernel]
 
+    class Provisioner(LocalProvisioner):
         async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
-            if not self.waiting:  # a second attempt
+            if not waiting:  # a second attempt
                 return await super().launch_kernel(cmd, **options)
-            self.process = self.waiting.pop()
+            self.process = waiting.pop()
             self.process.begin(cmd, options.get("cwd"), options.get("env") or dict(os.environ))
             self.pid = self.pgid = self.process.pid
             return self.connection_info
@@ -367,16 +366,6 @@ def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustra
     return page
 
 
-def list_downloads(report: Path, name: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Figures and tables that a notebook wrote, each with the kind and relative address of its files."""
-    downloads: dict[str, list[tuple[str, str]]] = {}
-    for kind, label in (("figures", "Figure"), ("tables", "Table")):
-        for path in sorted((report / kind / name).glob("*.*")):
-            files = downloads.setdefault(f"{label} {path.stem.replace('_', ' ')}", [])
-            files.append((path.suffix[1:].upper(), path.relative_to(report).as_posix()))
-    return list(downloads.items())
-
-
 def _link_figures(notebook: Any, report: Path, name: str) -> None:
     """Note beside each figure the file that holds the same picture."""
     files = (report / "figures" / name).glob("*.png")
@@ -387,28 +376,12 @@ def _link_figures(notebook: Any, report: Path, name: str) -> None:
             output.metadata["nkhcc_file"] = quote(written[picture].relative_to(report).as_posix())
 
 
-def render(template: str, **content: Any) -> str:
-    """Fill a page's template; text is escaped."""
-    return _open_templates().get_template(template).render(style=_read_style(), **content)
-
-
-@cache
-def _open_templates() -> Environment:
-    loader = FileSystemLoader(_TEMPLATES)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-
-
-@cache
-def _read_style() -> Markup:
-    return Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
-
-
 @cache
 def _load_exporter() -> Any:
     """Load what turns the cells of a notebook into HTML; slow the first time."""
     from nbconvert import HTMLExporter
 
-    return HTMLExporter(extra_template_basedirs=[str(_TEMPLATES)], template_name="cells")
+    return HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="cells")
 
 
 def _import_all() -> None:

@@ -13,7 +13,7 @@ import math
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
@@ -115,10 +115,8 @@ def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
     for name, annotation in namespace.get("__annotations__", {}).items():
         kind = getattr(annotation, "__name__", str(annotation))
         if kind in TYPES and name in namespace:
-            value = namespace[name]
-            problems[name] = _find_problem(TYPES[kind], value) or find_problem(
-                kind, name, value, lambda: trial
-            )
+            problems[name] = _find_problem(TYPES[kind], namespace[name])
+            problems[name] = problems[name] or find_problem(kind, name, namespace[name], lambda: trial)
     if any(problems.values()):
         raise ParameterError(f"{name}: {problem}" for name, problem in problems.items() if problem)
 
@@ -184,10 +182,10 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
         kind = kind.removesuffix("_type").replace("string", "str")
         due = f"may hold {_HELD[kind]}" if of_list else f"must be {_DUE[kind]}"
         return f"{due}, not {'the text ' if isinstance(item, str) else ''}{item!r}"
-    bounds = {
-        name: bound for each in added if not isinstance(each, str) for name, bound in asdict(each).items()
-    }
     words = "".join(each for each in added if isinstance(each, str))
+    bounds: dict[str, Any] = {}
+    for each in added:
+        bounds |= asdict(each) if is_dataclass(each) else {}
     if "lt" in bounds:
         hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 else ""
         return f"must lie between {bounds['gt']} and {bounds['lt']}{words}, not {item!r}{hint}"
@@ -281,8 +279,8 @@ def read_values(
 ) -> dict[str, dict[str, Any]]:
     """Turn names and texts given on the command line into values by notebook, then by name.
 
-    A name goes to the notebooks that have it; one of them at least must. `load` returns the trial, called when
-    a value can be checked against it only. Raises ParameterError, which lists every problem.
+    A name goes to the notebooks that have it; one of them at least must. `load` returns the trial, called
+    when a value can be checked against it only. Raises ParameterError, which lists every problem.
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in notebooks}
     names = [name for name, _ in given]

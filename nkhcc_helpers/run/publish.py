@@ -18,9 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
 from nkhcc_helpers import __version__
 from nkhcc_helpers.report.results import ILLUSTRATIVE, list_versions, write_json
-from nkhcc_helpers.run.execute import render
 
 if TYPE_CHECKING:
     from nkhcc_helpers.run.run import Plan, Run
@@ -31,6 +33,7 @@ except ImportError:  # pragma: no cover
     fcntl = None  # Windows: what killed runs left stays, and a second run into one folder is not refused.
 
 MANIFEST = "manifest.json"
+TEMPLATES = Path(__file__).with_name("templates")
 _BUILDING = ".nkhcc.building-"
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
@@ -42,7 +45,7 @@ class PublishError(ValueError):
 
 
 def write_summaries(run: Run) -> None:
-    """Write `results.json`, `index.html` and last `manifest.json` of a run all of whose notebooks have ended."""
+    """Write `results.json`, `index.html` and last `manifest.json` of a run whose notebooks have ended."""
     for plan in run.plans:
         piece = run.building / "results" / f"{plan.name}.json"
         if piece.is_file():
@@ -72,6 +75,32 @@ def write_index(report: Path, **content: Any) -> Path:
     path = report / "index.html"
     path.write_text(render("index.html.j2", **content), encoding="utf-8")
     return path
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill a page's template; text is escaped."""
+    return _open_templates().get_template(template).render(style=_read_style(), **content)
+
+
+@cache
+def _open_templates() -> Environment:
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+@cache
+def _read_style() -> Markup:
+    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+
+
+def list_downloads(report: Path, name: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Figures and tables that a notebook wrote, each with the kind and relative address of its files."""
+    downloads: dict[str, list[tuple[str, str]]] = {}
+    for kind, label in (("figures", "Figure"), ("tables", "Table")):
+        for path in sorted((report / kind / name).glob("*.*")):
+            files = downloads.setdefault(f"{label} {path.stem.replace('_', ' ')}", [])
+            files.append((path.suffix[1:].upper(), path.relative_to(report).as_posix()))
+    return list(downloads.items())
 
 
 def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
@@ -190,7 +219,7 @@ def _hash_json(content: Any) -> str:
 
 
 def list_files(report: Path, name: str) -> dict[str, str]:
-    """Checksums of a notebook's page, executed notebook, figures and tables by path relative to the report."""
+    """Checksums of a notebook's page, executed notebook, figures and tables by path in the report."""
     paths = [report / "notebooks" / f"{name}.ipynb", report / f"{name}.html"]
     for kind in ("figures", "tables"):
         paths += sorted((report / kind / name).rglob("*"))
@@ -198,7 +227,7 @@ def list_files(report: Path, name: str) -> dict[str, str]:
 
 
 def find_earlier(reports: list[Path], name: str, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
-    """First report that holds a notebook's whole outcome for the same inputs, and the manifest's entry for it.
+    """First report with a notebook's whole outcome for the same inputs, and the manifest's entry for it.
 
     None when it is not there, failed, or has lost or changed a file since.
     """

@@ -423,7 +423,7 @@ def summarize_trial(trial: Trial) -> str:
 
 
 def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
-    """A check against the trial that the validation's context loads; what is empty is left to the notebook."""
+    """A check against the trial that the validation's context loads; empty leaves the choice open."""
 
     def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
         if info.context and value:
