@@ -45,8 +45,11 @@ _DUE = {
     "list": "a list",
 }
 _HELD = {"str": "text", "int": "numbers", "float": "numbers", "bool": "true or false"}
-_INTEGER = re.compile(r"[+-]?\d+")
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SCALARS = {
+    "int": (int, re.compile(r"[+-]?\d+")),
+    "float": (float, re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")),
+    "bool": (lambda text: text.lower() == "true", re.compile("true|false", re.IGNORECASE)),
+}
 
 
 class ParameterError(ValueError):
@@ -311,46 +314,35 @@ def _describe_stranger(name: str, notebooks: Mapping[str, Mapping[str, Parameter
 
 def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None) -> tuple[Any, str]:
     """The value that a text stands for, and what is wrong with it."""
-    kind, stripped = parameter.kind, text.strip()
-    if kind == "str":
-        value, is_read = text, True
-    elif kind == "list":
-        return _read_list(parameter, stripped, load)
-    elif kind == "bool":
-        value, is_read = stripped.lower() == "true", stripped.lower() in ("true", "false")
+    if parameter.kind == "str":
+        value, due = text, ""
+    elif parameter.kind == "list":
+        value, due = _read_list(parameter.default, text.strip())
     else:
-        is_read = bool((_INTEGER if kind == "int" else _FLOAT).fullmatch(stripped))
-        value = TYPES[kind](stripped) if is_read else None
-        is_read = is_read and math.isfinite(value)
-    if not is_read:
-        return value, f"must be {_DUE[kind]}, not {text!r}"
-    return value, _find_problem_unless_default(parameter, value, load)
+        read, pattern = _SCALARS[parameter.kind]
+        value = read(text.strip()) if pattern.fullmatch(text.strip()) else math.nan
+        due = "" if math.isfinite(value) else f"must be {_DUE[parameter.kind]}"
+    if due:
+        return value, f"{due}, not {text!r}"
+    known = (parameter.kind, parameter.name)
+    # Where not even the default passes, the notebook means something else by the name.
+    means_other = find_problem(*known, parameter.default, load)
+    return value, "" if means_other else find_problem(*known, value, load)
 
 
-def _read_list(parameter: Parameter, text: str, load: Callable[[], Any] | None) -> tuple[Any, str]:
+def _read_list(default: list[Any], text: str) -> tuple[Any, str]:
     try:
         value = yaml.safe_load(text) if text.startswith("[") else None
     except yaml.YAMLError:
         value = None
-    kinds = {_name_kind(item) for item in parameter.default}
-    items = [repr(item) if _name_kind(item) == "numbers" else str(item) for item in parameter.default]
-    example = f"'[{', '.join(items) or '6, 12'}]'"
+    kinds = {_HELD[type(item).__name__] for item in default}
+    items = [str(item) if isinstance(item, str | bool) else repr(item) for item in default]
+    example = f"such as '[{', '.join(items) or '6, 12'}]'"
     if not isinstance(value, list) or not all(map(_is_scalar, value)):
-        return value, f"must be a list in brackets, such as {example}, not {text!r}"
-    if len(kinds) == 1 and {_name_kind(item) for item in value} - kinds:
-        return value, f"must be a list of {kinds.pop()} only, such as {example}, not {text!r}"
-    return value, _find_problem_unless_default(parameter, value, load)
-
-
-def _find_problem_unless_default(parameter: Parameter, value: Any, load: Callable[[], Any] | None) -> str:
-    """Nothing where not even the default passes: the notebook means something else by the name."""
-    if find_problem(parameter.kind, parameter.name, parameter.default, load):
-        return ""
-    return find_problem(parameter.kind, parameter.name, value, load)
-
-
-def _name_kind(item: Any) -> str:
-    return _HELD[type(item).__name__]
+        return value, f"must be a list in brackets, {example}"
+    if len(kinds) == 1 and {_HELD[type(item).__name__] for item in value} - kinds:
+        return value, f"must be a list of {kinds.pop()} only, {example}"
+    return value, ""
 
 
 def _is_scalar(item: Any) -> bool:

@@ -348,13 +348,13 @@ def _remove_stale(parent: Path) -> None:
             os.close(held)
 
 
-def _hold(folder: Path) -> int | None:
+def _hold(folder: Path, *, patiently: bool = False) -> int | None:
     """Lock a folder for as long as the descriptor returned is open; None when another process holds it."""
     if fcntl is None:  # pragma: no cover
         return None
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if patiently else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None
@@ -363,12 +363,9 @@ def _hold(folder: Path) -> int | None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    if fcntl is None:  # pragma: no cover
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    held = _hold(folder, patiently=True)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        if held is not None:
+            os.close(held)

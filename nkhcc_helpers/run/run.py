@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import shutil
 import warnings
@@ -157,21 +158,11 @@ def plan_run(
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run.
+    """What came of a run."""
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        The report; ``<out_dir>-failed`` when a notebook failed.
-    outcomes : list of Outcome
-        In the order of the notebooks.
-    left : pathlib.Path or None
-        What an earlier run that failed kept, and this one does not replace.
-    """
-
-    folder: Path
-    outcomes: list[Outcome]
-    left: Path | None = None
+    folder: Path  # the report; `<out_dir>-failed` when a notebook failed
+    outcomes: list[Outcome]  # in the order of the notebooks
+    left: Path | None = None  # what an earlier run that failed kept, and this one does not replace
 
     @property
     def failed(self) -> list[Outcome]:
@@ -336,8 +327,10 @@ def _execute(
         for plan in run.plans
         if plan.name not in run.outcomes
     ]
-    # The longest first, so that no worker is left alone with it at the end; of the unknown the last.
-    jobs.sort(key=lambda job: seconds.get(job.name, 0), reverse=True)
+    # The longest first, so that no worker is left alone with it at the end; before them what is not known,
+    # the last of the notebooks first, for they build on one another.
+    jobs.reverse()
+    jobs.sort(key=lambda job: -seconds.get(job.name, math.inf))
     outcomes = pool.execute(jobs)
     run.published = format_json_value(compare_published(run.trial))
     for outcome in outcomes:

@@ -1,7 +1,8 @@
-"""Every figure: each takes a computed frame and returns the axes it drew on.
+"""Every figure: each takes a computed frame and returns the axes it drew on, of several panels the main one.
 
-To all of them `labels`, where nothing else is said, is group code to label, all groups of the trial in order,
-and `ax` the axes to draw into; a figure of several panels draws its main one there, without the others.
+What they share: `labels` names groups by code, all groups of the trial in order; in figures of Cox models it
+names covariates (`report.list_covariate_labels`) and `group_labels` the groups. `unit` is that of times,
+`conf_level` the level of the intervals drawn, for their heading, and `ax` axes for the main panel alone.
 """
 
 from nkhcc_helpers.report.figures.cohort import plot_design, plot_enrolment, plot_flow

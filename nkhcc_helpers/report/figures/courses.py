@@ -63,8 +63,6 @@ def plot_swimmer(
         As `cohort.list_courses` returns it.
     infusion_times : pandas.DataFrame
         As `cohort.list_infusion_times` returns it.
-    unit : str
-        Unit of the times.
 
     Returns
     -------
@@ -205,26 +203,26 @@ def plot_timelines(
     events = _lay_out_events(timelines.events, shown, until)
     rows = _lay_out_rows(shown, events)
     n_lanes = rows["bottom"].max()
-    label = _join_lines(
-        "Days since the first infusion", "; ".join(_list_notes(timelines, patients, shown, until))
-    )
+    events["y"] = events["USUBJID"].map(rows.set_index("USUBJID")["top"]) + events["lane"] + 0.5
+    label = "; ".join(["Days since the first infusion", *_list_notes(timelines, patients, shown, until)])
+    if len(label) > LONGEST:
+        label = "\n".join([label.partition("; ")[0], *textwrap.wrap(label.partition("; ")[2], LONGEST)])
     more = UNDER_LINE * label.count("\n")
     ax = choose_axes(ax, 1.6 + more + min(LANE * n_lanes, TALLEST))
     start = min(0.0, events["day"].min()) if len(events) else 0.0
     _draw_lines(ax, rows, timelines.infusions, until)
     n_died = _draw_deaths(ax, rows, until)
-    _draw_events(ax, rows, events, start, until)
-    _name_terms(ax, rows, events, start, until)
+    _draw_events(ax, events, start, until)
+    if LANE * n_lanes <= 1.4 * TALLEST:
+        _name_terms(ax, events, start, until)
     _name_rows(ax, rows, looks, start)
-    _label_axes(ax, start, until, n_lanes)
+    ax.set_xlim(start - 0.01 * until, until + 1 + 0.025 * (until - start))
+    ax.set_ylim(n_lanes + 0.3, 0.0)
+    mark_times(ax, list_time_ticks(until, "days"), shift=0.5)
+    open_left(ax)
     ax.set_xlabel(label)
     _explain_timelines(ax, events, more, with_deaths=n_died > 0)
     return ax
-
-
-def _join_lines(label: str, notes: str) -> str:
-    both = f"{label}; {notes}" if notes else label
-    return both if len(both) <= LONGEST else "\n".join([label, *textwrap.wrap(notes, LONGEST)])
 
 
 def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float) -> list[str]:
@@ -237,9 +235,8 @@ def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFram
     if len(late):
         worst = late["grade"].max()
         grade = "worst grade missing" if pd.isna(worst) else f"worst grade {worst}"
-        notes.append(
-            f"{len(late)} event{'' if len(late) == 1 else 's'} after day {until:g} not shown ({grade})"
-        )
+        counted = f"{len(late)} event{'' if len(late) == 1 else 's'}"
+        notes.append(f"{counted} after day {until:g} not shown ({grade})")
     if timelines.n_undated:
         notes.append(f"events without a known day, not shown: {timelines.n_undated}")
     n_uninfused = getattr(timelines, "n_uninfused", 0)
@@ -256,9 +253,8 @@ def _lay_out_events(events: pd.DataFrame, patients: pd.DataFrame, until: float) 
     left = events["day"].astype(float)
     right = np.maximum(ends + 1.0, left + SHORTEST * until)
     beyond = ends > until
-    events = events.assign(
-        left=left, right=right, is_beyond=beyond, is_ongoing=(events["ending"] == "ongoing") & ~beyond
-    )
+    ongoing = (events["ending"] == "ongoing") & ~beyond
+    events = events.assign(left=left, right=right, is_beyond=beyond, is_ongoing=ongoing)
     return events.assign(lane=_choose_lanes(events, 2 * SHORTEST * until))
 
 
@@ -308,15 +304,14 @@ def _draw_deaths(ax: Axes, rows: pd.DataFrame, until: float) -> int:
     return len(died)
 
 
-def _draw_events(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float, until: float) -> None:
-    top = events["USUBJID"].map(rows.set_index("USUBJID")["top"])
-    events = events.assign(y=top + events["lane"] + 0.5, grade=_name_grades(events))
+def _draw_events(ax: Axes, events: pd.DataFrame, start: float, until: float) -> None:
+    events = events.assign(
+        grade=events["grade"].astype("Int64").astype("string").fillna(MISSING).astype("str")
+    )
     bars = events[events["ending"] != "unknown"]
     for grade, part in bars.groupby("grade"):
-        right = part["right"].clip(upper=until + 1)
-        ax.barh(
-            part["y"], right - part["left"], left=part["left"], height=0.8, zorder=3, **list_grade_look(grade)
-        )
+        widths = part["right"].clip(upper=until + 1) - part["left"]
+        ax.barh(part["y"], widths, left=part["left"], height=0.8, zorder=3, **list_grade_look(grade))
     for grade, part in events[events["ending"] == "unknown"].groupby("grade"):
         look = list_grade_look(grade)
         style = {"color": look["facecolor"], "markeredgecolor": INK, "markeredgewidth": 0.7}
@@ -329,24 +324,20 @@ def _draw_events(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: floa
             ax.plot(tips, on["y"], linestyle="", zorder=4, clip_on=False, **look)
 
 
-def _name_terms(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float, until: float) -> None:
+def _name_terms(ax: Axes, events: pd.DataFrame, start: float, until: float) -> None:
     """Name events of grade 3 or more within the bar, or behind it up to the next event of the lane."""
     width = ax.get_position().width * ax.figure.get_figwidth()
-    if "term" not in events or LANE * rows["bottom"].max() > 1.4 * TALLEST:
-        return
     letter = LETTER * (until + 1 - start) / width
     events = events.assign(right=events["right"].clip(upper=until + 1))
     lanes = events.groupby(["USUBJID", "lane"], sort=False)
     following = lanes["left"].shift(-1).fillna(until + 1)
     before = lanes["right"].cummax().groupby([events["USUBJID"], events["lane"]]).shift()
-    top = events["USUBJID"].map(rows.set_index("USUBJID")["top"])
-    events = events.assign(following=following, y=top + events["lane"] + 0.5)
+    events = events.assign(following=following)
     severe = events["grade"].fillna(0).ge(3) & ~(before > events["left"]) & (events["right"] <= following)
     for event in events[severe].to_dict("records"):
         name = plain(event["term"], MOST_LETTERS, lines=1)
-        is_within = event["ending"] != "unknown" and event["right"] - event["left"] >= letter * (
-            len(name) + 1
-        )
+        fits = event["right"] - event["left"] >= letter * (len(name) + 1)
+        is_within = fits and event["ending"] != "unknown"
         x = event["left"] + 0.5 * letter if is_within else event["right"] + 1.5 * letter
         if not is_within:
             room = min(MOST_LETTERS, int((event["following"] - x) / letter))
@@ -358,10 +349,6 @@ def _name_terms(ax: Axes, rows: pd.DataFrame, events: pd.DataFrame, start: float
         ax.text(x, event["y"], name, fontsize=TINY, color=colour, va="center_baseline", zorder=6, **behind)
 
 
-def _name_grades(events: pd.DataFrame) -> pd.Series:
-    return events["grade"].astype("Int64").astype("string").fillna(MISSING).astype("str")
-
-
 def _name_rows(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], start: float) -> None:
     ax.set_yticks([])
     if len(rows) <= MOST_NAMES:
@@ -371,13 +358,6 @@ def _name_rows(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], start: f
             ax.set_ylabel(f"Patients: {plain(rows['USUBJID'].iloc[0], 24, lines=1)} and so on")
     for row in rows[rows["is_first"]].to_dict("records"):
         _name_group(ax, start, row["top"] - 0.1 - row["head"] / 2, looks[row["group"]], 90)
-
-
-def _label_axes(ax: Axes, start: float, until: float, n_lanes: float) -> None:
-    ax.set_xlim(start - 0.01 * until, until + 1 + 0.025 * (until - start))
-    ax.set_ylim(n_lanes + 0.3, 0.0)
-    mark_times(ax, list_time_ticks(until, "days"), shift=0.5)
-    open_left(ax)
 
 
 def _explain_timelines(ax: Axes, events: pd.DataFrame, more: float, *, with_deaths: bool) -> None:

@@ -68,10 +68,6 @@ def plot_forest(
         permutation is a thin line under the other, its numbers under the others; with ``p_permutation``,
         there is a second column of P. What is not estimable prints NE; a limit without end, or beyond the
         axis, ends in an arrow.
-    labels : mapping of str to str
-        Covariate to what it is called (`report.list_covariate_labels`).
-    conf_level : float
-        Level of the intervals, for their heading.
     """
     if summary.empty:
         return say_nothing_to_show(choose_axes(ax, 2.0))
@@ -93,7 +89,12 @@ def plot_forest(
     name_rows(ax, rows, top=-1.5)
     ax.tick_params(axis="y", pad=9)  # room for the arrows
     if both:
-        _explain_intervals(ax)
+        square = {"marker": "s", "markerfacecolor": group_palette(["hr"])["hr"], "markeredgecolor": "none"}
+        handles = [
+            Line2D([], [], label="Profile likelihood (first line)", **MAIN_LINE, **square),
+            Line2D([], [], label="Permutation (second line)", **PERMUTATION_LINE),
+        ]
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=SMALL)
     ax.set_xlabel("Hazard ratio; below 1: events come later")
     return ax
 
@@ -164,15 +165,6 @@ def _ratio_text(row: dict) -> str:
     return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
 
 
-def _explain_intervals(ax: Axes) -> None:
-    square = {"marker": "s", "markerfacecolor": group_palette(["hr"])["hr"], "markeredgecolor": "none"}
-    handles = [
-        Line2D([], [], label="Profile likelihood (first line)", **MAIN_LINE, **square),
-        Line2D([], [], label="Permutation (second line)", **PERMUTATION_LINE),
-    ]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=SMALL)
-
-
 SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
 
 
@@ -196,19 +188,13 @@ def plot_signs(
         What the values of these columns are called.
     title : str
         What all panels are about.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     shown = list(dict.fromkeys(signs["covariate"]))
     if not shown:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
-    panels = (
-        [ax] if ax else open_panels(len(shown), len(shown), height=0.46 * len(rows), head=1.6, sharey=True)
-    )
+    size = {"height": 0.46 * len(rows), "head": 1.6}
+    panels = [ax] if ax else open_panels(len(shown), len(shown), sharey=True, **size)
     for panel, covariate in zip(panels, shown, strict=False):
         part = signs[signs["covariate"] == covariate]
         low, high = limit_ratios(part[["lowest", "highest"]])
@@ -229,14 +215,9 @@ def plot_signs(
 
 
 def _draw_share(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
-    names = {
-        "lowest": "smallest",
-        "highest": "largest",
-        "lower": "lower",
-        "median": "median",
-        "upper": "upper",
-    }
-    known = {name: row[column] for column, name in names.items() if not pd.isna(row[column])}
+    named = row | {"smallest": row["lowest"], "largest": row["highest"]}
+    names = [name for name in ("smallest", "largest", "lower", "median", "upper") if not pd.isna(named[name])]
+    known = {name: named[name] for name in names}
     draw_range(ax, y, {name: float(np.clip(value, *ends)) for name, value in known.items()}, colour)
     for name, end, marker, side in (("smallest", ends[0], "<", -1), ("largest", ends[1], ">", 1)):
         if side * (known.get(name, end) - end) > 0:
@@ -264,17 +245,6 @@ def plot_sweep(
         Columns ``group quantity value is_assumed covariate hr ci_lower ci_upper``, as
         `cox.sweep_assumptions` returns it. Values that cannot be estimated leave a gap; limits without end
         fill the panel.
-    labels : mapping of str to str
-        Covariate to what it is called (`report.list_covariate_labels`).
-    group_labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    conf_level : float
-        Level of the intervals, for the legend.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     frame = frame.assign(group=frame["group"].astype("str"))
     covariates = list(dict.fromkeys(frame["covariate"]))
@@ -362,15 +332,6 @@ def plot_leave_one_out(
     frame : pandas.DataFrame
         Columns ``group covariate hr hr_all changes_sign`` and ``USUBJID`` or ``subject``, as
         `cox.leave_one_out` returns it: one row per patient left out and covariate.
-    labels : mapping of str to str
-        Covariate to what it is called (`report.list_covariate_labels`).
-    group_labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     covariates = list(dict.fromkeys(frame["covariate"]))
     if not covariates:

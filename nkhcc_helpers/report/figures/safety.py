@@ -79,11 +79,6 @@ def plot_grades(
         without a known grade.
     ax : matplotlib Axes, optional
         For all patients together (or where the frame has no "All", its last group), without the others.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     frame = list_terms(counts_by_term.assign(group=counts_by_term["group"].astype("str")))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
@@ -179,18 +174,11 @@ def plot_shares(
     differences : pandas.DataFrame, optional
         The same columns that name rows, and ``group reference difference ci_lower ci_upper interval`` in
         percentage points, as `safety.estimate_differences` returns it. Not drawn on axes that are given.
-    conf_level : float
-        Level of the intervals.
     grade : str
         Of a frame by term: the rows of this grade.
     most : int
         Rows shown, the first of the frame; of a frame by term the most frequent, and beyond them every term
         that a patient had at grade 3 or more or without a known grade.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the shares.
     """
     every = shares
     shares, names = _name_rows(shares, grade)
@@ -308,8 +296,6 @@ def plot_onset(
         maximum`` and ``duration_`` with ``median lower upper``, as `safety.summarize_onset` returns it.
     most : int
         Terms shown, the first of the frame.
-    conf_level : float
-        Level of the intervals.
 
     Returns
     -------

@@ -72,19 +72,12 @@ def plot_km(
         its times become the ticks. Not drawn on axes that are given.
     medians : pandas.DataFrame or None
         Columns ``group median``, as `survival.summarize_survival` returns it.
-    unit : str
-        Unit of the times.
     endpoint_label : str
         What survival is of.
     show_ci : bool
         Draw the confidence bands.
     until : float, optional
         End of the time axis, such as `choose_axis_end` gives; by default the last follow-up.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the curves.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:
@@ -216,8 +209,6 @@ def plot_first_event(
         probabilities from 0 to 1, patients at risk just before. With ``competing_probability``, death
         without the event is a competing event, a thin line with crosses. The first group's curve is the
         widest and the last one's the thinnest, so that curves that coincide are all seen.
-    unit : str
-        Unit of the times.
     event_label : str
         What the first event is.
     show_ci : bool
@@ -225,11 +216,6 @@ def plot_first_event(
     until : float, optional
         End of the time axis; by default a little after the last first event of any group, and later
         deaths are not drawn.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the curves.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:
@@ -311,11 +297,6 @@ def plot_null_distribution(null: np.ndarray, observed: float, df: int) -> Axes:
         Statistic of the data.
     df : int
         Degrees of freedom of the approximation.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the density.
     """
     null = np.asarray(null, dtype=float)
     if not len(null) or not np.isfinite(observed) or not df:
@@ -374,13 +355,6 @@ def plot_schoenfeld(
     ----------
     residuals : pandas.DataFrame
         Columns ``covariate rank residual``, as `cox.estimate_schoenfeld_residuals` returns it.
-    labels : mapping of str to str, optional
-        Covariate to what it is called (`report.list_covariate_labels`).
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     residuals = residuals.dropna(subset=["rank", "residual"]).astype({"rank": float, "residual": float})
     covariates = list(dict.fromkeys(residuals["covariate"]))
