@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts, sample_compatible
-from nkhcc_helpers.cox.many import fit_cox_many
-from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
-from nkhcc_helpers.identification.statistics import calculate_statistics, choose_statistic
+from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic, find_bounds
+from nkhcc_helpers.identification.statistics import calculate_statistics, list_statistics
 from nkhcc_helpers.parallel import run_blocks
 from nkhcc_helpers.survival.exact import count_allocations
 from nkhcc_helpers.survival.permutation import compare_survival
@@ -363,7 +363,8 @@ def check_bounds(truth, sample, plan, n_searches, rng):
         group = name_unclaimed(plan, endpoint)
         if name != "median, unclaimed" or group is not None:
             called = f"median {group}" if name == "median, unclaimed" else name
-            missed = _miss(truth, sample, endpoint, called)
+            (statistic,) = (each for each in list_statistics(truth.claimed.groups) if each.name == called)
+            missed = _miss(truth, sample, endpoint, statistic)
             found[endpoint, name] = {"missed_by": missed}
     return found
 

@@ -13,25 +13,10 @@ NotNegative = Annotated[float, Ge(0)]
 
 
 def check_survival(time, event):
-    """Check one sample of censored times.
+    """Return times, at least 0, as float and events as bool, of equal length, at least one subject.
 
-    Parameters
-    ----------
-    time : array_like, shape (n_subjects,)
-        Times to event or censoring, at least 0, in any unit.
-    event : array_like of bool, shape (n_subjects,)
-        True where the event was seen; 0 and 1 are accepted.
-
-    Returns
-    -------
-    time : ndarray of float, shape (n_subjects,)
-    event : ndarray of bool, shape (n_subjects,)
-
-    Raises
-    ------
-    ValueError
-        Lengths differ, nothing is there, a time is missing, infinite or negative, or an event is not
-        boolean; the message names the argument and the position (counted from 0).
+    ValueError names the argument and the position (counted from 0) of what is missing, infinite, negative or
+    not boolean; 0 and 1 are accepted as events.
     """
     time = check_vector(time, "time")
     event = check_vector(event, "event")
@@ -80,26 +65,10 @@ def check_positions(bad, name, rule, values):
 
 
 def check_groups(group, n):
-    """Turn groups into numbers.
+    """Return the groups in order, of the categories or sorted, and each subject's place among them.
 
-    Parameters
-    ----------
-    group : array_like or categorical Series, shape (n,)
-        Group of each subject; groups without subjects are left out.
-    n : int
-        How many subjects there are.
-
-    Returns
-    -------
-    groups : list
-        The groups in order: of the categories, or sorted.
-    codes : ndarray of int, shape (n,)
-        Place of each subject's group in `groups`.
-
-    Raises
-    ------
-    ValueError
-        Lengths differ, a group is missing, or there are fewer than two groups.
+    Groups without subjects are left out. ValueError where `group` does not hold `n` values, one is missing,
+    or there are fewer than two groups.
     """
     group = pd.Series(group).reset_index(drop=True)
     if len(group) != n:

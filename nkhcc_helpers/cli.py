@@ -230,16 +230,21 @@ def _summarize(trial: Any) -> str:
 @_option("--seed", "The same seed draws the same.", type=int, default=20260124, show_default=True)
 @_option("--jobs", "Processes.", type=_AT_LEAST_1, default=2, show_default=True)
 @_option("--bounds", "Search for bounds of every statistic too; takes minutes more.", is_flag=True)
+@_option("--narrowing", "Sample without each claim in turn too; takes minutes more.", is_flag=True)
 @_option("--out", "out_dir", "Folder for compatible.parquet.", required=True, metavar="DIR")
-def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, out_dir: str) -> None:
+def compatible(
+    claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, narrowing: bool, out_dir: str
+) -> None:
     """Draw cohorts that give every published number, and write them as Parquet.
 
     A run that was cut off goes on where it was when the same command is given again. Where no cohort gives
     every number, the claims that conflict are named. With --bounds, the smallest and largest value of every
-    statistic over all compatible cohorts are searched for and written to compatible_bounds.csv.
+    statistic over all compatible cohorts are searched for and written to compatible_bounds.csv; with
+    --narrowing, what each claim is worth is measured as notebook 05 does and written to
+    compatible_narrowing.csv.
 
     \b
-    nkhcc compatible --bounds --out data/nkhcc
+    nkhcc compatible --bounds --narrowing --out data/nkhcc
     nkhcc compatible --claims my_trial/published.yaml --cohorts 200 --out my_trial
 
     Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
@@ -256,6 +261,7 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
         read_design,
     )
     from nkhcc_helpers.identification.bounds import make_bounds
+    from nkhcc_helpers.identification.narrowing import make_narrowing
     from nkhcc_helpers.trial.problems import TrialDataError
     from nkhcc_helpers.trial.trial import locate_bundled
 
@@ -278,6 +284,9 @@ def compatible(claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, 
         cohorts, metadata = load_cohorts(path, claimed), read_design(source)
         found = make_bounds(cohorts, metadata, out_dir, jobs=jobs, progress=True)
         click.echo(f"Wrote bounds to {_near(found)}")
+    if narrowing:
+        found = make_narrowing(claimed, out_dir, jobs=jobs, progress=True)
+        click.echo(f"Wrote what each claim is worth to {_near(found)}")
 
 
 def _near(path: Path) -> Path:

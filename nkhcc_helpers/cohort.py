@@ -1,6 +1,6 @@
 """Who is in the trial: disposition, baseline, exposure, enrolment, follow-up and each patient's course.
 
-Every frame with a ``group`` column holds the groups in the trial's order, then "All" for everyone.
+`trial` is a `Trial`, times are in its display unit; groups stand in its order, then "All" for everyone.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import pandas as pd
 
 from nkhcc_helpers.survival.summaries import estimate_follow_up
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.trial.patients import list_treated, list_with_all
+from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
 
-SPREAD = ["median", "minimum", "maximum"]
+SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
 
 
 def count_disposition(trial, *, grace_days=7):
@@ -21,7 +21,6 @@ def count_disposition(trial, *, grace_days=7):
 
     Parameters
     ----------
-    trial : Trial
     grace_days : int, default 7
         A last contact this many days before the cut-off still counts as reaching it, since times in
         months or years are rounded.
@@ -29,27 +28,24 @@ def count_disposition(trial, *, grace_days=7):
     Returns
     -------
     DataFrame
-        Columns ``group n_enrolled n_treated n_completed n_fewer n_progressed n_died n_alive n_lost`` (counts,
-        NA where the trial cannot say). Completed and fewer split the treated: received at least the planned
-        infusions, or fewer, for whatever reason. The others are of everyone enrolled. Progressed: as in
-        `list_courses`. Died: death seen by overall survival. Alive: censored at the cut-off, or EOSSTT
-        says ONGOING or COMPLETED. Lost: censored earlier, or without a time of overall survival. With
-        neither a cut-off nor EOSSTT, everyone not known dead is alive and lost is NA; without an endpoint
-        for overall survival, died, alive and lost are NA.
+        Columns ``group n_enrolled n_treated n_completed n_fewer n_progressed n_died n_alive n_lost``: counts,
+        NA where the trial cannot say. Completed and fewer split the treated: at least the planned infusions,
+        or fewer. Progressed: as in `list_courses`. Died: by overall survival. Alive: censored at the cut-off,
+        or EOSSTT says ONGOING or COMPLETED. Lost: censored earlier, or without a time of overall survival.
+        With neither a cut-off nor EOSSTT, everyone not known dead is alive.
     """
-    status = _list_status(trial)
-    treated, completed = list_treated(trial), status["received"] >= status["planned_infusions"]
-    known = status["death"].notna()
-    reached = _reached_cut_off(trial, status, grace_days)
+    status = _list_status(trial, grace_days)
+    treated, completed = status["treated"], status["n_infusions"] >= status["planned_infusions"]
+    died = status["death"].notna()
     stages = status[["group"]].assign(
         n_enrolled=True,
         n_treated=treated,
         n_completed=treated & completed,
         n_fewer=treated & ~completed,
         n_progressed=status["progression"].notna(),
-        n_died=known,
-        n_alive=~known & reached,
-        n_lost=~known & ~reached,
+        n_died=died,
+        n_alive=~died & status["reached"],
+        n_lost=~died & ~status["reached"],
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
     if trial.endpoint_with_role("progression_free_survival") is None:
@@ -66,7 +62,6 @@ def summarize_baseline(trial, *, columns=()):
 
     Parameters
     ----------
-    trial : Trial
     columns : sequence of str
         Columns to summarize, in this order; all of the metadata's when empty.
 
@@ -74,11 +69,9 @@ def summarize_baseline(trial, *, columns=()):
     -------
     DataFrame
         Columns ``variable label unit kind level level_label group n n_missing mean sd median minimum
-        maximum count percent``; one row for each variable, level and group. ``n`` are the subjects with a
-        value. Continuous: ``level`` is empty; ``sd`` (divisor n - 1) is NaN at n = 1. Categorical: levels
-        in the order of the metadata, or sorted where it gives none; a level nobody has keeps its row with
-        count 0; ``percent`` is of ``n``. A categorical variable without any value or level has one row
-        with level "".
+        maximum count percent``; a row for each variable, level and group. ``n`` have a value. Continuous:
+        ``level`` is empty; ``sd`` (divisor n - 1) is NaN at n = 1. Categorical: levels in the order of the
+        metadata, or else sorted, with count 0 where nobody has one; ``percent`` is of ``n``.
 
     Raises
     ------
@@ -91,15 +84,12 @@ def summarize_baseline(trial, *, columns=()):
         known = ", ".join(listed) or "none"
         raise ValueError(f"trial.yaml lists no baseline column {', '.join(unknown)}; it lists {known}")
     summaries = {"continuous": _summarize_continuous, "categorical": _summarize_levels}
-    parts = [
-        summaries[column.kind](
-            list_with_all(
-                trial.subjects[["group"]].assign(value=trial.subjects[column.column]), trial.groups
-            ),
-            column,
-        ).assign(variable=column.column, label=column.label, unit=column.unit, kind=column.kind)
-        for column in [listed[name] for name in columns or listed]
-    ]
+    parts = []
+    for column in [listed[name] for name in columns or listed]:
+        values = trial.subjects[["group"]].assign(value=trial.subjects[column.column])
+        part = summaries[column.kind](list_with_all(values, trial.groups), column)
+        named = {"variable": column.column, "label": column.label, "unit": column.unit, "kind": column.kind}
+        parts.append(part.assign(**named))
     names = ["variable", "label", "unit", "kind", "level", "level_label", "group", "n", "n_missing"]
     names += ["mean", "sd", *SPREAD, "count", "percent"]
     if not parts:
@@ -110,51 +100,43 @@ def summarize_baseline(trial, *, columns=()):
 def summarize_exposure(trial):
     """Summarize planned and received infusions and cumulative dose by group and overall.
 
-    Parameters
-    ----------
-    trial : Trial
-
     Returns
     -------
     DataFrame
         Columns ``group n planned_infusions received_median received_minimum received_maximum n_completed
         planned_dose received_dose_median received_dose_minimum received_dose_maximum``, over everyone
-        enrolled: a subject never infused received 0. Dose is the sum over infusions in the unit of
-        EXDOSE; a subject with an infusion of unknown dose is left out of the received doses. What was
-        planned is NaN for "All" where the groups differ.
+        enrolled. Dose is the sum over infusions in the unit of EXDOSE, over subjects whose every dose is
+        known. What was planned is NaN for "All" where the groups differ.
     """
-    status = _list_status(trial)
-    status["planned_dose"] = status["planned_infusions"] * status["dose"]
-    status["completed"] = status["received"] >= status["planned_infusions"]
-    grouped = list_with_all(status, trial.groups).groupby("group", observed=False)
-    summary = pd.DataFrame(
-        {"n": grouped.size(), "planned_infusions": _common_value(grouped, "planned_infusions")}
-    )
-    for name in SPREAD:
-        summary[f"received_{name}"] = _spread(grouped["received"], name)
-    summary["n_completed"] = grouped["completed"].sum().astype(int)
-    summary["planned_dose"] = _common_value(grouped, "planned_dose")
-    for name in SPREAD:
-        summary[f"received_dose_{name}"] = _spread(grouped["received_dose"], name)
-    return summary.reset_index()
+    subjects, doses = trial.subjects.copy(), trial.infusions.groupby("USUBJID")["dose"]
+    received = subjects["USUBJID"].map(doses.sum().where(doses.count() == doses.size()))
+    subjects["received_dose"] = received.where(subjects["n_infusions"] > 0, 0.0)
+    subjects["planned_dose"] = subjects["planned_infusions"] * subjects["dose"]
+    subjects["completed"] = subjects["n_infusions"] >= subjects["planned_infusions"]
+    grouped = list_with_all(subjects, trial.groups).groupby("group", observed=False)
+    return pd.DataFrame(
+        {
+            "n": grouped.size(),
+            "planned_infusions": _common_value(grouped["planned_infusions"]),
+            **grouped["n_infusions"].agg(**SPREAD).astype(float).add_prefix("received_"),
+            "n_completed": grouped["completed"].sum().astype(int),
+            "planned_dose": _common_value(grouped["planned_dose"]),
+            **grouped["received_dose"].agg(**SPREAD).add_prefix("received_dose_"),
+        }
+    ).reset_index()
 
 
 def count_enrolment(trial):
     """Count enrolment over calendar time in each group.
 
-    Parameters
-    ----------
-    trial : Trial
-
     Returns
     -------
     DataFrame
-        Columns ``group date n_enrolled``: one row for each subject with a start date, by group and date;
-        ``n_enrolled`` is the number enrolled in the group so far.
+        Columns ``group date n_enrolled``: a row for each subject with a start date, by group and date, and
+        how many the group had enrolled by then.
     """
-    dated = (
-        trial.subjects[["group", "enrolled"]].dropna().sort_values(["group", "enrolled"], ignore_index=True)
-    )
+    dated = trial.subjects[["group", "enrolled"]].dropna()
+    dated = dated.sort_values(["group", "enrolled"], ignore_index=True)
     dated["n_enrolled"] = dated.groupby("group", observed=True).cumcount() + 1
     return dated.rename(columns={"enrolled": "date"})
 
@@ -164,7 +146,6 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
 
     Parameters
     ----------
-    trial : Trial
     endpoint : str
         PARAMCD of the endpoint.
     conf_level, conf_type
@@ -173,9 +154,8 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     Returns
     -------
     DataFrame
-        Columns ``group n n_events median ci_lower ci_upper longest`` in the trial's display unit: median
-        follow-up by reverse Kaplan-Meier, in which the event censors follow-up. A group without a time
-        has n = 0 and NaN.
+        Columns ``group n n_events median ci_lower ci_upper longest``; the median by reverse Kaplan-Meier, in
+        which the event censors follow-up. A group without a time has n = 0 and NaN.
 
     Raises
     ------
@@ -195,33 +175,25 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
             median = estimate_follow_up(part["time"], part["event"], **options)
             row |= {"median": median.estimate, "ci_lower": median.ci_lower, "ci_upper": median.ci_upper}
         rows.append(row | {"longest": part["time"].max()})
-    summary = pd.DataFrame(rows)
-    summary["group"] = pd.Categorical(summary["group"], followed["group"].cat.categories, ordered=True)
-    return summary
+    return pd.DataFrame(rows).astype({"group": followed["group"].dtype})
 
 
 def list_courses(trial, *, grace_days=7):
-    """List each patient's course from enrolment.
-
-    Parameters
-    ----------
-    trial : Trial
-    grace_days : int, default 7
-        As in `count_disposition`.
+    """List each patient's course from enrolment; `grace_days` as in `count_disposition`.
 
     Returns
     -------
     DataFrame
-        Columns ``USUBJID group progression death last_contact alive lost``, sorted by group, then by last
-        contact; times in the trial's display unit, NaN for what was not seen. Progression is an event of
-        progression-free survival unless it was a death: EVNTDESC names one or the other, and where it
-        does not, an event at the time of death is a death. Last contact is the time of overall survival,
-        or the longest time of any endpoint where there is none. Alive: no death seen. Lost: of those, the
-        ones counted as lost by `count_disposition`; False where it cannot tell.
+        Columns ``USUBJID group progression death last_contact alive lost``, by group, then last contact;
+        times from enrolment, NaN for what was not seen. Progression is an event of progression-free survival
+        unless a death: EVNTDESC names one or the other, else an event at the time of death is a death. Last
+        contact is the time of overall survival, or else the longest of any endpoint. Lost: as counted by
+        `count_disposition`; False where it cannot tell.
     """
-    status = _list_status(trial).assign(alive=lambda frame: frame["death"].isna())
+    status = _list_status(trial, grace_days)
     known = trial.endpoint_with_role("overall_survival") is not None
-    status["lost"] = status["alive"] & ~_reached_cut_off(trial, status, grace_days) & known
+    alive = status["death"].isna()
+    status = status.assign(alive=alive, lost=alive & ~status["reached"] & known)
     columns = ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost"]
     return status[columns].sort_values(["group", "last_contact", "USUBJID"], ignore_index=True)
 
@@ -229,87 +201,67 @@ def list_courses(trial, *, grace_days=7):
 def list_infusion_times(trial):
     """List when each infusion was given.
 
-    Parameters
-    ----------
-    trial : Trial
-
     Returns
     -------
     DataFrame
-        Columns ``USUBJID group infusion time dose``: number within the patient, time from enrolment in
-        the trial's display unit (NaN without a start date), dose in the unit of EXDOSE.
+        Columns ``USUBJID group infusion time dose``: number within the patient, time from enrolment (NaN
+        without a start date), dose in the unit of EXDOSE.
     """
     given = trial.infusions.merge(trial.subjects[["USUBJID", "enrolled"]], on="USUBJID", how="left")
     given["time"] = (given["date"] - given["enrolled"]).dt.days / DAYS_PER_UNIT[trial.unit]
     return given[["USUBJID", "group", "infusion", "time", "dose"]]
 
 
-def _list_status(trial):
-    """One row per subject, indexed as ``trial.subjects``: what was received, and when what happened."""
-    columns = ["USUBJID", "group", "dose", "planned_infusions", "enrolled"]
-    status = trial.subjects[columns].merge(_received(trial), on="USUBJID", how="left")
-    status["received"] = status["received"].fillna(0).astype(int)
-    status["received_dose"] = status["received_dose"].where(status["received"] > 0, 0.0)
-    for suffix, role in {"_os": "overall_survival", "_pfs": "progression_free_survival"}.items():
-        seen = _endpoint_times(trial, role).add_suffix(suffix)
-        status = status.merge(seen, left_on="USUBJID", right_on=f"USUBJID{suffix}", how="left")
-    status["death"] = status["time_os"].where(status["event_os"].eq(True))
-    status["progression"] = status["time_pfs"].where(_is_progression(status))
-    status["last_contact"] = status["time_os"].astype(float)
+def _list_status(trial, grace_days):
+    """``trial.subjects`` with times of `death progression last_contact`, and who `reached` the cut-off."""
+    overall = _list_times(trial, "overall_survival")
+    progression_free = _list_times(trial, "progression_free_survival")
+    death, last_contact = overall["time"].where(overall["event"].eq(True)), overall["time"]
     if trial.endpoint_with_role("overall_survival") is None:
         longest = trial.times.groupby("USUBJID")["time"].max()
-        status["last_contact"] = status["USUBJID"].map(longest).astype(float)
-    return status.set_index(trial.subjects.index)
+        last_contact = trial.subjects["USUBJID"].map(longest).astype(float)
+    return trial.subjects.assign(
+        death=death,
+        progression=progression_free["time"].where(_is_progression(progression_free, death)),
+        last_contact=last_contact,
+        reached=_reached_cut_off(trial, overall, grace_days),
+    )
 
 
-def _received(trial):
-    """Infusions and dose received; the dose is NaN where one infusion's dose is not known."""
-    given = trial.infusions.assign(unknown=trial.infusions["dose"].isna()).groupby("USUBJID", as_index=False)
-    received = given.agg(received=("dose", "size"), received_dose=("dose", "sum"), unknown=("unknown", "any"))
-    received["received_dose"] = received["received_dose"].mask(received["unknown"].astype(bool))
-    return received.drop(columns="unknown")
+def _list_times(trial, role):
+    """The row of ADTTE of each subject for the endpoint with a role, NaN without, as ``trial.subjects``."""
+    rows = trial.times[trial.times["endpoint"] == trial.endpoint_with_role(role)]
+    rows = rows.assign(described=list_text(rows, "EVNTDESC"), ADT=rows.get("ADT", pd.NaT))
+    rows = rows.set_index("USUBJID")[["time", "event", "described", "ADT"]].astype({"time": float})
+    return rows.reindex(trial.subjects["USUBJID"]).set_axis(trial.subjects.index)
 
 
-def _endpoint_times(trial, role):
-    columns = ["USUBJID", "time", "event", "described", "contact"]
-    code = trial.endpoint_with_role(role)
-    rows = trial.times[trial.times["endpoint"] == code]
-    return rows.assign(described=list_text(rows, "EVNTDESC"), contact=rows.get("ADT", pd.NaT))[columns]
-
-
-def _is_progression(status):
-    described = status["described_pfs"].fillna("")
+def _is_progression(seen, death):
+    described = seen["described"].fillna("")
     says_death = described.str.contains("DEATH|DIED")
     says_progression = described.str.contains("PROGRESS|RECURREN|RELAPSE")
-    at_death = np.isclose(status["time_pfs"].astype(float), status["death"].astype(float))
+    at_death = np.isclose(seen["time"], death)
     was_death = np.where(says_death == says_progression, at_death, says_death)
-    return status["event_pfs"].eq(True) & ~was_death
+    return seen["event"].eq(True) & ~was_death
 
 
-def _reached_cut_off(trial, status, grace_days):
+def _reached_cut_off(trial, overall, grace_days):
     """Who was followed to the data cut-off, or is said to be; everyone where nothing can tell."""
-    cut_off = trial.metadata.data_cut_off
-    if cut_off is None and "EOSSTT" not in trial.subjects:
-        return pd.Series(True, index=status.index)
-    said = list_text(trial.subjects, "EOSSTT").isin(["ONGOING", "COMPLETED"])
+    cut_off, subjects = trial.metadata.data_cut_off, trial.subjects
+    said = list_text(subjects, "EOSSTT").isin(["ONGOING", "COMPLETED"])
     if cut_off is None:
-        return said
-    days = pd.to_timedelta((status["time_os"].astype(float) * DAYS_PER_UNIT[trial.unit]).round(), unit="D")
-    contact = pd.to_datetime(status["contact_os"]).fillna(status["enrolled"] + days)
+        return said | ("EOSSTT" not in subjects)
+    days = pd.to_timedelta((overall["time"] * DAYS_PER_UNIT[trial.unit]).round(), unit="D")
+    contact = pd.to_datetime(overall["ADT"]).fillna(subjects["enrolled"] + days)
     return said | (contact >= pd.Timestamp(cut_off) - pd.Timedelta(days=grace_days))
 
 
 def _summarize_continuous(values, _column):
     values = values.assign(value=pd.to_numeric(values["value"]).astype(float))
     grouped = values.groupby("group", observed=False)["value"]
-    summary = pd.DataFrame(
-        {"level": "", "level_label": "", "n": grouped.count(), "n_missing": grouped.size() - grouped.count()}
-    )
-    for name, statistic in {"mean": "mean", "sd": "std"}.items():
-        summary[name] = grouped.agg(statistic)
-    for name in SPREAD:
-        summary[name] = _spread(grouped, name)
-    return summary.reset_index()
+    n = grouped.count()
+    summary = grouped.agg(mean="mean", sd="std", **SPREAD)
+    return summary.assign(level="", level_label="", n=n, n_missing=grouped.size() - n).reset_index()
 
 
 def _summarize_levels(values, column):
@@ -317,31 +269,25 @@ def _summarize_levels(values, column):
     labels = column.levels or {level: level for level in sorted(values["level"].dropna().unique())}
     grouped = values.groupby("group", observed=False)["level"]
     sizes = pd.DataFrame({"n": grouped.count(), "n_missing": grouped.size() - grouped.count()})
-    levels = pd.Categorical(values["level"], list(labels) or [""])
-    counts = values.assign(level=levels).groupby(["level", "group"], observed=False).size()
-    summary = counts.rename("count").reset_index().merge(sizes.reset_index(), on="group", how="left")
-    summary["level"] = summary["level"].astype("str")
-    summary["level_label"] = summary["level"].map(labels).fillna("")
-    summary["percent"] = 100 * summary["count"] / summary["n"].where(summary["n"] > 0)
-    return summary
+    values["level"] = pd.Categorical(values["level"], list(labels) or [""])
+    counts = values.groupby(["level", "group"], observed=False).size().rename("count").reset_index()
+    summary = counts.merge(sizes.reset_index(), on="group", how="left").astype({"level": "str"})
+    return summary.assign(
+        level_label=summary["level"].map(labels).fillna(""),
+        percent=100 * summary["count"] / summary["n"].where(summary["n"] > 0),
+    )
 
 
 def _level_codes(values):
     """Codes as text; a code read as 1.0 is the level written 1."""
-    if pd.api.types.is_bool_dtype(values):
-        return values.astype("string")
-    if pd.api.types.is_numeric_dtype(values):
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         whole = (values.dropna() % 1 == 0).all()
         return values.astype("Int64" if whole else "Float64").astype("string")
     text = values.astype("string").str.strip()
     return text.mask(text == "")
 
 
-def _spread(grouped, name):
-    return grouped.agg({"median": "median", "minimum": "min", "maximum": "max"}[name]).astype(float)
-
-
-def _common_value(grouped, column):
+def _common_value(grouped):
     """The value all members share, NaN where they differ."""
-    lowest, highest = grouped[column].min(), grouped[column].max()
+    lowest, highest = grouped.min(), grouped.max()
     return lowest.where(lowest == highest).astype(float)

@@ -14,27 +14,11 @@ from tqdm import tqdm
 
 
 def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial"):
-    """Simulate trials block by block.
+    """Return an array with a row for each of `n_trials` trials, in the order of the blocks.
 
-    Parameters
-    ----------
-    simulate : callable
-        Takes a block, returns an array with one row for each of its trials; defined in a module, so that
-        other processes can find it.
-    blocks : list
-    n_trials : int
-        Trials of all blocks, for the progress bar.
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
-    unit : str, default "trial"
-        What the bar counts.
-
-    Returns
-    -------
-    ndarray, shape (n_trials, ...)
-        In the order of the blocks.
+    `simulate` takes a block and returns an array with one row for each of its trials; it is defined in a
+    module, so that other processes can find it. The answer does not depend on `jobs`, how many there are.
+    `unit` is what the progress bar counts.
     """
     parts = []
     with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:

@@ -1,13 +1,29 @@
 """Small claimed trials, and the list of all their cohorts."""
 
 from itertools import product
-from math import comb
 
 import numpy as np
+from scipy.special import comb
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial, lay_out_claims
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.compatible.sampling import Effort
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, Median
+
+SMALL = Effort(
+    largest_block=1_000,
+    n_free=15,
+    n_burn_in=40,
+    fewest_iterations=20,
+    fewest_moves=3,
+    n_swaps=2,
+    n_partner_offers=3,
+    fewest_round_trips=60,
+    most_fruitless=80,
+    drawn=2_000,
+    most_drawn=20_000,
+)
+"""Enough for trials of a few patients."""
 
 
 def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):
@@ -69,17 +85,16 @@ def _list_endpoint(claimed, endpoint):
     latest = limits[endpoint].latest or np.inf if endpoint in limits else np.inf
     mass = 1 / grid if assumed.prior == "log_uniform" else np.ones(len(grid))
     mass = mass / mass.sum()
-    rows = []
-    for times in product(range(len(grid)), repeat=n):
-        for events in product((True, False), repeat=n):
-            n_censored = n - sum(events)
-            out_of_time = any(
-                not (event or earliest <= grid[at] <= latest) for at, event in zip(times, events, strict=True)
-            )
-            if fewest <= n_censored <= most and not out_of_time:
-                # Of the censored, whose number says nothing of the times left to them.
-                chances = np.where(events, 1.0, 1 / mass[(grid >= earliest) & (grid <= latest)].sum())
-                weight = np.prod(mass[list(times)] * chances) / comb(n, n_censored)
-                rows.append((grid[list(times)], events, weight))
-    times, events, weights = zip(*rows, strict=True)
-    return np.array(times), np.array(events), np.array(weights)
+    places, events = (
+        np.array(list(product(range(len(grid)), repeat=n))),
+        np.array(list(product((True, False), repeat=n))),
+    )
+    at, who = (each.ravel() for each in np.meshgrid(range(len(places)), range(len(events)), indexing="ij"))
+    places, events = places[at], events[who]
+    times, n_censored = grid[places], n - events.sum(axis=1)
+    in_time = events | ((earliest <= times) & (times <= latest))
+    possible = in_time.all(axis=1) & (fewest <= n_censored) & (n_censored <= most)
+    # Of the censored, whose number says nothing of the times left to them.
+    window = mass[(grid >= earliest) & (grid <= latest)].sum()
+    weights = np.prod(mass[places] / np.where(events, 1.0, window), axis=1) / comb(n, n_censored)
+    return times[possible], events[possible], weights[possible]

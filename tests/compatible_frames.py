@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 import shown_frames as frames
 
-from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
-from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median, describe_claim
+from nkhcc_helpers.identification.statistics import Design, Statistic
+from nkhcc_helpers.identification.statistics import list_statistics as list_known
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 
 ENDPOINTS = ("PFS", "OS")
-DESIGNS = ("relative, as assumed", "log2, as assumed")
+AIMS = (Statistic("permutation_p"), Statistic("trend_p"), Statistic("rmst"))
+DESIGNS = (Design("relative"), Design("log2"))
+FIRTH, PARTIAL = (
+    Statistic("hr", covariate=covariate, method=method)
+    for covariate, method in (("dose", "firth"), ("infusions", "partial"))
+)
 NOT_A_NUMBER = {"median": np.nan, "lower": np.nan, "upper": np.nan, "smallest": np.nan, "largest": np.nan}
 
 
@@ -45,10 +52,7 @@ def make_cohorts(kind="four", n_cohorts=12):
 
 
 def list_statistics(kind="four"):
-    groups = list(frames.ARMS[kind])
-    pairs = [f"pair_p {other}-{one}" for at, one in enumerate(groups) for other in groups[at + 1 :]]
-    by_group = [f"{name} {group}" for name in ("median", "rate 12", "rmst") for group in ("all", *groups)]
-    return ["logrank_p", "permutation_p", "trend_p", *pairs, *by_group, "follow_up", "longest", "n_censored"]
+    return list_known(tuple(frames.ARMS[kind]), landmarks=(12,))
 
 
 def make_answers(kind="four", *, bounds=True):
@@ -56,7 +60,7 @@ def make_answers(kind="four", *, bounds=True):
     rows = []
     for endpoint in ENDPOINTS:
         for at, statistic in enumerate(list_statistics(kind)):
-            scale = 0.002 * (at + 1) if "_p" in statistic else 10.0 + at
+            scale = 0.002 * (at + 1) if statistic.is_p_value else 10.0 + at
             row = dict(zip(NOT_A_NUMBER, scale * np.array([1, 0.5, 2, 0.4, 2.5]), strict=True))
             row |= {"bound_lower": 0.3 * scale, "bound_upper": 3 * scale} if bounds else {}
             rows.append({"endpoint": endpoint, "statistic": statistic, **row})
@@ -71,9 +75,9 @@ def make_statistics(kind="four", n_cohorts=12):
     """Values of the P-values in every cohort; one is missing."""
     rng = np.random.default_rng(2)
     columns = {
-        (endpoint, name): 10 ** rng.uniform(-3, -0.5, n_cohorts)
+        (endpoint, Statistic(kind)): 10 ** rng.uniform(-3, -0.5, n_cohorts)
         for endpoint in ENDPOINTS
-        for name in ("logrank_p", "permutation_p", "trend_p")
+        for kind in ("logrank_p", "permutation_p", "trend_p")
     }
     table = pd.DataFrame(columns)
     table.iloc[0, 0] = np.nan
@@ -83,7 +87,7 @@ def make_statistics(kind="four", n_cohorts=12):
 def make_signs(kind="four"):
     """Hazard ratios: on one side, on either side, beyond any axis, not estimable."""
     group = next(iter(frames.ARMS[kind]))
-    designs = [*DESIGNS, f"relative, dose of {group} 0.25", f"log2, infusions of {group} 16"]
+    designs = [*DESIGNS, Design("relative", "dose", group, 0.25), Design("log2", "infusions", group, 16)]
     ends = [[0.2, 0.3, 0.5, 0.7, 0.8], [0.5, 0.6, 1.1, 2, 3], [1e-9, 1e-4, 1, 1e4, 1e12], [np.nan] * 5]
     rows = []
     for endpoint in ENDPOINTS:
@@ -104,14 +108,14 @@ def make_narrowing(kind="four"):
         {"endpoint": "PFS", "claim": claim, "statistic": statistic}
         | {"lower": 0.01, "upper": 0.2, "width_ratio": ratio}
         for claim in ("", *map(describe_claim, claims))
-        for statistic, ratio in (("permutation_p", 2.34), ("trend_p", np.nan), ("rmst all", 1234.0))
+        for statistic, ratio in zip(AIMS, (2.34, np.nan, 1234.0), strict=True)
     ]
     return pd.DataFrame(rows)
 
 
 def make_candidates(kind="four"):
     """What further numbers would leave; one cannot be judged."""
-    names = [each for each in list_statistics(kind) if each.startswith(("rate", "rmst", "n_"))][:6]
+    names = [each for each in list_statistics(kind) if each.kind in ("rate", "rmst", "n_censored")][:6]
     rows = [
         {
             "endpoint": "PFS",
@@ -121,7 +125,7 @@ def make_candidates(kind="four"):
             "share_covered": 0.9,
         }
         for at, candidate in enumerate(names)
-        for target, left in (("trend_p", 0.1 * at), ("hr dose (firth)", np.nan if at == 2 else 1.04))
+        for target, left in ((AIMS[1], 0.1 * at), (FIRTH, np.nan if at == 2 else 1.04))
     ]
     return pd.DataFrame(rows)
 
@@ -129,7 +133,7 @@ def make_candidates(kind="four"):
 def make_conclusions(kind="four"):
     """A conclusion that holds in all, in some and in none."""
     groups = list(frames.ARMS[kind])
-    keys = ["permutation_p", "trend_p", f"pair_p {groups[1]}-{groups[0]}", "hr infusions (partial)"]
+    keys = [*AIMS[:2], Statistic("pair_p", groups[1], groups[0]), PARTIAL]
     verdicts = ["holds in all", "holds in some", "holds in none", "holds in some"]
     table = pd.DataFrame(
         {"endpoint": "PFS", "statistic": keys, "conclusion": "raw_words", "verdict": verdicts}
@@ -141,8 +145,8 @@ def make_conclusions(kind="four"):
 
 def make_diagnosed():
     rows = [
-        ("PFS", "trend_p", 0.0123, 0.01, 812.4, 1.0042, -0.51),
-        ("PFS", "rate 12 A", 0.0, 0.0, *[np.nan] * 3),
+        ("PFS", AIMS[1], 0.0123, 0.01, 812.4, 1.0042, -0.51),
+        ("PFS", Statistic("rate", "A", at=12), 0.0, 0.0, *[np.nan] * 3),
     ]
     columns = ["endpoint", "statistic", "mean", "sd", "effective_size", "r_hat", "starts_differ"]
     return pd.DataFrame(rows, columns=columns)

@@ -375,7 +375,7 @@ def make_overview(kind="four"):
 
 
 def make_onset():
-    """As `safety_timing.summarize_onset`: ended, one that lasts, one of which nothing is known."""
+    """As `summarize_onset`: ended, one that lasts, one of which nothing is known."""
     return pd.DataFrame(
         {
             "term": ["Pyrexia", HOSTILE, "$x$"],
@@ -484,7 +484,7 @@ def make_rates(kind="four"):
 
 
 def make_by_infusion(kind="four"):
-    """As `safety_timing.count_by_infusion`: the first group has no second infusion."""
+    """As `count_by_infusion`: the first group has no second infusion."""
     sizes = list_sizes(kind)
     parts = []
     for infusion in (1, 2):
@@ -502,7 +502,7 @@ def make_by_infusion(kind="four"):
 
 
 def make_dose_limiting(kind="four"):
-    """As `dose_limiting.count_dose_limiting`: one patient of the last group; in the first none evaluable."""
+    """As `count_dose_limiting`: one patient of the last group; in the first none evaluable."""
     sizes = list_sizes(kind).rename(columns={"n": "n_treated"})
     frame = sizes.assign(n_evaluable=sizes["n_treated"].where(sizes.index > 0, 0), n_patients=0, n_events=0)
     frame.loc[frame.index[-2:], ["n_patients", "n_events"]] = [1, 2]
@@ -522,7 +522,7 @@ def make_definition(*excluded):
 
 
 def make_dose_relation():
-    """As `dose_relation.compare_groups`: exact, by draws, and one that cannot be tested."""
+    """As `compare_groups`: exact, by draws, and one that cannot be tested."""
     return pd.DataFrame(
         {
             "level": ["overall", "overall", "term", "term"],

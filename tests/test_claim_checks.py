@@ -25,8 +25,8 @@ def make_claims():
 
 def test_a_printed_number_stands_for_what_rounds_to_it():
     assert make_claims()[0].limits == pytest.approx((4.995, 5.005))
-    nought = LogrankP(kind="logrank_p", endpoint="OS", value=0.0, decimals=3)
-    assert nought.limits == (0.0, 0.0005)
+    zero = LogrankP(kind="logrank_p", endpoint="OS", value=0.0, decimals=3)
+    assert zero.limits == (0.0, 0.0005)
 
 
 def test_textbook_and_lifelines_find_the_same():

@@ -8,7 +8,6 @@ import pytest
 from hand_made import ADEX, ADSL, ADTTE, METADATA, load_hand_made
 
 from nkhcc_helpers import cohort
-from nkhcc_helpers.trial import patients
 from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
@@ -143,7 +142,7 @@ def test_saffl_overrides_exposure_where_given(tmp_path):
     adsl = with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"})
     with pytest.warns(TrialDataWarning, match="ADSL row 5 SAFFL: says treated, but ADEX has no infusion"):
         trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
-    treated = dict(zip(trial.subjects["USUBJID"], patients.list_treated(trial), strict=True))
+    treated = dict(zip(trial.subjects["USUBJID"], trial.subjects["treated"], strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
     counts = cohort.count_disposition(trial)
     assert list(counts["n_treated"]) == [1, 3, 4]

@@ -52,9 +52,9 @@ def test_groups_are_drawn_as_often_as_their_weights_say(name):
     )
 
 
-def test_groups_rarely_met_are_not_drawn_but_pulled_to():
+def test_groups_rarely_met_are_not_drawn_but_tempered():
     never = claim_trial({"A": 3, "B": 2}, [median(3, group="A"), median(5, group="A"), median(2, group="B")])
     target = Target.of(never, "OS")
-    assert [each.group for each in target.pulled] == [0, 0]
-    assert not target.groups[0].distances
-    assert target.groups[1].distances
+    assert [each.group for each in target.tempered] == [0, 0]
+    assert not target.groups[0].claims
+    assert target.groups[1].claims

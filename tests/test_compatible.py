@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claimed_trials import claim_trial, list_cohorts, logrank_p, measure_claims, median
+from claimed_trials import SMALL, claim_trial, list_cohorts, logrank_p, measure_claims, median
 
 from nkhcc_helpers.compatible.checks import check_cohorts, find_conflict
 from nkhcc_helpers.compatible.claims import ClaimedTrial
@@ -18,12 +18,15 @@ from nkhcc_helpers.compatible.cohorts import (
     plan_blocks,
     sample_compatible,
 )
-from nkhcc_helpers.identification.answers import compare_means, diagnose
+from nkhcc_helpers.compatible.sampling import Effort
+from nkhcc_helpers.identification.answers import diagnose
 from nkhcc_helpers.identification.bounds import find_bounds
 from nkhcc_helpers.identification.statistics import calculate_statistics
 from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
 from nkhcc_helpers.trial.trial import load_trial
 
+# Of the trial of 18 patients, whose claims are narrow.
+FEW = replace(SMALL, round_trips_per_cohort=1.0, fewest_round_trips=24, fewest_partners=50)
 HAZARD_RATIO = HazardRatio(kind="hazard_ratio", endpoint="OS", group="B", value=0.5, decimals=1)
 LANDMARK_RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=3.0, value=50.0, decimals=0)
 KNOWN = {
@@ -76,15 +79,18 @@ def bundled():
 
 @pytest.fixture(scope="module")
 def sampled(bundled):
-    return sample_compatible(bundled, n_cohorts=24, seed=1)
+    return sample_compatible(bundled, n_cohorts=24, seed=1, jobs=1, effort=FEW)
 
 
+@pytest.mark.parametrize(
+    "effort", [SMALL, pytest.param(Effort(), marks=pytest.mark.slow)], ids=["small", "usual"]
+)
 @pytest.mark.parametrize("name", KNOWN)
-def test_sample_is_distributed_as_all_cohorts_listed(name):
+def test_sample_is_distributed_as_all_cohorts_listed(name, effort):
     claimed, n_cohorts = KNOWN[name], 2_000
     times, events, weights = list_cohorts(claimed)
     chance = dict(zip(list_keys(times, events), weights, strict=True))
-    sample = sample_compatible(claimed, n_cohorts=n_cohorts, seed=5, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=n_cohorts, seed=5, jobs=1, effort=effort)
     seen = Counter(list_keys(sample.times, sample.events))
     assert set(seen) <= set(chance)
     # How far an independent sample of this size would be from the distribution it is drawn from.
@@ -120,7 +126,7 @@ def test_distances_are_0_where_lifelines_finds_the_claims_met(name):
 def test_medians_near_each_other_start_from_medians_too():
     claims = [median(4, group=group, endpoint=code) for group in "AB" for code in ("PFS", "OS")]
     claimed = claim_trial({"A": 2, "B": 3}, claims, endpoints=("PFS", "OS"), ordered=("PFS", "OS"))
-    sample = sample_compatible(claimed, n_cohorts=30, start="medians", seed=1, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=30, start="medians", seed=1, jobs=1, effort=SMALL)
     assert len(sample) == 30
     assert check_cohorts(sample)["meets"].all()
 
@@ -128,16 +134,18 @@ def test_medians_near_each_other_start_from_medians_too():
 def test_endpoints_out_of_order_are_drawn_on_their_own():
     claims = [median(value, endpoint=code) for value, code in ((3, "PFS"), (4, "OS"), (2, "TTP"))]
     claimed = claim_trial({"A": 3}, claims, endpoints=("TTP", "PFS", "OS"), ordered=("PFS", "OS"))
-    sample = sample_compatible(claimed, n_cohorts=20, seed=1, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=20, seed=1, jobs=1, effort=SMALL)
     assert check_cohorts(sample)["meets"].all()
     assert (sample.times >= 1).all()
-    found = find_bounds(sample, lambda times, events: times.mean(axis=1), endpoint="PFS", n_sweeps=20)
+    found = find_bounds(
+        sample, lambda times, events: times.mean(axis=1), endpoint="PFS", n_sweeps=20, effort=SMALL
+    )
     assert (found.times[:, 1] <= found.times[:, 2]).all()
 
 
 def test_too_few_cohorts_are_told_of():
     claimed = KNOWN["three patients, one claim"]
-    rows = np.concatenate([draw_block(plan) for plan in plan_blocks(claimed, 10, seed=1)])
+    rows = np.concatenate([draw_block(plan) for plan in plan_blocks(claimed, 10, seed=1, effort=SMALL)])
     with pytest.warns(UserWarning, match="5 of 10 were found"):
         gather_blocks(claimed, rows[rows["block"] == 0], 1, 10)
 
@@ -151,7 +159,7 @@ def test_every_cohort_meets_every_claim_by_lifelines(sampled):
 
 
 def test_a_changed_cohort_is_found_out(sampled):
-    one = sampled.take(slice(0, 1))
+    one = sampled.take([0])
     one.times[0, 0] *= 1.2
     checked = check_cohorts(one)
     assert not checked["meets"].all()
@@ -160,17 +168,25 @@ def test_a_changed_cohort_is_found_out(sampled):
 
 def test_the_same_seed_draws_the_same_cohorts_in_any_number_of_processes():
     claimed = KNOWN["two groups, log-rank, censoring"]
-    one, other = (sample_compatible(claimed, n_cohorts=50, seed=3, jobs=jobs) for jobs in (1, 2))
+    one, other = (
+        sample_compatible(claimed, n_cohorts=50, seed=3, jobs=jobs, effort=SMALL) for jobs in (1, 2)
+    )
     assert (one.times == other.times).all()
     assert (one.events == other.events).all()
-    third = sample_compatible(claimed, n_cohorts=50, seed=4, jobs=1)
+    third = sample_compatible(claimed, n_cohorts=50, seed=4, jobs=1, effort=SMALL)
     assert (one.times != third.times).any()
+
+
+def compare_means(one, other):
+    """Difference between two diagnosed means in standard errors."""
+    variance = one["sd"] ** 2 / one["effective_size"] + other["sd"] ** 2 / other["effective_size"]
+    return (one["mean"] - other["mean"]) / np.sqrt(variance)
 
 
 def test_two_seeds_and_two_starts_agree():
     claimed = KNOWN["two groups, log-rank, censoring"]
     samples = [
-        sample_compatible(claimed, n_cohorts=800, seed=seed, start=start, jobs=1)
+        sample_compatible(claimed, n_cohorts=800, seed=seed, start=start, jobs=1, effort=SMALL)
         for seed, start in ((1, "prior"), (2, "medians"))
     ]
     frames = [calculate_statistics(each, n_draws=200, landmarks=(3.0,)) for each in samples]
@@ -185,7 +201,7 @@ def test_two_seeds_and_two_starts_agree():
 
 def test_diagnostics_see_chains_that_do_not_mix():
     claimed = KNOWN["three patients, one claim"]
-    sample = sample_compatible(claimed, n_cohorts=400, seed=1, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=400, seed=1, jobs=1, effort=SMALL)
     frame = calculate_statistics(sample, n_draws=50, landmarks=(3.0,)).iloc[:, :1] * 0.0
     stuck = frame + sample.block[:, None] + np.random.default_rng(1).normal(0, 0.1, (400, 1))
     found = diagnose(sample, stuck).iloc[0]
@@ -193,13 +209,24 @@ def test_diagnostics_see_chains_that_do_not_mix():
     assert abs(found["starts_differ"]) > 10
 
 
+def test_a_typo_in_one_median_of_a_small_trial_is_caught():
+    claims = [median(2, group="A"), median(3, group="B"), logrank_p(0.5, decimals=1)]
+    claimed = claim_trial({"A": 3, "B": 3}, claims, longest=40, unit="weeks")
+    assert find_conflict(claimed.keep([*claims, median(3)]), effort=SMALL).claims == ()
+    conflict = find_conflict(claimed.keep([*claims, median(30)]), effort=SMALL)
+    assert median(30) in conflict.claims
+    assert not conflict.nearest["meets"].all()
+    assert "median OS: 30" in str(conflict)
+
+
+@pytest.mark.slow
 def test_a_typo_in_one_median_is_caught(bundled):
     only = bundled.only("PFS")
     claims = [
         claim.model_copy(update={"value": 48.0}) if claim.kind == "median" and claim.group is None else claim
         for claim in only.claims
     ]
-    conflict = find_conflict(only.keep(claims), seed=1)
+    conflict = find_conflict(only.keep(claims), seed=1, effort=SMALL)
     assert any(claim.kind == "median" and claim.group is None for claim in conflict.claims)
     assert not conflict.nearest["meets"].all()
     assert "median PFS: 48.0" in str(conflict)
@@ -210,18 +237,18 @@ def test_a_conflict_names_the_claims_that_conflict_and_no_others():
         {"A": 3, "B": 3},
         [median(2, group="A"), median(3, group="B"), median(5, group="A"), logrank_p(0.5, decimals=1)],
     )
-    conflict = find_conflict(claimed)
+    conflict = find_conflict(claimed, effort=SMALL)
     assert {(claim.kind, claim.value) for claim in conflict.claims} == {("median", 2.0), ("median", 5.0)}
     with pytest.raises(IncompatibleClaimsError, match="no cohort was found"):
-        sample_compatible(claimed, n_cohorts=20, jobs=1)
-    assert find_conflict(claimed.keep(claimed.claims[:2])).claims == ()
+        sample_compatible(claimed, n_cohorts=20, jobs=1, effort=SMALL)
+    assert find_conflict(claimed.keep(claimed.claims[:2]), effort=SMALL).claims == ()
 
 
 def test_bounds_are_those_of_all_cohorts_listed():
     claimed = KNOWN["two groups, log-rank, censoring"]
     times, _, _ = list_cohorts(claimed)
-    sample = sample_compatible(claimed, n_cohorts=40, seed=2, jobs=1)
-    found = find_bounds(sample, lambda times, events: times.mean(axis=1), endpoint="OS")
+    sample = sample_compatible(claimed, n_cohorts=40, seed=2, jobs=1, effort=SMALL)
+    found = find_bounds(sample, lambda times, events: times.mean(axis=1), endpoint="OS", effort=SMALL)
     means = times[:, 0].mean(axis=1)
     assert found.lowest == pytest.approx(means.min())
     assert found.highest == pytest.approx(means.max())
@@ -232,7 +259,7 @@ def test_bounds_hold_the_sample_and_their_cohorts_meet_every_claim(sampled):
     def share_at_risk(times, events):
         return (times > 12).mean(axis=1)
 
-    found = find_bounds(sampled, share_at_risk, endpoint="OS", n_chains=20, n_sweeps=5)
+    found = find_bounds(sampled, share_at_risk, endpoint="OS", n_chains=20, n_sweeps=5, effort=SMALL)
     values = share_at_risk(*sampled.of("OS"))
     assert found.lowest <= values.min() <= values.max() <= found.highest
     at_end = replace(sampled.take([0, 0, 0]), times=found.times[[0, 1, -1]], events=found.events[[0, 1, -1]])

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hand_cohorts import draw_cohorts, make_cohorts
+from hand_cohorts import draw_cohorts
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import sample_compatible
@@ -13,25 +13,27 @@ from nkhcc_helpers.identification.answers import ANSWERS, CONCLUSIONS, judge_con
 from nkhcc_helpers.identification.narrowing import (
     CANDIDATES,
     NARROWING,
-    add_claim,
     drop_claims,
-    make_claim,
     rank_candidates,
 )
 from nkhcc_helpers.identification.statistics import (
     NOT_REACHED,
+    Statistic,
     calculate_hazard_ratios,
     calculate_statistics,
-    print_rounded,
+    list_ratios,
+    list_statistics,
 )
-from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
+from nkhcc_helpers.trial.claims import CohortAssumptions, LongestFollowUp, Median
 
 SIZES = {"A": 2, "B": 2}
+KNOWN = {each.name: each for each in (*list_statistics(tuple("AB"), (6, 12, 24)), *list_ratios())}
 
 
 def hold(statistics):
-    """A frame of statistics, (endpoint, statistic) to values."""
-    frame = pd.DataFrame(statistics).rename_axis("cohort")
+    """A frame of statistics, (endpoint, name) to values."""
+    columns = {(endpoint, KNOWN[name]): values for (endpoint, name), values in statistics.items()}
+    frame = pd.DataFrame(columns).rename_axis("cohort")
     return frame.rename_axis(["endpoint", "statistic"], axis=1)
 
 
@@ -179,12 +181,13 @@ def test_conclusions_of_any_trial_are_judged():
 
 
 def test_numbers_are_rounded_as_printed():
-    assert print_rounded([0.0403, 0.00085, 0.999, np.nan], "pair_p B-A").tolist() == pytest.approx(
+    pair = Statistic("pair_p", "B", "A")
+    assert pair.print_rounded([0.0403, 0.00085, 0.999, np.nan]).tolist() == pytest.approx(
         [0.04, 0.00085, 1.0, NOT_REACHED]
     )
-    assert print_rounded([66.7, np.nan, 0.0], "rate 12 all").tolist() == [67, NOT_REACHED, 0]
-    assert print_rounded([4.84, np.nan], "median A").tolist() == [4.8, NOT_REACHED]
-    assert print_rounded([3.0], "n_censored").tolist() == [3]
+    assert Statistic("rate", at=12).print_rounded([66.7, np.nan, 0.0]).tolist() == [67, NOT_REACHED, 0]
+    assert Statistic("median", "A").print_rounded([4.84, np.nan]).tolist() == [4.8, NOT_REACHED]
+    assert Statistic("n_censored").print_rounded([3.0]).tolist() == [3]
 
 
 def test_a_candidate_that_settles_and_one_that_tells_nothing():
@@ -199,8 +202,7 @@ def test_a_candidate_that_settles_and_one_that_tells_nothing():
             ("OS", "longest"): np.ones(2_000),
         }
     )
-    candidates = ["rate 24 all", "median A", "rate 12 all", "trend_p", "unheard of"]
-    table = rank_candidates(statistics, ["trend_p", "longest"], candidates)
+    table = rank_candidates(statistics, ["trend_p", "longest"], ["median", "rate", "trend_p", "unheard of"])
     assert table.columns.tolist() == CANDIDATES
     about = table[table["target"] == "trend_p"]
     assert about["candidate"].tolist() == ["rate 12 all", "rate 24 all", "median A"]
@@ -281,41 +283,6 @@ def test_dropped_claims_widen_the_answers(claimed):
     inside = known["width_ratio"].between(known["ratio_lower"], known["ratio_upper"])
     assert inside.all(), known
     assert table[table["endpoint"] == "PFS"]["claim"].unique().tolist() == ["", "median PFS: 2"]
-
-
-def test_an_added_claim_narrows_the_answers(claimed):
-    sample = draw_cohorts(9, {"A": 3, "B": 3}, seed=1, share_censored=0)
-    statistics = hold({("OS", "rate 6 all"): np.repeat([20.0, 33.3333, 50.0], 3)})
-    claim = make_claim(sample.claimed, statistics, "OS", "rate 6 all")
-    assert (claim.at, claim.value, claim.group) == (6, 33, None)
-    table = add_claim(claimed, claim, calculate, n_cohorts=40, jobs=1)
-    assert table["claim"].unique().tolist() == ["", "OS at 6: 33 %"]
-    rate = table[table["statistic"] == "rate 6 all"]
-    assert rate["width_ratio"].tolist() == [1, 0]
-    assert rate["lower"].iloc[1] == pytest.approx(100 / 3)
-
-
-def test_claims_are_made_of_statistics():
-    cohorts = make_cohorts([[[1, 2, 3, 4]]] * 3, np.ones((3, 1, 4)), {"A": 2, "B C": 2}, unit="weeks")
-    names = ["median all", "median B C", "rate 12 B C", "logrank_p", "rmst all"]
-    values = [[4.04, 5.06, 7.0], [1.0, 2.0, np.nan], [50.0, 60.0, 70.0], [0.01234, 0.5, 0.001], [1, 2, 3]]
-    statistics = hold({("OS", name): each for name, each in zip(names, values, strict=True)})
-    made = [make_claim(cohorts.claimed, statistics, "OS", name) for name in names[:4]]
-    assert [(each.kind, each.value, each.decimals) for each in made] == [
-        ("median", 5.1, 1),
-        ("median", 2.0, 1),
-        ("landmark_rate", 60.0, 0),
-        ("logrank_p", 0.0123, 4),
-    ]
-    assert [getattr(each, "group", None) for each in made] == [None, "B C", "B C", None]
-    assert made[2].at == pytest.approx(12 * 30.4375 / 7)
-    assert isinstance(made[3], LogrankP)
-    with pytest.raises(ValueError, match="no claim can be made of rmst all"):
-        make_claim(cohorts.claimed, statistics, "OS", "rmst all")
-    with pytest.raises(ValueError, match="has no value in any cohort"):
-        make_claim(cohorts.claimed, statistics * np.nan, "OS", "rate 12 B C")
-    with pytest.raises(ValueError, match="is not reached in half"):
-        make_claim(cohorts.claimed, statistics.replace({2.0: np.nan}), "OS", "median B C")
 
 
 def test_sampled_cohorts_are_answered_from_end_to_end(claimed):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from claimed_trials import claim_trial, median
+from claimed_trials import SMALL, claim_trial, median
 from click.testing import CliRunner
 
 from nkhcc_helpers import cli
@@ -25,7 +25,7 @@ from nkhcc_helpers.compatible.cohorts import (
 )
 from nkhcc_helpers.identification.bounds import BOUNDS_FILE as BOUNDS
 from nkhcc_helpers.identification.bounds import find_bounds, make_bounds
-from nkhcc_helpers.identification.statistics import calculate_statistics, place_not_reached
+from nkhcc_helpers.identification.statistics import calculate_statistics
 from nkhcc_helpers.survival.many import permute_logrank_many
 from nkhcc_helpers.trial.trial import locate_bundled
 
@@ -34,7 +34,7 @@ CLAIMED = claim_trial({"A": 2, "B": 2}, [median(3, group="A")], censored=[{"endp
 
 @pytest.fixture(scope="module")
 def sample():
-    return sample_compatible(CLAIMED, n_cohorts=30, seed=1, jobs=1)
+    return sample_compatible(CLAIMED, n_cohorts=30, seed=1, jobs=1, effort=SMALL)
 
 
 def assert_same(one, other):
@@ -61,7 +61,7 @@ def test_cohorts_of_other_claims_or_assumptions_are_refused(sample, tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
-    whole = make_cohorts(CLAIMED, tmp_path / "whole", n_cohorts=30, seed=1, jobs=1)
+    whole = make_cohorts(CLAIMED, tmp_path / "whole", n_cohorts=30, seed=1, jobs=1, effort=SMALL)
     drawn = []
 
     def draw_one(argument):
@@ -73,12 +73,12 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     draw_block = cohorts_module.draw_block
     monkeypatch.setattr(cohorts_module, "draw_block", draw_one)
     with pytest.raises(KeyboardInterrupt):
-        make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
+        make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1, effort=SMALL)
     assert not (tmp_path / "cut" / COHORTS).exists()
     assert len(list((tmp_path / "cut" / PARTS).rglob("*.npy"))) == 1
     again = []
     monkeypatch.setattr(cohorts_module, "draw_block", lambda each: again.append(each) or draw_block(each))
-    path = make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1)
+    path = make_cohorts(CLAIMED, tmp_path / "cut", n_cohorts=30, seed=1, jobs=1, effort=SMALL)
     assert len(again) == 1
     assert path.read_bytes() == whole.read_bytes()
     assert not (tmp_path / "cut" / PARTS).exists()
@@ -120,7 +120,7 @@ def test_the_bundled_bounds_hold_the_bundled_cohorts():
     bounds = pd.read_csv(folder / BOUNDS).set_index(["endpoint", "statistic"])
     statistics = calculate_statistics(cohorts, n_draws=1)
     for endpoint, name in statistics:
-        values = place_not_reached(statistics[endpoint, name], name)
+        values = name.place_not_reached(statistics[endpoint, name])
         if name not in ("permutation_p", "trend_p"):  # drawn, with an error
             assert bounds.loc[(endpoint, name), "lowest"] <= np.nanmin(values) + 1e-9
             assert bounds.loc[(endpoint, name), "highest"] >= np.nanmax(values) - 1e-9
@@ -128,20 +128,21 @@ def test_the_bundled_bounds_hold_the_bundled_cohorts():
 
 def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(sample, tmp_path):
     metadata = read_design(locate_bundled())
-    search = partial(find_bounds, n_chains=6, n_sweeps=2)
+    search = partial(find_bounds, n_chains=6, n_sweeps=2, effort=SMALL)
     path = make_bounds(sample, metadata, tmp_path, find=search, n_draws=200, n_search_draws=50, jobs=1)
     bounds = pd.read_csv(path).set_index(["endpoint", "statistic"])
     statistics = calculate_statistics(sample, n_draws=200)
     ratios = {"hr dose (firth)", "hr infusions (firth)", "hr dose (partial)", "hr infusions (partial)"}
     assert set(bounds.index) == {*statistics.columns, *(("OS", ratio) for ratio in ratios)}
-    for name in statistics.columns[~statistics.columns.get_level_values(1).str.endswith(("_p", "B-A"))]:
+    for name in (each for each in statistics if not each[1].is_p_value):
         known = statistics[name].dropna()
         if len(known):
             assert bounds.loc[name, "lowest"] <= known.min() + 1e-9
             assert bounds.loc[name, "highest"] >= known.max() - 1e-9
 
 
-def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path):
+def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(cohorts_module, "make_cohorts", partial(make_cohorts, effort=SMALL))
     folder = locate_bundled()
     missing = CliRunner().invoke(cli.main, ["compatible", "--claims", str(tmp_path), "--out", str(tmp_path)])
     assert missing.exit_code == 2

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from claimed_trials import claim_trial, median
+from claimed_trials import SMALL, claim_trial, median
 from scipy import stats
 
 from nkhcc_helpers.compatible.cohorts import sample_compatible
-from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds
-from nkhcc_helpers.identification.statistics import choose_statistic
+from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic, find_bounds
+from nkhcc_helpers.identification.statistics import Statistic
+from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.many import permute_logrank_many
-from nkhcc_helpers.survival.ordered import order_cohorts
 from nkhcc_helpers.trial.claims import CohortAssumptions
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "check_compatible.py"
 N_DRAWN, N_ALIKE, N_COHORTS = 250_000, 1_000, 700
 HORIZON = 8.0  # months
-FIND = partial(find_bounds, n_chains=20, n_sweeps=60)
+FIND = partial(find_bounds, n_chains=20, n_sweeps=60, effort=SMALL)
 SIGNIFICANT = 1e-3  # of all comparisons of a trial together
 
 
@@ -63,6 +63,7 @@ PLANS = {
         median_convention="first",
     ),
 }
+QUICK, OTHER = PLANS
 SEEDS = dict(zip(PLANS, (14, 7), strict=True))  # of truths that print what many others do
 
 
@@ -75,8 +76,8 @@ def prints_alike(plan, claims, days, events):
         if claim.kind == "median":
             codes = plan.codes
             inside = codes == list(plan.sizes).index(claim.group) if claim.group else codes >= 0
-            ordered = order_cohorts(times[:, inside], has_event[:, inside], codes[inside] * 0)
-            values = ordered.medians[plan.assumptions.median_convention][:, -1]
+            curves = Curves.of(times[:, inside], has_event[:, inside])
+            values = curves.find_medians(plan.assumptions.median_convention)
         elif claim.kind == "logrank_p":
             values = permute_logrank_many(times, has_event, plan.codes, n_draws=1).p_asymptotic
         else:
@@ -97,11 +98,11 @@ def draw_alike(plan, seed):
     return claimed, days, events, [each[~alike][:5] for each in drawn]
 
 
-@pytest.fixture(scope="module", params=PLANS)
+@pytest.fixture(scope="module", params=[QUICK, pytest.param(OTHER, marks=pytest.mark.slow)])
 def known(request):
     plan = PLANS[request.param]
     claimed, days, events, other = draw_alike(plan, SEEDS[request.param])
-    sample = sample_compatible(claimed, n_cohorts=N_COHORTS, n_blocks=1, seed=1, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=N_COHORTS, n_blocks=1, seed=1, jobs=1, effort=SMALL)
     return plan, check.hold_cohorts(claimed, days, events), sample, (days, events, other)
 
 
@@ -128,7 +129,7 @@ def test_sample_is_distributed_as_true_trials_that_print_the_same(known):
 
 def test_every_true_trial_that_prints_the_same_is_within_the_bounds(known):
     _, truths, sample, _ = known
-    wanted = [("PFS", "rmst all"), ("OS", "pair_p B-A")]
+    wanted = [("PFS", Statistic("rmst")), ("OS", Statistic("pair_p", "B", "A"))]
     bounds = bound_statistics(sample, wanted, find=FIND, n_draws=200, tau=HORIZON, jobs=1)
     for endpoint, statistic, lowest, highest in bounds.itertuples(index=False):
         values = choose_statistic(truths.claimed, statistic, n_draws=200, tau=HORIZON)(*truths.of(endpoint))
@@ -160,16 +161,16 @@ def test_a_truth_that_lies_elsewhere_is_told():
 
 def test_bounds_of_a_test_are_found_where_nobody_is_censored():
     claimed = claim_trial({"A": 2, "B": 2}, [median(3)])
-    sample = sample_compatible(claimed, n_cohorts=20, n_blocks=1, seed=1, jobs=1)
+    sample = sample_compatible(claimed, n_cohorts=20, n_blocks=1, seed=1, jobs=1, effort=SMALL)
     bounds = bound_statistics(
-        sample, [("OS", "pair_p B-A")], find=partial(FIND, n_sweeps=3), n_draws=100, jobs=1
+        sample, [("OS", Statistic("pair_p", "B", "A"))], find=partial(FIND, n_sweeps=3), n_draws=100, jobs=1
     )
     assert bounds.loc[0, "highest"] == 1
 
 
 def test_trials_through_the_script(monkeypatch, capsys):
     monkeypatch.setattr(check, "find_bounds", FIND)
-    monkeypatch.setattr(check, "sample_compatible", partial(sample_compatible, n_blocks=1))
+    monkeypatch.setattr(check, "sample_compatible", partial(sample_compatible, n_blocks=1, effort=SMALL))
     monkeypatch.setattr(check, "draw_plan", lambda rng: PLANS["three groups, uniform"])
     assert check.main(["1", "--cohorts", "10", "--searches", "1", "--seed", "1"]) == 0
     told = capsys.readouterr().out

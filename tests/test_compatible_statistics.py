@@ -9,17 +9,17 @@ from claimed_trials import measure_claims
 from hand_cohorts import draw_cohorts, make_cohorts
 
 from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.identification.bounds import bound_statistics
+from nkhcc_helpers.identification.answers import SIGNS, summarize_signs
+from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic
 from nkhcc_helpers.identification.statistics import (
     HAZARD_RATIOS,
-    SIGNS,
+    Statistic,
     calculate_hazard_ratios,
     calculate_statistics,
-    choose_statistic,
     list_designs,
-    summarize_signs,
+    list_ratios,
+    list_statistics,
 )
-from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.survival.permutation import compare_survival
 from nkhcc_helpers.survival.summaries import (
     estimate_follow_up,
@@ -32,6 +32,7 @@ from nkhcc_helpers.trial.trial import load_trial
 
 SIZES = {"A": 3, "B": 4, "C X": 3}
 LANDMARKS, TAU = (3, 7), 8.0
+KNOWN = {each.name: each for each in (*list_statistics(tuple(SIZES), (3, 7, 24, 99)), *list_ratios())}
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +118,8 @@ def test_landmarks_and_horizon_are_months_whatever_the_unit():
 
 def test_one_group_has_estimates_only():
     statistics = calculate_statistics(draw_cohorts(4, {"A": 5}, seed=3), n_draws=10)["OS"]
-    assert not [name for name in statistics.columns if "_p" in name]
+    assert not [each for each in statistics.columns if each.is_p_value]
     assert (statistics["median A"].fillna(-1) == statistics["median all"].fillna(-1)).all()
-
-
-def test_followed_up_to_the_horizon_is_long_enough():
-    times, events = np.array([[2.0, 5.0]]), np.array([[True, False]])
-    ordered = order_cohorts(times, events, np.array([0, 0]))
-    assert estimate_restricted_means(ordered, 5.0)[0].tolist() == [3.5, 3.5]
-    assert np.isnan(estimate_restricted_means(ordered, 5.01)).all()
-    assert ordered.find_survival(5.0)[0].tolist() == [0.5, 0.5]
-    assert np.isnan(ordered.find_survival(5.01)).all()
-    assert estimate_follow_ups(times, events).tolist() == [5.0]
-    with pytest.raises(ValueError, match="tau must be a number above 0"):
-        estimate_restricted_means(ordered, 0.0)
 
 
 def test_claimed_rates_are_not_met_past_the_last_follow_up():
@@ -198,7 +187,7 @@ def test_designs_that_cannot_be_estimated_are_left_out():
         "relative, dose of A 0.25",
     ]
     none = metadata.model_copy(update={"arms": [a.model_copy(update={"dose": 0.0, "assumed": []}), b, c, d]})
-    assert {label.split(",")[0] for label, _ in list_designs(none)} == {"relative"}
+    assert {design.coding for design, _ in list_designs(none)} == {"relative"}
 
 
 def test_signs_of_hazard_ratios_are_summarized():
@@ -226,7 +215,7 @@ def test_signs_of_hazard_ratios_are_summarized():
     ],
 )
 def test_a_statistic_chosen_is_that_of_the_table(cohorts, statistics, statistic):
-    calculate = choose_statistic(cohorts.claimed, statistic, n_draws=20_000, tau=TAU)
+    calculate = choose_statistic(cohorts.claimed, KNOWN[statistic], n_draws=20_000, tau=TAU)
     for endpoint in cohorts.claimed.endpoints:
         expected = statistics[endpoint, statistic].to_numpy(float)
         np.testing.assert_allclose(calculate(*cohorts.of(endpoint)), expected)
@@ -239,17 +228,17 @@ def test_a_hazard_ratio_chosen_is_the_most_extreme_over_designs(cohorts, end):
     ratios = calculate_hazard_ratios(cohorts, designs, methods=["firth"])
     own = ratios[(ratios["endpoint"] == "OS") & (ratios["covariate"] == "infusions")]
     expected = np.exp(own.groupby("cohort")["coef"].agg({"lowest": "min", "highest": "max"}[end]))
-    calculate = choose_statistic(cohorts.claimed, "hr infusions (firth)", designs=designs, end=end)
+    calculate = choose_statistic(cohorts.claimed, KNOWN["hr infusions (firth)"], designs=designs, end=end)
     np.testing.assert_allclose(calculate(*cohorts.of("OS")), expected)
 
 
 def test_statistics_that_there_are_not_cannot_be_chosen(cohorts):
     with pytest.raises(ValueError, match="statistic must be one of"):
-        choose_statistic(cohorts.claimed, "median Z")
+        choose_statistic(cohorts.claimed, Statistic("median", "Z"))
     with pytest.raises(ValueError, match="needs a design with dose"):
-        choose_statistic(cohorts.claimed, "hr dose (firth)")
+        choose_statistic(cohorts.claimed, KNOWN["hr dose (firth)"])
     with pytest.raises(ValueError, match="end must be one of"):
-        choose_statistic(cohorts.claimed, "longest", end="widest")
+        choose_statistic(cohorts.claimed, KNOWN["longest"], end="widest")
 
 
 def find_in_sample(cohorts, statistic, *, endpoint):
@@ -268,7 +257,8 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
     first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
     designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
     wanted = [("PFS", "trend_p"), ("OS", "rmst B"), ("OS", "rate 99 all"), ("OS", "hr dose (firth)")]
-    bounds = bound_statistics(cohorts, wanted, find=find_in_sample, designs=designs, tau=TAU, jobs=1)
+    asked = [(endpoint, KNOWN[name]) for endpoint, name in wanted]
+    bounds = bound_statistics(cohorts, asked, find=find_in_sample, designs=designs, tau=TAU, jobs=1)
     assert bounds.columns.tolist() == ["endpoint", "statistic", "lowest", "highest"]
     assert list(zip(bounds["endpoint"], bounds["statistic"], strict=True)) == wanted
     trend, restricted, nobody, ratio = bounds[["lowest", "highest"]].to_numpy()
@@ -284,7 +274,9 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
 
 def test_a_statistic_that_no_cohort_has_has_no_bounds():
     alive = make_cohorts(np.ones((2, 1, 4)), np.zeros((2, 1, 4)), {"A": 2, "B": 2})
-    bounds = bound_statistics(alive, [("OS", "rate 24 all"), ("OS", "median all")], find=find_in_sample)
+    bounds = bound_statistics(
+        alive, [("OS", KNOWN["rate 24 all"]), ("OS", KNOWN["median all"])], find=find_in_sample
+    )
     assert np.isnan(bounds.loc[0, ["lowest", "highest"]].to_numpy(float)).all()
     assert bounds.loc[1, ["lowest", "highest"]].tolist() == [np.inf, np.inf]
 
@@ -292,5 +284,5 @@ def test_a_statistic_that_no_cohort_has_has_no_bounds():
 def test_the_bound_of_a_median_that_some_cohort_does_not_reach_is_open():
     times = np.array([[[2.0, 3, 4, 5]], [[2.0, 3, 4, 5]]])
     cohorts = make_cohorts(times, [[[1, 1, 1, 1]], [[1, 0, 0, 0]]], {"A": 2, "B": 2})
-    bounds = bound_statistics(cohorts, [("OS", "median all")], find=find_in_sample)
+    bounds = bound_statistics(cohorts, [("OS", KNOWN["median all"])], find=find_in_sample)
     assert bounds.loc[0, ["lowest", "highest"]].tolist() == [3.5, np.inf]

@@ -11,6 +11,7 @@ from nkhcc_helpers.compatible.checks import recheck_claims
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import make_cohorts
 from nkhcc_helpers.identification import bounds as bounds_module
+from nkhcc_helpers.identification.statistics import Statistic
 from nkhcc_helpers.report import names as names_module
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 
@@ -60,7 +61,7 @@ def test_statistics_that_fall_short():
 
 def test_verdicts_by_endpoint():
     conclusions = made.make_conclusions()
-    labels = {each: each.upper() for each in conclusions["statistic"]}
+    labels = {each: each.name.upper() for each in conclusions["statistic"]}
     found = identification.gather_verdicts(conclusions, labels)
     assert found.loc["PFS", "in_all"] == ["PERMUTATION_P"]
     assert found.loc["PFS", "in_some"] == ["TREND_P", "HR INFUSIONS (PARTIAL)"]
@@ -71,13 +72,14 @@ def test_the_claim_that_widens_most():
     narrowing = made.make_narrowing()
     at = narrowing.index[(narrowing["statistic"] == "permutation_p") & (narrowing["claim"] != "")][2]
     narrowing.loc[at, "width_ratio"] = 7.0
-    found = identification.find_most_telling(narrowing, "permutation_p")
-    assert found.loc["PFS"].tolist() == [narrowing.loc[at, "claim"], 7.0]
-    assert identification.find_most_telling(narrowing, "trend_p").empty
+    labels = {each: each.upper() for each in narrowing["claim"]}
+    found = identification.find_most_telling(narrowing, labels)
+    assert found.loc["PFS"].tolist() == [labels[narrowing.loc[at, "claim"]], 7.0]
+    assert identification.find_most_telling(narrowing, labels, "trend_p").empty
 
 
 def test_nothing_is_sampled_where_no_cohorts_are_asked_for():
-    table = identification.measure_claims(made.make_claimed(), ["PFS"], ["trend_p"], n_cohorts=0, seed=1)
+    table = identification.obtain_narrowing(None, made.make_claimed(), ["PFS"], n_cohorts=0)
     assert table.empty
     assert {"endpoint", "claim", "statistic", "width_ratio"} <= set(table)
 
@@ -140,7 +142,7 @@ def test_stored_bounds_are_taken_where_they_fit(tmp_path):
     claimed, trial = make_tiny(), frames.make_trial()
     trial.source = tmp_path
     assert bounds_module.obtain_bounds(trial, claimed).empty
-    bounds = pd.DataFrame([("OS", "rmst all", 1.5, 4.5)], columns=bounds_module.BOUND_COLUMNS)
-    bounds_module.save_bounds(bounds, claimed, tmp_path / bounds_module.BOUNDS_FILE)
+    bounds = pd.DataFrame([("OS", Statistic("rmst"), 1.5, 4.5)], columns=bounds_module.BOUNDS)
+    bounds_module.store_table(tmp_path / bounds_module.BOUNDS_FILE, [(claimed, bounds)])
     pd.testing.assert_frame_equal(bounds_module.obtain_bounds(trial, claimed), bounds)
     assert bounds_module.obtain_bounds(trial, claimed.assume(longest=5)).empty

@@ -9,8 +9,7 @@ from r_values import read_reference
 from scipy import stats
 
 from nkhcc_helpers.cox import diagnostics
-from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox, fit_cox_many
 
 
 def separated_frame():

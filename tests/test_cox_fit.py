@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r_values import read_reference
 
-from nkhcc_helpers.cox import fit as fit_module
 from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
 
@@ -70,17 +69,6 @@ def test_limits_and_p_value_by_grid(method, ties):
     assert np.log(row["ci_lower"]) == pytest.approx(inside.min(), abs=1.1e-3)
     assert np.log(row["ci_upper"]) == pytest.approx(inside.max(), abs=1.1e-3)
     assert row["p_value"] == pytest.approx(fit.p_lr, rel=1e-6)
-
-
-def test_every_way_ends_at_the_same_maximum(monkeypatch):
-    data, models = read_models("small18")
-    for method, ties in (("firth", "breslow"), ("partial", "efron")):
-        through_library = fit_cox(data, models["group"], method=method, ties=ties, n_draws=0)
-        with monkeypatch.context() as patched:
-            patched.setattr(fit_module.CoxModel, "_fit_by_library", lambda self: None)
-            alone = fit_cox(data, models["group"], method=method, ties=ties, n_draws=0)
-        assert through_library.summary["coef"].tolist() == pytest.approx(alone.summary["coef"].tolist())
-        assert through_library.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-10)
 
 
 def separated_frame():

@@ -9,9 +9,10 @@ from cox_models_of_r import DATA_SETS, read_models
 from firthmodels import FirthCoxPH
 from lifelines import CoxPHFitter, CoxTimeVaryingFitter
 from r_values import read_reference
+from statsmodels.duration.hazard_regression import PHReg
 
-from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.cox.many import find_separation, fit_cox_many
+from nkhcc_helpers.cox.design import find_separation
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox, fit_cox_many
 
 N_COHORTS = 60
 
@@ -36,20 +37,55 @@ def cohorts():
 def test_each_cohort_is_fitted_as_alone(cohorts, method, ties):
     times, events, x = cohorts
     fits = fit_cox_many(times, events, x, method=method, ties=ties)
-    statistic = fits.lr_statistic
     for at in range(N_COHORTS):
         frame = pd.DataFrame(x, columns=["dose", "infusions"]).assign(time=times[at], event=events[at])
-        one = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
-        assert fits.coef[at] == pytest.approx(one.summary["coef"], abs=1e-6, nan_ok=True)
+        one = CoxModel.of(frame, ["dose", "infusions"], method=method, ties=ties)
+        assert fits.coef[at] == pytest.approx(one.fits.coef[0], abs=1e-6, nan_ok=True)
         assert fits.log_likelihood[at] == pytest.approx(one.log_likelihood, abs=1e-6, nan_ok=True)
+        assert fits.df[at] == one.df
         if one.df == 2:
-            assert statistic[at] == pytest.approx(one.lr_statistic, abs=1e-6)
+            assert fits.lr_statistic[at] == pytest.approx(one.lr_statistic, abs=1e-6)
     assert 0.3 < fits.estimable.mean() < 1
 
 
-def test_separation_is_never_misjudged(cohorts):
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+@pytest.mark.parametrize("method", ["firth", "partial"])
+def test_what_is_printed_of_a_cohort_is_its_fit(cohorts, method, ties):
+    times, events, x = cohorts
+    fits = fit_cox_many(times, events, x, method=method, ties=ties)
+    chosen = [0, *np.flatnonzero(fits.estimable)[:4], *np.flatnonzero(~fits.estimable)[-4:]]
+    for at in chosen:
+        frame = pd.DataFrame(x, columns=["dose", "infusions"]).assign(time=times[at], event=events[at])
+        one = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
+        assert one.summary["coef"].tolist() == pytest.approx(fits.coef[at], abs=1e-6, nan_ok=True)
+        assert one.log_likelihood == pytest.approx(fits.log_likelihood[at], abs=1e-6, nan_ok=True)
+        assert (one.separated is None) or method == "firth" or not fits.estimable[at]
+
+
+@pytest.mark.parametrize("ties", ["breslow", "efron"])
+@pytest.mark.parametrize(("n", "n_times"), [(12, 4), (30, 8), (60, 5), (120, 40), (120, 1000)])
+def test_partial_likelihood_agrees_with_statsmodels(n, n_times, ties):
+    rng = np.random.default_rng(n + n_times)
+    x = np.column_stack([rng.integers(0, 3, n), rng.normal(size=n), rng.random(n) < 0.5]).astype(float)
+    times = np.ceil(n_times * rng.random(n) ** np.exp(-0.5 * x[:, 0] + 0.3 * x[:, 1]))
+    events = rng.random(n) < 0.7
+    theirs = PHReg(times, x, status=events, ties=ties).fit(disp=0, tol=1e-12)
+    ours = fit_cox_many(times, events, x, method="partial", ties=ties)
+    assert ours.coef[0] == pytest.approx(theirs.params, abs=1e-6)
+    assert ours.se[0] == pytest.approx(theirs.bse, rel=1e-5)
+    assert ours.log_likelihood[0] == pytest.approx(theirs.llf, abs=1e-8)
+    null = theirs.model.loglike(np.zeros(3))
+    assert ours.null_log_likelihood[0] == pytest.approx(null, abs=1e-8)
+    frame = pd.DataFrame(x, columns=list("abc")).assign(time=times, event=events)
+    one = CoxModel.of(frame, list("abc"), method="partial", ties=ties)
+    assert one.fits.coef[0] == pytest.approx(theirs.params, abs=1e-6)
+    assert one.lr_statistic == pytest.approx(2 * (theirs.llf - null), abs=1e-8)
+
+
+@pytest.mark.parametrize("n_cohorts", [400, pytest.param(1500, marks=pytest.mark.slow)])
+def test_separation_is_never_misjudged(n_cohorts):
     rng = np.random.default_rng(5)
-    shape = 1500, 8
+    shape = n_cohorts, 8
     times, events = rng.integers(1, 7, shape).astype(float), rng.random(shape) < 0.6
     x = rng.integers(0, 3, (*shape, 2)).astype(float)
     fits = fit_cox_many(times, events, x, method="partial")

@@ -9,15 +9,14 @@ import pytest
 from hand_made import ADAE, ADEX, ADTTE, load_hand_made
 from r_values import REFERENCE
 
-from nkhcc_helpers.safety.counts import estimate_shares, list_adverse_events
-from nkhcc_helpers.safety.dose_limiting import (
+from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
+from nkhcc_helpers.safety.listings import (
     Definition,
-    _find_upper,
     count_dose_limiting,
     list_absent_terms,
+    list_adverse_events,
     list_dose_limiting,
 )
-from nkhcc_helpers.trial.patients import list_observation, list_treated
 
 COUNTS = ["n_treated", "n_evaluable", "n_patients", "n_events"]
 
@@ -144,7 +143,7 @@ def test_one_sided_limits_of_r():
     known = pd.read_csv(REFERENCE / "binom_test.csv").astype({"n_patients": "Int64"})
     for level, part in known.groupby("conf_level"):
         expected = (100 * part["one_sided_upper"]).tolist()
-        assert _find_upper(part, level).tolist() == pytest.approx(expected, rel=1e-9)
+        assert estimate_upper_limits(part, conf_level=level).tolist() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +153,8 @@ def test_one_sided_limits_of_r():
 def test_counts_are_those_of_a_loop_over_patients(any_trial, definition):
     definition = Definition(**definition)
     events = list_adverse_events(any_trial, which="all")
-    end = list_observation(any_trial).set_index("USUBJID")["end"]
     n_treated, n_evaluable, n_patients = (dict.fromkeys(any_trial.groups, 0) for _ in range(3))
-    for one in any_trial.subjects[list_treated(any_trial)].itertuples():
+    for one in any_trial.subjects[any_trial.subjects["treated"]].itertuples():
         own = events[events["USUBJID"] == one.USUBJID]
         limited = any(
             pd.notna(each.grade)
@@ -166,7 +164,7 @@ def test_counts_are_those_of_a_loop_over_patients(any_trial, definition):
             and (pd.isna(each.day) or 1 <= each.day <= definition.window_days + 1)
             for each in own.itertuples()
         )
-        seen = end[one.USUBJID] - one.first_infusion >= pd.Timedelta(days=definition.window_days)
+        seen = one.observed_until - one.first_infusion >= pd.Timedelta(days=definition.window_days)
         n_treated[one.group] += 1
         n_patients[one.group] += limited
         n_evaluable[one.group] += limited or seen

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from r_values import REFERENCE
 from scipy import stats
 
-from nkhcc_helpers.safety import differences
+from nkhcc_helpers.safety import relation
 from nkhcc_helpers.safety.counts import ANY_RELATED, ANY_TERM, count_by_term, list_terms
 from nkhcc_helpers.safety.relation import calculate_groups_p, calculate_trend_p, compare_groups, list_scores
 
@@ -150,7 +150,7 @@ def test_large_groups_agree_with_the_normal_and_chi_square_approximations():
 def test_random_tables_beyond_what_can_be_counted(monkeypatch):
     tables = ([1, 1, 4, 2], [3, 5, 6, 4])
     exact = calculate_trend_p(*tables).p_value, calculate_groups_p(*tables).p_value
-    monkeypatch.setattr(differences, "MOST_STATES", 1)
+    monkeypatch.setattr(relation, "MOST_STATES", 1)
     for calculate, p_value in zip((calculate_trend_p, calculate_groups_p), exact, strict=True):
         drawn = calculate(*tables, n_draws=20_000, seed=1)
         assert not drawn.is_exact

@@ -11,7 +11,7 @@ from r_values import REFERENCE, read_data, read_reference
 from trials import plain, write_trial
 
 from nkhcc_helpers.cox import immortal_time
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.trial.trial import load_trial
 
 
@@ -211,7 +211,7 @@ def test_separated_infusions_are_not_estimable(plain_trial):
 def test_simulated_fits_find_what_is_not_there():
     trial = load_trial()
     table = immortal_time.simulate_immortal_time(trial, "PFS", seed=1).set_index("fit")
-    assert list(table.index) == list(immortal_time.FITS)
+    assert list(table.index) == list(immortal_time.Count)
     assert table.loc["received", "rejected"] > 0.3
     assert table.loc["received", "median_hr"] < 0.9
     fair = table.loc[["planned", "so far", "landmark planned"]]

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trials import edit_cell, write_trial
 
-from nkhcc_helpers.safety.events import list_events
+from nkhcc_helpers.safety.counts import list_events
 from nkhcc_helpers.trial.patients import impute_dates, list_date_ranges
 from nkhcc_helpers.trial.problems import Problem, TrialDataError, TrialDataWarning
 from nkhcc_helpers.trial.schema import parse_partial_dates

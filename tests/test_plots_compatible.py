@@ -5,6 +5,7 @@ import pytest
 import shown_frames as frames
 from figure_texts import check_readable, shown
 
+from nkhcc_helpers.identification.answers import pick_statistics
 from nkhcc_helpers.report import figures
 from nkhcc_helpers.report import names as names_module
 
@@ -27,13 +28,12 @@ def draw_curves(kind, **options):
     return figures.plot_compatible_curves(made.make_cohorts(kind), "PFS", labels, "months", **options)
 
 
-def pick(kind, start):
-    answers = made.make_answers(kind)
-    return answers[answers["statistic"].str.startswith(start)]
+def pick(kind, *kinds):
+    return pick_statistics(made.make_answers(kind), *kinds)
 
 
 def draw_p_values(kind, **options):
-    tests = pick(kind, ("logrank_p", "permutation_p", "trend_p"))
+    tests = pick(kind, "logrank_p", "permutation_p", "trend_p")
     return figures.plot_p_values(made.make_statistics(kind), tests, *name_all(kind), **options)
 
 
@@ -50,12 +50,12 @@ def draw_signs(kind, **options):
 
 def draw_narrowing(kind, **options):
     claims = names_module.list_claim_labels(made.make_claimed(kind), frames.make_trial(kind))
-    rows = made.make_narrowing(kind).query("claim != ''")
+    rows = made.make_narrowing(kind)
     return figures.plot_narrowing(rows, name_all(kind)[0], claims, title="Of one endpoint", **options)
 
 
 def draw_candidates(kind, **options):
-    names = name_all(kind)[0] | {"hr dose (firth)": "Hazard ratio, dose (Firth's method)"}
+    names = name_all(kind)[0] | {made.FIRTH: "Hazard ratio, dose (Firth's method)"}
     return figures.plot_candidates(made.make_candidates(kind), names, title="Of one endpoint", **options)
 
 
@@ -118,7 +118,7 @@ def test_curves_start_at_one_and_fall_at_events():
 
 def test_what_is_left_of_itself_is_not_told():
     frame = made.make_candidates()
-    frame.loc[0, "candidate"] = "trend_p"
+    frame.loc[0, "candidate"] = made.AIMS[1]
     names = dict.fromkeys([*frame["candidate"], *frame["target"]], "name")
     ax = figures.plot_candidates(frame, names)
     assert ax.texts[0].get_text() == ""

@@ -6,8 +6,7 @@ from hand_made import ADSL, load_hand_made
 
 from nkhcc_helpers import safety
 from nkhcc_helpers.report import tables
-from nkhcc_helpers.trial import patients
-from nkhcc_helpers.trial.patients import describe_treatment, group_by_treatment
+from nkhcc_helpers.trial import describe_treatment, group_by_treatment, patients
 from nkhcc_helpers.trial.problems import TrialDataError
 
 ROWS = ["L", "H", "All"]

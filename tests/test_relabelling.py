@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from r_values import DATA_SETS, read_data, read_reference
 
 from nkhcc_helpers.cox import relabelling
-from nkhcc_helpers.cox.exact_limits import estimate_exact_limits
+from nkhcc_helpers.cox.calibration import _draw_p_together
+from nkhcc_helpers.cox.compare import draw_relabellings
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
-from nkhcc_helpers.cox.relabelling import StratifiedScore, draw_relabellings, permute_covariate
+from nkhcc_helpers.cox.relabelling import StratifiedScore, estimate_exact_limits, permute_covariate
 from nkhcc_helpers.survival.exact import count_allocations
 
 TIME, EVENT = np.array([3.0, 1, 2, 2, 5, 4]), np.array([1, 1, 1, 1, 0, 0])
@@ -179,7 +180,7 @@ def test_draws_agree_with_the_count(monkeypatch):
     uniforms = test.draw_uniforms(40_000, np.random.default_rng(2))
     for coef in (0.0, -4.0, 1.5):
         assert test.draw_p(uniforms, coef) == pytest.approx(test.count_p(coef)[0], abs=0.006)
-    together = test.draw_p_together(40_000, np.random.default_rng(3))
+    together = _draw_p_together(test, 40_000, np.random.default_rng(3))
     assert together[0] == pytest.approx(counted.p_value, abs=0.004)
     exact = estimate_exact_limits(data["time"], data["event"], x, 0)
     monkeypatch.setattr(relabelling, "MOST_PLACES", 10)
@@ -232,7 +233,7 @@ def test_limits_are_where_the_test_changes_its_mind(cohort):
             assert test.count_p(side * 30)[0] > 0.2
         else:
             assert max(test.count_p(np.log(limit) - side * inward)[0] for inward in (0, 1e-4)) > 0.2
-            assert test.count_p(np.log(limit) + side * 1e-4)[0] <= 0.2
+            assert test.count_p(np.log(limit) + side * 1e-4)[0] <= 0.2 + 1e-9  # may come close for good
     for coef in np.linspace(-5, 5, 41):
         # Tied values make the P-value jump up and down; what holds for a tenth around must be found.
         if min(test.count_p(coef + near)[0] for near in (-0.05, 0, 0.05)) > 0.2:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.safety.events import list_categories
+from nkhcc_helpers.safety.counts import list_categories
 from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
@@ -222,6 +222,7 @@ def test_action_taken_that_means_discontinuation(trial, action, discontinued):
 )
 def test_fatal_by_grade_or_outcome(trial, outcome, grade, fatal):
     events = trial.adverse_events.iloc[:1].assign(outcome=[outcome], grade=pd.array([grade], dtype="Int64"))
+    events = safety.list_events(dataclasses.replace(trial, adverse_events=events))
     assert list_categories(events)["fatal"].tolist() == [fatal]
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nkhcc_helpers.cox.design import find_separation, is_separating
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
-from nkhcc_helpers.cox.many import find_separation, is_separating
 
 small = st.integers(4, 9).flatmap(
     lambda n: st.tuples(

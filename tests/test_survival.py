@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
+from oracles import kaplan_meier as oracle
 from r_values import DATA_SETS, read_data, read_reference
 from scipy import stats
 
@@ -280,3 +283,60 @@ def test_bad_options(options, message):
         summaries.estimate_median([1, 2], [1, 1], convention="last")
     with pytest.raises(ValueError, match="at must be at least 0; position 1"):
         summaries.estimate_survival_at([1, 2], [1, 1], at=[1, -1])
+
+
+@given(st.integers(1, 9), st.integers(0, 10_000))
+def test_many_curves_are_those_of_one_at_a_time(n, seed):
+    rng = np.random.default_rng(seed)
+    times, events = rng.integers(0, 7, (6, n)).astype(float), rng.random((6, n)) < 0.7
+    many = curves.Curves.of(times, events)
+    medians = {each: many.find_medians(each) for each in curves.CONVENTIONS}
+    rates, means = many.find_survival(4.0), many.find_means(4.0)
+    lower, upper = many.calculate_limits()
+    for i in range(6):
+        sample = times[i], events[i]
+        one = curves.estimate_km(*sample)
+        assert one.iloc[:, :5].to_numpy().tolist() == [pytest.approx(row) for row in oracle.trace(*sample)]
+        for convention, found in medians.items():
+            assert found[i] == pytest.approx(oracle.find_median(*sample, convention), nan_ok=True)
+        assert rates[i] == pytest.approx(oracle.find_survival(*sample, 4), nan_ok=True)
+        assert means[i] == pytest.approx(oracle.find_mean(*sample, 4), nan_ok=True)
+        last_of_time = many.times[i].searchsorted(one["time"], side="right") - 1
+        assert lower[i, last_of_time] == pytest.approx(one["ci_lower"].to_numpy(), abs=1e-9)
+        assert upper[i, last_of_time] == pytest.approx(one["ci_upper"].to_numpy(), abs=1e-9)
+
+
+def test_curves_of_some_keep_the_places_of_everyone():
+    rng = np.random.default_rng(3)
+    times, events = np.sort(rng.integers(1, 9, (30, 8)), axis=1), rng.random((30, 8)) < 0.6
+    order = np.argsort(2 * times + ~events, axis=1)
+    events, inside = np.take_along_axis(events, order, axis=1), rng.random((30, 8)) < 0.7
+    inside[:, 3] = True
+    some = curves.Curves.of_ordered(times, events, inside)
+    for i in range(30):
+        sample = times[i][inside[i]], events[i][inside[i]]
+        assert some.find_medians()[i] == pytest.approx(oracle.find_median(*sample), nan_ok=True)
+        assert some.find_survival(5)[i] == pytest.approx(oracle.find_survival(*sample, 5), nan_ok=True)
+        assert some.find_means(5)[i] == pytest.approx(oracle.find_mean(*sample, 5), nan_ok=True)
+
+
+def test_rows_of_counts_may_be_filled_up():
+    times = np.array([[0.0, 1, 2], [0, 3, np.nan]])
+    rows = curves.Curves.of_counts(times, np.array([[0, 1, 1], [0, 1, 0]]), np.array([[0, 1, 1], [0, 1, 0]]))
+    assert rows.survival.tolist() == [[1, 0.75, 0.375], [1, 0.5, 0.5]]
+    assert rows.find_medians().tolist() == [2, 3]
+    assert rows.last.tolist() == [2, 3]
+    assert np.isnan(rows.find_survival(3.5)).all()
+    assert rows.find_means(2).tolist() == [1 + 0.75, 2]
+    assert np.isnan(rows.find_means(3)).tolist() == [True, False]
+
+
+def test_followed_up_to_the_horizon_is_long_enough():
+    two = curves.Curves.of(np.array([[2.0, 5.0]]), np.array([[True, False]]))
+    assert two.find_means(5.0).tolist() == [3.5]
+    assert np.isnan(two.find_means(5.01)).all()
+    assert two.find_survival(5.0).tolist() == [0.5]
+    assert np.isnan(two.find_survival(5.01)).all()
+    assert curves.Curves.of(two.times[:, 1:], two.n_censored[:, 1:]).find_medians().tolist() == [5.0]
+    with pytest.raises(ValueError, match="tau must be a number above 0"):
+        two.find_means(0.0)

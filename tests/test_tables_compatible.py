@@ -4,6 +4,7 @@ import pytest
 import shown_frames as frames
 from table_texts import read, row
 
+from nkhcc_helpers.identification.statistics import Statistic, list_statistics
 from nkhcc_helpers.report import names as names_module
 from nkhcc_helpers.report import tables
 
@@ -17,7 +18,6 @@ TABLES = {
     "narrowing": lambda kind, trial: tables.format_narrowing(
         made.make_narrowing(kind), trial, names_module.list_claim_labels(made.make_claimed(kind), trial)
     ),
-    "candidates": lambda kind, trial: tables.format_candidates(made.make_candidates(kind), trial),
 }
 
 
@@ -102,22 +102,20 @@ def test_conclusions():
     assert row(table, ratio)[1:] == ["0.50 to 1.20", "90 %", "In some"]
 
 
-def test_narrowing_and_candidates():
+def test_narrowing():
     trial = frames.make_trial()
     names = names_module.list_claim_labels(made.make_claimed(), trial)
     table = tables.format_narrowing(made.make_narrowing(), trial, names)
     assert row(table, "Log-rank P")[1:] == ["0.0100 to 0.2000", "2.3"]
     assert read(table)[3][0] == "With all claims"
-    table = tables.format_candidates(made.make_candidates(), trial)
-    assert row(table, "Without the event at 12 months, A: low dose x 4")[1] == "10 %"
 
 
 def test_groups_with_hyphens_in_their_codes_keep_their_names():
     trial = frames.make_trial()
     trial.group_labels = {"A": "One", "A-B": "Two", "B": "Three"}
     trial.groups = list(trial.group_labels)
-    assert names_module.show_statistic("pair_p A-B-A", trial) == "One against Two"
-    assert names_module.show_statistic("pair_p B-A-B", trial) == "Two against Three"
-    assert names_module.show_statistic("median A-B", trial) == "Median, Two"
-    assert names_module.show_statistic("never_heard_of", trial) == "never heard of"
-    assert names_module.show_value(np.nan, "rate 12 all") == "NE"
+    named = {each.name: names_module.show_statistic(each, trial) for each in list_statistics(trial.groups)}
+    assert named["pair_p A-B-A"] == "One against Two"
+    assert named["pair_p B-A-B"] == "Two against Three"
+    assert named["median A-B"] == "Median, Two"
+    assert names_module.show_value(np.nan, Statistic("rate", at=12)) == "NE"

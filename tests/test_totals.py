@@ -1,17 +1,13 @@
-"""Tables that agree pass; any number changed is found."""
+"""Tables that agree pass, and agree with those counted by other code; any number changed is found."""
 
 import pytest
 from hand_made import load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
+from oracles.safety_comparison import list_disagreements
+from oracles.safety_recounts import recount_by_infusion, recount_dose_limiting, recount_onset, recount_rates
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.safety.recounts import (
-    recount_by_infusion,
-    recount_dose_limiting,
-    recount_onset,
-    recount_rates,
-)
 from nkhcc_helpers.safety.totals import TotalsError, check_totals
 
 
@@ -110,12 +106,18 @@ def make_timing(trial, definition=None, **options):
     }
 
 
+def recount(trial, tables, timing, **options):
+    """What disagrees with the recount by other code, and how many pairs it compared."""
+    recounted = timing | {"by_term": tables["by_term"]}
+    return list_disagreements(trial, recounted, definition=timing["definition"], **options)
+
+
 def test_tables_of_timing_of_every_kind_of_trial_agree(any_trial):
-    tables = make_tables(any_trial)
-    without = check_totals(any_trial, **tables)
-    compared = check_totals(any_trial, **tables, **make_timing(any_trial))
+    tables, timing = make_tables(any_trial), make_timing(any_trial)
+    compared = check_totals(any_trial, **tables, **timing) - check_totals(any_trial, **tables)
     # Who received which infusion, and who was treated and evaluable, is known without adverse events too.
-    assert compared > without
+    assert compared > 0
+    assert recount(any_trial, tables, timing) == ([], compared)
 
 
 def test_tables_of_timing_agree_with_other_options(small_trial):
@@ -129,6 +131,7 @@ def test_tables_of_timing_agree_with_other_options(small_trial):
     timing = make_timing(small_trial, definition, **options)
     timing["rates"] = safety.estimate_rates(small_trial, window_days=None, **options)
     check_totals(small_trial, **tables, **timing, window_days=None, **options)
+    assert not recount(small_trial, tables, timing, window_days=None, **options)[0]
     with pytest.raises(TotalsError, match="rates"):
         check_totals(small_trial, **tables, **timing, window_days=5, **options)
 
@@ -164,7 +167,8 @@ def test_recounts_of_the_trial_made_by_hand(hand):
 def test_random_tables_of_timing_agree(hand, rows):
     trial = replace_events(hand, rows)
     tables = {"overview": safety.count_adverse_events(trial), "by_term": safety.count_by_term(trial)}
-    check_totals(trial, **tables, listings={}, **make_timing(trial))
+    check_totals(trial, **tables, listings={})
+    assert not recount(trial, tables, make_timing(trial))[0]
 
 
 @pytest.mark.parametrize(
@@ -199,13 +203,16 @@ def test_one_number_of_timing_changed_is_found(plain_trial, plain_tables, table,
     changed.loc[changed.index[row], column] += 1
     with pytest.raises(TotalsError, match=f"{table.replace('_', '.')}|rates against terms|onset and"):
         check_totals(plain_trial, **tables, **(timing | {table: changed}))
+    assert recount(plain_trial, tables, timing | {table: changed})[0]
 
 
 def test_a_row_of_timing_lost_or_hidden_is_found(plain_trial, plain_tables):
     tables, timing = plain_tables
     for table in ("rates", "onset", "by_infusion", "dose_limiting"):
+        lost = timing | {table: timing[table].iloc[:-1]}
         with pytest.raises(TotalsError, match="row of"):
-            check_totals(plain_trial, **tables, **(timing | {table: timing[table].iloc[:-1]}))
+            check_totals(plain_trial, **tables, **lost)
+        assert any("row of" in each for each in recount(plain_trial, tables, lost)[0])
     hidden = timing["onset"].assign(duration_median=float("nan"))
     with pytest.raises(TotalsError, match="duration_median"):
         check_totals(plain_trial, **tables, **(timing | {"onset": hidden}))

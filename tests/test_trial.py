@@ -21,7 +21,7 @@ from nkhcc_helpers.trial.problems import (
     format_printable,
     suggest_name,
 )
-from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout, summarize_trial
+from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout
 
 METADATA = """\
 study_id: TINY
@@ -263,37 +263,6 @@ def test_bundled_trial_of_a_checkout_around_the_current_folder_or_of_the_package
     assert load_trial("").metadata.study_id == "PLAIN"
 
 
-def test_summary_of_a_small_trial(tiny: Path) -> None:
-    edit_text(tiny / "trial.yaml", "A tiny trial", '"A \\e[2J trial"')
-    assert summarize_trial(load_trial(tiny)).splitlines() == [
-        "TINY: A \\x1b[2J trial",
-        f"  folder         {tiny}",
-        "  provenance     real",
-        "  arm            C  Control: n = 1",
-        "  arm            T  Treated: n = 2",
-        "  endpoint       OS  Overall survival: 1 events, days",
-        "  infusions      4 in 2 of 3 subjects",
-        "  adverse events 3 in 2 subjects",
-        "  published      none",
-        "  assumptions    0",
-    ]
-
-
-def test_summary_tells_of_provenance_claims_warnings_and_what_was_not_collected(tmp_path: Path) -> None:
-    folder = write_trial(tmp_path, variant="adverse_events_not_collected")
-    summary = summarize_trial(load_trial(folder))
-    assert "  provenance     illustrative, not patient data\n" in summary
-    assert "  adverse events not collected\n" in summary
-    assert "  published      13 claims\n" in summary
-    with (folder / "adtte.csv").open("a") as adtte:
-        adtte.write("S-01,TTNT,1,months,,0,,,,\n")
-    with pytest.warns(UserWarning, match="TTNT"):
-        trial = load_trial(folder)
-    assert summarize_trial(trial).endswith(
-        "  warning        ADTTE: endpoints that trial.yaml does not list are left out: TTNT"
-    )
-
-
 def test_error_travels_between_processes() -> None:
     error = TrialDataError([Problem("ADSL", 2, "AGE", "x", "must be a number")])
     copied = pickle.loads(pickle.dumps(error))
@@ -330,10 +299,10 @@ def test_suggestions_are_near_or_none() -> None:
 
 
 def test_loading_is_lean_and_quiet(trial_folders: dict[str, Path]) -> None:
-    """`nkhcc check` pays for every import."""
+    """Whoever loads a trial pays for every import."""
     code = (
-        "import sys; from nkhcc_helpers.trial import load_trial, summarize_trial;"
-        f"summarize_trial(load_trial({str(trial_folders['plain'])!r}));"
+        "import sys; from nkhcc_helpers.trial import load_trial;"
+        f"load_trial({str(trial_folders['plain'])!r});"
         "heavy = {'matplotlib', 'seaborn', 'scipy', 'lifelines', 'great_tables', 'papermill'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""Markov chains, side by side, over cohorts of one endpoint weighted by how nearly they meet every claim."""
+"""Tempered Markov chains, side by side, over cohorts of one endpoint: moves, acceptance, swaps, burn-in."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ import numpy as np
 LARGEST_SHIFT = 0.1  # of the range of the grid
 
 
-def redraw(proposals, steps, events, codes, rng):
+def redraw(space, steps, events, codes, rng):
     """Draw one patient's time anew."""
-    new, log_ratio = _redraw(proposals, steps, events, events, codes, _choose(steps, rng), rng)
+    new, log_ratio = _redraw(space, steps, events, events, codes, _choose(steps, rng), rng)
     return new, events, log_ratio
 
 
-def redraw_two(proposals, steps, events, codes, rng):
+def redraw_two(space, steps, events, codes, rng):
     """Draw two patients' times anew."""
     patient = _choose(steps, rng)
-    new, first = _redraw(proposals, steps, events, events, codes, patient, rng)
-    new, second = _redraw(proposals, new, events, events, codes, _choose_other(steps, patient, rng), rng)
+    new, first = _redraw(space, steps, events, events, codes, patient, rng)
+    new, second = _redraw(space, new, events, events, codes, _choose_other(steps, patient, rng), rng)
     return new, events, first + second
 
 
-def censor(proposals, steps, events, codes, rng):
+def censor(space, steps, events, codes, rng):
     """Censor one patient who had the event, or the other way round, with a new time."""
     patient, turned = _turn_one(steps, events, rng)
-    new, log_ratio = _redraw(proposals, steps, events, turned, codes, patient, rng)
+    new, log_ratio = _redraw(space, steps, events, turned, codes, patient, rng)
     return new, turned, log_ratio
 
 
-def turn(proposals, steps, events, codes, rng):
+def turn(space, steps, events, codes, rng):
     """Censor one patient who had the event, or the other way round, at the same time."""
     _, turned = _turn_one(steps, events, rng)
     return steps, turned, 0.0
 
 
-def turn_and_redraw(proposals, steps, events, codes, rng):
+def turn_and_redraw(space, steps, events, codes, rng):
     """Censor one patient, or the other way round, and draw another's time anew, which may mend the median."""
     patient, turned = _turn_one(steps, events, rng)
     other = _choose_other(steps, patient, rng)
-    new, log_ratio = _redraw(proposals, steps, events, turned, codes, other, rng)
+    new, log_ratio = _redraw(space, steps, events, turned, codes, other, rng)
     return new, turned, log_ratio
 
 
-def shift(proposals, steps, events, codes, rng):
+def shift(space, steps, events, codes, rng):
     """Move one patient's time by a few steps or many."""
     new = steps.copy()
-    new[np.arange(len(steps)), _choose(steps, rng)] += _draw_shift(proposals.space, len(steps), rng)
+    new[np.arange(len(steps)), _choose(steps, rng)] += _draw_shift(space, len(steps), rng)
     return new, events, 0.0
 
 
-def shift_apart(proposals, steps, events, codes, rng):
+def shift_apart(space, steps, events, codes, rng):
     """Move two patients' times by as much in opposite directions, which keeps the middle between them."""
     rows, patient = np.arange(len(steps)), _choose(steps, rng)
     other = _choose_other(steps, patient, rng)
-    by, new = _draw_shift(proposals.space, len(steps), rng), steps.copy()
+    by, new = _draw_shift(space, len(steps), rng), steps.copy()
     new[rows, patient] += by
     new[rows, other] -= by
     return new, events, 0.0
 
 
-def exchange(proposals, steps, events, codes, rng):
+def exchange(space, steps, events, codes, rng):
     """Let a patient of the first group and one of the last exchange their times and events."""
     new, turned = steps.copy(), events.copy()
     rows, one, other = _choose_across(codes, len(steps), rng)
@@ -68,7 +68,7 @@ def exchange(proposals, steps, events, codes, rng):
     return new, turned, 0.0
 
 
-def exchange_events(proposals, steps, events, codes, rng):
+def exchange_events(space, steps, events, codes, rng):
     """As `exchange`, but the times stay: one patient is censored in the other's place."""
     turned = events.copy()
     rows, one, other = _choose_across(codes, len(steps), rng)
@@ -97,14 +97,14 @@ def _choose_across(codes, n_chains, rng):
     return np.arange(n_chains), one, other
 
 
-def _redraw(proposals, steps, events, turned, codes, patient, rng):
+def _redraw(space, steps, events, turned, codes, patient, rng):
     """New times of one patient in each chain, with events turned, and the ratio of chances."""
     rows = np.arange(len(steps))
     old, new, code = steps[rows, patient], steps.copy(), codes[patient]
-    drawn = proposals.draw(turned[rows, patient], code, rng)
+    drawn = space.propose(turned[rows, patient], code, rng)
     new[rows, patient] = drawn
-    back = proposals.log_chance(old, events[rows, patient], code)
-    return new, back - proposals.log_chance(drawn, turned[rows, patient], code)
+    back = space.log_chance_of_proposal(old, events[rows, patient], code)
+    return new, back - space.log_chance_of_proposal(drawn, turned[rows, patient], code)
 
 
 def _turn_one(steps, events, rng):
@@ -130,13 +130,8 @@ def _draw_shift(space, size, rng):
     return np.where(rng.random(size) < 0.5, size_of, -size_of)
 
 
-LADDER = (0.6, 1.2, 2.2)  # pulls: the first lets chains roam, the last holds them
-SWAPS = 3  # a look
-LOOKS_PER_SWEEP, FEWEST_MOVES = 3, 6  # the second: between looks, where there are few patients
 ACROSS, WHOLE = 0.16, 0.1  # shares of moves across two groups, and of a whole group
-DRAWN = 2.0  # groups, for each chain, of which those that meet their claims are moved to
-PARTNERS_TRIED = 6  # a look
-PARTNER_TRIES = 200
+GROUPS_PER_CHAIN = 2.0  # drawn, of which those that meet their claims are moved to
 
 
 class NoPartnerError(ValueError):
@@ -144,30 +139,16 @@ class NoPartnerError(ValueError):
 
 
 class Chains:
-    """Chains whose stationary distribution is the prior times exp(-pull * distance from the claims).
+    """Chains whose stationary distribution is the prior times exp(-inverse temperature * distance to claims).
 
-    Where the distance is 0 that is the prior, whatever the pulls: the cohorts that chains visit while they
-    meet all claims are drawn from the prior given the claims. The cohorts that nearly meet them are the ways
-    from one such cohort to another, which few single changes could bridge; chains of different pulls exchange
-    these, so that each chain roams and is held in turn.
+    At distance 0 that is the prior, whatever the temperature: the cohorts of chains that meet all claims are
+    drawn from the prior given the claims. Cohorts near to the claims are the ways from one such cohort to
+    another, which few single changes could bridge; chains of neighbouring temperatures swap them, so that
+    each chain is hot and cold in turn.
 
-    Parameters
-    ----------
-    target : Target
-    steps, events : ndarray, shape (n_chains, n_patients)
-        Where the chains begin, as of `Target.draw_start`.
-    rng : numpy.random.Generator
-    Attributes
-    ----------
-    far : ndarray of float, shape (n_chains,)
-        Distance from the claims that chains are pulled to, as of `Target.measure`.
-    pull : ndarray of float, shape (n_chains,)
-    origin : ndarray of int, shape (n_chains,)
-        The chain whose start each had: its own number, but for copies of others.
-    partners : Partners or None
-        Cohorts of another endpoint, one of which goes with each chain.
-    chosen : ndarray of int, shape (n_chains,)
-        The partner of each.
+    For each chain, `steps` and `events`, shape (n_chains, n_patients), and of shape (n_chains,) `distance` as
+    of `Target.measure`, `inverse_temperature`, `origin`, the chain whose start it had, and `chosen`, its
+    partner among `partners`.
 
     References
     ----------
@@ -180,9 +161,9 @@ class Chains:
         self.steps, self.events = steps.copy(), events.copy()
         self.origin, self.chosen = np.arange(len(steps)), np.zeros(len(steps), dtype=int)
         self.paired = np.zeros((len(steps), len(target.groups)))
-        self.far = target.measure(self.steps, self.events)
-        self.pull = rng.permutation(np.resize(LADDER, len(steps)))
-        self.is_fresh = np.ones(len(steps), dtype=bool)
+        self.distance = target.measure(self.steps, self.events)
+        self.inverse_temperature = rng.permutation(np.resize(target.effort.inverse_temperatures, len(steps)))
+        self.was_hot = np.ones(len(steps), dtype=bool)
 
     def __len__(self):
         return len(self.steps)
@@ -195,74 +176,68 @@ class Chains:
     @property
     def meets_all(self):
         """Whether each chain meets every claim, shape (n_chains,)."""
-        return self.far == 0
+        return self.distance == 0
 
     def take_partners(self, partners, chosen=None):
-        """Let a cohort of another endpoint go with each chain; those that none goes with become as others.
+        """Give each chain a partner, as `chosen` or any that goes with it; those without become as others.
 
-        Parameters
-        ----------
-        partners : Partners
-        chosen : ndarray of int, shape (n_chains,), optional
-            Which of them go with the chains; any that may when absent.
-
-        Raises
-        ------
-        NoPartnerError
-            No partner goes with any chain.
+        Raises `NoPartnerError` where no partner goes with any chain.
         """
         self.partners = partners
         if chosen is not None:
             self.chosen, self.paired = chosen.copy(), self._pair_all(self.steps, chosen)
             return
-        lonely = np.arange(len(self))
-        for _ in range(PARTNER_TRIES):
-            new = self.rng.integers(len(partners), size=len(lonely))
-            paired = self._pair_all(self.steps[lonely], new)
+        unmatched = np.arange(len(self))
+        for _ in range(self.target.effort.partner_tries):
+            new = self.rng.integers(len(partners), size=len(unmatched))
+            paired = self._pair_all(self.steps[unmatched], new)
             fits = np.isfinite(paired.sum(axis=1))
-            self.chosen[lonely[fits]], self.paired[lonely[fits]] = new[fits], paired[fits]
-            lonely = lonely[~fits]
-        happy = np.setdiff1d(np.arange(len(self)), lonely)
-        if not len(happy):
+            self.chosen[unmatched[fits]], self.paired[unmatched[fits]] = new[fits], paired[fits]
+            unmatched = unmatched[~fits]
+        matched = np.setdiff1d(np.arange(len(self)), unmatched)
+        if not len(matched):
             raise NoPartnerError("no cohorts of the two endpoints go together")
-        copied = np.resize(happy, len(lonely))
-        for values in (self.steps, self.events, self.origin, self.far, self.chosen, self.paired):
-            values[lonely] = values[copied]
+        copied = np.resize(matched, len(unmatched))
+        for values in (self.steps, self.events, self.origin, self.distance, self.chosen, self.paired):
+            values[unmatched] = values[copied]
 
-    def roam(self, n_looks):
-        """Let the chains move without any pull, so that they forget where they began."""
-        pull, self.pull = self.pull, np.zeros(len(self))
-        for _ in range(n_looks):
+    def burn_in(self, n_iterations):
+        """Let the chains run at inverse temperature 0, so that they forget where they began."""
+        kept, self.inverse_temperature = self.inverse_temperature, np.zeros(len(self))
+        for _ in range(n_iterations):
             self.advance()
-        self.pull = pull
+        self.inverse_temperature = kept
 
     def advance(self):
-        """Let the chains move for the time between two looks, and exchange their pulls."""
-        for _ in range(max(self.steps.shape[1] // LOOKS_PER_SWEEP, FEWEST_MOVES)):
+        """Run one iteration: moves, offers of partners, swaps."""
+        effort = self.target.effort
+        for _ in range(max(self.steps.shape[1] // effort.iterations_per_sweep, effort.fewest_moves)):
             self.move()
         if self.partners is not None:
-            for _ in range(PARTNERS_TRIED):
+            for _ in range(effort.n_partner_offers):
                 self.change_partners()
-        for _ in range(SWAPS):
+        for _ in range(effort.n_swaps):
             self.swap()
 
-    def look(self):
-        """Find the chains that meet all claims, and count those that did not since they last roamed."""
+    def record(self):
+        """Find the chains that meet all claims, and count those that did not since they were last hottest."""
         here = np.flatnonzero(self.meets_all)
-        n_arrivals = int(self.is_fresh[here].sum())
-        self.is_fresh[here] = False
-        self.is_fresh |= self.pull == LADDER[0]
-        return here, n_arrivals
+        n_round_trips = int(self.was_hot[here].sum())
+        self.was_hot[here] = False
+        self.was_hot |= self.inverse_temperature == self.target.effort.inverse_temperatures[0]
+        return here, n_round_trips
 
     def swap(self):
-        """Let chains of neighbouring pulls exchange them."""
-        for at in self.rng.permutation(len(LADDER) - 1):
-            low, high = (self.rng.permutation(np.flatnonzero(self.pull == LADDER[at + up])) for up in (0, 1))
-            size = min(len(low), len(high))
-            low, high = low[:size], high[:size]
-            log_ratio = (LADDER[at + 1] - LADDER[at]) * (self.far[high] - self.far[low])
-            taken = np.log(self.rng.random(size)) < log_ratio
-            self.pull[low[taken]], self.pull[high[taken]] = LADDER[at + 1], LADDER[at]
+        """Let chains of neighbouring temperatures swap them."""
+        temperatures, current = self.target.effort.inverse_temperatures, self.inverse_temperature
+        for at in self.rng.permutation(len(temperatures) - 1):
+            ends = temperatures[at : at + 2]
+            hot, cold = (self.rng.permutation(np.flatnonzero(current == each)) for each in ends)
+            size = min(len(hot), len(cold))
+            hot, cold = hot[:size], cold[:size]
+            log_ratio = (ends[1] - ends[0]) * (self.distance[cold] - self.distance[hot])
+            accepted = np.log(self.rng.random(size)) < log_ratio
+            current[hot[accepted]], current[cold[accepted]] = ends[1], ends[0]
 
     def move(self):
         """Try one change of each chain's cohort."""
@@ -283,11 +258,11 @@ class Chains:
         paired = self._pair_all(self.steps, new)
         margin = (paired - self.paired).sum(axis=1) - np.log(self.rng.random(len(self)))
         margin += self.partners.log_weight[new] - self.partners.log_weight[self.chosen]
-        taken = np.flatnonzero(margin > 0)
-        self.chosen[taken], self.paired[taken] = new[taken], paired[taken]
+        accepted = np.flatnonzero(margin > 0)
+        self.chosen[accepted], self.paired[accepted] = new[accepted], paired[accepted]
 
     def accept(self, rows, steps, events):
-        """Which of the chains that would move may do so, shape (n_rows,)."""
+        """Which of the moves accepted so far are made, shape (n_rows,); tilted chains test again."""
         return np.ones(len(rows), dtype=bool)
 
     def _choose_move(self, moves):
@@ -297,7 +272,7 @@ class Chains:
     def _move_group(self, group):
         """Offer chains a group drawn anew, given the claims about it alone."""
         draws = self.target.groups[group]
-        steps, events = draws.draw(int(DRAWN * len(self)), self.rng)
+        steps, events = draws.draw(int(GROUPS_PER_CHAIN * len(self)), self.rng)
         rows = self.rng.permutation(len(self))[: len(steps)]
         steps, events = steps[: len(rows)], events[: len(rows)]
         here = self.steps[rows][:, draws.members], self.events[rows][:, draws.members]
@@ -309,7 +284,7 @@ class Chains:
         draws = [self.target.groups[group] for group in groups]
         members = np.concatenate([each.members for each in draws])
         steps, events, log_ratio = move(
-            self.target.proposals,
+            self.target.space,
             self.steps[:, members],
             self.events[:, members],
             self.target.space.codes[members],
@@ -326,7 +301,7 @@ class Chains:
     def _offer(self, rows, members, steps, events, log_ratio, groups):
         """Let chains take new steps and events of some members, whose groups meet the claims about them."""
         space, codes = self.target.space, self.target.space.codes[members]
-        # A move is taken if its margin, less what the pull has against it, is above 0.
+        # A move is accepted if its margin, less the tempered rise of the distance, is above 0.
         margin = log_ratio - np.log(self.rng.random(len(rows))) + space.log_prior(steps, events, codes)
         margin -= space.log_prior(self.steps[rows][:, members], self.events[rows][:, members], codes)
         before = len(space.codes) - self.events[rows].sum(axis=1)
@@ -341,17 +316,17 @@ class Chains:
             paired = self._pair(paired, new_steps, self.chosen[rows], groups)
             margin = margin + (paired - self.paired[rows]).sum(axis=1)
         with np.errstate(divide="ignore"):
-            limit = self.far[rows] + margin / np.maximum(self.pull[rows], 1e-12)
+            limit = self.distance[rows] + margin / np.maximum(self.inverse_temperature[rows], 1e-12)
         reached = np.flatnonzero(limit > 0)
-        far = self.target.measure(new_steps[reached], new_events[reached], limit[reached])
-        reached, far = reached[np.isfinite(far)], far[np.isfinite(far)]
+        distance = self.target.measure(new_steps[reached], new_events[reached], limit[reached])
+        reached, distance = reached[np.isfinite(distance)], distance[np.isfinite(distance)]
         if not len(reached):
             return
-        may = self.accept(rows[reached], new_steps[reached], new_events[reached])
-        taken = reached[may]
-        moved = rows[taken]
-        self.steps[moved], self.events[moved] = new_steps[taken], new_events[taken]
-        self.far[moved], self.paired[moved] = far[may], paired[taken]
+        is_accepted = self.accept(rows[reached], new_steps[reached], new_events[reached])
+        accepted = reached[is_accepted]
+        moved = rows[accepted]
+        self.steps[moved], self.events[moved] = new_steps[accepted], new_events[accepted]
+        self.distance[moved], self.paired[moved] = distance[is_accepted], paired[accepted]
 
     def _pair(self, paired, steps, chosen, groups):
         """Logarithm of the weight of each group's pairings, those of some groups computed anew."""

@@ -17,52 +17,30 @@ from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
 from tqdm import tqdm
 
+from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
-from nkhcc_helpers.compatible.sampling import draw_endpoints
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
-from nkhcc_helpers.trial.claims import describe_claim
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 ROUNDING = 1e-9  # relative, of a computed number against the limits of a printed one; of survival, absolute
 
 
 def check_cohorts(cohorts, *, engine="lifelines", progress=False):
-    """Compute every claimed number of every cohort anew.
+    """Every claimed number of every cohort computed anew: ``cohort claim value lowest highest meets``.
 
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-    engine : {"lifelines", "textbook"}, default "lifelines"
-        Who computes curves and log-rank tests; Cox models are always those of lifelines.
-    progress : bool, default False
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``cohort claim value lowest highest meets``, one row for each cohort and claim: the number,
-        the limits between which it prints as claimed, and whether it does. Where PFS is never after OS, the
-        number of patients in whom it is has a row of its own, the last of the cohort.
-
-    Raises
-    ------
-    ValueError
-        Unknown engine.
-
-    Notes
-    -----
-    A median is read off its curve, infinite where the curve stays above one half; where it is flat at one
-    half, the reading nearer to the claim counts, of those that the assumptions allow. A rate later than the
-    last patient was seen is NaN, unless the curve is down to 0.
+    `lowest` and `highest` are the limits between which `value` prints as claimed. Where PFS is never after
+    OS, the number of patients in whom it is has a row of its own, the last of the cohort. A median is
+    infinite where its curve stays above one half; where it is flat there, the reading nearest to the claim
+    counts, of those assumed. A rate after the last patient was seen is NaN, unless the curve is down to 0.
     """
     if engine not in _ENGINES:
         raise ValueError(f"engine must be {' or '.join(map(repr, _ENGINES))}; got {engine!r}")
     claimed, printed, values = cohorts.claimed, [], []
     for claim in tqdm(claimed.claims, unit="claim", disable=not progress):
-        times, events = cohorts.of(getattr(claim, "endpoint", claimed.follow_up_endpoint))
         printed.append((describe_claim(claim), *claim.limits))
-        values.append(_compute(claim, claimed, times, events, engine))
+        values.append(_compute(claim, claimed, *cohorts.of(claimed.endpoint_of(claim)), engine))
     if claimed.ordered:
         (first, _), (second, _) = map(cohorts.of, claimed.ordered)
         printed.append((f"{claimed.ordered[0]} after {claimed.ordered[1]}", 0.0, 0.0))
@@ -82,7 +60,7 @@ def recheck_claims(cohorts, *, engine="textbook"):
     ----------
     cohorts : CompatibleCohorts
     engine : {"textbook", "lifelines"}, default "textbook"
-        As in `check_cohorts`.
+        Who computes curves and log-rank tests; Cox models are always those of lifelines.
 
     Returns
     -------
@@ -182,19 +160,14 @@ def _compare_by_lifelines(time, event, codes):
 
 
 _ENGINES = {"textbook": (_trace, _compare), "lifelines": (_trace_by_lifelines, _compare_by_lifelines)}
-N_COHORTS = 12  # that a search is made for
 
 
 @dataclass(frozen=True)
 class Conflict:
     """Claims that no cohort was found to meet together.
 
-    Attributes
-    ----------
-    claims : tuple
-        The smallest set found: without any one of them the others can be met. Empty where all can be met.
-    nearest : DataFrame
-        As of `claim_checks.check_cohorts`, for the cohort found that comes nearest to all claims.
+    `claims` is the smallest set found: without any one of them the others can be met; empty where all can.
+    `nearest`, as of `check_cohorts`, is for the cohort found that comes nearest to all claims.
     """
 
     claims: tuple
@@ -214,13 +187,14 @@ class Conflict:
         return "\n".join(lines)
 
 
-def find_conflict(claimed, *, seed=DEFAULT_SEED):
+def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
     """Find claims that conflict, and the cohort nearest to meeting all.
 
     Parameters
     ----------
     claimed : ClaimedTrial
     seed : int
+    effort : Effort
 
     Returns
     -------
@@ -233,23 +207,38 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED):
     irreducible. A search that finds no cohort proves nothing, however long: with few and narrow ways to meet
     the claims it may give up too early.
     """
-    met, nearest = _search(claimed, seed)
-    if met:
-        return Conflict((), check_cohorts(nearest))
-    alone = (claimed.only(endpoint) for endpoint in claimed.endpoints) if len(claimed.endpoints) > 1 else ()
-    part = next((each for each in alone if not _search(each, seed)[0]), claimed)
+
+    def search(part):
+        rng = np.random.default_rng(seed)
+        return draw_endpoints(part, effort.n_conflict_cohorts, "prior", rng, effort)
+
+    found, meets = search(claimed)
+    nearest = check_cohorts(_take_first(claimed, found, seed))
+    if meets:
+        return Conflict((), nearest)
+    part = _find_part(claimed, found, search)
     kept = list(part.claims)
     for claim in part.claims:
         rest = [each for each in kept if each is not claim]
-        if rest and not _search(part.keep(rest), seed)[0]:
+        if rest and not search(part.keep(rest))[1]:
             kept = rest
-    return Conflict(tuple(kept), check_cohorts(nearest))
+    return Conflict(tuple(kept), nearest)
 
 
-def _search(claimed, seed):
-    """Whether a cohort was found that meets all claims, and the nearest one."""
-    found, meets = draw_endpoints(claimed, N_COHORTS, "prior", np.random.default_rng(seed))
+def _find_part(claimed, found, search):
+    """The claims about one endpoint, where these cannot be met alone, else all."""
+    for endpoint in claimed.endpoints:
+        # Whether it can be met alone is known already, unless it was searched for with partners.
+        had_partners = claimed.ordered and endpoint == claimed.ordered[0]
+        alone = claimed.only(endpoint)
+        if not found[endpoint].meets and not (had_partners and search(alone)[1]):
+            return alone
+    return claimed
+
+
+def _take_first(claimed, found, seed):
+    """The first of the cohorts found, as `CompatibleCohorts`."""
     first = [found[endpoint].take([0]) for endpoint in claimed.endpoints]
     times = np.stack([each.steps for each in first], axis=1) * find_step(claimed)
     events, origin = np.stack([each.events for each in first], axis=1), np.zeros((1, len(first)), dtype=int)
-    return meets, CompatibleCohorts(claimed, times, events, origin, origin[:, 0], origin > 0, seed)
+    return CompatibleCohorts(claimed, times, events, origin, origin[:, 0], origin > 0, seed)

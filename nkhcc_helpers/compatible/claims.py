@@ -1,9 +1,8 @@
-"""A trial as far as its published claims tell: who was in it, what was printed of it, what is assumed."""
+"""A trial as far as its published claims tell, and what each kind of claim asks of the times of cohorts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,14 @@ from scipy import special
 
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.logrank import solve_quadratic
-from nkhcc_helpers.trial.claims import TIME_CLAIMS, CohortAssumptions
+from nkhcc_helpers.trial.claims import CohortAssumptions, LogrankP, LongestFollowUp, Median
 from nkhcc_helpers.trial.metadata import convert
 
 LONGEST_OVER_MEDIAN = 10.0  # of times, where nothing says how long anybody was followed
+ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
+SMALLEST = 1e-300  # P-value
+MISSING = 1000.0  # distance of a number that does not exist
+WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class ClaimedTrial:
     endpoints : tuple of str
         Codes of the endpoints that some claim is about.
     claims : tuple
-        Claims about times: those of `TIME_CLAIMS`.
+        Claims about times: those of `KINDS`.
     assumptions : CohortAssumptions
         What the claims do not say.
     unit : str
@@ -52,12 +55,8 @@ class ClaimedTrial:
         Parameters
         ----------
         published : Published
+            Where it has no assumptions, they are `assume`'s.
         metadata : TrialMetadata
-
-        Returns
-        -------
-        ClaimedTrial
-            Assumptions not in `published` are `assume`'s.
 
         Raises
         ------
@@ -70,8 +69,8 @@ class ClaimedTrial:
         if unsized:
             raise ValueError(f"the claims have no size of group {', '.join(unsized)}; add group_size")
         groups = [group for group in groups if claimed[group]]
-        claims = tuple(each for each in published.claims if each.kind in TIME_CLAIMS)
-        if len(groups) < 2 and any(each.kind == "logrank_p" for each in claims):
+        claims = tuple(each for each in published.claims if each.kind in KINDS)
+        if len(groups) < 2 and any(isinstance(each, LogrankP) for each in claims):
             raise ValueError("the claims have a log-rank P, but patients in fewer than two groups")
         known = _list_endpoints(claims, metadata)
         if not known:
@@ -100,10 +99,11 @@ class ClaimedTrial:
 
     def claims_about(self, endpoint):
         """The claims about the times of one endpoint."""
-        return [claim for claim in self.claims if self._endpoint_of(claim) == endpoint]
+        return [each for each in self.claims if self.endpoint_of(each) == endpoint]
 
-    def _endpoint_of(self, claim):
-        return self.follow_up_endpoint if claim.kind == "longest_follow_up" else claim.endpoint
+    def endpoint_of(self, claim):
+        """The endpoint whose times a claim is about."""
+        return getattr(claim, "endpoint", self.follow_up_endpoint)
 
     def keep(self, claims):
         """The same trial with other claims; its endpoints stay."""
@@ -121,157 +121,135 @@ class ClaimedTrial:
 
 
 def assume(claims, unit):
-    """Assumptions for claims that come without any.
+    """`CohortAssumptions` for claims that come without any, their times in `unit`.
 
-    Parameters
-    ----------
-    claims : sequence of claims
-    unit : str
-        Unit of their times.
-
-    Returns
-    -------
-    CohortAssumptions
-        Times in days, log-uniform up to the longest follow-up that prints as claimed, or ten times the
-        largest median where none is claimed; nobody is censored.
+    Times in days, log-uniform up to the longest follow-up that prints as claimed, or ten times the largest
+    median where none is claimed; nobody is censored.
     """
-    longest = LONGEST_OVER_MEDIAN * max(
-        (each.value for each in claims if each.kind == "median"), default=10.0
-    )
+    medians = [each.value for each in claims if isinstance(each, Median)]
+    longest = LONGEST_OVER_MEDIAN * max(medians, default=10.0)
     for each in claims:
-        if each.kind == "longest_follow_up":
+        if isinstance(each, LongestFollowUp):
             longest = each.limits[1] * convert(each.unit, unit)
     return CohortAssumptions(shortest=convert("days", unit), longest=longest)
 
 
 def _list_endpoints(claims, metadata):
-    claimed = {each.endpoint for each in claims if each.kind != "longest_follow_up"}
-    if claimed and any(each.kind == "longest_follow_up" for each in claims):
+    claimed = {getattr(each, "endpoint", None) for each in claims}
+    if None in claimed and len(claimed) > 1:
         claimed |= {each.code for each in metadata.endpoints if each.role == "overall_survival"}
     return [each.code for each in metadata.endpoints if each.code in claimed]
 
 
-ROUNDING = 1e-9  # of a number computed, against the limits of a printed one
-SMALLEST = 1e-300  # P-value
-UNREACHED = 1000.0  # distance of a number that does not exist
-WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim that P is 0.00 has no lower limit
+class TimeClaim:
+    """A claim about the times of a `ClaimedTrial`, one class for each kind.
 
-
-class Distance:
-    """What the distances from all kinds of claim share: an interval, of logarithms or of shares."""
-
-    @cached_property
-    def half_width(self):
-        """Half the width of the interval, but no more than counts."""
-        low, high = self.interval
-        return float(np.clip((high - low) / 2, ROUNDING, WIDEST))
-
-    def stray(self, value):
-        """How many half widths values are outside of the interval; `UNREACHED` where there is no value."""
-        low, high = self.interval
-        outside = np.maximum(low - value, value - high)
-        far = outside / self.half_width
-        return np.where(np.isnan(value), UNREACHED, np.where(outside <= ROUNDING, 0.0, far))
-
-
-@dataclass(frozen=True)
-class MedianDistance(Distance):
-    """Distance of a median, in steps, on the scale of its logarithm.
-
-    Attributes
-    ----------
-    group : int or None
-        None for everyone. The cohorts measured are of that group only.
-    limits : ndarray, shape (2,)
-    conventions : tuple of str
+    A kind knows its `words`, the `interval` that its printed number stands for, on the scale on which
+    distances are measured, and how to `measure` the distance of each of `OrderedCohorts` from it, shape
+    (n_cohorts,), in half widths of that: 0 where the claim is met.
     """
 
-    group: int | None
-    limits: np.ndarray
-    conventions: tuple
-
+    words = ""
+    group = None  # number of the only group whose patients are measured
+    windows = ()  # limits of a claimed median, in steps
     is_costly = False
-    felt = 4.0
+    slope = 4.0  # of the distance in the chains' tempered density, where it is large
 
-    @cached_property
-    def interval(self):
-        return np.log(self.limits)
+    def __init__(self, claim, claimed):
+        half = 0.5 * 10.0**-claim.decimals
+        self.claimed, self.step = claimed, find_step(claimed)
+        self.interval = self.find_interval(claim, np.array([claim.value - half, claim.value + half]))
+        low, high = self.interval
+        self.half_width = float(np.clip((high - low) / 2, ROUNDING, WIDEST))
+
+    @classmethod
+    def describe(cls, claim):
+        """The claim in words, as messages and tables name it."""
+        given = {"group": None, "reference": None, **claim.model_dump()}
+        of = f", group {given['group']}" if given["group"] else ""
+        number = f"{claim.value:.{claim.decimals}f}"
+        return cls.words.format(of=of, against=given["reference"] or "all others", number=number, **given)
+
+    def measure_outside(self, value):
+        """How many half widths values are outside of the interval; `MISSING` where there is no value."""
+        low, high = self.interval
+        outside = np.maximum(low - value, value - high)
+        distance = outside / self.half_width
+        return np.where(np.isnan(value), MISSING, np.where(outside <= ROUNDING, 0.0, distance))
+
+    def number_group(self, code):
+        """Number of a group, None for everyone."""
+        return None if code is None else self.claimed.groups.index(code)
+
+
+class MedianClaim(TimeClaim):
+    """A median, in steps, on the scale of its logarithm; the nearest of the readings allowed."""
+
+    words = "median {endpoint}{of}: {number}"
+
+    def find_interval(self, claim, limits):
+        self.group = self.number_group(claim.group)
+        self.windows = (tuple(np.maximum(limits / self.step, 0.25)),)
+        convention = self.claimed.assumptions.median_convention
+        self.conventions = ("midpoint", "first") if convention == "either" else (convention,)
+        return np.log(self.windows[0])
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,); the least over the conventions."""
-        medians = (ordered.everyone.medians[each][:, -1] for each in self.conventions)
-        return np.minimum.reduce([self.stray(np.log(np.maximum(each, 0.5))) for each in medians])
+        medians = (ordered.curves.find_medians(each) for each in self.conventions)
+        return np.minimum.reduce([self.measure_outside(np.log(np.maximum(each, 0.5))) for each in medians])
 
 
-@dataclass(frozen=True)
-class LogrankDistance(Distance):
-    """Distance of a log-rank P, on the scale of its logarithm."""
+class LogrankClaim(TimeClaim):
+    """A log-rank P, on the scale of its logarithm."""
 
-    limits: tuple
-
-    group = None
+    words = "log-rank P, {endpoint}: {number}"
     is_costly = True
-    felt = 1.6
+    slope = 1.6
 
-    @cached_property
-    def interval(self):
-        return np.log(np.maximum(self.limits, SMALLEST))
+    def find_interval(self, claim, limits):
+        return np.log(np.clip(limits, SMALLEST, 1.0))
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
         difference, variance = ordered.sum_logrank()
         statistic = solve_quadratic(difference, variance)
         p_value = np.maximum(special.chdtrc(count_degrees(variance), statistic), SMALLEST)
-        return self.stray(np.log(p_value))
+        return self.measure_outside(np.log(p_value))
 
 
-@dataclass(frozen=True)
-class LandmarkDistance(Distance):
-    """Distance of the share without the event at a time from its limits; `group` as for medians."""
+class LandmarkClaim(TimeClaim):
+    """The share without the event at a time."""
 
-    group: int | None
-    at: float
-    limits: tuple
+    words = "{endpoint} at {at:g}{of}: {number} %"
+    slope = 8.0
 
-    is_costly = False
-    felt = 8.0
-
-    @property
-    def interval(self):
-        return self.limits
+    def find_interval(self, claim, limits):
+        self.group, self.at = self.number_group(claim.group), claim.at / self.step
+        return limits / 100
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
-        return self.stray(ordered.everyone.find_survival(self.at)[:, -1])
+        return self.measure_outside(ordered.curves.find_survival(self.at))
 
 
-@dataclass(frozen=True)
-class HazardRatioDistance(Distance):
-    """Distance of a hazard ratio from its limits, on the scale of its score test, without fitting.
+class HazardRatioClaim(TimeClaim):
+    """A hazard ratio, on the scale of its score test, without fitting; ties by Efron's method.
 
     The score of a partial likelihood falls with the coefficient, so that the estimate lies between two limits
-    if and only if the score is not below 0 at the lower and not above 0 at the upper one. Ties by Efron's
-    method.
+    if and only if the score is not below 0 at the lower and not above 0 at the upper one.
     """
 
-    treated: int
-    reference: int | None
-    limits: tuple
-
-    group = None
+    words = "hazard ratio, {endpoint}, {group} to {against}: {number}"
     is_costly = True
-    felt = 1.6
+    slope = 1.6
 
-    @cached_property
-    def interval(self):
-        return np.log(self.limits)
+    def find_interval(self, claim, limits):
+        self.treated, self.reference = self.number_group(claim.group), self.number_group(claim.reference)
+        return np.log(np.maximum(limits, 1e-6))
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
         low, high = (self._score(ordered, coef) for coef in self.interval)
         outside = np.maximum(np.maximum(-low, high), 0.0)
         width = np.maximum((low - high) / 2, ROUNDING)
-        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, UNREACHED))
+        return np.where(outside <= ROUNDING, 0.0, np.minimum(outside / width, MISSING))
 
     def _score(self, ordered, coef):
         """Score of one coefficient over the root of its information."""
@@ -294,43 +272,40 @@ class HazardRatioDistance(Distance):
         information = (died * mean * (1 - mean)).sum(axis=1)
         known = information > 1e-12
         standardized = score / np.sqrt(np.where(known, information, 1.0))
-        return np.where(known, standardized, np.copysign(UNREACHED, coef))
+        return np.where(known, standardized, np.copysign(MISSING, coef))
 
 
-@dataclass(frozen=True)
-class FollowUpDistance(Distance):
-    """Distance of the longest time, in steps, on the scale of its logarithm."""
+class FollowUpClaim(TimeClaim):
+    """The longest time, in steps, on the scale of its logarithm."""
 
-    limits: tuple
+    words = "longest follow-up: {number} {unit}"
 
-    group = None
-    is_costly = False
-    felt = 4.0
-
-    @cached_property
-    def interval(self):
-        return np.log(np.maximum(self.limits, 0.25))
+    def find_interval(self, claim, limits):
+        in_steps = limits * convert(claim.unit, self.claimed.unit) / self.step
+        return np.log(np.maximum(in_steps, 0.25))
 
     def measure(self, ordered):
-        """Distance of each cohort, shape (n_cohorts,)."""
-        return self.stray(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
+        return self.measure_outside(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
+
+
+KINDS = {
+    "median": MedianClaim,
+    "logrank_p": LogrankClaim,
+    "landmark_rate": LandmarkClaim,
+    "hazard_ratio": HazardRatioClaim,
+    "longest_follow_up": FollowUpClaim,
+}
+"""Kinds of claim that say something about the times of the patients."""
+
+
+def describe_claim(claim):
+    """A claim about times in words, as messages and tables name it."""
+    return KINDS[claim.kind].describe(claim)
 
 
 def lay_out_claims(claimed, endpoint):
-    """Turn the claims about one endpoint into distances.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    endpoint : str
-
-    Returns
-    -------
-    list
-        One object for each claim of `ClaimedTrial.claims_about`, with a method ``measure`` and an attribute
-        ``group``: where that is not None, it measures cohorts of that group alone.
-    """
-    return [_lay_out(claim, claimed, find_step(claimed)) for claim in claimed.claims_about(endpoint)]
+    """The claims about one endpoint, each a `TimeClaim`."""
+    return [KINDS[claim.kind](claim, claimed) for claim in claimed.claims_about(endpoint)]
 
 
 def count_degrees(variance):
@@ -344,25 +319,6 @@ def count_degrees(variance):
         values = np.linalg.eigvalsh(variance[thin])
         full[thin] = np.maximum((values > 1e-10 * np.maximum(values[:, -1:], 1e-300)).sum(axis=1), 1)
     return full
-
-
-def _lay_out(claim, claimed, step):
-    half = 0.5 * 10.0**-claim.decimals
-    limits = np.array([claim.value - half, claim.value + half])
-    groups = list(claimed.groups)
-    group = groups.index(claim.group) if getattr(claim, "group", None) else None
-    if claim.kind == "median":
-        convention = claimed.assumptions.median_convention
-        conventions = ("midpoint", "first") if convention == "either" else (convention,)
-        return MedianDistance(group, np.maximum(limits / step, 0.25), conventions)
-    if claim.kind == "logrank_p":
-        return LogrankDistance(np.clip(limits, 0.0, 1.0))
-    if claim.kind == "landmark_rate":
-        return LandmarkDistance(group, claim.at / step, limits / 100)
-    if claim.kind == "hazard_ratio":
-        reference = None if claim.reference is None else groups.index(claim.reference)
-        return HazardRatioDistance(group, reference, np.maximum(limits, 1e-6))
-    return FollowUpDistance(limits * convert(claim.unit, claimed.unit) / step)
 
 
 def list_claims(claimed):

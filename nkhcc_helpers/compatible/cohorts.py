@@ -1,4 +1,4 @@
-"""Cohorts compatible with published summaries: all that give the printed numbers, drawn from a prior."""
+"""Cohorts compatible with published claims: sampled in blocks, held as arrays, kept in a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
-from nkhcc_helpers.compatible.sampling import MOST_CHAINS, draw_endpoints
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.parallel import run_blocks, simulate_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -23,9 +23,10 @@ from nkhcc_helpers.trial.claims import read_published
 from nkhcc_helpers.trial.metadata import read_metadata
 from nkhcc_helpers.trial.problems import Problem, TrialDataError
 
-MOST_OF_BLOCK = 500  # cohorts
 STARTS = ("prior", "medians")
-"""Where chains begin: at cohorts drawn from the prior, or with every time at a claimed median."""
+COHORTS, PARTS = "compatible.parquet", "parts"
+_ARRAYS = ("times", "events", "chain", "block", "late")
+_KEY = b"nkhcc"
 
 
 class IncompatibleClaimsError(ValueError):
@@ -75,25 +76,17 @@ class CompatibleCohorts:
 
     def take(self, rows):
         """Some of the cohorts."""
-        names = ("times", "events", "chain", "block", "late")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
     def join(self, other):
         """These cohorts and others of the same claims, as of chains of their own."""
-        names = ("times", "events", "chain", "block", "late")
-        both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS}
         both["chain"][len(self) :] += self.chain.max() + 1
         both["block"][len(self) :] += self.block.max() + 1
         return replace(self, **both)
 
     def to_frame(self):
-        """One row for each cohort, endpoint and patient.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``cohort patient group endpoint time event chain block late``.
-        """
+        """One row for each cohort, endpoint and patient."""
         n_cohorts, _, n_patients = self.times.shape
         groups = np.array(self.claimed.groups)[self.claimed.codes]
         index = pd.MultiIndex.from_product(
@@ -111,7 +104,15 @@ class CompatibleCohorts:
 
 
 def sample_compatible(
-    claimed, *, n_cohorts=1_000, seed=DEFAULT_SEED, n_blocks=0, start="both", jobs=2, progress=False
+    claimed,
+    *,
+    n_cohorts=1_000,
+    seed=DEFAULT_SEED,
+    n_blocks=0,
+    start="both",
+    effort=USUAL_EFFORT,
+    jobs=2,
+    progress=False,
 ):
     """Draw cohorts that give every published number.
 
@@ -123,9 +124,11 @@ def sample_compatible(
     seed : int
     n_blocks : int, default 0
         Blocks of chains that know nothing of each other; 0 for two, or more where each would have to draw
-        more than `MOST_OF_BLOCK` cohorts. Even ones start from the prior, odd ones at the claimed medians.
+        more than `Effort.largest_block` cohorts. Even ones start from the prior, odd ones at the claimed
+        medians.
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
+    effort : Effort
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -138,7 +141,7 @@ def sample_compatible(
     Raises
     ------
     IncompatibleClaimsError
-        No cohort was found; `compatible_conflicts.find_conflict` names claims that conflict.
+        No cohort was found; `find_conflict` names claims that conflict.
     ValueError
         `n_cohorts` or `n_blocks` is below 1, or an unknown start.
 
@@ -153,49 +156,48 @@ def sample_compatible(
     Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
     Distributions.
     """
-    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start)
+    arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
     rows = simulate_blocks(
         draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
     )
     return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
-def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both"):
-    """What `draw_block` takes for each block: claims, number of the block, cohorts, seed and start."""
+def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=USUAL_EFFORT):
+    """What `draw_block` takes for each block: claims, its number, cohorts, seed, start and effort."""
     if n_cohorts < 1 or n_blocks < 0:
         raise ValueError(f"n_cohorts must be at least 1 and n_blocks 0; got {n_cohorts!r} and {n_blocks!r}")
     if start not in ("both", *STARTS):
         raise ValueError(f"start must be 'both', 'prior' or 'medians'; got {start!r}")
-    n_blocks = min(n_blocks or max(2, -(-n_cohorts // MOST_OF_BLOCK)), n_cohorts)
+    n_blocks = min(n_blocks or max(2, -(-n_cohorts // effort.largest_block)), n_cohorts)
     sizes = [len(part) for part in np.array_split(np.arange(n_cohorts), n_blocks)]
     seeds = np.random.SeedSequence(seed).spawn(n_blocks)
     starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
-    return list(zip([claimed] * n_blocks, range(n_blocks), sizes, seeds, starts, strict=True))
+    drawn = zip(sizes, seeds, starts, strict=True)
+    return [(claimed, block, *each, effort) for block, each in enumerate(drawn)]
 
 
 def draw_block(argument):
-    """Draw the cohorts of one block.
+    """Records of the cohorts of one block of `plan_blocks`, shape (n_cohorts,), none where no cohort was met.
 
-    Parameters
-    ----------
-    argument : tuple
-        As of `plan_blocks`.
-
-    Returns
-    -------
-    ndarray of records, shape (n_cohorts,)
-        Fields ``steps events chain late block``; no records where no cohort was met.
+    Their fields are ``steps events chain late block``.
     """
-    claimed, block, n_cohorts, seed, start = argument
+    claimed, block, n_cohorts, seed, start, effort = argument
     rng = np.random.default_rng(seed)
     rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
     rows["block"] = block
-    found, meets = draw_endpoints(claimed, n_cohorts, start, rng)
+    found, meets = draw_endpoints(claimed, n_cohorts, start, rng, effort)
     for code, drawn in found.items():
         at = claimed.endpoints.index(code)
         rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
-        rows["chain"][:, at], rows["late"][:, at] = block * MOST_CHAINS + drawn.chain, drawn.late
+        rows["chain"][:, at], rows["late"][:, at] = block * effort.most_chains + drawn.chain, drawn.late
     return rows if meets else rows[:0]
+
+
+def _record_of(n_endpoints, n_patients):
+    shape = n_endpoints, n_patients
+    fields = [("steps", np.int32, shape), ("events", bool, shape), ("block", int)]
+    return np.dtype([*fields, ("chain", int, n_endpoints), ("late", bool, n_endpoints)])
 
 
 def gather_blocks(claimed, rows, seed, n_cohorts):
@@ -213,34 +215,52 @@ def gather_blocks(claimed, rows, seed, n_cohorts):
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
 
 
-def _record_of(n_endpoints, n_patients):
-    shape = n_endpoints, n_patients
-    fields = [("steps", np.int32, shape), ("events", bool, shape), ("block", int)]
-    return np.dtype([*fields, ("chain", int, n_endpoints), ("late", bool, n_endpoints)])
-
-
-COHORTS, PARTS = "compatible.parquet", "parts"
-_KEY = b"nkhcc"
-
-
-def read_claimed(path):
-    """Read a paper's claims, and the trial.yaml beside them that says what groups and endpoints there are.
+def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=USUAL_EFFORT):
+    """Obtain compatible cohorts, from a file if one fits, else by sampling.
 
     Parameters
     ----------
-    path : str or pathlib.Path
-        A published.yaml, or the folder it is in.
+    trial : Trial
+        Its folder may hold cohorts.
+    claimed : ClaimedTrial
+        Claims and assumptions that stored cohorts have to be made from.
+    cohorts_file : str or pathlib.Path, optional
+        Stored cohorts to use instead; empty for those of the trial.
+    n_cohorts : int
+        Wanted; where a file holds fewer, they are all there are, and where it holds more, they are taken
+        evenly from it.
+    seed, effort
+        Of a sample, as in `sample_compatible`.
 
     Returns
     -------
-    ClaimedTrial
+    (CompatibleCohorts, str)
+        Also the name of the file, empty for cohorts sampled now.
 
     Raises
     ------
-    TrialDataError
-        A file is missing or not as it must be.
-    ValueError
-        The claims say nothing about times, or no size of a group.
+    ValueError, OSError
+        `cohorts_file` does not fit, or cannot be read.
+    IncompatibleClaimsError
+        No cohort was found.
+    """
+    path = Path(cohorts_file) if cohorts_file else trial.source / COHORTS
+    if cohorts_file or path.is_file():
+        try:
+            stored = load_cohorts(path, claimed)
+        except ValueError:
+            if cohorts_file:
+                raise
+        else:
+            rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
+            return stored.take(rows), path.name
+    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed, effort=effort), ""
+
+
+def read_claimed(path):
+    """The `ClaimedTrial` of a published.yaml, or of the folder it is in; see `read_design`.
+
+    Raises `TrialDataError` for files missing or not as they must be, else as `ClaimedTrial.of`.
     """
     metadata = read_design(path)
     return ClaimedTrial.of(read_published(Path(path), metadata), metadata)
@@ -256,44 +276,19 @@ def read_design(path):
     return read_metadata(folder / "trial.yaml")
 
 
-def fingerprint(claimed):
-    """Checksum of all that the cohorts of a `ClaimedTrial` depend on, 64 hexadecimal digits."""
-    content = {
-        "sizes": claimed.sizes,
-        "endpoints": claimed.endpoints,
-        "claims": [claim.model_dump(mode="json") for claim in claimed.claims],
-        "assumptions": claimed.assumptions.model_dump(mode="json"),
-        "unit": claimed.unit,
-        "ordered": claimed.ordered,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def make_cohorts(
+    claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, effort=USUAL_EFFORT, jobs=2, progress=False
+):
+    """Sample into ``compatible.parquet`` of a folder, as `sample_compatible`; return the file.
 
-
-def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2, progress=False):
-    """Sample compatible cohorts into a folder, going on where an earlier run was cut off.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    folder : str or pathlib.Path
-        For ``compatible.parquet``; while the run lasts, finished blocks stand in ``parts``.
-    n_cohorts, seed, jobs, progress
-        As in `compatible.sample_compatible`.
-
-    Returns
-    -------
-    pathlib.Path
-        The file, written whole or not at all.
-
-    Raises
-    ------
-    IncompatibleClaimsError
-        No cohort was found.
+    It is written whole or not at all. While the run lasts, finished blocks stand in ``parts``: where an
+    earlier run was cut off, this one goes on.
     """
     folder = Path(folder)
-    parts = folder / PARTS / f"{fingerprint(claimed)[:16]}-{n_cohorts}-{seed}"
+    asked = f"{fingerprint(claimed)} {n_cohorts} {seed} {effort}"
+    parts = folder / PARTS / hashlib.sha256(asked.encode()).hexdigest()[:16]
     parts.mkdir(parents=True, exist_ok=True)
-    planned = plan_blocks(claimed, n_cohorts, seed=seed)
+    planned = plan_blocks(claimed, n_cohorts, seed=seed, effort=effort)
     paths = [parts / f"{block}.npy" for block in range(len(planned))]
     missing = [(path, plan) for path, plan in zip(paths, planned, strict=True) if not path.exists()]
     with tqdm(total=n_cohorts, unit="cohort", disable=not progress) as bar:
@@ -316,18 +311,7 @@ def make_cohorts(claimed, folder, *, n_cohorts=1_000, seed=DEFAULT_SEED, jobs=2,
 
 
 def save_cohorts(cohorts, path):
-    """Write cohorts as Parquet: the frame of `CompatibleCohorts.to_frame`, and what they were made from.
-
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-    path : str or pathlib.Path
-
-    Returns
-    -------
-    pathlib.Path
-        The file, written whole or not at all.
-    """
+    """Write `CompatibleCohorts.to_frame`, and what they were made from, as Parquet, whole or not at all."""
     path = Path(path)
     table = pa.Table.from_pandas(cohorts.to_frame(), preserve_index=False, nthreads=1)
     made = {"fingerprint": fingerprint(cohorts.claimed), "seed": cohorts.seed}
@@ -339,26 +323,8 @@ def save_cohorts(cohorts, path):
 
 
 def load_cohorts(path, claimed):
-    """Read cohorts, if they were made from these claims and assumptions.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-    claimed : ClaimedTrial
-
-    Returns
-    -------
-    CompatibleCohorts
-
-    Raises
-    ------
-    ValueError
-        The file was made from other claims or assumptions, or is not of this kind.
-    OSError
-        The file cannot be read.
-    """
-    table = _read(path)
-    made = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+    """Read `CompatibleCohorts` from a file; ValueError where it was made from other claims or assumptions."""
+    table, made = _read(path)
     if made.get("fingerprint") != fingerprint(claimed):
         raise ValueError(
             f"{Path(path).name} was made from other claims or assumptions; make it anew with nkhcc compatible"
@@ -372,71 +338,27 @@ def load_cohorts(path, claimed):
 
 
 def describe_file(path):
-    """Describe a file of cohorts: how many there are, and its checksum.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-
-    Returns
-    -------
-    dict
-        ``n_cohorts seed sha256``.
-    """
-    table = _read(path)
-    made = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
-    n_cohorts = len(table["cohort"].unique())
+    """Describe a file of cohorts by ``n_cohorts``, ``seed`` and ``sha256``."""
+    table, made = _read(path)
     checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {"n_cohorts": n_cohorts, "seed": made.get("seed"), "sha256": checksum}
+    return {"n_cohorts": len(table["cohort"].unique()), "seed": made.get("seed"), "sha256": checksum}
 
 
 def _read(path):
+    """The table of a file of cohorts, and what they were made from."""
     # One thread is enough for so little, and none of pyarrow's is left over when the process ends.
-    return pq.read_table(path, use_threads=False)
+    table = pq.read_table(path, use_threads=False)
+    return table, json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
 
 
-def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed):
-    """Obtain compatible cohorts, from a file if one fits, else by sampling.
-
-    Parameters
-    ----------
-    trial : Trial
-        Its folder may hold cohorts.
-    claimed : ClaimedTrial
-        Claims and assumptions that stored cohorts have to be made from.
-    cohorts_file : str or pathlib.Path, optional
-        Stored cohorts to use instead; empty for those of the trial.
-    n_cohorts : int
-        Wanted; where a file holds fewer, they are all there are, and where it holds more, they are taken
-        evenly from it.
-    seed : int
-        Of a sample.
-
-    Returns
-    -------
-    (CompatibleCohorts, str)
-        Also the name of the file, empty for cohorts sampled now.
-
-    Raises
-    ------
-    ValueError, OSError
-        `cohorts_file` does not fit, or cannot be read.
-    IncompatibleClaimsError
-        No cohort was found.
-    """
-    path = Path(cohorts_file) if cohorts_file else trial.source / COHORTS
-    if cohorts_file or path.is_file():
-        stored = _load(path, claimed, must_fit=bool(cohorts_file))
-        if stored is not None:
-            rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
-            return stored.take(rows), path.name
-    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed), ""
-
-
-def _load(path, claimed, *, must_fit):
-    try:
-        return load_cohorts(path, claimed)
-    except ValueError:
-        if must_fit:
-            raise
-        return None
+def fingerprint(claimed):
+    """Checksum of all that the cohorts of a `ClaimedTrial` depend on, 64 hexadecimal digits."""
+    content = {
+        "sizes": claimed.sizes,
+        "endpoints": claimed.endpoints,
+        "claims": [claim.model_dump(mode="json") for claim in claimed.claims],
+        "assumptions": claimed.assumptions.model_dump(mode="json"),
+        "unit": claimed.unit,
+        "ordered": claimed.ordered,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

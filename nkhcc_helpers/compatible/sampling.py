@@ -7,12 +7,53 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nkhcc_helpers.compatible.chains import Chains, NoPartnerError
-from nkhcc_helpers.compatible.claims import MedianDistance, lay_out_claims
-from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, Proposals, pair_at_random
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.compatible.claims import lay_out_claims
+from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, pair_at_random
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 
-ENOUGH_CHAINS = 20  # tries, for each chain wanted, to draw groups that make a possible cohort
 NEAR = 0.3  # half widths, of a claim's interval, within which a miss hardly counts
+RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard compatible cohorts are searched for; less is faster, and may find fewer or none.
+
+    An iteration of chains is a share of a sweep of moves, then offers of partners and swaps of temperatures;
+    a round trip is a chain's way from the highest temperature to a cohort that meets all claims.
+    """
+
+    largest_block: int = 500  # cohorts that one block of chains may draw
+    chains_per_cohort: int = 8  # but no fewer and no more than these:
+    fewest_chains: int = 100
+    most_chains: int = 1_600
+    start_tries: int = 20  # for each chain, to draw groups that make a possible cohort
+    inverse_temperatures: tuple = (0.6, 1.2, 2.2)  # the first frees chains, the last holds them to the claims
+    iterations_per_sweep: int = 3
+    fewest_moves: int = 6  # an iteration, where there are few patients
+    n_swaps: int = 3  # an iteration, of neighbouring temperatures
+    n_free: int = 50  # iterations of burn-in at inverse temperature 0, to forget the start
+    n_burn_in: int = 150  # iterations of burn-in after those, before cohorts are recorded
+    discarded: float = 0.5  # share of the recorded iterations whose cohorts still tell of the start
+    round_trips_per_cohort: float = 4.0  # made before chains end
+    fewest_round_trips: int = 120  # however few cohorts: the first to arrive are not those that usually do
+    visits_per_cohort: int = 2_000  # of chains to cohorts that meet all claims, which will do as well
+    fewest_iterations: int = 50  # recorded, however many cohorts chains visit
+    usual_iterations: int = 20  # in which so many chains are run as make the round trips
+    most_iterations: int = 6_000
+    most_fruitless: int = 300  # iterations without a single cohort
+    partners_per_cohort: float = 2.0  # of the later endpoint; the earlier one leaves some without a partner
+    fewest_partners: int = 100  # however few cohorts: weights of pairs are right on average over many
+    most_partners: int = 8_000
+    n_partner_offers: int = 6  # an iteration
+    partner_tries: int = 200  # for each chain, to find a first partner
+    fewest_found: int = 20  # groups that meet the claims about them, for these to be kept to at all times
+    drawn: int = 20_000  # groups at once, to find those
+    most_drawn: int = 200_000
+    n_conflict_cohorts: int = 12  # that a search for a conflict asks for
+
+
+USUAL_EFFORT = Effort()
 
 
 @dataclass(frozen=True)
@@ -20,101 +61,65 @@ class Target:
     """Cohorts of one endpoint, and the claims about it.
 
     Claims about one group alone are kept to at all times, wherever groups drawn at random are found to meet
-    them; chains are pulled towards the others.
-
-    Attributes
-    ----------
-    proposals : Proposals
-        With the space of cohorts.
-    groups : tuple of GroupDraws
-    pulled : tuple
-        Distances, as of `claim_distances.lay_out_claims`, of the claims not kept to at all times; those that
-        take long to measure last.
-    log_tilt : ndarray of float, shape (n_groups, n_steps + 1)
-        Logarithm of what the prior of each step was multiplied by.
+    them; the distance from the others, `tempered`, is what the chains' temperatures are about. `log_tilt`,
+    shape (n_groups, n_steps + 1), is the logarithm of what the prior of each step was multiplied by.
     """
 
-    proposals: Proposals
+    space: CohortSpace
     groups: tuple
-    pulled: tuple
+    tempered: tuple
     log_tilt: np.ndarray
+    effort: Effort
 
     @classmethod
-    def of(cls, claimed, endpoint, tilt=None):
+    def of(cls, claimed, endpoint, tilt=None, effort=USUAL_EFFORT):
         """Lay out the target of one endpoint of a `ClaimedTrial`; `tilt` as for `CohortSpace.of`."""
-        space, distances = CohortSpace.of(claimed, endpoint, tilt), lay_out_claims(claimed, endpoint)
-        medians = [each for each in distances if isinstance(each, MedianDistance)]
-        proposals = Proposals.of(space, [each.limits for each in medians])
-        rng, groups, pulled = np.random.default_rng(0), [], [each for each in distances if each.group is None]
+        claims = lay_out_claims(claimed, endpoint)
+        space = CohortSpace.of(claimed, endpoint, tilt, [one for each in claims for one in each.windows])
+        rng = np.random.default_rng(0)
+        groups, tempered = [], [each for each in claims if each.group is None]
         for group in range(len(claimed.groups)):
-            own = tuple(each for each in distances if each.group == group)
-            windows = tuple(tuple(each.limits) for each in medians if each.group == group)
+            own = tuple(each for each in claims if each.group == group)
+            windows = tuple(window for each in own for window in each.windows)
             draws = GroupDraws(space, np.flatnonzero(claimed.codes == group), own, windows)
-            if not draws.is_found(rng):
-                pulled += own
+            if not draws.is_found(effort, rng):
+                tempered += own
                 draws = GroupDraws(space, draws.members, (), windows)
             groups.append(draws)
-        pulled = tuple(sorted(pulled, key=lambda each: each.is_costly))
+        tempered = tuple(sorted(tempered, key=lambda each: each.is_costly))
         log_tilt = np.zeros(space.log_mass.shape) if tilt is None else np.log(tilt)
-        return cls(proposals, tuple(groups), pulled, log_tilt)
-
-    @property
-    def space(self):
-        """The `CohortSpace`."""
-        return self.proposals.space
+        return cls(space, tuple(groups), tempered, log_tilt, effort)
 
     def measure(self, steps, events, limit=np.inf):
-        """Measure how far cohorts are from the claims that they are pulled to.
+        """Distance of cohorts from the tempered claims, shape (n_cohorts,); inf where it is above the limit.
 
-        Parameters
-        ----------
-        steps, events : ndarray, shape (n_cohorts, n_patients)
-        limit : float or ndarray of float, shape (n_cohorts,)
-            What is farther than that need not be measured to the end.
-
-        Returns
-        -------
-        ndarray of float, shape (n_cohorts,)
-            Sum over the claims of log(1 + distance / `NEAR`), which is steep near the claim, and of ``felt *
-            half_width * distance``, which is steep far from it. inf where it is above the limit.
+        Sum over the claims of log(1 + distance / `NEAR`), steep near the claim, and of ``slope * half_width *
+        distance``, steep away from it.
         """
-        codes, far = self.space.codes, np.zeros(len(steps))
-        limit, kept = np.broadcast_to(limit, far.shape), np.arange(len(far))
+        codes, total = self.space.codes, np.zeros(len(steps))
+        limit, kept = np.broadcast_to(limit, total.shape), np.arange(len(total))
         ordered = OrderedCohorts.of(steps, events, codes)
-        for each in self.pulled:
+        for each in self.tempered:
             part, members = ordered, codes == each.group
             if each.group is not None:
                 part = OrderedCohorts.of(steps[kept][:, members], events[kept][:, members])
             distance = each.measure(part)
-            far[kept] += np.log1p(distance / NEAR) + each.felt * each.half_width * distance
-            near = far[kept] <= limit[kept]
-            far[kept[~near]] = np.inf
+            total[kept] += np.log1p(distance / NEAR) + each.slope * each.half_width * distance
+            near = total[kept] <= limit[kept]
+            total[kept[~near]] = np.inf
             kept, ordered = kept[near], ordered.take(near)
-        return np.where(far <= limit, far, np.inf)
+        return np.where(total <= limit, total, np.inf)
 
     def draw_start(self, start, n_chains, rng):
-        """Draw cohorts to start from, which keep to the assumptions and the claims of groups held.
+        """Steps and events, shape (n_chains, n_patients), that keep to assumptions and claims of groups held.
 
-        Parameters
-        ----------
-        start : {"prior", "medians"}
-            Groups drawn given the claims about them; or every time at the claimed median of its group, or of
-            everyone, wherever that meets the claims.
-        n_chains : int
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        steps, events : ndarray, shape (n_chains, n_patients)
-
-        Raises
-        ------
-        ValueError
-            No cohort keeps to the assumptions on who is censored when.
+        `start` is "prior", groups drawn given the claims about them, or "medians", every time at the claimed
+        median of its group, or of everyone, wherever that meets the claims. Raises ValueError where no cohort
+        keeps to the assumptions on who is censored when.
         """
         steps = np.zeros((0, len(self.space.codes)), dtype=int)
         events = steps.astype(bool)
-        for _ in range(ENOUGH_CHAINS):
+        for _ in range(self.effort.start_tries):
             drawn = [self._draw_group(draws, start, n_chains, rng) for draws in self.groups]
             new_steps, new_events = (np.concatenate(parts, axis=1) for parts in zip(*drawn, strict=True))
             possible = np.isfinite(self.space.log_chance_of_censored((~new_events).sum(axis=1)))
@@ -137,8 +142,8 @@ class Target:
         weight = np.exp(log_weight - log_weight.max())
         chosen = rng.choice(len(steps), size=size, p=weight / weight.sum())
         steps, events = steps[chosen], events[chosen]
-        medians = [each for each in self.pulled if isinstance(each, MedianDistance) and each.group is None]
-        windows = [*draws.windows, *(each.limits for each in medians)]
+        common = [window for each in self.tempered if each.group is None for window in each.windows]
+        windows = [*draws.windows, *common]
         if start == "medians" and windows:
             moved = np.full_like(steps, round(np.mean(windows[0])))
             can = np.isfinite(self.space.log_chance(moved, events, draws.code)).all(axis=1)
@@ -147,37 +152,13 @@ class Target:
         return steps, events
 
 
-FEWEST_CHAINS, MOST_CHAINS, CHAINS_PER_COHORT = 100, 1_600, 8
-N_ROAMING = 50  # looks without pull, to forget the start
-N_SETTLING = 150  # looks before cohorts are counted
-FORGOTTEN = 1 / 2  # of the looks that follow: cohorts met so early still tell of the start
-ARRIVALS = 4.0  # of chains that come to meet all claims from where they roam, for each cohort taken
-FEWEST_ARRIVALS = 120  # however few cohorts: the first to arrive are not those that usually do
-SIGHTINGS = 2_000  # of chains that meet them, which will do as well
-FEWEST_LOOKS, USUAL_LOOKS = 50, 20  # however many they meet
-MOST_LOOKS = 6_000
-MOST_FRUITLESS = 300  # looks without a single cohort
-MORE = 2.0  # cohorts of the later endpoint, of which the earlier one leaves some without a partner
-FEWEST_PARTNERS = 100  # however few cohorts: weights of pairs are right on average over many
-MOST_PARTNERS = 8_000  # cohorts of one endpoint, for each of which the other may be found
-RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
-
-
 @dataclass(frozen=True)
 class DrawnEndpoint:
     """Cohorts of one endpoint.
 
-    Attributes
-    ----------
-    steps, events : ndarray, shape (n_cohorts, n_patients)
-    chain : ndarray of int, shape (n_cohorts,)
-        The Markov chain each comes from.
-    late : ndarray of bool, shape (n_cohorts,)
-        Whether it comes from the second half of the chains' run.
-    chosen : ndarray of int, shape (n_cohorts,)
-        The partner of each, where chains had partners.
-    meets : bool
-        Whether they meet every claim about the endpoint; else this is the one cohort that came nearest.
+    `steps` and `events` have shape (n_cohorts, n_patients); `chain` is the Markov chain of each, `late`
+    whether it comes from the second half of the chains' run, `chosen` its partner where chains had partners.
+    `meets` tells whether they meet every claim about the endpoint; else this is the one that came nearest.
     """
 
     steps: np.ndarray
@@ -196,48 +177,37 @@ class DrawnEndpoint:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def draw_endpoints(claimed, n_cohorts, start, rng):
-    """Draw cohorts of all endpoints of a trial.
+def draw_endpoints(claimed, n_cohorts, start, rng, effort=USUAL_EFFORT):
+    """Draw cohorts of all endpoints of a trial, from a `start` as in `Target.draw_start`.
 
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    n_cohorts : int
-    start : {"prior", "medians"}
-        As in `Target.draw_start`.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    found : dict of str to DrawnEndpoint
-        By endpoint, each with `n_cohorts`; row by row those of one cohort.
-    meets : bool
-        Whether they meet every claim and keep the order of endpoints; else they are only near to that.
+    Returns a `DrawnEndpoint` of `n_cohorts` by endpoint, row by row those of one cohort, and whether they
+    meet every claim and keep the order of endpoints; else they are only near to that.
     """
     found, meets = {}, True
     if claimed.ordered:
-        found, meets = _draw_in_order(claimed, n_cohorts, start, rng)
+        found, meets = _draw_in_order(claimed, n_cohorts, start, rng, effort)
     for endpoint in claimed.endpoints:
         if endpoint not in found:
-            drawn = _draw(Target.of(claimed, endpoint), n_cohorts, start, rng)
+            drawn = _draw(Target.of(claimed, endpoint, effort=effort), n_cohorts, start, rng)
             found[endpoint], meets = _thin(drawn, n_cohorts, rng), meets and drawn.meets
     return found, meets
 
 
-def _draw_in_order(claimed, n_cohorts, start, rng):
+def _draw_in_order(claimed, n_cohorts, start, rng, effort):
     """Draw the later endpoint first, then the earlier one with partners among its cohorts.
 
     Either is drawn from times that are more likely to go together with the other endpoint, for which the
     weights of pairs make up: the cohorts are those of the prior in which no first time is after the second.
     """
     first, second = claimed.ordered
-    before = Target.of(claimed, first).draw_start("prior", MOST_CHAINS, rng)[0]
-    target = Target.of(claimed, second, tilt=_find_share_until(before, claimed, second))
-    later = _draw(target, max(round(MORE * n_cohorts), FEWEST_PARTNERS), start, rng)
-    later = _thin(later, min(MOST_PARTNERS, len(later)), rng)
+    before = Target.of(claimed, first, effort=effort).draw_start("prior", effort.most_chains, rng)[0]
+    target = Target.of(claimed, second, _find_share_until(before, claimed, second), effort)
+    n_later = max(round(effort.partners_per_cohort * n_cohorts), effort.fewest_partners)
+    later = _draw(target, n_later, start, rng)
+    later = _thin(later, min(effort.most_partners, len(later)), rng)
     log_weight = -target.log_tilt[claimed.codes, later.steps].sum(axis=1)
     partners = Partners(later.steps, log_weight, claimed.codes, are_later=True)
-    target = Target.of(claimed, first, tilt=_find_share_until(-later.steps, claimed, first))
+    target = Target.of(claimed, first, _find_share_until(-later.steps, claimed, first), effort)
     try:
         earlier = _draw(target, n_cohorts, start, rng, partners)
     except NoPartnerError:
@@ -252,8 +222,7 @@ def _draw_in_order(claimed, n_cohorts, start, rng):
 
 def _find_share_until(steps, claimed, endpoint):
     """Share of a group's patients with a time not after each step, or not before for negative times."""
-    last = Target.of(claimed, endpoint).space.last_step
-    grid = np.arange(last + 1)
+    grid = np.arange(CohortSpace.of(claimed, endpoint).last_step + 1)
     grid = grid if steps.max() > 0 else -grid
     shares = []
     for group in range(len(claimed.groups)):
@@ -271,52 +240,57 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     chains = _start(target, _count_chains(target, n_cohorts, start, rng), start, rng)
     drawn = _run(chains, n_cohorts, partners)
     if not drawn.meets:
-        drawn = _run(_start(target, len(chains), "medians", rng, n_looks=0), n_cohorts, partners)
+        drawn = _run(_start(target, len(chains), "medians", rng, n_free=0), n_cohorts, partners)
     return drawn
 
 
-def _run(chains, n_cohorts, partners):
-    """Run chains until enough of them met all claims: every cohort seen so, or the nearest one."""
-    if partners is not None:
-        chains.take_partners(partners)
-    for _ in range(N_SETTLING):
-        chains.advance()
-    seen, look, arrivals, sightings = [], 0, 0, 0
-    wanted = max(ARRIVALS * n_cohorts, FEWEST_ARRIVALS)
-    while look < FEWEST_LOOKS or (arrivals < wanted and sightings < SIGHTINGS * n_cohorts):
-        chains.advance()
-        here, n_arrivals = chains.look()
-        seen.append((chains.origin[here], look, *(each[here] for each in chains.cohorts)))
-        arrivals, sightings, look = arrivals + n_arrivals, sightings + len(here), look + 1
-        if look >= (MOST_LOOKS if sightings else MOST_FRUITLESS):
-            break
-    if not sightings:
-        nearest = chains.far.argmin(keepdims=True)
-        seen = [(chains.origin[nearest], look, *(each[nearest] for each in chains.cohorts))]
-    chain, steps, events, chosen = (np.concatenate([each[at] for each in seen]) for at in (0, 2, 3, 4))
-    when = np.repeat([each[1] for each in seen], [len(each[0]) for each in seen]) / look
-    kept = (when >= FORGOTTEN) | (when.max() < FORGOTTEN)
-    drawn = DrawnEndpoint(steps, events, chain, when >= (1 + FORGOTTEN) / 2, chosen, sightings > 0)
-    return drawn.take(kept)
-
-
-def _start(target, n_chains, start, rng, n_looks=N_ROAMING):
+def _start(target, n_chains, start, rng, n_free=None):
     chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
-    chains.roam(n_looks)
+    chains.burn_in(target.effort.n_free if n_free is None else n_free)
     return chains
 
 
+def _run(chains, n_cohorts, partners):
+    """Run chains until enough of them met all claims: every cohort visited so, or the nearest one."""
+    effort = chains.target.effort
+    if partners is not None:
+        chains.take_partners(partners)
+    for _ in range(effort.n_burn_in):
+        chains.advance()
+    visited, iteration, n_round_trips, n_visits = [], 0, 0, 0
+    wanted = max(effort.round_trips_per_cohort * n_cohorts, effort.fewest_round_trips)
+    enough = effort.visits_per_cohort * n_cohorts
+    while iteration < effort.fewest_iterations or (n_round_trips < wanted and n_visits < enough):
+        chains.advance()
+        here, n_new = chains.record()
+        visited.append((chains.origin[here], iteration, *(each[here] for each in chains.cohorts)))
+        n_round_trips, n_visits, iteration = n_round_trips + n_new, n_visits + len(here), iteration + 1
+        if iteration >= (effort.most_iterations if n_visits else effort.most_fruitless):
+            break
+    if not n_visits:
+        nearest = chains.distance.argmin(keepdims=True)
+        visited = [(chains.origin[nearest], iteration, *(each[nearest] for each in chains.cohorts))]
+    chain, steps, events, chosen = (np.concatenate([each[at] for each in visited]) for at in (0, 2, 3, 4))
+    when = np.repeat([each[1] for each in visited], [len(each[0]) for each in visited]) / iteration
+    is_late = when >= (1 + effort.discarded) / 2
+    drawn = DrawnEndpoint(steps, events, chain, is_late, chosen, n_visits > 0)
+    return drawn.take((when >= effort.discarded) | (when.max() < effort.discarded))
+
+
 def _count_chains(target, n_cohorts, start, rng):
-    """As many chains as arrive often enough in the usual number of looks; a few tell how often they do."""
-    most = int(np.clip(CHAINS_PER_COHORT * n_cohorts, FEWEST_CHAINS, MOST_CHAINS))
-    if most == FEWEST_CHAINS:
+    """As many chains as make the round trips in the usual iterations; a few tell how often they do."""
+    effort = target.effort
+    fewest = effort.fewest_chains
+    most = int(np.clip(effort.chains_per_cohort * n_cohorts, fewest, effort.most_chains))
+    if most == fewest:
         return most
-    few, arrivals = _start(target, FEWEST_CHAINS, start, rng), 0
-    for _ in range(FEWEST_LOOKS):
+    few, n_round_trips = _start(target, fewest, start, rng), 0
+    for _ in range(effort.fewest_iterations):
         few.advance()
-        arrivals += few.look()[1]
-    rate = max(arrivals, 1) / (FEWEST_LOOKS * FEWEST_CHAINS)
-    return int(np.clip(ARRIVALS * n_cohorts / (rate * USUAL_LOOKS), FEWEST_CHAINS, most))
+        n_round_trips += few.record()[1]
+    rate = max(n_round_trips, 1) / (effort.fewest_iterations * fewest)
+    wanted = effort.round_trips_per_cohort * n_cohorts / (rate * effort.usual_iterations)
+    return int(np.clip(wanted, fewest, most))
 
 
 def _thin(drawn, n_cohorts, rng):

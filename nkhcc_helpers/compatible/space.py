@@ -1,4 +1,4 @@
-"""The cohorts that could be for one endpoint: times on a grid with a prior, who may be censored and when."""
+"""The cohorts that could be for one endpoint, and what chains draw of them: patients, groups, partners."""
 
 from __future__ import annotations
 
@@ -7,61 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-from nkhcc_helpers.survival.ordered import OrderedCohorts
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.trial.metadata import convert
+
+NEAR_CLAIM = 0.5  # share of times drawn near a claimed one
+FREE, ONE, PAIR = 0.2, 0.4, 0.4  # shares of the three ways to draw a group with a claimed median
 
 
 @dataclass(frozen=True)
 class CohortSpace:
-    """All cohorts of a trial for one endpoint, claims aside.
+    """All cohorts of a trial for one endpoint, claims aside: times on a grid with a prior, and censoring.
 
     A cohort is held as whole steps of the grid and boolean events, each of shape (n_patients,); many cohorts
     have one axis before.
-
-    Attributes
-    ----------
-    codes : ndarray of int, shape (n_patients,)
-        Group of each patient, counted from 0.
-    step : float
-        Length of one step of the grid, in the unit of the trial.
-    log_mass : ndarray of float, shape (n_groups, n_steps + 1)
-        Logarithm of the prior of each step for a patient of each group; -inf outside the range.
-    mass_below : ndarray of float, shape (n_groups, n_steps + 2)
-        Prior of all steps before each.
-    censored : tuple of (int, int)
-        First and last step at which a patient may be censored.
-    n_censored : tuple of (int, int)
-        Fewest and most patients censored.
-    log_window : float
-        Logarithm of the prior, without tilt, of the steps at which patients may be censored.
-    log_choices : ndarray of float, shape (n_patients + 1,)
-        Logarithm of the number of ways to choose so many patients.
     """
 
-    codes: np.ndarray
-    step: float
-    log_mass: np.ndarray
-    mass_below: np.ndarray
-    censored: tuple
-    n_censored: tuple
-    log_window: float
-    log_choices: np.ndarray
+    codes: np.ndarray  # group of each patient, counted from 0
+    step: float  # length of one step of the grid, in the unit of the trial
+    log_mass: np.ndarray  # (n_groups, n_steps + 1), log prior of each step; -inf outside the range
+    mass_below: np.ndarray  # (n_groups, n_steps + 2), prior of all steps before each
+    censored: tuple  # first and last step at which a patient may be censored
+    n_censored: tuple  # fewest and most patients censored
+    log_window: float  # log prior, without tilt, of the steps at which patients may be censored
+    log_choices: np.ndarray  # (n_patients + 1,), log number of ways to choose so many patients
+    near: np.ndarray  # (n_steps + 1,), chance of each step where times are drawn near claimed ones
+    near_below: np.ndarray  # its sums
 
     @classmethod
-    def of(cls, claimed, endpoint, tilt=None):
-        """Lay out the space of one endpoint of a `ClaimedTrial`.
+    def of(cls, claimed, endpoint, tilt=None, windows=()):
+        """Lay out the space of one endpoint; `tilt`, shape (n_groups, n_steps + 1), multiplies the prior.
 
-        Parameters
-        ----------
-        claimed : ClaimedTrial
-        endpoint : str
-        tilt : ndarray of float, shape (n_groups, n_steps + 1), optional
-            What the prior of each step is multiplied by.
-
-        Raises
-        ------
-        ValueError
-            No time of the grid lies in the range, or none at which patients may be censored who must be.
+        `windows` are limits of claimed medians, in steps, near which some new times are proposed.
+        Raises ValueError where no time of the grid lies in the range, or none at which patients may be
+        censored who must be.
         """
         assumed, n = claimed.assumptions, len(claimed.codes)
         step = find_step(claimed)
@@ -82,7 +60,14 @@ class CohortSpace:
         below = np.pad(np.cumsum(mass, axis=1), ((0, 0), (1, 0)))
         n_censored = n_censored[0], min(n_censored[1], n)
         log_window = float(np.log(prior[censored[0] : censored[1] + 1].sum()))
-        return cls(claimed.codes, step, log_mass, below, censored, n_censored, log_window, log_choices)
+        near = np.zeros(last + 1)
+        for window in windows:
+            low, high = round_inside(*window)
+            near[low : high + 1] += 1 / max(high - low + 1, 1)
+        near = near if near.any() else np.exp(log_mass.mean(axis=0))
+        near /= near.sum()
+        censoring = censored, n_censored, log_window, log_choices
+        return cls(claimed.codes, step, log_mass, below, *censoring, near, np.cumsum(near))
 
     @property
     def last_step(self):
@@ -96,20 +81,7 @@ class CohortSpace:
         return np.clip((fewest + most) / 2 / len(self.codes), 0.02, 0.98) if most else 0.0
 
     def draw(self, events, codes, rng):
-        """Draw steps from the prior, at which patients may have had the event or be censored.
-
-        Parameters
-        ----------
-        events : ndarray of bool
-        codes : int or ndarray of int
-            Group of each patient, of a shape that goes with `events`.
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        ndarray of int
-            Shaped as `events`.
-        """
+        """Steps drawn from the prior for patients of groups `codes`, as `events` allow, shaped so."""
         first, end = self._find_range(events)
         low, high = self.mass_below[codes, first], self.mass_below[codes, end]
         place = low + rng.random(events.shape) * (high - low)
@@ -125,6 +97,20 @@ class CohortSpace:
         mass = np.maximum(self.mass_below[codes, end] - self.mass_below[codes, first], 1e-300)
         known = self.log_mass[codes, np.clip(steps, 0, self.last_step)]
         return np.where(inside, known - np.log(mass), -np.inf)
+
+    def propose(self, events, codes, rng):
+        """Draw a step for each patient from the prior, or near a claimed median; as `draw`."""
+        drawn = self.draw(events, codes, rng)
+        is_near = rng.random(len(events)) < NEAR_CLAIM
+        place = np.searchsorted(self.near_below, rng.random(is_near.sum()), side="right")
+        drawn[is_near] = np.minimum(place, self.last_step)
+        return drawn
+
+    def log_chance_of_proposal(self, steps, events, codes):
+        """Logarithm of the chance that `propose` gives these steps."""
+        free = np.exp(self.log_chance(steps, events, codes))
+        near = self.near[np.clip(steps, 0, self.last_step)]
+        return np.log(np.maximum((1 - NEAR_CLAIM) * free + NEAR_CLAIM * near, 1e-300))
 
     def log_prior(self, steps, events, codes):
         """Logarithm of the prior of some patients' times, given who is censored, shape (n_cohorts,).
@@ -175,10 +161,6 @@ def _find_censoring(endpoint, assumed, step, limits):
     return limits, (0, 0)
 
 
-FREE, ONE, PAIR = 0.2, 0.4, 0.4  # shares of the three ways to draw a group with a claimed median
-FEWEST_FOUND, MOST_DRAWN, DRAWN_AT_ONCE = 20, 200_000, 20_000
-
-
 @dataclass(frozen=True)
 class GroupDraws:
     """Draws of one group from a mixture in which the claims about it are often met.
@@ -186,22 +168,12 @@ class GroupDraws:
     A median is met by one patient at a time that rounds to it, or by two whose middle does; left to the prior
     either is rare. So in some draws one patient's time is put there, in others one of two is put opposite the
     other. The chance of each draw is known, so that Markov chains can allow for it.
-
-    Attributes
-    ----------
-    space : CohortSpace
-    members : ndarray of int
-        Places of the group's patients in a cohort.
-    distances : tuple
-        Those of `claim_distances.lay_out_claims` that concern the group.
-    windows : tuple of (float, float)
-        Limits of its claimed medians, in steps.
     """
 
     space: CohortSpace
-    members: np.ndarray
-    distances: tuple
-    windows: tuple
+    members: np.ndarray  # places of the group's patients in a cohort
+    claims: tuple  # those of `lay_out_claims` that concern the group
+    windows: tuple  # limits of its claimed medians, in steps
 
     @property
     def code(self):
@@ -245,22 +217,6 @@ class GroupDraws:
             more = np.mean([self._weigh_window(steps, rarity, each) for each in self.windows], axis=0)
             return np.where(np.isfinite(log_free), log_free + np.log(more), -np.inf)
 
-    def meets(self, steps, events):
-        """Whether groups meet the claims about the group alone, shape (n,)."""
-        met = np.ones(len(steps), dtype=bool)
-        if self.distances:
-            ordered = OrderedCohorts.of(steps, events)
-            for distance in self.distances:
-                met &= distance.measure(ordered) == 0
-        return met
-
-    def is_found(self, rng):
-        """Whether groups that meet the claims are found often enough to draw them."""
-        found = drawn = 0
-        while found < FEWEST_FOUND and drawn < MOST_DRAWN:
-            found, drawn = found + len(self.draw(DRAWN_AT_ONCE, rng)[0]), drawn + DRAWN_AT_ONCE
-        return found >= FEWEST_FOUND
-
     def _weigh_window(self, steps, rarity, window):
         """How many times as often groups are drawn for a claimed median as from the prior alone."""
         n = steps.shape[1]
@@ -273,6 +229,22 @@ class GroupDraws:
         pairs = ((middles >= low) & (middles <= high)) * rarity[:, None, :] / (high - low + 1)
         pairs[:, np.arange(n), np.arange(n)] = 0
         return FREE + ONE * ones.mean(axis=1) + PAIR * pairs.sum(axis=(1, 2)) / (n * (n - 1))
+
+    def meets(self, steps, events):
+        """Whether groups meet the claims about the group alone, shape (n,)."""
+        met = np.ones(len(steps), dtype=bool)
+        if self.claims:
+            ordered = OrderedCohorts.of(steps, events)
+            for each in self.claims:
+                met &= each.measure(ordered) == 0
+        return met
+
+    def is_found(self, effort, rng):
+        """Whether groups that meet the claims are found often enough to draw them."""
+        n_found = n_drawn = 0
+        while n_found < effort.fewest_found and n_drawn < effort.most_drawn:
+            n_found, n_drawn = n_found + len(self.draw(effort.drawn, rng)[0]), n_drawn + effort.drawn
+        return n_found >= effort.fewest_found
 
 
 def _count_window(window):
@@ -287,59 +259,31 @@ def _draw_between(low, high, rng):
 
 @dataclass(frozen=True)
 class Partners:
-    """Cohorts of the other endpoint, each of which may go together with a chain's cohort.
+    """Cohorts of the other endpoint, each of which may go together with a chain's cohort."""
 
-    Attributes
-    ----------
-    steps : ndarray of int, shape (n_partners, n_patients)
-    log_weight : ndarray of float, shape (n_partners,)
-        Logarithm of the weight of each.
-    codes : ndarray of int, shape (n_patients,)
-        Group of each patient.
-    are_later : bool
-        Whether theirs is the endpoint that is never the earlier one.
-    """
-
-    steps: np.ndarray
-    log_weight: np.ndarray
-    codes: np.ndarray
-    are_later: bool
+    steps: np.ndarray  # (n_partners, n_patients)
+    log_weight: np.ndarray  # (n_partners,)
+    codes: np.ndarray  # group of each patient
+    are_later: bool  # whether theirs is the endpoint that is never the earlier one
 
     def __len__(self):
         return len(self.steps)
 
     def weigh(self, group, steps, chosen):
-        """Logarithm of the share of pairings of a group that keep the order, shape (n_cohorts,).
+        """Logarithm of the share of a group's pairings that keep the order, shape (n_cohorts,).
 
-        Parameters
-        ----------
-        group : int
-        steps : ndarray of int, shape (n_cohorts, n_members)
-            Of the group's patients in each chain.
-        chosen : ndarray of int, shape (n_cohorts,)
-            Partner of each.
+        `steps`, shape (n_cohorts, n_members), are the group's in each chain, `chosen` the partner of each.
         """
         others = self.steps[chosen][:, self.codes == group]
         return log_share_in_order(*((steps, others) if self.are_later else (others, steps)))
 
 
 def log_share_in_order(first, second):
-    """Logarithm of the share of all pairings in which no first time is after its second one.
+    """Logarithm of the share of all pairings with no first time after its second one, shape (n_cohorts,).
 
-    Parameters
-    ----------
-    first, second : ndarray, shape (n_cohorts, n_members)
-        Times of the patients of one group in two endpoints.
-
-    Returns
-    -------
-    ndarray of float, shape (n_cohorts,)
-        -inf where there is none.
-
-    Notes
-    -----
-    In order of the second times, each patient has as many first times to choose from as are not after, less
-    those already given away.
+    `first` and `second`, shape (n_cohorts, n_members), are the times of one group in two endpoints. In order
+    of the second times, each patient has as many first times to choose from as are not after, less those
+    already given away.
     """
     second, n = np.sort(second, axis=1), second.shape[1]
     n_left = (first[:, None, :] <= second[:, :, None]).sum(axis=2) - np.arange(n)
@@ -348,24 +292,10 @@ def log_share_in_order(first, second):
 
 
 def pair_at_random(first, second, codes, rng):
-    """Choose a pairing that keeps the order, each as likely as any other.
+    """Whose first time goes to each patient, shape (n_cohorts, n_patients); pairings in order are as likely.
 
-    Parameters
-    ----------
-    first, second : ndarray, shape (n_cohorts, n_patients)
-        Times of the patients in two endpoints, put together in any order within groups.
-    codes : ndarray of int, shape (n_patients,)
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, shape (n_cohorts, n_patients)
-        Whose first time goes to each patient.
-
-    Raises
-    ------
-    ValueError
-        No pairing of some cohort keeps the order.
+    `first` and `second` are times put together in any order within groups. Raises ValueError where no pairing
+    of some cohort keeps the order.
     """
     rows, chosen = np.arange(len(first)), np.zeros(first.shape, dtype=int)
     is_free = np.ones(first.shape, dtype=bool)
@@ -378,49 +308,3 @@ def pair_at_random(first, second, codes, rng):
             whose = np.where(can, rng.random(can.shape), -1.0).argmax(axis=1)
             chosen[rows, patient], is_free[rows, whose] = whose, False
     return chosen
-
-
-NEAR_CLAIM = 0.5  # share of times drawn near a claimed one
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What new times are drawn from.
-
-    Attributes
-    ----------
-    space : CohortSpace
-    near : ndarray of float, shape (n_steps + 1,)
-        Chance of each step where times are drawn near claimed ones.
-    near_below : ndarray of float, shape (n_steps + 1,)
-        Its sums.
-    """
-
-    space: CohortSpace
-    near: np.ndarray
-    near_below: np.ndarray
-
-    @classmethod
-    def of(cls, space, windows):
-        """Lay out what moves draw from, given the limits of claimed medians, in steps."""
-        near = np.zeros(space.last_step + 1)
-        for window in windows:
-            low, high = round_inside(*window)
-            near[low : high + 1] += 1 / max(high - low + 1, 1)
-        near = near if near.any() else np.exp(space.log_mass.mean(axis=0))
-        near /= near.sum()
-        return cls(space, near, np.cumsum(near))
-
-    def draw(self, events, codes, rng):
-        """Draw a step for each patient from the prior, or near a claim; as `CohortSpace.draw`."""
-        drawn = self.space.draw(events, codes, rng)
-        is_near = rng.random(len(events)) < NEAR_CLAIM
-        place = np.searchsorted(self.near_below, rng.random(is_near.sum()), side="right")
-        drawn[is_near] = np.minimum(place, self.space.last_step)
-        return drawn
-
-    def log_chance(self, steps, events, codes):
-        """Logarithm of the chance that `draw` gives these steps."""
-        free = np.exp(self.space.log_chance(steps, events, codes))
-        near = self.near[np.clip(steps, 0, self.space.last_step)]
-        return np.log(np.maximum((1 - NEAR_CLAIM) * free + NEAR_CLAIM * near, 1e-300))

@@ -1,9 +1,9 @@
 """What dose and infusion frequency do to the hazard, and what the groups can tell apart."""
 
-from nkhcc_helpers.cox.calibration import attained_cox, attained_in_trial
+from nkhcc_helpers.cox.calibration import attained_in_trial
+from nkhcc_helpers.cox.compare import compare_models, list_separated
 from nkhcc_helpers.cox.design import (
-    Design,
-    code_covariates,
+    Unusable,
     code_trial,
     count_events_before_plans_part,
     describe_design,
@@ -18,34 +18,19 @@ from nkhcc_helpers.cox.diagnostics import (
     estimate_schoenfeld_residuals,
     leave_one_out,
 )
-from nkhcc_helpers.cox.exact_limits import estimate_exact_limits
-from nkhcc_helpers.cox.fit import CoxFit, fit_cox
+from nkhcc_helpers.cox.fit import fit_cox, fit_cox_many, summarize_models
 from nkhcc_helpers.cox.immortal_time import fit_received, list_infusion_intervals, simulate_immortal_time
-from nkhcc_helpers.cox.many import CohortFits, fit_cox_many
-from nkhcc_helpers.cox.models import (
-    compare_models,
-    list_separated,
-    summarize_models,
-    summarize_sweep,
-    sweep_assumptions,
-    sweep_codings,
-)
-from nkhcc_helpers.cox.relabelling import permute_covariate
+from nkhcc_helpers.cox.sweep import summarize_sweep, sweep_assumptions, sweep_codings
 
 __all__ = [
-    "CohortFits",
-    "CoxFit",
-    "Design",
-    "attained_cox",
+    "Unusable",
     "attained_in_trial",
     "check_proportional_hazards",
-    "code_covariates",
     "code_trial",
     "compare_models",
     "count_events_before_plans_part",
     "describe_design",
     "estimate_detectable",
-    "estimate_exact_limits",
     "estimate_schoenfeld_residuals",
     "find_unusable",
     "fit_cox",
@@ -57,7 +42,6 @@ __all__ = [
     "list_design_points",
     "list_infusion_intervals",
     "list_separated",
-    "permute_covariate",
     "simulate_immortal_time",
     "summarize_models",
     "summarize_sweep",

@@ -9,9 +9,14 @@ import pandas as pd
 from scipy import optimize, stats
 
 from nkhcc_helpers.cox.design import check_estimable
+from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
-from nkhcc_helpers.cox.many import fit_cox_many
-from nkhcc_helpers.cox.relabelling import permute_cohorts
+from nkhcc_helpers.cox.relabelling import (
+    MOST_LISTED_EACH,
+    NUMBERS_AT_A_TIME,
+    StratifiedScore,
+    share_reaching,
+)
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -20,6 +25,67 @@ from nkhcc_helpers.trial.metadata import ALL_GROUPS
 BLOCK = 250  # trials a process takes at a time
 TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
 GLOBAL_TESTS = ("likelihood ratio", "firth", "permuted")
+FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
+
+
+def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, seed=DEFAULT_SEED, jobs=1):
+    """Simulate trials of the sizes, plans and censoring of one trial: how often is each answer wrong?
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``group time event`` and every covariate as numbers, alike within a group.
+    models : dict of str to list of str
+        Name and covariates of each model.
+    estimates : DataFrame
+        Columns ``model covariate coef``, as `summarize_models` returns them.
+    alpha : float, default 0.05
+        Nominal level of the tests; that of the intervals is 1 - `alpha`.
+    n_trials, seed : int
+    jobs : int, default 1
+        Processes; the answer does not depend on it.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``model covariate test rejected rejected_error coverage coverage_error not_estimable``:
+        shares of trials with their Monte-Carlo standard errors, of tests in trials without any effect and of
+        intervals in trials with the effects that each model estimates (none where it has no estimate). Tests
+        of each covariate, with the interval of the same kind, are "wald" and "likelihood ratio" of the
+        partial likelihood, "firth wald" and "firth" (likelihood ratio) of the penalised one, and "permuted"
+        (relabelling among those who agree in the other covariates). "All", in models of more than one
+        covariate, is the test against no effect of any, without coverage; permuted, that of the penalised
+        likelihood ratio over the fewest relabellings that reach the level, 19 for 0.05 (Besag, Clifford 1991
+        Biometrika). A test without answer does not reject, an interval without limits does not hold the
+        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN.
+
+    Raises
+    ------
+    ValueError
+        `alpha` out of range, or a model that the design cannot estimate.
+    """
+    if not frame["event"].any():
+        nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
+        blank = dict.fromkeys(["rejected", "rejected_error", "coverage", "coverage_error"], np.nan)
+        return nothing.assign(**blank, not_estimable=1.0)
+    grouped = frame.groupby("group", observed=True)
+    plans, sizes = grouped.first(), grouped.size().tolist()
+    options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
+    options |= {"seed": seed, "jobs": jobs}
+    attained = attained_cox(sizes, plans, models, **options)
+    with_effect = []
+    for name, covariates in models.items():
+        rows = estimates[estimates["model"] == name].set_index("covariate")["coef"]
+        coef = rows.reindex(covariates).fillna(0).to_dict()
+        model = {name: covariates}
+        with_effect.append(attained_cox(sizes, plans, model, coef=coef, n_draws=FEW_DRAWS, **options))
+    with_effect = pd.concat(with_effect, ignore_index=True)
+    for column in ("coverage", "coverage_error"):
+        attained[column] = with_effect[column]
+    attained["not_estimable"] = np.maximum(attained["not_estimable"], with_effect["not_estimable"])
+    # With one covariate the test of all together is that of this one.
+    alone = attained["model"].map({name: len(covariates) == 1 for name, covariates in models.items()})
+    return attained[~(alone & (attained["covariate"] == ALL_GROUPS))].reset_index(drop=True)
 
 
 def attained_cox(
@@ -36,58 +102,11 @@ def attained_cox(
     jobs=2,
     progress=False,
 ):
-    """How often each test of a Cox model rejects, and each interval holds the truth.
+    """The table of `attained_in_trial` for groups of these sizes and a row of covariates `x` for each.
 
-    Parameters
-    ----------
-    sizes : sequence of int
-        Patients in each group.
-    x : DataFrame, one row for each group
-        Covariates of its patients.
-    models : dict of str to sequence of str
-        Name and covariates, columns of `x`, of each model.
-    coef : dict of str to float, optional
-        Log hazard ratio per unit of columns of `x`; no effect when absent.
-    censoring : float, default 0
-        Share of patients censored on average, at random and by the same hazard in all groups; times are
-        exponential.
-    alpha : float, default 0.05
-        Nominal level of the tests; that of the intervals is 1 - `alpha`.
-    n_trials, n_draws : int
-        Trials simulated, and relabellings where they are too many to list; trials simulated together share
-        them.
-    seed : int
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``model covariate test rejected rejected_error coverage coverage_error not_estimable``:
-        shares of trials with their Monte-Carlo standard errors. Tests of each covariate, with the interval
-        of the same kind, are "wald" and "likelihood ratio" of the partial likelihood, "firth wald" and
-        "firth" (likelihood ratio) of the penalised one, and "permuted" (relabelling among those who agree in
-        the other covariates; the interval that inverts it holds the truth at least as often as stated). The
-        covariate "All" is the test against no effect of any; permuted, that of the penalised likelihood
-        ratio. A test without answer does not reject and an interval without limits does not hold the truth;
-        ``not_estimable`` is their share. Coverage is NaN for "All", and where a model cannot hold the truth.
-
-    Raises
-    ------
-    ValueError
-        `sizes`, `x`, `coef`, `censoring` or `alpha` out of range, or a model that the design cannot
-        estimate.
-
-    Notes
-    -----
-    The permuted test of "All" takes the fewest relabellings that reach the level: 19 for 0.05. Its size is
-    that with more; under an effect it rejects less often than it would with more.
-
-    References
-    ----------
-    Besag, Clifford (1991) Biometrika, for relabelling no further than the answer needs.
+    `coef` are true log hazard ratios by column of `x`; a share `censoring` of exponential times is censored,
+    by one hazard in all groups. Trials of one block share relabellings; coverage is NaN also where a model
+    cannot hold the truth.
     """
     plan = _Plan.of(sizes, x, models, coef, censoring, alpha, n_draws)
     starts = range(0, n_trials, BLOCK)
@@ -119,16 +138,18 @@ class _Plan:
 
     @classmethod
     def of(cls, sizes, x, models, coef, censoring, alpha, n_draws):
-        sizes = _check_sizes(sizes, x)
+        sizes, n = np.asarray(sizes), len(x)
+        if sizes.shape != (n,) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
+            raise ValueError(f"sizes must be {n} whole numbers above 0, as x has rows; got {sizes.tolist()}")
         check_censoring(censoring)
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
         unknown = [name for name in coef or {} if name not in x]
         if unknown:
             raise ValueError(f"coef names {unknown[0]!r}, which is no column of x")
-        linear = sum(
-            (value * x[name].to_numpy(float) for name, value in (coef or {}).items()), np.zeros(len(x))
-        )
+        linear = np.zeros(n)
+        for name, value in (coef or {}).items():
+            linear = linear + value * x[name].to_numpy(float)
         hazard = np.repeat(np.exp(linear), sizes)
         built = [_build_model(name, list(columns), x, sizes, linear) for name, columns in models.items()]
         return cls(built, hazard, _find_censoring_hazard(hazard, censoring), alpha, n_draws)
@@ -143,13 +164,6 @@ def _build_model(name, covariates, x, sizes, linear):
     holds = np.allclose(with_baseline @ truth, linear, atol=1e-9)
     truth = np.where(np.abs(truth) < 1e-12, 0, truth)[1:] if holds else np.full(len(covariates), np.nan)
     return _Model(name, covariates, design.to_numpy(), truth)
-
-
-def _check_sizes(sizes, x):
-    sizes = np.asarray(sizes)
-    if sizes.shape != (len(x),) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
-        raise ValueError(f"sizes must be {len(x)} whole numbers above 0, as x has rows; got {sizes.tolist()}")
-    return sizes
 
 
 def _find_censoring_hazard(hazard, censoring):
@@ -185,11 +199,9 @@ def _judge_model(plan, model, times, events, rng):
     for method in ("partial", "firth"):
         fits = fit_cox_many(times, events, model.design, method=method)
         likelihood = PartialLikelihood.of(times, events, model.design[None])
-        single += [
-            _judge_wald(plan, model, fits),
-            _judge_ratio(plan, model, fits, likelihood, method == "firth"),
-        ]
-        together.append(_judge_all(plan, fits, likelihood))
+        ratio = _judge_ratio(plan, model, fits, likelihood, method == "firth")
+        single += [_judge_wald(plan, model, fits), ratio]
+        together.append(_judge_all(plan, fits))
     single.append(_judge_permuted(plan, model, times, events, rng))
     together.append(_judge_all_permuted(plan, model, times, events, fits.lr_statistic, rng))
     rows = np.stack(single, axis=2).reshape(len(times), -1, 3)
@@ -208,34 +220,63 @@ def _judge_ratio(plan, model, fits, likelihood, is_firth):
     cut = stats.chi2.isf(plan.alpha, 1) / 2
 
     def is_far(values):
-        rows = np.where(np.eye(len(values), dtype=bool), values, np.nan)
-        held = [likelihood.maximize(is_firth, row[None])[1].log_likelihood for row in rows]
-        return fits.log_likelihood[:, None] - np.stack(held, axis=1) > cut
+        return fits.log_likelihood[:, None] - likelihood.restrict(values, is_firth) > cut
 
     beyond = is_far(np.zeros(len(model.truth)))
     missed = is_far(model.truth) if np.nan_to_num(model.truth).any() else beyond
     return _combine(beyond, ~missed, fits.estimable[:, None])
 
 
-def _judge_all(plan, fits, likelihood):
-    information = likelihood.evaluate(np.zeros(fits.coef.shape)).information
-    df = likelihood.count_identified(information)
-    there = (df > 0) & np.isfinite(fits.lr_statistic)
-    beyond = np.nan_to_num(fits.lr_statistic) > stats.chi2.isf(plan.alpha, np.maximum(df, 1))
+def _judge_all(plan, fits):
+    there = (fits.df > 0) & np.isfinite(fits.lr_statistic)
+    beyond = np.nan_to_num(fits.lr_statistic) > stats.chi2.isf(plan.alpha, np.maximum(fits.df, 1))
     return _combine(beyond, np.zeros_like(beyond), there)
 
 
 def _judge_permuted(plan, model, times, events, rng):
     """The relabelling test of each covariate; its interval holds what the same test does not reject."""
     options = {"n_draws": plan.n_draws, "rng": rng}
-    p_values, at_truth = [], []
+    p_value, at_truth = np.zeros((2, len(times), len(model.truth)))
     for column, truth in enumerate(np.nan_to_num(model.truth)):
         arguments = times, events, model.design, column
-        p_values.append(permute_cohorts(*arguments, **options))
-        at_truth.append(permute_cohorts(*arguments, coef=truth, **options) if truth else p_values[-1])
-    p_value, at_truth = np.stack(p_values, axis=1), np.stack(at_truth, axis=1)
+        p_value[:, column] = at_truth[:, column] = permute_cohorts(*arguments, **options)
+        if truth:
+            at_truth[:, column] = permute_cohorts(*arguments, coef=truth, **options)
     bound = plan.alpha * (1 + TOLERANCE)
     return _combine(p_value <= bound, at_truth > bound, np.isfinite(p_value))
+
+
+def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None):
+    """P-values as of `permute_covariate` of many cohorts, shape (n_cohorts,); NaN where nothing can tell.
+
+    The hypothesis is a log hazard ratio of `coef` per unit. Relabellings too many to list are drawn; at
+    `coef` 0 the cohorts share them, so that few would move all P-values together.
+    """
+    test = StratifiedScore.of(times, events, x, column)
+    rng = rng or np.random.default_rng()
+    if not test.strata:
+        return np.full(len(times), np.nan)
+    if test.can_list(MOST_LISTED_EACH):
+        p_value = test.count_p(coef)
+    elif coef:
+        cohorts = range(len(times))
+        p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
+    else:
+        p_value = _draw_p_together(test, n_draws, rng)
+    return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
+
+
+def _draw_p_together(test, n_draws, rng):
+    """P-values of no effect over the same drawn relabellings for all cohorts."""
+    score, information = test.observe(0.0)
+    orders = [each.draw_orders(n_draws, rng) for each in test.strata]
+    size, p_values = max(1, NUMBERS_AT_A_TIME // n_draws), []
+    for start in range(0, len(score), size):
+        cohorts = slice(start, start + size)
+        parts = zip(test.strata, orders, strict=True)
+        drawn = sum(np.stack(each.list_scores(0.0, cohorts, some)[:2]) for each, some in parts)
+        p_values.append(share_reaching(drawn, score[cohorts], information[cohorts]))
+    return np.concatenate(p_values)
 
 
 def _judge_all_permuted(plan, model, times, events, observed, rng):
@@ -262,76 +303,17 @@ def _combine(rejected, held, there):
 
 
 def _tabulate(plan, outcomes):
-    keys = []
+    keys, held = [], []
     for model in plan.models:
-        keys += [
-            (model.name, covariate, test, truth)
-            for covariate, truth in zip(model.covariates, model.truth, strict=True)
-            for test in TESTS
-        ]
-        keys += [(model.name, ALL_GROUPS, test, np.nan) for test in GLOBAL_TESTS]
-    table = pd.DataFrame(keys, columns=["model", "covariate", "test", "truth"])
+        keys += [(model.name, covariate, test) for covariate in model.covariates for test in TESTS]
+        keys += [(model.name, ALL_GROUPS, test) for test in GLOBAL_TESTS]
+        held += [*np.repeat(np.isfinite(model.truth), len(TESTS)), *[False] * len(GLOBAL_TESTS)]
     share = outcomes.mean(axis=0)
     error = np.sqrt(share * (1 - share) / len(outcomes))
-    held = table.pop("truth").notna()
-    return table.assign(
+    return pd.DataFrame(keys, columns=["model", "covariate", "test"]).assign(
         rejected=share[:, 0],
         rejected_error=error[:, 0],
         coverage=np.where(held, share[:, 1], np.nan),
         coverage_error=np.where(held, error[:, 1], np.nan),
         not_estimable=share[:, 2],
     )
-
-
-FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
-
-
-def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, seed=DEFAULT_SEED, jobs=1):
-    """Simulate trials of the sizes, plans and censoring of one trial.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``group time event`` and every covariate as numbers, alike within a group.
-    models : dict of str to list of str
-        Name and covariates of each model.
-    estimates : DataFrame
-        Columns ``model covariate coef``, as `cox_models.summarize_models` returns them.
-    alpha, n_trials, seed, jobs
-        As in `cox_calibration.attained_cox`.
-
-    Returns
-    -------
-    DataFrame
-        As of `cox_calibration.attained_cox`: tests in trials without any effect, intervals in trials with
-        the effects that each model estimates (none where it has no estimate). ``not_estimable`` is the
-        larger share of the two; without any event all is NaN. Models of one covariate have no row for all.
-
-    Raises
-    ------
-    ValueError
-        As `cox_calibration.attained_cox`.
-    """
-    if not frame["event"].any():
-        nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
-        blank = dict.fromkeys(["rejected", "rejected_error", "coverage", "coverage_error"], np.nan)
-        return nothing.assign(**blank, not_estimable=1.0)
-    group = frame["group"].cat.remove_unused_categories()
-    plans = frame.groupby(group, observed=True).first()
-    sizes = group.value_counts(sort=False).tolist()
-    options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
-    options |= {"seed": seed, "jobs": jobs}
-    attained = attained_cox(sizes, plans, models, **options)
-    with_effect = []
-    for name, covariates in models.items():
-        rows = estimates[estimates["model"] == name].set_index("covariate")["coef"]
-        coef = rows.reindex(covariates).fillna(0).to_dict()
-        simulated = attained_cox(sizes, plans, {name: covariates}, coef=coef, n_draws=FEW_DRAWS, **options)
-        with_effect.append(simulated)
-    with_effect = pd.concat(with_effect, ignore_index=True)
-    for column in ("coverage", "coverage_error"):
-        attained[column] = with_effect[column]
-    attained["not_estimable"] = np.maximum(attained["not_estimable"], with_effect["not_estimable"])
-    # With one covariate the test of all together is that of this one.
-    alone = attained["model"].map({name: len(covariates) == 1 for name, covariates in models.items()})
-    return attained[~(alone & (attained["covariate"] == ALL_GROUPS))].reset_index(drop=True)

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice, check_conf_level
 from nkhcc_helpers.cox.design import count_events_before_plans_part
-from nkhcc_helpers.cox.likelihood import TIES, PartialLikelihood, exponentiate
-from nkhcc_helpers.cox.many import fit_cox_many
+from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
+from nkhcc_helpers.cox.likelihood import TIES, exponentiate
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.schema import find_column
 
-FITS = ("received", "planned", "so far", "landmark received", "landmark planned")
 COVARIATE = "infusions"
 PAIRS_AT_A_TIME = 150_000  # pairs of patients simulated at once
+
+
+class Count(StrEnum):
+    """How infusions are counted."""
+
+    RECEIVED = "received"
+    PLANNED = "planned"
+    SO_FAR = "so far"
+    LANDMARK_RECEIVED = "landmark received"
+    LANDMARK_PLANNED = "landmark planned"
+
+    @property
+    def is_late(self):
+        """Whether only those still followed at the landmark are counted."""
+        return self in (Count.LANDMARK_RECEIVED, Count.LANDMARK_PLANNED)
 
 
 def list_infusion_intervals(trial, endpoint):
@@ -31,26 +46,16 @@ def list_infusion_intervals(trial, endpoint):
     ----------
     trial : Trial
     endpoint : str
-        Code of the endpoint.
+        Code of the endpoint; where the trial has no such one, ValueError.
 
     Returns
     -------
     DataFrame
         Columns ``USUBJID group start stop infusions event clock``: after day ``start``, up to and with day
-        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with the
-        event. An infusion counts from the day after it was given: one on the day of the event cannot have
-        prevented it. Days are whole, and count from ``clock``: the endpoint's STARTDT, where missing the
-        date of enrolment, where missing the first infusion. Infusions before that day count from the start,
-        those after the event never. Where someone has an event on day 0, all start on day -1.
-
-    Raises
-    ------
-    ValueError
-        The trial has no such endpoint.
-
-    References
-    ----------
-    Andersen, Gill (1982) Ann Stat.
+        ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with it.
+        An infusion counts from the day after it was given, one before the first day from the start. Days are
+        whole, and count from ``clock``: the endpoint's STARTDT, where missing the date of enrolment, where
+        missing the first infusion. Where someone has an event on day 0, all start on day -1.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -70,11 +75,12 @@ def list_infusion_intervals(trial, endpoint):
 def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     """Fit one Cox model to the same patients with infusions counted in five ways.
 
+    Suissa (2008) Am J Epidemiol; Andersen, Gill (1982) Ann Stat; Anderson, Cain, Gelber (1983) J Clin Oncol.
+
     Parameters
     ----------
-    trial : Trial
-    endpoint : str
-        Code of the endpoint.
+    trial, endpoint
+        As in `list_infusion_intervals`, with the same error.
     ties : {"efron", "breslow"}, default "efron"
     conf_level : float, default 0.95
 
@@ -87,9 +93,8 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
           can receive more.
         - ``planned``: infusions planned, known at the start.
         - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
-        - ``landmark received``, ``landmark planned``: patients still followed without the event at the
-          landmark only, by the infusions received before it or planned. The landmark is the day on which
-          the shortest plan would go on, as in `design.count_events_before_plans_part`.
+        - ``landmark received``, ``landmark planned``: those still followed without the event at the landmark,
+          the day on which the shortest plan would go on, by the infusions received before it or planned.
 
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
@@ -98,40 +103,35 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     Raises
     ------
     ValueError
-        The trial has no such endpoint, unknown `ties`, or a confidence level outside (0, 1).
-
-    References
-    ----------
-    Suissa (2008) Am J Epidemiol; Andersen, Gill (1982) Ann Stat; Anderson, Cain, Gelber (1983) J Clin Oncol.
+        Unknown `ties`, or a confidence level outside (0, 1).
     """
     check_choice(ties, "ties", TIES)
     check_conf_level(conf_level)
     _, cohorts = _read_cohort(trial, endpoint)
     rows = []
-    for name, design in cohorts.list_designs().items():
+    for count, design in cohorts.list_designs().items():
         times, events, _ = design
-        landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if name.startswith("landmark") else np.nan
-        estimates = _estimate(design, ties, conf_level)
-        rows.append((name, COVARIATE, int((times >= 0).sum()), int(events.sum()), *estimates, landmark))
-    columns = ["fit", "covariate", "n", "n_events", "coef", "hr", "ci_lower", "ci_upper", "p_value"]
-    return pd.DataFrame(rows, columns=[*columns, "landmark"])
+        fit = fit_cox_many(*design, method="partial", ties=ties)
+        estimates = infer(*design, fit, method="partial", ties=ties, conf_level=conf_level)[0, 0]
+        landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if count.is_late else np.nan
+        n, n_events = int((times >= 0).sum()), int(events.sum())
+        rows.append((count.value, COVARIATE, n, n_events, *estimates, landmark))
+    return pd.DataFrame(rows, columns=["fit", "covariate", "n", "n_events", *ESTIMATES, "landmark"])
 
 
 def simulate_immortal_time(
     trial, endpoint, *, n_trials=2_000, copies=1, alpha=0.05, seed=DEFAULT_SEED, progress=False
 ):
-    """How often each fit of `fit_received` finds an effect of infusions that have none.
+    """How often each fit of `fit_received` finds an effect where there is none; Suissa (2008) Am J Epidemiol.
 
     Parameters
     ----------
     trial : Trial
         Gives the number of patients, their plans, the median and the longest follow-up.
     endpoint : str
-        Code of the endpoint.
     n_trials : int, default 2,000
     copies : int, default 1
-        Patients simulated for each one of the trial: with many, a test without bias keeps its level, and one
-        with bias loses it altogether.
+        Patients simulated for each one of the trial; the more, the more does bias show.
     alpha : float, default 0.05
         Nominal level.
     seed : int
@@ -142,9 +142,8 @@ def simulate_immortal_time(
     -------
     DataFrame
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
-        likelihood-ratio test rejects, its Monte-Carlo standard error, share of trials in which the fit is
-        not estimable and hence does not reject, median hazard ratio per infusion over the others. NaN for
-        a fit that is never estimable.
+        likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
+        and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
 
     Raises
     ------
@@ -153,16 +152,12 @@ def simulate_immortal_time(
 
     Notes
     -----
-    All patients have the same constant hazard, with the trial's overall median; where the curve does not
-    reach a half, as many events per time as in the trial. They are followed to the trial's longest time.
-    Infusions keep to the plan from day 0 on and stop at the event, or at progression where the endpoint is
-    another and comes later: progression then has a constant hazard, estimated in the same way, and so has
-    the time from it to the event, with what is left of the mean. Where `trial.yaml` has no interval, it is
-    the median interval of ADEX; where that is not known either, or nobody had the event, every fit is NaN.
-
-    References
-    ----------
-    Suissa (2008) Am J Epidemiol.
+    All have the same constant hazard, with the trial's overall median or, where the curve does not reach a
+    half, its events per time, and are followed to its longest time. Infusions keep to the plan from day 0 on
+    and stop at the event, or at progression where the endpoint is another and comes later: progression then
+    has a constant hazard, found in the same way, and so has the rest of the time, with what is left of the
+    mean. Where `trial.yaml` has no interval, it is the median one of ADEX; where that is not known either, or
+    nobody had the event, every fit is NaN.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
@@ -171,7 +166,7 @@ def simulate_immortal_time(
     followed, cohorts = _read_cohort(trial, endpoint)
     schedule = _list_schedule(trial, followed)
     if schedule is None or not followed["event"].any():
-        nothing = np.full((len(FITS), n_trials), np.nan)
+        nothing = np.full((len(Count), n_trials), np.nan)
         return _summarize_simulation(nothing, np.isfinite(nothing))
     mean, longest = _estimate_mean(followed), followed["days"].max()
     schedule = np.repeat(schedule, copies, axis=0)
@@ -186,7 +181,9 @@ def simulate_immortal_time(
         rng = np.random.default_rng(child)
         stops = rng.exponential(until_progression or mean, shape)
         days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
-        drawn = _Cohorts.follow(days, stops, longest, planned, schedule, cohorts.landmark)
+        seen = np.minimum(days, longest)
+        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
+        drawn = _Cohorts(seen, days <= longest, planned, given, cohorts.landmark)
         fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
         coefs.append([fit.coef[:, 0] for fit in fits])
         statistics.append([fit.lr_statistic for fit in fits])
@@ -198,48 +195,33 @@ def simulate_immortal_time(
 
 @dataclass(frozen=True)
 class _Cohorts:
-    """Cohorts of the same patients, and when each was infused.
+    """Cohorts of the same patients, and when each was infused, in days."""
 
-    Attributes
-    ----------
-    days : ndarray, shape (n_cohorts, n_subjects)
-        Time to event or censoring.
-    events : ndarray of bool, shape (n_cohorts, n_subjects)
-    planned : ndarray, shape (n_subjects,)
-        Infusions planned.
-    given : ndarray, shape (n_cohorts, n_subjects, n_infusions)
-        Day of each infusion, infinite where there was none.
-    landmark : float
-        Day, NaN without one.
-    """
-
-    days: np.ndarray
+    days: np.ndarray  # to event or censoring, (n_cohorts, n_subjects)
     events: np.ndarray
-    planned: np.ndarray
-    given: np.ndarray
-    landmark: float
-
-    @classmethod
-    def follow(cls, days, stops, longest, planned, schedule, landmark):
-        """Follow patients with these times of the event, infused by schedule until they stop."""
-        seen = np.minimum(days, longest)
-        given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
-        return cls(seen, days <= longest, planned, given, landmark)
+    planned: np.ndarray  # infusions, (n_subjects,)
+    given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
+    landmark: float  # NaN without one
 
     def list_designs(self):
-        """Times, events and covariates of each fit, as `cox_many.fit_cox_many` takes them."""
+        """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
         at_risk = self.days >= self.landmark
+        everyone = self.days, self.events
         late = np.where(at_risk, self.days, -1.0), self.events & at_risk
         planned = np.broadcast_to(self.planned, self.days.shape)
         so_far = np.zeros((*self.days.shape, self.days.shape[1]))
         for given in np.moveaxis(self.given, -1, 0):
             so_far += given[:, None, :] < self.days[:, :, None]
-        before = (self.given < self.landmark).sum(axis=-1)
-        covariates = [np.isfinite(self.given).sum(axis=-1), planned, so_far, before, planned]
-        followed = [(self.days, self.events)] * 3 + [late] * 2
+        covariates = {
+            Count.RECEIVED: np.isfinite(self.given).sum(axis=-1),
+            Count.PLANNED: planned,
+            Count.SO_FAR: so_far,
+            Count.LANDMARK_RECEIVED: (self.given < self.landmark).sum(axis=-1),
+            Count.LANDMARK_PLANNED: planned,
+        }
         return {
-            name: (*who, covariate[..., None].astype(float))
-            for name, who, covariate in zip(FITS, followed, covariates, strict=True)
+            count: (*(late if count.is_late else everyone), covariate[..., None].astype(float))
+            for count, covariate in covariates.items()
         }
 
 
@@ -283,36 +265,10 @@ def _number_first_day(rows, days):
     return int(not more.empty and abs(more.median() - 1) < 0.5)
 
 
-def _estimate(design, ties, conf_level):
-    """Coefficient, hazard ratio, profile likelihood limits and P of the only covariate of one cohort."""
-    fit = fit_cox_many(*design, method="partial", ties=ties)
-    if not fit.estimable[0]:
-        return (np.nan,) * 5
-    likelihood, coef, se = PartialLikelihood.of(*design, ties), fit.coef[0, 0], fit.se[0, 0]
-    lowest = fit.log_likelihood[0] - stats.chi2.ppf(conf_level, 1) / 2
-    limits = [_find_limit(likelihood, coef, side * se, lowest) for side in (-1, 1)]
-    p_value = stats.chi2.sf(max(fit.lr_statistic[0], 0), 1)
-    return coef, exponentiate(coef), *exponentiate(limits), p_value
-
-
-def _find_limit(likelihood, coef, step, lowest):
-    """Where the log-likelihood falls to `lowest`, from `coef` in the direction of `step`."""
-
-    def excess(steps):
-        return likelihood.evaluate(np.array([[coef + steps * step]])).log_likelihood[0] - lowest
-
-    far = 2.0
-    while excess(far) > 0:
-        far *= 2
-    return coef + step * optimize.brentq(excess, 0, far, xtol=1e-12)
-
-
 def _estimate_mean(followed):
     """Mean days to the event, were the hazard constant."""
     median = estimate_median(followed["days"], followed["event"]).estimate
-    if median > 0:
-        return median / np.log(2)
-    return followed["days"].sum() / followed["event"].sum()
+    return median / np.log(2) if median > 0 else followed["days"].sum() / followed["event"].sum()
 
 
 def _estimate_progression(trial, endpoint, mean):
@@ -321,9 +277,7 @@ def _estimate_progression(trial, endpoint, mean):
     if progression is None or progression == endpoint:
         return None
     followed, _ = _read_cohort(trial, progression)
-    if not followed["event"].any():
-        return None
-    earlier = _estimate_mean(followed)
+    earlier = _estimate_mean(followed) if followed["event"].any() else np.inf
     # The rest of the time to the event has what is left of the mean.
     return earlier if earlier < mean else None
 
@@ -348,12 +302,11 @@ def _list_schedule(trial, followed):
 
 
 def _summarize_simulation(coefs, rejects):
-    estimable = np.isfinite(coefs)
-    n_trials = coefs.shape[1]
     rows = []
-    for name, coef, counts, reject in zip(FITS, coefs, estimable, rejects & estimable, strict=True):
-        rejected = reject.mean() if counts.any() else np.nan
-        error = np.sqrt(rejected * (1 - rejected) / n_trials)
-        median = np.median(exponentiate(coef[counts])) if counts.any() else np.nan
-        rows.append((name, rejected, error, n_trials, 1 - counts.mean(), median))
+    for count, coef, reject in zip(Count, coefs, rejects, strict=True):
+        known, rejected, median = np.isfinite(coef), np.nan, np.nan
+        if known.any():
+            rejected, median = (reject & known).mean(), np.median(exponentiate(coef[known]))
+        error = np.sqrt(rejected * (1 - rejected) / len(coef))
+        rows.append((count.value, rejected, error, len(coef), 1 - known.mean(), median))
     return pd.DataFrame(rows, columns=["fit", "rejected", "error", "n_trials", "not_estimable", "median_hr"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
+from scipy.optimize import elementwise
 
 TIES = ("breslow", "efron")
 MAX_STEPS = 200
@@ -16,96 +18,66 @@ LARGEST_SHARE = 2.0  # of the last step in a correction
 SMALLEST_VALUE = 1e-13  # of a standardized information, for a step along its vector
 WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
+MOST_OUTWARDS = 40  # steps towards a limit, each half as long again
+TOLERANCE = 1e-9  # of a limit, times the span of the covariate
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the likelihood of each cohort is at its coefficients.
+    """What the likelihood of each cohort is at its coefficients."""
 
-    Attributes
-    ----------
-    log_likelihood : ndarray, shape (n_cohorts,)
-    score : ndarray, shape (n_cohorts, n_covariates)
-        Its first derivative.
-    information : ndarray, shape (n_cohorts, n_covariates, n_covariates)
-        Less the second derivative of the likelihood without penalty.
-    """
+    log_likelihood: np.ndarray  # (n_cohorts,)
+    score: np.ndarray  # its first derivative, (n_cohorts, n_covariates)
+    information: np.ndarray  # less the second without penalty, (n_cohorts, n_covariates, n_covariates)
 
-    log_likelihood: np.ndarray
-    score: np.ndarray
-    information: np.ndarray
+    def take(self, which):
+        """Those of some cohorts."""
+        return Evaluation(self.log_likelihood[which], self.score[which], self.information[which])
+
+    def put(self, which, values):
+        """Overwrite those of some cohorts."""
+        self.log_likelihood[which] = values.log_likelihood
+        self.score[which] = values.score
+        self.information[which] = values.information
 
 
 @dataclass(frozen=True)
 class RiskSetAverages:
-    """Averages over the risk set of each event.
+    """Averages over the risk set of each event; each subject counts by its chance to be the one."""
 
-    Attributes
-    ----------
-    hazard : ndarray
-        Relative hazards, on a scale of their own, as the likelihood weighs them.
-    total : ndarray, shape (n_cohorts, n_events)
-        Their sum at each event; 1 where there is no event.
-    mean : ndarray, shape (n_cohorts, n_covariates, n_events)
-        Of the covariates.
-    variance : ndarray, shape (n_cohorts, n_covariates, n_covariates, n_events)
-    log_chance : ndarray, shape (n_cohorts, n_events)
-        Logarithm of the chance of the subject who had the event; 0 without event.
-    """
-
-    hazard: np.ndarray
-    total: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-    log_chance: np.ndarray
+    hazard: np.ndarray  # relative hazards, on a scale of their own
+    total: np.ndarray  # their sum at each event, 1 where there is none, (n_cohorts, n_events)
+    mean: np.ndarray  # of the covariates, (n_cohorts, n_covariates, n_events)
+    variance: np.ndarray  # (n_cohorts, n_covariates, n_covariates, n_events)
+    log_chance: np.ndarray  # of the subject with the event, 0 where there is none, (n_cohorts, n_events)
 
 
 @dataclass(frozen=True)
 class PartialLikelihood:
-    """Risk sets of cohorts of the same number of subjects.
+    """Risk sets of cohorts of as many subjects; the first axis of an array may be 1, for all cohorts alike.
 
-    Attributes
-    ----------
-    covariates : ndarray, shape (n_cohorts, n_covariates, n_subjects)
-        Or (n_cohorts, n_events, n_covariates, n_subjects), as they are at each event; centred.
-    moments : ndarray, shape (n_cohorts, 1 + n_covariates + n_covariates^2, n_subjects)
-        One, the covariates and their products; with a second axis of events as `covariates`.
-    own : ndarray, shape (n_cohorts, n_covariates, n_events)
-        Covariates of the subject with the event.
-    weights : ndarray, shape (n_cohorts, n_subjects, n_events)
-        1 for subjects at risk, 0 for others; by Efron's method the l-th of d tied events counts those d as
-        1 - l / d. All 0 where a subject of `subjects` has no event in a cohort.
-    subjects : ndarray of int, shape (n_events,)
-        Who has each event, in the order of the subjects.
-
-    Notes
-    -----
-    The first axis of each array may be 1, for all cohorts alike.
-
-    References
-    ----------
     Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Firth (1993)
     Biometrika; Heinze, Schemper (2001) Biometrics.
     """
 
+    # Centred, (n_cohorts, n_covariates, n_subjects); where they change, with a second axis of events.
     covariates: np.ndarray
+    # One, the covariates and their products, in place of the covariates.
     moments: np.ndarray
+    # Covariates of the subject with the event, (n_cohorts, n_covariates, n_events).
     own: np.ndarray
+    # 1 at risk, 0 not, (n_cohorts, n_subjects, n_events); by Efron's method the l-th of d tied events counts
+    # those d as 1 - l / d. All 0 where one of `subjects` has no event in a cohort.
     weights: np.ndarray
+    # Who has each event in some cohort, in the order of the subjects.
     subjects: np.ndarray
 
     @classmethod
     def of(cls, times, events, x, ties="breslow"):
-        """Lay out the risk sets.
+        """Lay out the risk sets of times and events, shape (n_cohorts, n_subjects).
 
-        Parameters
-        ----------
-        times, events : ndarray, shape (n_cohorts, n_subjects)
-            Times and boolean events.
-        x : ndarray, shape (n_cohorts, n_subjects, n_covariates)
-            Or (n_cohorts, n_subjects, n_subjects, n_covariates): ``x[c, i, j]`` are the covariates of subject
-            j at the time of subject i.
-        ties : {"breslow", "efron"}, default "breslow"
+        `x` has shape (n_cohorts, n_subjects, n_covariates); or (n_cohorts, n_subjects, n_subjects,
+        n_covariates), where ``x[c, i, j]`` are the covariates of subject j at the time of subject i.
         """
         subjects = np.flatnonzero(events.any(axis=0))
         when, dies = times[:, None, subjects], events[:, None, subjects]
@@ -121,9 +93,8 @@ class PartialLikelihood:
             own = np.swapaxes(x[:, np.arange(len(subjects)), :, subjects], 0, 1).swapaxes(1, 2)
         else:
             own = x[:, :, subjects]
-        products = (x[..., :, None, :] * x[..., None, :, :]).reshape(
-            *x.shape[:-2], x.shape[-2] ** 2, x.shape[-1]
-        )
+        products = x[..., :, None, :] * x[..., None, :, :]
+        products = products.reshape(*x.shape[:-2], x.shape[-2] ** 2, x.shape[-1])
         moments = np.concatenate([np.ones_like(x[..., :1, :]), x, products], axis=-2)
         return cls(x, moments, own * dies, weights, subjects)
 
@@ -138,16 +109,7 @@ class PartialLikelihood:
         return replace(self, **{name: a if len(a) == 1 else a[which] for name, a in parts.items()})
 
     def average(self, coef):
-        """Average over the subjects at risk at each event, each by its chance to be the one who has it.
-
-        Parameters
-        ----------
-        coef : ndarray, shape (n_cohorts, n_covariates)
-
-        Returns
-        -------
-        RiskSetAverages
-        """
+        """Averages over the risk sets at coefficients of shape (n_cohorts, n_covariates)."""
         if self._is_wide(coef):
             return self._unfold().average(coef)
         linear = self._predict(coef)
@@ -168,18 +130,7 @@ class PartialLikelihood:
         return RiskSetAverages(hazard, total, mean, square - mean[:, :, None] * mean[:, None], log_chance)
 
     def evaluate(self, coef, firth=False):
-        """Evaluate the log-likelihood and its derivatives.
-
-        Parameters
-        ----------
-        coef : ndarray, shape (n_cohorts, n_covariates)
-        firth : bool, default False
-            Add half the logarithm of the determinant of the information.
-
-        Returns
-        -------
-        Evaluation
-        """
+        """The log-likelihood and its derivatives, penalised by Firth's method or not."""
         if self._is_wide(coef):
             return self._unfold().evaluate(coef, firth)
         at = self.average(coef)
@@ -190,25 +141,13 @@ class PartialLikelihood:
             log_likelihood, score = log_likelihood + penalty, score + slope
         return Evaluation(log_likelihood, score, information)
 
-    def maximize(self, firth=False, held=None, start=None):
+    def maximize(self, firth=False, held=None, start=None, gain=SMALLEST_GAIN):
         """Maximize each log-likelihood by Newton's method with step halving.
 
-        Parameters
-        ----------
-        firth : bool, default False
-        held : ndarray, shape (n_cohorts, n_covariates), optional
-            Values of coefficients held, NaN for those that are free.
-        start : ndarray, shape (n_cohorts, n_covariates), optional
-
-        Returns
-        -------
-        coef : ndarray, shape (n_cohorts, n_covariates)
-        Evaluation
-            There. Where no maximum exists the log-likelihood is within about 1e-12 of its least upper bound.
-
-        Notes
-        -----
-        `held` and `start` may be of many cohorts where the likelihood is of one.
+        Returns coefficients, shape (n_cohorts, n_covariates), and the `Evaluation` there; without a maximum
+        the log-likelihood is within about 1e-12 of its least upper bound. `held` are values of coefficients
+        held, NaN where free; it and `start` may be of many cohorts where the likelihood is of one. Steps
+        that would gain less than `gain` are not taken.
         """
         n_covariates = self.covariates.shape[-2]
         held = np.full((1, n_covariates), np.nan) if held is None else held
@@ -220,13 +159,13 @@ class PartialLikelihood:
         going = np.flatnonzero(np.isfinite(state.log_likelihood) & free.any(axis=1))
         part, last_step, last_move = self.take(going), None, None
         for _ in range(MAX_STEPS):
-            here = _take(state, going)
-            step, gain = part._find_step(here, free[going])
-            moving = gain > SMALLEST_GAIN
+            here = state.take(going)
+            step, gains = part._find_step(here, free[going])
+            moving = gains > gain
             if not moving.any():
                 break
             if not moving.all():
-                going, here, step, part = going[moving], _take(here, moving), step[moving], part.take(moving)
+                going, here, step, part = going[moving], here.take(moving), step[moving], part.take(moving)
                 last_step, last_move = (a if a is None else a[moving] for a in (last_step, last_move))
             weight = np.einsum("cpp->cp", here.information)
             mixes = firth and last_step is not None
@@ -234,8 +173,13 @@ class PartialLikelihood:
             found, there = part._climb(coef[going], move, step, here, firth)
             last_step, last_move = step, found - coef[going]
             coef[going] = found
-            _put(state, going, there)
+            state.put(going, there)
         return coef, state
+
+    def restrict(self, values, firth=False, start=None):
+        """The largest log-likelihoods with each coefficient held at its value, (n_cohorts, n_covariates)."""
+        held = np.where(np.eye(len(values), dtype=bool), values, np.nan)[:, None]
+        return np.column_stack([self.maximize(firth, row, start)[1].log_likelihood for row in held])
 
     def count_identified(self, information):
         """Count the coefficients that each information tells apart, shape (n_cohorts,)."""
@@ -244,10 +188,6 @@ class PartialLikelihood:
         known = np.einsum("cpp->cp", information) > NEGLIGIBLE * span
         standard = standardize(np.where(known[:, :, None] & known[:, None], information, 0))[0]
         return (np.linalg.eigvalsh(standard) > NEGLIGIBLE).sum(axis=1)
-
-    def is_identified(self, information):
-        """Which informations tell all coefficients apart, shape (n_cohorts,)."""
-        return self.count_identified(information) == information.shape[-1]
 
     @property
     def _moves(self):
@@ -279,15 +219,13 @@ class PartialLikelihood:
         """Half the log determinant of the information, and its derivative."""
         x = self.covariates
         sign, log_determinant = np.linalg.slogdet(information)
-        identified = (sign > 0) & self.is_identified(information)
-        inverse = np.linalg.inv(
-            np.where(identified[:, None, None], information, np.eye(information.shape[1]))
-        )
+        n_covariates = information.shape[1]
+        identified = (sign > 0) & (self.count_identified(information) == n_covariates)
+        inverse = np.linalg.inv(np.where(identified[:, None, None], information, np.eye(n_covariates)))
         # Third moments enter through x'Ax only, A the inverse information: one column instead of p cubed.
         spread = np.matmul(inverse[:, None] if self._moves else inverse, x)
         length = (x * spread).sum(axis=-2, keepdims=True)
-        hazard = at.hazard
-        sums = self._sum(hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
+        sums = self._sum(at.hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
         pull = (at.variance * np.matmul(inverse, at.mean)[:, None]).sum(axis=2)
         slope = ((sums[:, 1:] - at.mean * sums[:, :1]) / 2 - pull).sum(axis=2)
         penalty = np.where(identified, log_determinant / 2, -np.inf)
@@ -299,10 +237,7 @@ class PartialLikelihood:
         both = free[:, :, None] & free[:, None, :]
         step = _solve(np.where(both, here.information, 0), score)
         gain = (score * step).sum(axis=1)
-        steps = step[:, None, None] if self._moves else step[:, None]
-        reach = np.abs(np.matmul(steps, self.covariates)).max(
-            axis=(1, 2, 3) if self._moves else (1, 2), initial=0
-        )
+        reach = np.abs(self._predict(step)).max(axis=(1, 2) if self._moves else 1, initial=0)
         return step * np.minimum(1, LARGEST_STEP / np.maximum(reach, LARGEST_STEP))[:, None], gain
 
     def _climb(self, coef, move, step, here, firth):
@@ -314,8 +249,53 @@ class PartialLikelihood:
             if not len(worse):
                 break
             found[worse] = coef[worse] + step[worse] / 2**halving
-            _put(there, worse, self.take(worse).evaluate(found[worse], firth))
+            there.put(worse, self.take(worse).evaluate(found[worse], firth))
         return found, there
+
+
+def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=False):
+    """Where the profile log-likelihood falls below the bound of a likelihood-ratio test.
+
+    `coef`, shape (n_cohorts, n_covariates), is where each likelihood is largest, `log_likelihood` its value
+    there. Shape (n_cohorts, n_covariates, 2); infinite where the profile never falls so far. Venzon,
+    Moolgavkar (1988) Appl Stat; Heinze, Schemper (2001) Biometrics; Chandrupatla (1997) Adv Eng Softw.
+    """
+    n_cohorts, n_covariates = coef.shape
+    target = np.broadcast_to(log_likelihood, n_cohorts) - stats.chi2.ppf(conf_level, 1) / 2
+    shape = n_cohorts, n_covariates, 2
+    cohort, column, side = (a.ravel() for a in np.indices(shape))
+    span = np.ptp(likelihood.covariates, axis=-1)
+    span = np.broadcast_to(span.max(axis=1) if span.ndim == 3 else span, coef.shape)[cohort, column]
+    others = coef[cohort]
+
+    def excess(value, at):
+        """How far the profile is above the target, for the limits numbered `at`; values over the span."""
+        at = at.astype(int)
+        held = np.full((len(at), n_covariates), np.nan)
+        held[np.arange(len(at)), column[at]] = value / span[at]
+        # What the other coefficients were at the last value is close to what they are at this one.
+        others[at], state = likelihood.take(cohort[at]).maximize(firth, held, others[at])
+        return state.log_likelihood - target[cohort[at]]
+
+    step = 2.0 * side - 1
+    near = coef[cohort, column] * span
+    far = near + step
+    inside = np.arange(len(near))
+    for _ in range(MOST_OUTWARDS):
+        inside = inside[excess(far[inside], inside) >= 0]
+        if not len(inside):
+            break
+        near[inside] = far[inside]
+        step[inside] *= 1.5
+        far[inside] += step[inside]
+    found = np.setdiff1d(np.arange(len(near)), inside)
+    limits = np.where(side == 1, np.inf, -np.inf)
+    if len(found):
+        root = elementwise.find_root(
+            excess, (near[found], far[found]), args=(found,), tolerances={"xatol": TOLERANCE}
+        )
+        limits[found] = root.x / span[found]
+    return limits.reshape(shape)
 
 
 def exponentiate(coef):
@@ -325,17 +305,9 @@ def exponentiate(coef):
 
 
 def standardize(information):
-    """Divide by the square roots of the diagonal, so that units do not matter.
+    """Divide informations, shape (..., p, p), by the roots of their diagonals, so that units do not matter.
 
-    Parameters
-    ----------
-    information : ndarray, shape (..., p, p)
-
-    Returns
-    -------
-    standard : ndarray, shape (..., p, p)
-    scale : ndarray, shape (..., p)
-        What was divided by on either side; 1 where the diagonal is 0.
+    Returns them and what was divided by on either side, shape (..., p); 1 where the diagonal is 0.
     """
     diagonal = np.einsum("...pp->...p", information)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
@@ -360,13 +332,3 @@ def _solve(information, score):
     along = np.einsum("cqp,cq->cp", vectors, score / scale)
     size = np.divide(along, values, out=np.zeros_like(along), where=values > SMALLEST_VALUE)
     return np.einsum("cpq,cq->cp", vectors, size) / scale
-
-
-def _take(state, which):
-    return Evaluation(state.log_likelihood[which], state.score[which], state.information[which])
-
-
-def _put(state, which, values):
-    state.log_likelihood[which] = values.log_likelihood
-    state.score[which] = values.score
-    state.information[which] = values.information

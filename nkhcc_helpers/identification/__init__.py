@@ -1,16 +1,22 @@
 """What published numbers identify: what every cohort compatible with them gives."""
 
 from nkhcc_helpers.identification.answers import (
+    count_sides,
     count_trusted,
+    count_verdicts,
     diagnose,
+    gather_tests,
     gather_verdicts,
     judge_conclusions,
+    pick_statistics,
     summarize_answers,
+    summarize_signs,
 )
-from nkhcc_helpers.identification.bounds import bound_statistics, find_bounds, obtain_bounds, save_bounds
+from nkhcc_helpers.identification.bounds import find_bounds, obtain_bounds
 from nkhcc_helpers.identification.narrowing import (
+    find_best,
     find_most_telling,
-    measure_claims,
+    obtain_narrowing,
     pick_candidates,
     rank_candidates,
 )
@@ -18,32 +24,32 @@ from nkhcc_helpers.identification.published import compare_published, publish_cl
 from nkhcc_helpers.identification.statistics import (
     calculate_hazard_ratios,
     calculate_statistics,
-    count_sides,
     list_planned_designs,
     spread_ratios,
-    summarize_signs,
 )
 
 __all__ = [
-    "bound_statistics",
     "calculate_hazard_ratios",
     "calculate_statistics",
     "compare_published",
     "count_sides",
     "count_trusted",
+    "count_verdicts",
     "diagnose",
+    "find_best",
     "find_bounds",
     "find_most_telling",
+    "gather_tests",
     "gather_verdicts",
     "judge_conclusions",
     "list_planned_designs",
-    "measure_claims",
     "obtain_bounds",
+    "obtain_narrowing",
     "pick_candidates",
+    "pick_statistics",
     "publish_claims",
     "rank_candidates",
     "recalibrate_published",
-    "save_bounds",
     "spread_ratios",
     "summarize_answers",
     "summarize_signs",

@@ -1,4 +1,4 @@
-"""What holds in every cohort compatible with published summaries, and what number would have settled it."""
+"""What holds in every cohort compatible with published summaries, and how far a sample of them tells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,40 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from nkhcc_helpers.cox.likelihood import exponentiate
-from nkhcc_helpers.identification.statistics import list_pairs, place_not_reached
+from nkhcc_helpers.identification.statistics import HAZARD_RATIOS, KEYS, Statistic
 
 DIAGNOSTICS = ["mean", "sd", "effective_size", "r_hat", "starts_differ"]
+TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
+ANSWERS = [
+    *("endpoint", "statistic", "median", "lower", "upper", "smallest", "largest"),
+    *("bound_lower", "bound_upper", "effective_size", "r_hat", "share_known"),
+]
+SIGNS = ["share_above", "lowest", "lower", "median", "upper", "highest", "share_not_estimable"]
+SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
+CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
+HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
+NOT_ESTIMABLE = "not estimable"
+VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
+
+
+def pick_statistics(table, *kinds, everyone=False):
+    """Pick the rows of a table that are about statistics of some kinds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``statistic``.
+    *kinds : str
+        As of `Statistic.kind`, such as ``permutation_p``, ``rate`` or ``hr``.
+    everyone : bool, default False
+        Leave out those of one group.
+
+    Returns
+    -------
+    DataFrame
+    """
+    wanted = [each.kind in kinds and not (everyone and each.group) for each in table["statistic"]]
+    return table[np.array(wanted, dtype=bool)]
 
 
 def diagnose(cohorts, statistics):
@@ -38,22 +69,17 @@ def diagnose(cohorts, statistics):
     Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
     Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
     """
+    endpoints = cohorts.claimed.endpoints
     rows = [
-        _diagnose(place_not_reached(values, statistic), *_find_origin(cohorts, endpoint))
+        _diagnose(
+            statistic.place_not_reached(values),
+            cohorts.chain,
+            cohorts.block,
+            cohorts.late[:, endpoints.index(endpoint)],
+        )
         for (endpoint, statistic), values in statistics.items()
     ]
     return pd.DataFrame(rows, index=statistics.columns, columns=DIAGNOSTICS)
-
-
-def compare_means(one, other):
-    """Difference between two diagnosed means in standard errors, as of `diagnose`; one value a statistic."""
-    variance = one["sd"] ** 2 / one["effective_size"] + other["sd"] ** 2 / other["effective_size"]
-    return (one["mean"] - other["mean"]) / np.sqrt(variance)
-
-
-def _find_origin(cohorts, endpoint):
-    """Chains, block and half of the run from which each cohort's times in an endpoint come."""
-    return cohorts.chain, cohorts.block, cohorts.late[:, cohorts.claimed.endpoints.index(endpoint)]
 
 
 def _diagnose(values, chain, block, late):
@@ -92,6 +118,7 @@ def _sum_squares(values, chain):
 
 
 def _estimate_mean(values, chain):
+    """Mean and its standard error."""
     if len(values) < 2 or np.ptp(values) == 0:
         return np.nan, np.nan
     return values.mean(), values.std(ddof=1) / np.sqrt(_count_effective(values, chain))
@@ -106,160 +133,13 @@ def _calculate_r_hat(sequences):
     return float(np.sqrt((size - 1) / size + between / within)) if within > 0 else np.nan
 
 
-ANSWERS = [
-    *("endpoint", "statistic", "median", "lower", "upper", "smallest", "largest"),
-    *("bound_lower", "bound_upper", "effective_size", "r_hat", "share_known"),
-]
-CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
-HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
-NOT_ESTIMABLE = "not estimable"
-
-
-def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
-    """Summarize every statistic over the sampled cohorts.
-
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-    statistics : DataFrame
-        One row for each cohort, columns (endpoint, statistic), as of `compatible_statistics`.
-    bounds : DataFrame, optional
-        Columns ``endpoint statistic lowest highest``: extremes over all compatible cohorts.
-    share : float, default 0.95
-        Of the sample between `lower` and `upper`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint statistic median lower upper smallest largest bound_lower bound_upper
-        effective_size r_hat share_known``: quantiles and extremes of the sample, NaN bounds where none are
-        given, diagnostics as of `compatible_diagnostics.diagnose`; ``share_known`` is the share of cohorts
-        that have the statistic, and the rest of the row is of these. But a median that is not reached counts
-        as later than any, so that an end of a range may be inf.
-    """
-    levels = [0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0]
-    rows = [
-        _find_quantiles(place_not_reached(values, name), levels) for (_, name), values in statistics.items()
-    ]
-    named = ["median", "lower", "upper", "smallest", "largest"]
-    table = pd.DataFrame(rows, index=statistics.columns, columns=named)
-    table = table.join(diagnose(cohorts, statistics)[["effective_size", "r_hat"]])
-    table["share_known"] = statistics.notna().mean()
-    found = _index_bounds(bounds).reindex(table.index)
-    table["bound_lower"], table["bound_upper"] = found["lowest"], found["highest"]
-    return table.rename_axis(ANSWERS[:2]).reset_index()[ANSWERS]
-
-
-def judge_conclusions(cohorts, statistics, hazard_ratios, *, alpha=0.05, bounds=None):
-    """Judge in how many compatible cohorts the conclusions that a paper may draw hold.
-
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-    statistics : DataFrame
-        As of `compatible_statistics.calculate_statistics`.
-    hazard_ratios : DataFrame
-        As of `compatible_statistics.calculate_hazard_ratios`.
-    alpha : float, default 0.05
-        Groups differ where a P-value is below it.
-    bounds : DataFrame, optional
-        Columns ``endpoint statistic lowest highest``; a hazard ratio is named as in the answer.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint conclusion statistic lowest highest share verdict``. ``lowest`` and ``highest`` are
-        of the P-value, or of the hazard ratio over all designs (``hr dose (firth)`` and so on), over the
-        sample and `bounds`; ``share`` is the share of sampled cohorts, and for hazard ratios of cohorts and
-        designs, in which the conclusion holds: P below `alpha`, hazard ratio below 1. It does not hold where
-        the statistic does not exist. ``verdict`` is "holds in all", "holds in some" or "holds in none", over
-        the sample and `bounds`; "not estimable" where no cohort has the statistic.
-    """
-    rows, limits = [], _index_bounds(bounds)
-    for endpoint in cohorts.claimed.endpoints:
-        for statistic, conclusion in _list_conclusions(cohorts.claimed.groups).items():
-            if (endpoint, statistic) in statistics.columns:
-                values = statistics[endpoint, statistic].to_numpy(float)
-                rows.append((endpoint, conclusion, statistic, *_judge(values, values < alpha)))
-        own = hazard_ratios[hazard_ratios["endpoint"] == endpoint]
-        for (covariate, method), part in own.groupby(["covariate", "method"], sort=False):
-            ratios = exponentiate(part["coef"].to_numpy(float))
-            conclusion = _describe_effect(covariate, own["covariate"].unique())
-            statistic = f"hr {covariate} ({method})"
-            rows.append((endpoint, conclusion, statistic, *_judge(ratios, ratios < 1)))
-    table = pd.DataFrame(rows, columns=CONCLUSIONS[:-1])
-    return _widen(table, limits, alpha)[CONCLUSIONS]
-
-
-def _find_quantiles(values, levels):
-    """Quantiles of the values that are known; inf for those nearest to a value that is."""
-    values = values[~np.isnan(values)]
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return [np.inf if len(values) else np.nan] * len(levels)
-    nearest = np.quantile(values, levels, method="nearest")
-    # There is no number between two of which one is infinite.
-    quantiles = np.quantile(np.minimum(values, finite.max()), levels)
-    return np.where(np.isinf(nearest), np.inf, quantiles).tolist()
-
-
-def _list_conclusions(groups):
-    """Statistic and the conclusion that its P-value is about."""
-    pairs = {
-        name: f"{groups[one]} and {groups[two]} differ" for (one, two), name in list_pairs(groups).items()
-    }
-    return {
-        "permutation_p": "groups differ (log-rank, permuted)",
-        "trend_p": "time rises or falls from group to group (trend)",
-    } | pairs
-
-
-def _describe_effect(covariate, covariates):
-    others = " and ".join(name for name in covariates if name != covariate)
-    matters = "matter" if covariate == "infusions" else "matters"
-    return f"{covariate} {matters}" + (f" beyond {others}" if others else "")
-
-
-def _judge(values, holds):
-    known = values[~np.isnan(values)]
-    ends = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
-    return *ends, holds.mean()
-
-
-def _widen(table, bounds, alpha):
-    """Widen ranges by bounds, and give the verdicts."""
-    found = bounds.reindex(pd.MultiIndex.from_frame(table[["endpoint", "statistic"]])).reset_index(drop=True)
-    lowest, highest = np.fmin(table["lowest"], found["lowest"]), np.fmax(table["highest"], found["highest"])
-    limit = np.where(table["statistic"].str.startswith("hr "), 1.0, alpha)
-    verdict = np.select(
-        [
-            lowest.isna(),
-            (table["share"] == 1) & (highest < limit),
-            (table["share"] == 0) & ~(lowest < limit),
-        ],
-        [NOT_ESTIMABLE, HOLDS_IN_ALL, HOLDS_IN_NONE],
-        HOLDS_IN_SOME,
-    )
-    return table.assign(lowest=lowest, highest=highest, verdict=verdict)
-
-
-def _index_bounds(bounds):
-    columns = ["endpoint", "statistic", "lowest", "highest"]
-    bounds = pd.DataFrame(columns=columns, dtype=float) if bounds is None else bounds
-    return bounds.set_index(columns[:2])[columns[2:]].astype(float)
-
-
-VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
-TRUSTED_SIZE, TRUSTED_R_HAT, TRUSTED_DIFFERENCE = 400, 1.01, 3.0
-
-
 def count_trusted(diagnosed):
     """Count the statistics for which a sample is good enough.
 
     Parameters
     ----------
     diagnosed : DataFrame
-        As of `compatible_diagnostics.diagnose`.
+        As of `diagnose`.
 
     Returns
     -------
@@ -277,26 +157,252 @@ def count_trusted(diagnosed):
     }
 
 
+def summarize_answers(cohorts, statistics, *, bounds=None, share=0.95):
+    """Summarize every statistic over the sampled cohorts.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        As of `calculate_statistics`.
+    bounds : DataFrame, optional
+        Columns ``endpoint statistic lowest highest``: extremes over all compatible cohorts.
+    share : float, default 0.95
+        Of the sample between `lower` and `upper`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint statistic median lower upper smallest largest bound_lower bound_upper
+        effective_size r_hat share_known``: quantiles and extremes of the sample, NaN bounds where none are
+        given, diagnostics as of `diagnose`; ``share_known`` is the share of cohorts that have the statistic,
+        and the rest of the row is of these. But a median that is not reached counts as later than any, so
+        that an end of a range may be inf.
+    """
+    levels = [0.5, (1 - share) / 2, (1 + share) / 2, 0.0, 1.0]
+    rows = [
+        _find_quantiles(statistic.place_not_reached(values), levels)
+        for (_, statistic), values in statistics.items()
+    ]
+    named = ["median", "lower", "upper", "smallest", "largest"]
+    table = pd.DataFrame(rows, index=statistics.columns, columns=named)
+    table = table.join(diagnose(cohorts, statistics)[["effective_size", "r_hat"]])
+    table["share_known"] = statistics.notna().mean()
+    found = _index_bounds(bounds).reindex(table.index)
+    table["bound_lower"], table["bound_upper"] = found["lowest"], found["highest"]
+    return table.rename_axis(KEYS).reset_index()[ANSWERS]
+
+
+def _find_quantiles(values, levels):
+    """Quantiles of the values that are known; inf for those nearest to a value that is."""
+    values = values[~np.isnan(values)]
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return [np.inf if len(values) else np.nan] * len(levels)
+    nearest = np.quantile(values, levels, method="nearest")
+    # There is no number between two of which one is infinite.
+    quantiles = np.quantile(np.minimum(values, finite.max()), levels)
+    return np.where(np.isinf(nearest), np.inf, quantiles).tolist()
+
+
+def _index_bounds(bounds):
+    columns = [*KEYS, "lowest", "highest"]
+    bounds = pd.DataFrame(columns=columns, dtype=float) if bounds is None else bounds
+    return bounds.set_index(KEYS)[columns[2:]].astype(float)
+
+
+def summarize_signs(hazard_ratios, *, share=0.95):
+    """Summarize on which side of 1 the hazard ratios lie.
+
+    Parameters
+    ----------
+    hazard_ratios : DataFrame
+        As of `calculate_hazard_ratios`.
+    share : float, default 0.95
+        Of the cohorts between `lower` and `upper`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint design method covariate share_above lowest lower median upper highest
+        share_not_estimable``: hazard ratios over the cohorts where they can be estimated, ``share_above`` of
+        which have one above 1; ``share_not_estimable`` is of all cohorts.
+    """
+    keys = HAZARD_RATIOS[:4]
+    grouped = hazard_ratios.assign(above=hazard_ratios["coef"] > 0).groupby(keys, sort=False)
+    levels = [0.0, (1 - share) / 2, 0.5, (1 + share) / 2, 1.0]
+    named = zip(SIGNS[1:6], levels, strict=True)
+    table = pd.DataFrame({name: np.exp(grouped["coef"].quantile(at)) for name, at in named})
+    known = grouped["coef"].count()
+    table["share_above"] = grouped["above"].sum() / known.where(known > 0)
+    table["share_not_estimable"] = 1 - known / grouped.size()
+    return table[SIGNS].reset_index()
+
+
+def count_sides(signs, labels):
+    """Count on which side of 1 hazard ratios lie, over all designs and methods.
+
+    Parameters
+    ----------
+    signs : DataFrame
+        As of `summarize_signs`.
+    labels : mapping of str to str
+        What the covariates are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``n_fits n_below n_above n_either not_settled``: fits of a covariate
+        under a design and a method, those below 1 in every cohort, above 1 in every cohort, and on either
+        side; and what covariates are called, as a list, that are not on one and the same side in all fits.
+    """
+    signs = signs.assign(below=signs["highest"] < 1, above=signs["lowest"] > 1)
+    rows = {}
+    for endpoint, part in signs.groupby("endpoint", sort=False):
+        one_side = part.groupby("covariate", sort=False)[["below", "above"]].all().any(axis=1)
+        n_below, n_above = int(part["below"].sum()), int(part["above"].sum())
+        not_settled = [labels[each] for each in one_side[~one_side].index]
+        rows[endpoint] = len(part), n_below, n_above, len(part) - n_below - n_above, not_settled
+    return pd.DataFrame.from_dict(rows, orient="index", columns=SIDES)
+
+
+def judge_conclusions(cohorts, statistics, hazard_ratios, *, alpha=0.05, bounds=None):
+    """Judge in how many compatible cohorts the conclusions that a paper may draw hold.
+
+    Parameters
+    ----------
+    cohorts : CompatibleCohorts
+    statistics : DataFrame
+        As of `calculate_statistics`.
+    hazard_ratios : DataFrame
+        As of `calculate_hazard_ratios`.
+    alpha : float, default 0.05
+        Groups differ where a P-value is below it.
+    bounds : DataFrame, optional
+        Columns ``endpoint statistic lowest highest``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint conclusion statistic lowest highest share verdict``. ``lowest`` and ``highest`` are
+        of the P-value, or of the hazard ratio over all designs, over the sample and `bounds`; ``share`` is
+        the share of sampled cohorts, and for hazard ratios of cohorts and designs, in which the conclusion
+        holds: P below `alpha`, hazard ratio below 1. It does not hold where the statistic does not exist.
+        ``verdict`` is "holds in all", "holds in some" or "holds in none", over the sample and `bounds`; "not
+        estimable" where no cohort has the statistic.
+    """
+    rows = []
+    for endpoint in cohorts.claimed.endpoints:
+        tested = statistics[endpoint] if endpoint in statistics.columns else pd.DataFrame()
+        for statistic in (each for each in tested if each.kind in ("permutation_p", "trend_p", "pair_p")):
+            values = tested[statistic].to_numpy(float)
+            rows.append((endpoint, _describe_test(statistic), statistic, *_judge(values, alpha)))
+        own = hazard_ratios[hazard_ratios["endpoint"] == endpoint]
+        for (covariate, method), part in own.groupby(["covariate", "method"], sort=False):
+            conclusion = _describe_effect(covariate, own["covariate"].unique())
+            statistic = Statistic("hr", covariate=covariate, method=method)
+            ratios = exponentiate(part["coef"].to_numpy(float))
+            rows.append((endpoint, conclusion, statistic, *_judge(ratios, 1.0)))
+    table = pd.DataFrame(rows, columns=CONCLUSIONS[:-1])
+    return _widen(table, _index_bounds(bounds), alpha)[CONCLUSIONS]
+
+
+def _describe_test(statistic):
+    if statistic.kind == "pair_p":
+        return f"{statistic.against} and {statistic.group} differ"
+    if statistic.kind == "trend_p":
+        return "time rises or falls from group to group (trend)"
+    return "groups differ (log-rank, permuted)"
+
+
+def _describe_effect(covariate, covariates):
+    others = " and ".join(name for name in covariates if name != covariate)
+    matters = "matter" if covariate == "infusions" else "matters"
+    return f"{covariate} {matters}" + (f" beyond {others}" if others else "")
+
+
+def _judge(values, limit):
+    """Ends of the values that are known, and the share of all that are below the limit."""
+    known = values[~np.isnan(values)]
+    ends = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
+    return *ends, (values < limit).mean()
+
+
+def _widen(table, bounds, alpha):
+    """Widen ranges by bounds, and give the verdicts."""
+    found = bounds.reindex(pd.MultiIndex.from_frame(table[KEYS])).reset_index(drop=True)
+    lowest, highest = np.fmin(table["lowest"], found["lowest"]), np.fmax(table["highest"], found["highest"])
+    limit = np.array([1.0 if each.kind == "hr" else alpha for each in table["statistic"]])
+    verdict = np.select(
+        [
+            lowest.isna(),
+            (table["share"] == 1) & (highest < limit),
+            (table["share"] == 0) & ~(lowest < limit),
+        ],
+        [NOT_ESTIMABLE, HOLDS_IN_ALL, HOLDS_IN_NONE],
+        HOLDS_IN_SOME,
+    )
+    return table.assign(lowest=lowest, highest=highest, verdict=verdict)
+
+
 def gather_verdicts(conclusions, labels):
     """Which statistics carry a conclusion that holds in all compatible cohorts, in some and in none.
 
     Parameters
     ----------
     conclusions : DataFrame
-        As of `compatible_answers.judge_conclusions`.
-    labels : mapping of str to str
-        What the statistics are called.
+        As of `judge_conclusions`.
+    labels : mapping of Statistic to str
+        What statistics are called; others are left out.
 
     Returns
     -------
     DataFrame
         Indexed by endpoint; columns ``in_all in_some in_none``, each a list of what statistics are called.
     """
+    named = conclusions.assign(label=conclusions["statistic"].map(labels)).dropna(subset="label")
     rows = {
-        endpoint: [
-            [labels[each] for each in part.loc[part["verdict"] == verdict, "statistic"]]
-            for verdict in VERDICTS
-        ]
-        for endpoint, part in conclusions.groupby("endpoint", sort=False)
+        endpoint: [part.loc[part["verdict"] == verdict, "label"].tolist() for verdict in VERDICTS]
+        for endpoint, part in named.groupby("endpoint", sort=False)
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(VERDICTS.values()))
+
+
+def gather_tests(conclusions, endpoints):
+    """The ranges and verdicts of the tests across the groups.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `judge_conclusions`.
+    endpoints : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``p_lowest p_highest p_verdict`` of the permutation P, ``trend_lowest
+        trend_highest trend_verdict`` of the ordered trend; a verdict such as "in all". NaN without a test.
+    """
+    parts = []
+    for name, kind in (("p", "permutation_p"), ("trend", "trend_p")):
+        found = pick_statistics(conclusions, kind).set_index("endpoint")[CONCLUSIONS[3:5] + CONCLUSIONS[6:]]
+        found["verdict"] = found["verdict"].str.removeprefix("holds ")
+        parts.append(found.reindex(endpoints).add_prefix(f"{name}_"))
+    return pd.concat(parts, axis=1)
+
+
+def count_verdicts(conclusions):
+    """Count the conclusions, and those that hold in all compatible cohorts, in some and in none.
+
+    Parameters
+    ----------
+    conclusions : DataFrame
+        As of `judge_conclusions`.
+
+    Returns
+    -------
+    dict of str to int
+        ``n_conclusions n_in_all n_in_some n_in_none``.
+    """
+    counts = {f"n_{name}": int((conclusions["verdict"] == each).sum()) for each, name in VERDICTS.items()}
+    return {"n_conclusions": len(conclusions), **counts}

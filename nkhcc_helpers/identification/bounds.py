@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nkhcc_helpers.compatible.chains import LADDER, LOOKS_PER_SWEEP, Chains
+from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.compatible.chains import Chains
 from nkhcc_helpers.compatible.cohorts import fingerprint, sample_compatible
-from nkhcc_helpers.compatible.sampling import Target
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, Target
 from nkhcc_helpers.compatible.space import Partners, find_step, pair_at_random
 from nkhcc_helpers.identification.statistics import (
     ENDS,
-    _approximate_trend,
-    _list_covariates,
-    _step_towards_ratio,
-    calculate_hazard_ratios,
-    calculate_statistics,
-    choose_statistic,
+    Observed,
     list_planned_designs,
-    place_not_reached,
+    list_ratios,
+    list_statistics,
+    place_covariate,
 )
 from nkhcc_helpers.parallel import run_blocks
+from nkhcc_helpers.survival.logrank import OrderedCohorts
+from nkhcc_helpers.survival.many import permute_logrank_many
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
+BOUNDS_FILE = "compatible_bounds.csv"  # in the folder of a trial
+BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
+TIMES_MORE = 4  # cohorts that a search for bounds starts from, beside those stored
 GENTLE, STRONG = 0.5, 30.0  # tilt per standard deviation of the statistic, from first sweep to last
-N_CHAINS = 60
-N_SWEEPS = 100
-HELD = LADDER[1:]  # pulls of these chains: near enough to the claims to come back to meeting them
+N_SAMPLED = 50  # cohorts of the sample, at either end, that count beside those found
+N_ROUGH = 100_000  # draws that tell which those are
+FLAT = 1e-9  # determinant of an information, relative to its diagonal, without which no step is known
 
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
     """The range of a statistic over compatible cohorts, at least as wide as this.
 
-    Attributes
-    ----------
-    lowest, highest : float
-        NaN where the statistic exists in no cohort.
-    times, events : ndarray, shape (n_found, n_endpoints, n_patients)
-        The cohorts found at either end, the one with the lowest value first, that with the highest last: they
-        meet every claim. None where the statistic exists in no cohort.
+    `lowest` and `highest` are NaN where the statistic exists in no cohort. `times` and `events`, of shape
+    (n_found, n_endpoints, n_patients), are the cohorts found at either end, the one with the lowest value
+    first, that with the highest last: they meet every claim.
     """
 
     lowest: float
@@ -53,7 +53,9 @@ class Bounds:
     events: np.ndarray
 
 
-def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_SWEEPS, seed=DEFAULT_SEED):
+def find_bounds(
+    cohorts, statistic, *, endpoint, n_chains=60, n_sweeps=100, seed=DEFAULT_SEED, effort=USUAL_EFFORT
+):
     """Find the smallest and largest value of a statistic over all compatible cohorts.
 
     Parameters
@@ -69,6 +71,8 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     n_sweeps : int, default 100
         Sweeps in each direction.
     seed : int
+    effort : Effort
+        Of the chains' iterations.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def find_bounds(cohorts, statistic, *, endpoint, n_chains=N_CHAINS, n_sweeps=N_S
     if not np.isfinite(values).any():
         return Bounds(np.nan, np.nan, cohorts.times[:0], cohorts.events[:0])
     low, high = (
-        _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng) for sign in (-1, 1)
+        _tilt(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, effort) for sign in (-1, 1)
     )
     values, times, events = (np.concatenate([one[::-1], two]) for one, two in zip(low, high, strict=True))
     return Bounds(values[0], values[-1], times, events)
@@ -101,7 +105,8 @@ class TiltedChains(Chains):
     def __init__(self, target, steps, events, rng, statistic):
         super().__init__(target, steps, events, rng)
         self.statistic, self.strength = statistic, 0.0
-        self.pull = np.resize(HELD, len(self))
+        # The lower temperatures: near enough to the claims to come back to meeting them.
+        self.inverse_temperature = np.resize(target.effort.inverse_temperatures[1:], len(self))
         self.values = statistic(self.steps, self.events)
 
     def accept(self, rows, steps, events):
@@ -113,18 +118,14 @@ class TiltedChains(Chains):
         return may
 
 
-def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
+def _tilt(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, effort):
     """What each chain passed farthest in one direction, the farthest of all last: value, times, events."""
     claimed, step = cohorts.claimed, find_step(cohorts.claimed)
     at = claimed.endpoints.index(endpoint)
-    order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
-    n_known = int(np.isfinite(values).sum())
-    chosen = np.concatenate([order[: min(n_chains // 2, n_known)], rng.choice(order[:n_known], n_chains)])[
-        :n_chains
-    ]
+    chosen = _choose_starts(values, sign, n_chains, rng)
     steps, spread = np.round(cohorts.times / step).astype(int), max(np.nanstd(values), 1e-12)
     chains = TiltedChains(
-        Target.of(claimed, endpoint),
+        Target.of(claimed, endpoint, effort=effort),
         steps[chosen, at],
         cohorts.events[chosen, at],
         rng,
@@ -134,12 +135,11 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
     if claimed.ordered and endpoint in claimed.ordered:
         first, second = claimed.ordered
         other = claimed.endpoints.index(second if endpoint == first else first)
-        chains.take_partners(
-            Partners(steps[:, other], np.zeros(len(steps)), claimed.codes, endpoint == first), chosen
-        )
+        alike = np.zeros(len(steps))
+        chains.take_partners(Partners(steps[:, other], alike, claimed.codes, endpoint == first), chosen)
     farthest = values[chosen].copy()
     its_steps, its_events, partner = steps[chosen, at], cohorts.events[chosen, at], chosen.copy()
-    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * LOOKS_PER_SWEEP):
+    for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * effort.iterations_per_sweep):
         chains.advance()
         here = sign * chains.values * spread  # noqa: PD011
         better = chains.meets_all & (sign * here > sign * farthest)
@@ -148,6 +148,14 @@ def _push(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng):
     order = np.argsort(sign * farthest)
     found = (each[order] for each in (its_steps, its_events, partner))
     return farthest[order], *_complete(cohorts, steps, at, *found, rng)
+
+
+def _choose_starts(values, sign, n_chains, rng):
+    """Cohorts to start from: half of them the most extreme, the others any that have a value."""
+    order = np.argsort(np.where(np.isfinite(values), -sign * values, np.inf))
+    n_known = int(np.isfinite(values).sum())
+    extreme, others = order[: min(n_chains // 2, n_known)], rng.choice(order[:n_known], n_chains)
+    return np.concatenate([extreme, others])[:n_chains]
 
 
 def _complete(cohorts, steps, at, its_steps, its_events, partner, rng):
@@ -163,9 +171,23 @@ def _complete(cohorts, steps, at, its_steps, its_events, partner, rng):
     return steps * find_step(claimed), events
 
 
-N_SAMPLED = 50  # cohorts of the sample, at either end, that count beside those found
-N_ROUGH = 100_000  # draws that tell which those are
-BOUNDS = ["endpoint", "statistic", "lowest", "highest"]
+def choose_statistic(
+    claimed, statistic, *, designs=(), end="highest", n_draws=2_000, seed=DEFAULT_SEED, tau=None
+):
+    """A function from times and events, each (n_cohorts, n_patients), to the values of one `Statistic`.
+
+    `end` is which hazard ratio over the designs, "lowest" or "highest". Raises ValueError for a statistic
+    that there is not, an unknown end, or where no design has the covariate.
+    """
+    check_choice(end, "end", tuple(ENDS))
+    if statistic.kind == "hr":
+        place_covariate(claimed, statistic, designs)
+    else:
+        listed = list_statistics(claimed.groups, () if statistic.at is None else (statistic.at,))
+        check_choice(statistic.name, "statistic", [each.name for each in listed])
+    n_draws = 1 if statistic.kind == "logrank_p" else n_draws
+    options = {"n_draws": n_draws, "seed": seed, "tau": tau, "designs": designs, "end": end}
+    return lambda times, events: statistic.calculate(Observed(times, events, claimed, **options))
 
 
 def bound_statistics(
@@ -187,11 +209,11 @@ def bound_statistics(
     ----------
     cohorts : CompatibleCohorts
         A sample, to start from.
-    wanted : sequence of (str, str)
-        Endpoints and statistics, as `choose_statistic` takes them.
-    designs, seed, tau
-        As in `choose_statistic`; for hazard ratios the extremes are over all designs.
-    find : callable, default `compatible_bounds.find_bounds`
+    wanted : sequence of (str, Statistic)
+        Endpoints and statistics.
+    designs : list of (Design, DataFrame), optional
+        Over all of which the extremes of hazard ratios are.
+    find : callable, default `find_bounds`
         The search, or a `functools.partial` of it with other options.
     n_draws : int, default 2,000,000
         Random allocations for the P-values of the cohorts found at either end.
@@ -199,6 +221,8 @@ def bound_statistics(
         Random allocations in the search, which thousands of cohorts pass through; it finds the extremes of a
         drawn P only as far as its error allows. That of a trend is sought by the asymptotic P instead, a
         hazard ratio by the first step of its fit.
+    seed, tau
+        As in `calculate_statistics`.
     jobs : int, default 2
         Processes; the answer does not depend on it.
     progress : bool, default False
@@ -207,9 +231,9 @@ def bound_statistics(
     Returns
     -------
     DataFrame
-        Columns ``endpoint statistic lowest highest``: what `compatible_answers` takes as bounds. The true
-        range is at least as wide, but for the Monte-Carlo error of a drawn P; inf for a median that some
-        cohort does not reach; NaN where no cohort of the sample has the statistic.
+        Columns ``endpoint statistic lowest highest``. The true range is at least as wide, but for the
+        Monte-Carlo error of a drawn P; inf for a median that some cohort does not reach; NaN where no cohort
+        of the sample has the statistic.
     """
     options = {"designs": list(designs), "seed": seed, "tau": tau}
     tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options) for each in wanted]
@@ -222,84 +246,72 @@ def _bound(task):
     """Lowest and highest value of one statistic, in the cohorts that the search found or began with."""
     cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options = task
     claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
-    for end in ENDS if statistic.startswith("hr ") else ["highest"]:
-        rough, calculate = (
+    for end in ENDS if statistic.kind == "hr" else ["highest"]:
+        rough, search, calculate = (
             choose_statistic(claimed, statistic, end=end, n_draws=n, **options)
-            for n in (min(N_ROUGH, n_draws), n_draws)
+            for n in (min(N_ROUGH, n_draws), n_search_draws, n_draws)
         )
         order = np.argsort(rough(*cohorts.of(endpoint)))
         chosen = [cohorts.take(np.concatenate([order[:N_SAMPLED], order[-N_SAMPLED:]]))]
-        searches = [choose_statistic(claimed, statistic, end=end, n_draws=n_search_draws, **options)]
-        if statistic.startswith("hr "):
-            known = _list_covariates(claimed, statistic, options["designs"])
-            searches = [partial(_step_towards_ratio, codes=claimed.codes, designs=known, end=end)]
-        elif statistic == "trend_p" and len(claimed.groups) > 1:
-            searches = [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
-        found = (find(cohorts, search, endpoint=endpoint) for search in searches)
+        searches = _approximate(claimed, statistic, options["designs"], end) or [search]
+        found = (find(cohorts, each, endpoint=endpoint) for each in searches)
         chosen += [each for each in found if np.isfinite(each.lowest)]
         values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
-    known = place_not_reached(np.concatenate(values), statistic)
+    known = statistic.place_not_reached(np.concatenate(values))
     known = known[~np.isnan(known)]
     return min(known, default=np.nan), max(known, default=np.nan)
 
 
-BOUNDS_FILE = "compatible_bounds.csv"  # in the folder of a trial
-TIMES_MORE = 4  # cohorts that a search for bounds starts from, beside those stored
-BOUND_COLUMNS = ["endpoint", "statistic", "lowest", "highest"]
+def _approximate(claimed, statistic, designs, end):
+    """Functions that rise and fall with a statistic, but are faster or smoother to search by; or none."""
+    if statistic.kind == "hr":
+        known = place_covariate(claimed, statistic, designs)
+        return [partial(_step_towards_ratio, codes=claimed.codes, designs=known, end=end)]
+    if statistic.kind == "trend_p":
+        return [partial(_approximate_trend, codes=claimed.codes, log=log) for log in (False, True)]
+    return []
 
 
-def make_bounds(cohorts, metadata, folder, *, jobs=2, progress=False, **options):
+def _step_towards_ratio(times, events, *, codes, designs, end):
+    """First Newton step of a log hazard ratio in each design, from log-rank sums that all designs share."""
+    difference, variance = OrderedCohorts.of(times, events, codes).sum_logrank()
+    # The last group's sums are what makes those of all groups add up to 0.
+    all_groups = np.vstack([np.eye(difference.shape[1]), -np.ones(difference.shape[1])])
+    steps = []
+    for x, at in designs:
+        x = x.T @ all_groups
+        information = x @ variance @ x.T
+        diagonal = np.diagonal(information, axis1=1, axis2=2)
+        known = np.linalg.det(information) > FLAT * np.prod(diagonal, axis=1)
+        information = np.where(known[:, None, None], information, np.eye(len(x)))
+        step = np.linalg.solve(information, (difference @ x.T)[..., None])[:, at, 0]
+        steps.append(np.where(known, step, np.nan))
+    return ENDS[end].reduce(steps)
+
+
+def _approximate_trend(times, events, *, codes, log):
+    """Asymptotic P of the trend: smooth, where drawn P-values have ties and noise; small ones by its log."""
+    scores = np.arange(1, codes.max() + 2)
+    p_value = permute_logrank_many(times, events, codes, n_draws=1, scores=scores).p_asymptotic
+    return np.log(np.maximum(p_value, 1e-300)) if log else p_value
+
+
+def make_bounds(cohorts, metadata, folder, *, effort=USUAL_EFFORT, jobs=2, progress=False, **options):
     """Search for the bounds of every statistic that a page reports, and write them beside the cohorts.
 
-    Parameters
-    ----------
-    cohorts : CompatibleCohorts
-    metadata : TrialMetadata
-        With the assumed doses and infusions, for hazard ratios.
-    folder : str or pathlib.Path
-        For ``compatible_bounds.csv``.
-    jobs, progress, **options
-        As in `compatible_targets.bound_statistics`.
+    `metadata` has the assumed doses and infusions, for hazard ratios; further options as of
+    `bound_statistics`. Returns the path of ``compatible_bounds.csv``, written whole or not at all.
 
-    Returns
-    -------
-    pathlib.Path
-        The file, written whole or not at all.
-
-    Notes
-    -----
     The search starts from these cohorts and `TIMES_MORE` times as many others: chains held to narrow claims
     do not get far, so that extremes are found by many starts rather than by long ways.
     """
-    designs = list_planned_designs(metadata)
-    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1}
-    more = sample_compatible(cohorts.claimed, **others, jobs=jobs, progress=progress)
-    cohorts, one = cohorts.join(more), cohorts.take(slice(0, 1))
-    ratios = calculate_hazard_ratios(one, designs)
-    wanted = [*calculate_statistics(one, n_draws=1).columns]
-    wanted += [
-        (row.endpoint, f"hr {row.covariate} ({row.method})")
-        for row in ratios[["endpoint", "covariate", "method"]].drop_duplicates().itertuples()
-    ]
+    claimed, designs = cohorts.claimed, list_planned_designs(metadata)
+    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1, "effort": effort}
+    cohorts = cohorts.join(sample_compatible(claimed, **others, jobs=jobs, progress=progress))
+    wanted = list(product(claimed.endpoints, list_statistics(claimed.groups)))
+    wanted += list(product(claimed.endpoints, list_ratios(designs[0][1].columns if designs else ())))
     bounds = bound_statistics(cohorts, wanted, designs=designs, jobs=jobs, progress=progress, **options)
-    path = Path(folder) / BOUNDS_FILE
-    building = path.with_suffix(".building")
-    save_bounds(bounds, cohorts.claimed, building)
-    return building.replace(path)
-
-
-def save_bounds(bounds, claimed, path):
-    """Write bounds beside the cohorts they were searched from.
-
-    Parameters
-    ----------
-    bounds : DataFrame
-        Columns ``endpoint statistic lowest highest``, as of `compatible_targets.bound_statistics`.
-    claimed : ClaimedTrial
-        Claims and assumptions that they hold for.
-    path : str or pathlib.Path
-    """
-    bounds[BOUND_COLUMNS].assign(fingerprint=fingerprint(claimed)).to_csv(path, index=False)
+    return store_table(Path(folder) / BOUNDS_FILE, [(claimed, bounds)])
 
 
 def obtain_bounds(trial, claimed):
@@ -315,8 +327,29 @@ def obtain_bounds(trial, claimed):
     DataFrame
         Columns ``endpoint statistic lowest highest``; no rows where none are stored that fit.
     """
-    path = trial.source / BOUNDS_FILE
+    known = [*list_statistics(claimed.groups), *list_ratios()]
+    return read_table(trial.source / BOUNDS_FILE, claimed, known, BOUNDS)
+
+
+def store_table(path, parts):
+    """Write tables of statistics, whole or not at all, each with the `ClaimedTrial` that it was made for."""
+    building = path.with_suffix(".building")
+    tables = [table.assign(fingerprint=fingerprint(claimed)) for claimed, table in parts]
+    pd.concat(tables).to_csv(building, index=False)
+    return building.replace(path)
+
+
+def read_table(path, claimed, known, columns, *, float_precision=None, **options):
+    """The rows of a stored table made for these claims and options; none where no file or row is.
+
+    `known` are the statistics that it may be about, found by their names; `float_precision` as of pandas.
+    """
     if not path.is_file():
-        return pd.DataFrame(columns=BOUND_COLUMNS)
-    stored = pd.read_csv(path)
-    return stored.loc[stored["fingerprint"] == fingerprint(claimed), BOUND_COLUMNS]
+        return pd.DataFrame(columns=columns)
+    stored = pd.read_csv(path, float_precision=float_precision)
+    fits = stored["fingerprint"] == fingerprint(claimed)
+    for name, value in options.items():
+        fits &= stored[name] == value
+    by_name = {each.name: each for each in known}
+    kept = stored[fits & stored["statistic"].isin(by_name)]
+    return kept.assign(statistic=kept["statistic"].map(by_name))[columns]

@@ -1,30 +1,278 @@
-"""How much each published claim narrows the answers, and one more would: sampling without or with it."""
+"""How much each published claim narrows the answers, and which further number would narrow them most."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
+from tqdm import tqdm
 
+from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
 from nkhcc_helpers.compatible.cohorts import draw_block, gather_blocks, plan_blocks
-from nkhcc_helpers.identification.statistics import (
-    EVERYONE,
-    calculate_statistics,
-    place_not_reached,
-    print_rounded,
-)
-from nkhcc_helpers.parallel import simulate_blocks
+from nkhcc_helpers.compatible.sampling import USUAL_EFFORT
+from nkhcc_helpers.identification.answers import pick_statistics
+from nkhcc_helpers.identification.bounds import read_table, store_table
+from nkhcc_helpers.identification.statistics import KEYS, LANDMARKS, Statistic, calculate_statistics
+from nkhcc_helpers.parallel import run_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
-from nkhcc_helpers.trial.claims import LandmarkRate, LogrankP, Median, describe_claim
-from nkhcc_helpers.trial.metadata import convert
 
+NARROWING_FILE = "compatible_narrowing.csv"  # in the folder of a trial
+NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio", "ratio_lower", "ratio_upper"]
+AIMS = (
+    Statistic("permutation_p"),
+    Statistic("trend_p"),
+    Statistic("rate", at=LANDMARKS[0]),
+    Statistic("rmst"),
+)
+N_COHORTS, SEED = 40, 2015  # of the samples stored with a trial, which are those that notebook 05 asks for
+SECONDS_A_COHORT = 0.25  # to draw one of a trial of some twenty patients, where two processes share the work
+N_BLOCKS = 2  # of chains, for each sample
+ALL_CLAIMS = ""  # in the place of a claim, where none is dropped
+SHARE = 0.95  # of a sample between its limits, and of samples between those of a ratio
+LIMITS = [(1 - SHARE) / 2, (1 + SHARE) / 2]
+N_RESAMPLES = 400
 CANDIDATES = ["endpoint", "candidate", "target", "spread_left", "sd_left", "share_covered"]
+TARGETS = ("permutation_p", "trend_p", "hr")
+OFFERED = ("rate", "rmst", "follow_up", "longest", "n_censored")
 FEWEST_ALIKE = 5  # cohorts that print alike, for their range to count
 
 
-def rank_candidates(statistics, targets, candidates, *, chain=None):
+def obtain_narrowing(
+    trial, claimed, endpoints, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, watch=None
+):
+    """Obtain how much wider answers become without each claim: what is stored and fits, else by sampling.
+
+    Parameters
+    ----------
+    trial : Trial
+        Its folder may hold what was measured with these claims, `n_cohorts` and `seed`.
+    claimed : ClaimedTrial
+    endpoints : sequence of str
+        Endpoints to look at, each by itself.
+    n_cohorts, seed : int
+        Of each sample; with 0 cohorts nothing is sampled.
+    effort : Effort
+        Of sampling.
+    watch : callable, optional
+        Told how far sampling is, before it begins too: cohorts drawn, cohorts in all, and about how many
+        seconds the others will take.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper`` as of
+        `drop_claims`, of the statistics in `AIMS`; no rows where nothing is sampled.
+    """
+    parts, options = [], {"n_cohorts": n_cohorts, "seed": seed}
+    alike = set(endpoints) == set(claimed.endpoints)
+    for part in [claimed] if alike else map(claimed.only, endpoints):
+        stored = _read(trial, part, options) if n_cohorts else pd.DataFrame(columns=NARROWING)
+        if n_cohorts and stored.empty:
+            stored = drop_claims(part, calculate_aims, **options, effort=effort, watch=watch)
+        parts.append(stored)
+    return pd.concat(parts, ignore_index=True)
+
+
+def make_narrowing(
+    claimed, folder, *, n_cohorts=N_COHORTS, seed=SEED, effort=USUAL_EFFORT, jobs=2, progress=False
+):
+    """Measure what each claim is worth, and write it beside the cohorts for `obtain_narrowing`.
+
+    All endpoints are looked at together, and each by itself, since the limits of ratios depend on which are.
+    Returns the path of ``compatible_narrowing.csv``, written whole or not at all.
+    """
+    variants, options = list_variants(claimed), {"n_cohorts": n_cohorts, "seed": seed}
+    samples = _sample(variants, **options, effort=effort, jobs=jobs, progress=progress)
+    answers = _answer(samples, calculate_aims)
+    trials = {each.endpoints: each for each in (claimed, *map(claimed.only, claimed.endpoints))}
+    parts = []
+    for endpoints, part in trials.items():
+        own = [at for at, variant in enumerate(variants) if variant.claimed.endpoints[0] in endpoints]
+        table = _compare([variants[at] for at in own], [answers[at] for at in own], seed)
+        parts.append((part, table.assign(**options)))
+    return store_table(Path(folder) / NARROWING_FILE, parts)
+
+
+def calculate_aims(cohorts):
+    """The statistics in `AIMS` of every cohort, as of `calculate_statistics`."""
+    return calculate_statistics(cohorts, wanted=AIMS)
+
+
+def drop_claims(
+    claimed,
+    calculate,
+    *,
+    n_cohorts=100,
+    seed=DEFAULT_SEED,
+    effort=USUAL_EFFORT,
+    jobs=2,
+    progress=False,
+    watch=None,
+):
+    """Measure how much each claim narrows the answers, by sampling without it.
+
+    Parameters
+    ----------
+    claimed : ClaimedTrial
+    calculate : callable
+        Takes `CompatibleCohorts`, returns a DataFrame as of `calculate_statistics`.
+    n_cohorts : int, default 100
+        Cohorts of each sample; one endpoint at a time, without the order between endpoints.
+    seed, effort, jobs, progress
+        As in `compatible.sample_compatible`.
+    watch : callable, optional
+        As in `obtain_narrowing`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``: the central 95 %
+        of the sample without the claim (``""``: with all claims), and its width relative to that with all
+        claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
+        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains);
+        they do not tell of chains that have not mixed, for which two seeds should be compared.
+        NaN where the answer has no width, or none with all claims; a median that is not reached counts as
+        later than any.
+
+    Raises
+    ------
+    IncompatibleClaimsError
+        No cohort was found for one of the samples.
+
+    References
+    ----------
+    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
+    """
+    variants = list_variants(claimed)
+    samples = _sample(variants, n_cohorts, seed, effort, jobs, progress, watch)
+    return _compare(variants, _answer(samples, calculate), seed)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The claims about one endpoint without one of them, which is described in words; none is for ``""``."""
+
+    dropped: str
+    claimed: ClaimedTrial
+
+
+def list_variants(claimed):
+    """Of each endpoint by itself: all claims, then all but each in turn."""
+    variants = []
+    for alone in map(claimed.only, claimed.endpoints):
+        variants.append(Variant(ALL_CLAIMS, alone))
+        for dropped in alone.claims:
+            kept = [claim for claim in alone.claims if claim is not dropped]
+            variants.append(Variant(describe_claim(dropped), alone.keep(kept)))
+    return variants
+
+
+def _sample(variants, n_cohorts, seed, effort, jobs, progress, watch=None):
+    """Cohorts of every variant; all blocks of all of them wait in one queue."""
+    options = {"seed": seed, "n_blocks": N_BLOCKS, "effort": effort}
+    plans = [plan_blocks(each.claimed, n_cohorts, **options) for each in variants]
+    owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
+    blocks = [block for plan in plans for block in plan]
+    numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]
+    rows, n_drawn, n_wanted, started = [], 0, n_cohorts * len(plans), perf_counter()
+    if watch:
+        watch(0, n_wanted, SECONDS_A_COHORT * n_wanted)
+    with tqdm(total=n_wanted, unit="cohort", disable=not progress) as bar:
+        for block, drawn in zip(numbered, run_blocks(draw_block, numbered, jobs), strict=True):
+            rows.append(drawn)
+            n_drawn += block[2]
+            bar.update(block[2])
+            if watch:
+                watch(n_drawn, n_wanted, (n_wanted - n_drawn) * (perf_counter() - started) / n_drawn)
+    rows = np.concatenate(rows)
+    for at, each in enumerate(variants):
+        yield gather_blocks(each.claimed, rows[owner[rows["block"]] == at], seed, n_cohorts)
+
+
+def _answer(samples, calculate):
+    """Of each sample the statistics, what is not reached later than any, and the chain of each cohort."""
+    answers = []
+    for cohorts in samples:
+        values = calculate(cohorts).apply(lambda column: column.name[1].place_not_reached(column))
+        answers.append((values, cohorts.chain[:, 0]))
+    return answers
+
+
+def _compare(variants, answers, seed):
+    """The table of `drop_claims`; the first variant of an endpoint is that with all claims."""
+    rng, rows = np.random.default_rng(seed), []
+    for variant, (values, chain) in zip(variants, answers, strict=True):
+        lower, upper = _find_limits(values)
+        width, widths = _measure_width(lower, upper), _resample_widths(values, chain, rng)
+        if variant.dropped == ALL_CLAIMS:
+            whole, wholes = _keep_positive(width), _keep_positive(widths)
+        ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()
+        numbers = dict(zip(NARROWING[3:], (lower, upper, *ratios), strict=True))
+        frame = values.columns.to_frame(index=False).set_axis(KEYS, axis=1)
+        rows.append(frame.assign(claim=variant.dropped, **numbers))
+    return pd.concat(rows, ignore_index=True)[NARROWING]
+
+
+def _resample_widths(values, chain, rng):
+    """Widths of every statistic in samples of as many chains, drawn with replacement: (n_statistics, n)."""
+    members = pd.Series(range(len(chain))).groupby(chain).indices
+    chains = [members[each] for each in np.unique(chain)]
+    widths = []
+    for _ in range(N_RESAMPLES):
+        rows = np.concatenate([chains[at] for at in rng.integers(len(chains), size=len(chains))])
+        widths.append(_measure_width(*_find_limits(values.iloc[rows])))
+    return np.stack(widths, axis=1)
+
+
+def _find_limits(values):
+    """Values between which lies the central share of each statistic, inf where a median is not reached."""
+    return values.quantile(LIMITS, interpolation="nearest").to_numpy(float)
+
+
+def _measure_width(lower, upper):
+    return np.where(np.isfinite(upper), upper, np.nan) - lower
+
+
+def _keep_positive(widths):
+    return np.where(widths > 0, widths, np.nan)
+
+
+def _read(trial, claimed, options):
+    """What is stored with a trial for these claims and options."""
+    path = trial.source / NARROWING_FILE
+    stored = read_table(path, claimed, AIMS, NARROWING, float_precision="round_trip", **options)
+    return stored.fillna({"claim": ALL_CLAIMS})
+
+
+def find_most_telling(narrowing, labels, kind="permutation_p"):
+    """The claim whose loss widens the range of a statistic most.
+
+    Parameters
+    ----------
+    narrowing : DataFrame
+        As of `obtain_narrowing`.
+    labels : mapping of str to str
+        What the claims are called.
+    kind : str, default "permutation_p"
+        Of the statistic.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``claim ratio``: what it is called, and how many times as wide.
+    """
+    rows = pick_statistics(narrowing[narrowing["claim"] != ALL_CLAIMS], kind).dropna(subset="width_ratio")
+    rows = rows.sort_values("width_ratio", ascending=False, kind="stable").drop_duplicates("endpoint")
+    named = rows.assign(claim=rows["claim"].map(labels), ratio=rows["width_ratio"])
+    return named.set_index("endpoint")[["claim", "ratio"]]
+
+
+def rank_candidates(statistics, targets=TARGETS, candidates=OFFERED, *, chain=None):
     """Rank further numbers that an abstract could have printed by how much they would have settled.
 
     Parameters
@@ -32,7 +280,8 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
     statistics : DataFrame
         One row for each cohort, columns (endpoint, statistic), as of `calculate_statistics`.
     targets, candidates : sequence of str
-        Statistics to be settled, and those that could be printed for the same endpoint.
+        Kinds of statistic to be settled, tests across groups and hazard ratios when absent, and of those that
+        could be printed for the same endpoint, rates, means, follow-up and the number censored when absent.
     chain : dict of str to ndarray of int, shape (n_cohorts,), optional
         Markov chain of each cohort by endpoint, as `CompatibleCohorts.chains`: one cohort of each is kept,
         since those of one chain may resemble each other; all are when absent.
@@ -42,10 +291,10 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
     DataFrame
         Columns ``endpoint candidate target spread_left sd_left share_covered``, the most telling first for
         each endpoint and target; candidates of which less than half is covered come last. Cohorts that print
-        the candidate alike (`print_rounded`) are taken together. ``spread_left`` is the range of the target
-        within such a group, relative to the range expected in as many cohorts drawn from all, averaged over
-        cohorts: 1 where the candidate tells nothing; ``sd_left`` the pooled standard deviation within groups
-        relative to that of all cohorts. Only groups of at least `FEWEST_ALIKE` cohorts count;
+        the candidate alike (`Statistic.print_rounded`) are taken together. ``spread_left`` is the range of
+        the target within such a group, relative to the range expected in as many cohorts drawn from all,
+        averaged over cohorts: 1 where the candidate tells nothing; ``sd_left`` the pooled standard deviation
+        within groups relative to that of all cohorts. Only groups of at least `FEWEST_ALIKE` cohorts count;
         ``share_covered`` is the share of cohorts in them. NaN where there are none, or the target does not
         vary.
 
@@ -59,11 +308,11 @@ def rank_candidates(statistics, targets, candidates, *, chain=None):
         own = statistics[endpoint]
         if chain is not None:
             own = own.iloc[np.unique(chain[endpoint], return_index=True)[1]]
-        known = [[name for name in names if name in own.columns] for names in (targets, candidates)]
-        for target, candidate in product(*known):
+        wanted, offered = ([each for each in own if each.kind in kinds] for kinds in (targets, candidates))
+        printed = {each: each.print_rounded(own[each]) for each in offered}
+        for target, candidate in product(wanted, offered):
             if candidate != target:
-                values, other = own[target].to_numpy(float), own[candidate].to_numpy(float)
-                spread = _measure_spread(values, print_rounded(other, candidate))
+                spread = _measure_spread(own[target].to_numpy(float), printed[candidate])
                 rows.append((endpoint, candidate, target, *spread))
     table = pd.DataFrame(rows, columns=CANDIDATES)
     table["place"] = table.groupby(["endpoint", "target"], sort=False).ngroup()
@@ -101,240 +350,13 @@ def _log_choose(n, k):
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
 
 
-NARROWING = ["endpoint", "claim", "statistic", "lower", "upper", "width_ratio", "ratio_lower", "ratio_upper"]
-ALL_CLAIMS = ""  # in the place of a claim, where none is dropped or added
-SHARE = 0.95  # of a sample between its limits, and of samples between those of a ratio
-LIMITS = [(1 - SHARE) / 2, (1 + SHARE) / 2]
-N_RESAMPLES = 400
-
-
-def drop_claims(claimed, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, n_blocks=2, jobs=2, progress=False):
-    """Measure how much each claim narrows the answers, by sampling without it.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    calculate : callable
-        Takes `CompatibleCohorts`, returns a DataFrame as of `calculate_statistics`.
-    n_cohorts : int, default 100
-        Cohorts of each sample; one endpoint at a time, without the order between endpoints.
-    seed : int
-    n_blocks : int, default 2
-        Blocks of chains of each sample, as in `compatible.sample_compatible`.
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio ratio_lower ratio_upper``: the central 95 %
-        of the sample without the claim (``""``: with all claims), and its width relative to that with all
-        claims, above 1 where the claim narrows the answer; ``ratio_lower`` and ``ratio_upper`` are how far
-        the size of the samples lets that ratio be known (95 % bootstrap limits, drawing whole Markov chains);
-        they do not tell of chains that have not mixed, for which two seeds should be compared.
-        NaN where the answer has no width, or none with all claims; a median that is not reached counts as
-        later than any.
-
-    Raises
-    ------
-    IncompatibleClaimsError
-        No cohort was found for one of the samples.
-
-    References
-    ----------
-    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
-    """
-    variants = []
-    for endpoint in claimed.endpoints:
-        alone = claimed.only(endpoint)
-        variants.append((ALL_CLAIMS, alone))
-        for dropped in alone.claims:
-            kept = [claim for claim in alone.claims if claim is not dropped]
-            variants.append((describe_claim(dropped), alone.keep(kept)))
-    samples = _sample(variants, n_cohorts, seed, n_blocks, jobs, progress)
-    return _compare_samples(variants, samples, calculate, seed)
-
-
-def add_claim(
-    claimed, claim, calculate, *, n_cohorts=100, seed=DEFAULT_SEED, n_blocks=2, jobs=2, progress=False
-):
-    """Measure how much one more claim would narrow the answers, by sampling with it.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    claim : Median, LandmarkRate, LogrankP or HazardRatio
-        As of `make_claim`.
-    calculate, n_cohorts, seed, n_blocks, jobs, progress
-        As in `drop_claims`.
-
-    Returns
-    -------
-    DataFrame
-        As of `drop_claims`: the answers with the claims of the claim's endpoint (``""``), and with one more;
-        ``width_ratio`` is below 1 where it narrows the answer.
-
-    Raises
-    ------
-    IncompatibleClaimsError
-        No cohort was found for one of the samples.
-    """
-    alone = claimed.only(claim.endpoint)
-    variants = [(ALL_CLAIMS, alone), (describe_claim(claim), alone.keep([*alone.claims, claim]))]
-    samples = _sample(variants, n_cohorts, seed, n_blocks, jobs, progress)
-    return _compare_samples(variants, samples, calculate, seed)
-
-
-def make_claim(claimed, statistics, endpoint, statistic):
-    """Make the claim that a statistic has its median value, as a paper would print it.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    statistics : DataFrame
-        As of `calculate_statistics`.
-    endpoint : str
-    statistic : str
-        ``median``, or ``rate`` and months, followed by ``all`` or a group; or ``logrank_p``.
-
-    Returns
-    -------
-    Median, LandmarkRate or LogrankP
-
-    Raises
-    ------
-    ValueError
-        No claim can be made of the statistic, or it has no value in any cohort, or is a median that half of
-        them do not reach.
-    """
-    kind, _, of = statistic.partition(" ")
-    values = pd.Series(place_not_reached(statistics[endpoint, statistic], statistic)).dropna()
-    if values.empty:
-        raise ValueError(f"{statistic} of {endpoint} has no value in any cohort")
-    # A value that some cohort has: the middle of two need not be met by any.
-    value = values.quantile(0.5, interpolation="lower")
-    if not np.isfinite(value):
-        raise ValueError(f"{statistic} of {endpoint} is not reached in half of the cohorts")
-    if kind == "logrank_p":
-        return LogrankP(kind=kind, endpoint=endpoint, value=float(f"{value:.4f}"), decimals=4)
-    if kind == "median":
-        group = None if of == EVERYONE else of
-        return Median(kind=kind, endpoint=endpoint, group=group, value=float(f"{value:.1f}"), decimals=1)
-    if kind == "rate":
-        months, _, of = of.partition(" ")
-        made = {"endpoint": endpoint, "group": None if of == EVERYONE else of, "value": float(f"{value:.0f}")}
-        at = float(months) * convert("months", claimed.unit)
-        return LandmarkRate(kind="landmark_rate", at=at, decimals=0, **made)
-    raise ValueError(f"no claim can be made of {statistic}; use a median, a rate or logrank_p")
-
-
-def _compare_samples(variants, samples, calculate, seed):
-    """Answers of every variant, a name of what was changed and a trial of one endpoint."""
-    rng, rows = np.random.default_rng(seed), []
-    for (name, _), cohorts in zip(variants, samples, strict=True):
-        values = calculate(cohorts).apply(lambda column: place_not_reached(column, column.name[1]))
-        lower, upper = _find_limits(values)
-        width, widths = _measure_width(lower, upper), _resample_widths(values, cohorts.chain[:, 0], rng)
-        if name == ALL_CLAIMS:
-            whole, wholes = _keep_positive(width), _keep_positive(widths)
-        ratios = width / whole, *pd.DataFrame(widths / wholes).quantile(LIMITS, axis=1).to_numpy()
-        frame = values.columns.to_frame(index=False).set_axis(["endpoint", "statistic"], axis=1)
-        numbers = dict(zip(NARROWING[3:], (lower, upper, *ratios), strict=True))
-        rows.append(frame.assign(claim=name, **numbers))
-    return pd.concat(rows, ignore_index=True)[NARROWING]
-
-
-def _resample_widths(values, chain, rng):
-    """Widths of every statistic in samples of as many chains, drawn with replacement: (n_statistics, n)."""
-    members = pd.Series(range(len(chain))).groupby(chain).indices
-    chains = [members[each] for each in np.unique(chain)]
-    widths = []
-    for _ in range(N_RESAMPLES):
-        rows = np.concatenate([chains[at] for at in rng.integers(len(chains), size=len(chains))])
-        widths.append(_measure_width(*_find_limits(values.iloc[rows])))
-    return np.stack(widths, axis=1)
-
-
-def _find_limits(values):
-    """Values between which lies the central share of each statistic, inf where a median is not reached."""
-    return values.quantile(LIMITS, interpolation="nearest").to_numpy(float)
-
-
-def _measure_width(lower, upper):
-    return np.where(np.isfinite(upper), upper, np.nan) - lower
-
-
-def _keep_positive(widths):
-    return np.where(widths > 0, widths, np.nan)
-
-
-def _sample(variants, n_cohorts, seed, n_blocks, jobs, progress):
-    """Cohorts of every variant; all blocks of all of them wait in one queue."""
-    plans = [plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks) for _, claimed in variants]
-    blocks = [block for plan in plans for block in plan]
-    owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
-    numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]
-    rows = simulate_blocks(
-        draw_block, numbered, n_trials=n_cohorts * len(plans), jobs=jobs, progress=progress, unit="cohort"
-    )
-    for at, (_, claimed) in enumerate(variants):
-        yield gather_blocks(claimed, rows[owner[rows["block"]] == at], seed, n_cohorts)
-
-
-def measure_claims(claimed, endpoints, statistics, *, n_cohorts, seed):
-    """Measure how much wider some answers become when one claim is dropped.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    endpoints : sequence of str
-        Endpoints to look at, each by itself.
-    statistics : sequence of str
-        Answers wanted, as `compatible_statistics.calculate_statistics` names them.
-    n_cohorts, seed : int
-        Of each sample; with 0 cohorts nothing is sampled.
-
-    Returns
-    -------
-    DataFrame
-        As of `compatible_narrowing.drop_claims`; no rows where nothing is sampled.
-    """
-    parts = [pd.DataFrame(columns=NARROWING)]
-    if n_cohorts:
-        trials = [claimed] if set(endpoints) == set(claimed.endpoints) else map(claimed.only, endpoints)
-        parts = [drop_claims(each, calculate_statistics, n_cohorts=n_cohorts, seed=seed) for each in trials]
-    table = pd.concat(parts, ignore_index=True)
-    return table[table["statistic"].isin(statistics)]
-
-
-def find_most_telling(narrowing, statistic):
-    """The claim whose loss widens the range of a statistic most.
-
-    Parameters
-    ----------
-    narrowing : DataFrame
-        As of `compatible_narrowing.drop_claims`.
-    statistic : str
-
-    Returns
-    -------
-    DataFrame
-        Indexed by endpoint; columns ``claim width_ratio``.
-    """
-    rows = narrowing[(narrowing["claim"] != "") & (narrowing["statistic"] == statistic)]
-    rows = rows.dropna(subset="width_ratio").sort_values("width_ratio", ascending=False, kind="stable")
-    return rows.drop_duplicates("endpoint").set_index("endpoint")[["claim", "width_ratio"]]
-
-
 def pick_candidates(ranked, *, most=8, covered=0.5):
     """The further numbers that would have told most, on average over what they would tell.
 
     Parameters
     ----------
     ranked : DataFrame
-        As of `compatible_answers.rank_candidates`.
+        As of `rank_candidates`.
     most : int, default 8
         Candidates of an endpoint.
     covered : float, default 0.5
@@ -350,3 +372,23 @@ def pick_candidates(ranked, *, most=8, covered=0.5):
     known = known.assign(mean_left=mean).sort_values("mean_left", kind="stable")
     place = known.groupby("endpoint")["candidate"].transform(lambda names: pd.factorize(names)[0])
     return known[place < most]
+
+
+def find_best(ranked, labels):
+    """The further number of each endpoint that would have told most on average.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        As of `pick_candidates`.
+    labels : mapping of Statistic to str
+        What the statistics are called.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by endpoint; columns ``best left``: what it is called, and the percent of the spread left.
+    """
+    rows = ranked.drop_duplicates("endpoint")
+    named = rows.assign(best=rows["candidate"].map(labels), left=100 * rows["mean_left"])
+    return named.set_index("endpoint")[["best", "left"]]

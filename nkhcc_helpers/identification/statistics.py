@@ -1,33 +1,235 @@
-"""What cohorts compatible with published summaries say: tests, curves and hazard ratios of every cohort."""
+"""Statistics of cohorts compatible with published summaries: what each is called, and its value in each."""
 
 from __future__ import annotations
 
-import re
-from functools import partial, reduce
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.cox.design import find_unusable
+from nkhcc_helpers.cox.fit import METHODS, fit_cox_many
 from nkhcc_helpers.cox.likelihood import exponentiate
-from nkhcc_helpers.cox.many import fit_cox_many
-from nkhcc_helpers.cox.models import code_or_blank, list_moves, move_assumed
+from nkhcc_helpers.cox.sweep import code_or_blank, list_moves, move_assumed
+from nkhcc_helpers.survival.curves import Curves
+from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
-from nkhcc_helpers.survival.ordered import estimate_follow_ups, estimate_restricted_means, order_cohorts
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.metadata import convert
 
-EVERYONE = "all"  # in the place of a group
+EVERYONE = "all"  # in the place of a group in a name
 LANDMARKS = (12, 24)  # months
 HORIZON = 24  # months
-MEDIANS = ("median ", "follow_up")  # of times
+TESTS = ("logrank_p", "permutation_p", "trend_p")
+BY_GROUP = ("median", "rate", "rmst")
+COVARIATES = ("dose", "infusions", "order")  # of designs
+NOT_REACHED = -1.0  # in the place of a printed number
+ENDS = {"lowest": np.fmin, "highest": np.fmax}
+KEYS = ["endpoint", "statistic"]
 HAZARD_RATIOS = ["endpoint", "design", "method", "covariate", "cohort", "coef"]
-SIGNS = ["share_above", "lowest", "lower", "median", "upper", "highest", "share_not_estimable"]
+
+
+class Named:
+    """What is called by its `name` in frames and files, and equals it, so that either finds it."""
+
+    def __str__(self):
+        return self.name
+
+    def __eq__(self, other):
+        return self.name == str(other)
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __lt__(self, other):
+        return self.name < str(other)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic(Named):
+    """One statistic of a cohort and an endpoint.
+
+    Attributes
+    ----------
+    kind : str
+        ``logrank_p`` (asymptotic), ``permutation_p``, ``trend_p``, ``pair_p``, ``median``, ``rate`` (percent
+        without the event), ``rmst``, ``follow_up``, ``longest``, ``n_censored`` or ``hr``.
+    group : str, optional
+        Code of a group; everyone when absent. The later one of a pair.
+    against : str, optional
+        The earlier group of a pair.
+    at : float, optional
+        Months after which a rate is taken.
+    covariate, method : str, optional
+        Of a hazard ratio: what it is of, and "firth" or "partial".
+    """
+
+    kind: str
+    group: str | None = None
+    against: str | None = None
+    at: float | None = None
+    covariate: str | None = None
+    method: str | None = None
+
+    @cached_property
+    def name(self):
+        """What it is called in frames and files, such as ``rate 12 all`` or ``hr dose (firth)``."""
+        if self.kind == "pair_p":
+            return f"pair_p {self.group}-{self.against}"
+        if self.kind == "hr":
+            return f"hr {self.covariate} ({self.method})"
+        at = "" if self.at is None else f" {self.at:g}"
+        of = f" {self.group or EVERYONE}" if self.kind in BY_GROUP else ""
+        return self.kind + at + of
+
+    @property
+    def is_p_value(self):
+        """Whether it is the P-value of a test."""
+        return self.kind in (*TESTS, "pair_p")
+
+    def calculate(self, observed):
+        """Its value in every cohort of an `Observed`, shape (n_cohorts,); NaN where there is none."""
+        return np.asarray(_CALCULATE[self.kind](observed, self), dtype=float)
+
+    def place_not_reached(self, values):
+        """Values with inf for a median of times or follow-up that is not reached: it is later than any.
+
+        Other statistics stay as they are, for what is past a last follow-up has no place among the others.
+        """
+        values = np.asarray(values, float)
+        return np.where(np.isnan(values), np.inf, values) if self.kind in ("median", "follow_up") else values
+
+    def print_rounded(self, values):
+        """Values rounded as a paper would print them; `NOT_REACHED` where there is none, which it prints too.
+
+        P-values to two significant digits, percents and counts to whole numbers, times to one decimal.
+        """
+        values = np.asarray(values, float)
+        known = np.where(np.isnan(values), 1.0, values)
+        if self.is_p_value:
+            decimals = 1 - np.floor(np.log10(np.maximum(known, 1e-12)))
+            rounded = np.round(known * 10.0**decimals) / 10.0**decimals
+        else:
+            rounded = np.round(known, 0 if self.kind in ("rate", "n_censored") else 1)
+        return np.where(np.isnan(values), NOT_REACHED, rounded)
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Many cohorts of one endpoint, with what several statistics share computed once.
+
+    Times and events have shape (n_cohorts, n_patients); `tau` is in the unit of the times, 24 months when
+    absent; of hazard ratios the end over the `designs` is taken.
+    """
+
+    times: np.ndarray
+    events: np.ndarray
+    claimed: object
+    n_draws: int = 20_000
+    seed: int = DEFAULT_SEED
+    tau: float | None = None
+    designs: tuple = ()
+    end: str = "highest"
+
+    @cached_property
+    def curves(self):
+        """`Curves` of everyone (None) and of each group by its code, one a cohort, traced when asked for."""
+        return _CurvesByGroup(self)
+
+    @cached_property
+    def overall(self):
+        """Tests across the groups."""
+        return self._permute(None)
+
+    @cached_property
+    def trend(self):
+        """Tests of the ordered trend, with scores 1, 2, ..."""
+        return self._permute(np.arange(1, len(self.claimed.groups) + 1))
+
+    @property
+    def month(self):
+        """A month in the unit of the times."""
+        return convert("months", self.claimed.unit)
+
+    def _permute(self, scores):
+        drawing = {"n_draws": self.n_draws, "seed": self.seed, "scores": scores}
+        return permute_logrank_many(self.times, self.events, self.claimed.codes, **drawing)
+
+
+class _CurvesByGroup(dict):
+    def __init__(self, observed):
+        super().__init__()
+        self.groups = observed.claimed.groups
+        self.ordered = OrderedCohorts.of(observed.times, observed.events, observed.claimed.codes)
+
+    def __missing__(self, group):
+        ordered = self.ordered
+        self[group] = ordered.trace_group(self.groups.index(group)) if group else ordered.curves
+        return self[group]
+
+
+def _compare_pair(own, statistic):
+    """P-values of a pair of groups, exact where all allocations can be listed, unadjusted."""
+    pair = tuple(own.claimed.groups.index(each) for each in (statistic.against, statistic.group))
+    drawing = {"pairs": [pair], "n_draws": own.n_draws, "seed": own.seed}
+    return permute_pairs_many(own.times, own.events, own.claimed.codes, **drawing)[pair].p_value
+
+
+def _fit_ratio(own, statistic):
+    """The most extreme hazard ratio over the designs."""
+    coefs = []
+    for x, at in place_covariate(own.claimed, statistic, own.designs):
+        fits = fit_cox_many(own.times, own.events, x[own.claimed.codes], method=statistic.method)
+        coefs.append(fits.coef[:, at])
+    return exponentiate(ENDS[own.end].reduce(coefs))
+
+
+_CALCULATE = {
+    "logrank_p": lambda own, _: own.overall.p_asymptotic,
+    "permutation_p": lambda own, _: own.overall.p_value,
+    "trend_p": lambda own, _: own.trend.p_value,
+    "pair_p": _compare_pair,
+    "median": lambda own, of: own.curves[of.group].find_medians(),
+    "rate": lambda own, of: 100 * own.curves[of.group].find_survival(of.at * own.month),
+    "rmst": lambda own, of: own.curves[of.group].find_means(
+        HORIZON * own.month if own.tau is None else own.tau
+    ),
+    "follow_up": lambda own, _: Curves.of(own.times, ~own.events).find_medians(),
+    "longest": lambda own, _: own.times.max(axis=1),
+    "n_censored": lambda own, _: (~own.events).sum(axis=1),
+    "hr": _fit_ratio,
+}
+
+
+def list_statistics(groups, landmarks=LANDMARKS):
+    """The statistics of an endpoint in the order of a table; no tests where there is one group only."""
+    listed = [Statistic(kind) for kind in TESTS] if len(groups) > 1 else []
+    listed += [
+        Statistic("pair_p", group=later, against=earlier)
+        for place, later in enumerate(groups)
+        for earlier in groups[:place]
+    ]
+    kinds = [("median", None), *(("rate", at) for at in landmarks), ("rmst", None)]
+    listed += [Statistic(kind, group, at=at) for (kind, at), group in product(kinds, (None, *groups))]
+    return listed + [Statistic(kind) for kind in ("follow_up", "longest", "n_censored")]
+
+
+def list_ratios(covariates=COVARIATES, methods=METHODS):
+    """The hazard ratios of some covariates, as statistics."""
+    return [Statistic("hr", covariate=name, method=method) for method, name in product(methods, covariates)]
 
 
 def calculate_statistics(
-    cohorts, *, n_draws=20_000, seed=DEFAULT_SEED, landmarks=LANDMARKS, tau=None, progress=False
+    cohorts,
+    *,
+    n_draws=20_000,
+    seed=DEFAULT_SEED,
+    landmarks=LANDMARKS,
+    tau=None,
+    wanted=None,
+    endpoints=None,
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
@@ -35,25 +237,22 @@ def calculate_statistics(
     ----------
     cohorts : CompatibleCohorts
     n_draws : int, default 20,000
-        Random allocations, where there are more than `permutation_many.MOST_LISTED` to list; pairs of small
-        groups are listed.
+        Random allocations, where there are too many to list; pairs of small groups are listed.
     seed : int
     landmarks : sequence of float, default (12, 24)
         Months at which survival is estimated.
     tau : float, optional
         Horizon of the restricted mean, in the unit of the cohorts; 24 months when absent.
-    progress : bool, default False
-        Show progress bars on standard error.
+    wanted : sequence of Statistic, optional
+    endpoints : sequence of str, optional
+        What to calculate; everything when absent.
 
     Returns
     -------
     DataFrame
-        One row for each cohort; columns (endpoint, statistic). Statistics are ``logrank_p`` (asymptotic),
-        ``permutation_p``, ``trend_p`` (ordered trend with scores 1, 2, ..., permuted), ``pair_p B-A`` for
-        each pair, unadjusted; ``median``, ``rate 12`` (percent at 12 months) and ``rmst``, each followed by
-        ``all`` or a group; ``follow_up`` (reverse Kaplan-Meier median), ``longest`` and ``n_censored``.
-        Times in `cohorts.claimed.unit`; medians by the midpoint convention, whatever that of the claims. NaN
-        where not reached or past a last follow-up. No tests where there is one group only.
+        One row for each cohort; columns (endpoint, statistic), each a `Statistic`. P-values of pairs are
+        unadjusted; times in `cohorts.claimed.unit`; medians by the midpoint convention, whatever that of the
+        claims. NaN where not reached or past a last follow-up.
 
     Raises
     ------
@@ -67,28 +266,106 @@ def calculate_statistics(
 
     References
     ----------
-    As of `permutation_many` and `survival`.
+    As of `survival.compare_survival`, `estimate_km`, `estimate_rmst` and `estimate_follow_up`.
     """
-    parts = {}
-    for endpoint in cohorts.claimed.endpoints:
-        times, events = cohorts.of(endpoint)
-        columns = _test(times, events, cohorts.claimed, n_draws, seed, progress)
-        parts[endpoint] = columns | estimate_curves(times, events, cohorts.claimed, landmarks, tau)
-    frames = {endpoint: pd.DataFrame(columns) for endpoint, columns in parts.items()}
-    table = pd.concat(frames, axis=1, names=["endpoint", "statistic"])
-    return table.rename_axis("cohort")
+    claimed, frames = cohorts.claimed, {}
+    listed = list_statistics(claimed.groups, landmarks)
+    listed = listed if wanted is None else [each for each in listed if each in wanted]
+    for endpoint in endpoints or claimed.endpoints:
+        observed = Observed(*cohorts.of(endpoint), claimed, n_draws, seed, tau)
+        frames[endpoint] = pd.DataFrame({each: each.calculate(observed) for each in listed})
+    return pd.concat(frames, axis=1, names=KEYS).rename_axis("cohort")
 
 
-def calculate_hazard_ratios(cohorts, designs, *, methods=("firth", "partial"), ties="breslow"):
+def place_covariate(claimed, ratio, designs):
+    """Covariates of the groups in each design, (n_groups, n_covariates), and the place of a ratio's own."""
+    having = [x.loc[list(claimed.groups)] for _, x in designs if ratio.covariate in x.columns]
+    if not having:
+        raise ValueError(f"{ratio} needs a design with {ratio.covariate}")
+    return [(x.to_numpy(float), list(x.columns).index(ratio.covariate)) for x in having]
+
+
+@dataclass(frozen=True, eq=False)
+class Design(Named):
+    """What planned doses and infusions are taken to be: a coding of dose, and a number moved, if any."""
+
+    coding: str
+    quantity: str | None = None
+    group: str | None = None
+    value: float | None = None
+
+    @property
+    def is_as_assumed(self):
+        """Whether no number is moved."""
+        return self.quantity is None
+
+    @cached_property
+    def name(self):
+        """What it is called in frames and files, such as ``log2, dose of A 0.25``."""
+        moved = "as assumed" if self.is_as_assumed else f"{self.quantity} of {self.group} {self.value:g}"
+        return f"{self.coding}, {moved}"
+
+
+def list_planned_designs(metadata):
+    """List the designs of doses and infusions, or that of the order of the groups where these cannot be used.
+
+    Parameters
+    ----------
+    metadata : TrialMetadata
+        Its arms name their assumed numbers in ``assumed``.
+
+    Returns
+    -------
+    list of (Design, DataFrame)
+        The coded covariates, indexed by group: dose as it is and in doublings, each with the numbers as
+        assumed, then each of them moved in turn. Designs in which some covariate cannot be estimated are left
+        out.
+    """
+    return list_designs(metadata) or list_designs(metadata, ("order",), dose_codings=("order",))
+
+
+def list_designs(
+    metadata,
+    covariates=("dose", "infusions"),
+    *,
+    dose_codings=("relative", "log2"),
+    factors=(0.5, 2.0),
+    n_values=3,
+):
+    """As `list_planned_designs`, of these covariates and codings; moves as of `cox.sweep_assumptions`."""
+    codes = [arm.code for arm in metadata.arms]
+    planned = pd.DataFrame(
+        {
+            "group": pd.Categorical(codes, categories=codes, ordered=True),
+            "dose": [float(arm.dose) for arm in metadata.arms],
+            "infusions": [float(arm.infusions) for arm in metadata.arms],
+        },
+        index=codes,
+    )
+    plans = [((), planned)]
+    for group, quantity, value, assumed in list_moves(metadata, factors=factors, n_values=n_values):
+        if value != assumed:
+            plans.append(((quantity, group, value), move_assumed(planned, group, quantity, value)))
+    designs = [
+        (Design(coding, *moved), code_or_blank(plan, covariates, coding))
+        for coding in dose_codings
+        for moved, plan in plans
+    ]
+    return [(design, x) for design, x in designs if not find_unusable(x)]
+
+
+def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow", endpoints=None):
     """Fit a Cox model to every cohort and endpoint, for every design and method.
 
     Parameters
     ----------
     cohorts : CompatibleCohorts
-    designs : list of (str, DataFrame)
-        Label and covariates of each group, as of `list_designs`.
+    designs : list of (Design, DataFrame)
+        As of `list_planned_designs`.
     methods : sequence of {"firth", "partial"}, default both
     ties : {"breslow", "efron"}, default "breslow"
+    endpoints : sequence of str, optional
+        All when absent.
 
     Returns
     -------
@@ -103,336 +380,17 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=("firth", "partial"), t
     """
     if not designs:
         raise ValueError("hazard ratios need a design: at least two groups that differ in dose or infusions")
-    claimed = cohorts.claimed
-    parts = []
-    for label, design in designs:
-        missing = [group for group in claimed.groups if group not in design.index]
-        if missing:
-            raise ValueError(f"design {label!r} lacks group {', '.join(missing)}")
-        x = design.loc[list(claimed.groups)].to_numpy(float)[claimed.codes]
-        for endpoint in claimed.endpoints:
-            for method in methods:
-                fits = fit_cox_many(*cohorts.of(endpoint), x, method=method, ties=ties)
-                coef = pd.DataFrame(fits.coef, columns=design.columns).melt(
-                    ignore_index=False, var_name="covariate", value_name="coef"
-                )
-                coef = coef.rename_axis("cohort").reset_index()
-                parts.append(coef.assign(endpoint=endpoint, design=label, method=method))
+    claimed, parts = cohorts.claimed, []
+    for design, x in designs:
+        if missing := [group for group in claimed.groups if group not in x.index]:
+            raise ValueError(f"design {str(design)!r} lacks group {', '.join(missing)}")
+        of_patients = x.loc[list(claimed.groups)].to_numpy(float)[claimed.codes]
+        for endpoint, method in product(endpoints or claimed.endpoints, methods):
+            fits = fit_cox_many(*cohorts.of(endpoint), of_patients, method=method, ties=ties)
+            coef = pd.DataFrame(fits.coef, columns=x.columns).rename_axis("cohort")
+            coef = coef.melt(ignore_index=False, var_name="covariate", value_name="coef").reset_index()
+            parts.append(coef.assign(endpoint=endpoint, design=design, method=method))
     return pd.concat(parts, ignore_index=True)[HAZARD_RATIOS]
-
-
-def list_designs(
-    metadata,
-    covariates=("dose", "infusions"),
-    *,
-    dose_codings=("relative", "log2"),
-    factors=(0.5, 2.0),
-    n_values=3,
-):
-    """List the designs that the planned doses and infusions of a trial may stand for.
-
-    Parameters
-    ----------
-    metadata : TrialMetadata
-        Its arms name their assumed numbers in ``assumed``.
-    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}
-    dose_codings : sequence of {"relative", "cumulative", "log2", "order"}, default ("relative", "log2")
-    factors, n_values
-        As in `assumption_sweep.sweep_assumptions`.
-
-    Returns
-    -------
-    list of (str, DataFrame)
-        Label, such as ``"relative, as assumed"`` or ``"log2, dose of A 0.25"``, and the coded covariates,
-        indexed by group: for each coding the numbers as assumed, then each moved in turn. Designs in which
-        some covariate cannot be estimated are left out.
-
-    Raises
-    ------
-    ValueError
-        Unknown covariate or coding, or `factors` or `n_values` out of range.
-    """
-    codes = [arm.code for arm in metadata.arms]
-    planned = pd.DataFrame(
-        {
-            "group": pd.Categorical(codes, categories=codes, ordered=True),
-            "dose": [float(arm.dose) for arm in metadata.arms],
-            "infusions": [float(arm.infusions) for arm in metadata.arms],
-        },
-        index=codes,
-    )
-    plans = [("as assumed", planned)]
-    for group, quantity, value, assumed in list_moves(metadata, factors=factors, n_values=n_values):
-        if value != assumed:
-            label = f"{quantity} of {group} {value:g}"
-            plans.append((label, move_assumed(planned, group, quantity, value)))
-    designs = [
-        (f"{coding}, {label}", code_or_blank(plan, covariates, coding))
-        for coding in dose_codings
-        for label, plan in plans
-    ]
-    return [(label, design) for label, design in designs if not find_unusable(design)]
-
-
-def list_planned_designs(metadata):
-    """List the designs of doses and infusions, or that of the order of the groups where these cannot be used.
-
-    Parameters
-    ----------
-    metadata : TrialMetadata
-
-    Returns
-    -------
-    list of (str, DataFrame)
-        As of `list_designs`.
-    """
-    return list_designs(metadata) or list_designs(metadata, ("order",), dose_codings=("order",))
-
-
-def summarize_signs(hazard_ratios, *, share=0.95):
-    """Summarize on which side of 1 the hazard ratios lie.
-
-    Parameters
-    ----------
-    hazard_ratios : DataFrame
-        As of `calculate_hazard_ratios`.
-    share : float, default 0.95
-        Of the cohorts between `lower` and `upper`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``endpoint design method covariate share_above lowest lower median upper highest
-        share_not_estimable``: hazard ratios over the cohorts where they can be estimated, ``share_above`` of
-        which have one above 1; ``share_not_estimable`` is of all cohorts.
-    """
-    keys = HAZARD_RATIOS[:4]
-    grouped = hazard_ratios.groupby(keys, sort=False)["coef"]
-    quantiles = {
-        "lowest": 0.0,
-        "lower": (1 - share) / 2,
-        "median": 0.5,
-        "upper": (1 + share) / 2,
-        "highest": 1.0,
-    }
-    table = pd.DataFrame({name: np.exp(grouped.quantile(at)) for name, at in quantiles.items()})
-    known = grouped.count()
-    above = (hazard_ratios["coef"] > 0).groupby([hazard_ratios[key] for key in keys], sort=False).sum()
-    table["share_above"] = above / known.where(known > 0)
-    table["share_not_estimable"] = 1 - known / grouped.size()
-    return table[SIGNS].reset_index()
-
-
-def estimate_curves(times, events, claimed, landmarks=LANDMARKS, tau=None):
-    """Kaplan-Meier estimates of each cohort, by the name that `calculate_statistics` gives them.
-
-    Parameters
-    ----------
-    times, events : ndarray, shape (n_cohorts, n_patients)
-    claimed : ClaimedTrial
-    landmarks : sequence of float
-        Months.
-    tau : float, optional
-        Horizon, in the unit of the times; 24 months when absent.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (n_cohorts,)
-    """
-    ordered = order_cohorts(times, events, claimed.codes)
-    month = convert("months", claimed.unit)
-    tau = HORIZON * month if tau is None else tau
-    by_group = {"median": ordered.medians["midpoint"]}
-    by_group |= {f"rate {at:g}": 100 * ordered.find_survival(at * month) for at in landmarks}
-    by_group["rmst"] = estimate_restricted_means(ordered, tau)
-    columns = {}
-    for name, values in by_group.items():
-        columns[f"{name} {EVERYONE}"] = values[:, -1]
-        columns |= {f"{name} {group}": values[:, at] for at, group in enumerate(claimed.groups)}
-    columns["follow_up"] = estimate_follow_ups(times, events)
-    return columns | {"longest": times.max(axis=1), "n_censored": (~events).sum(axis=1)}
-
-
-def place_not_reached(values, statistic):
-    """Let a median that is not reached count as later than any.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n_cohorts,)
-    statistic : str
-        As of `calculate_statistics`.
-
-    Returns
-    -------
-    ndarray of float, shape (n_cohorts,)
-        inf where a median of times or of follow-up is NaN; other statistics as they are, for what is past a
-        last follow-up has no place among the others.
-    """
-    values = np.asarray(values, float)
-    return np.where(np.isnan(values), np.inf, values) if statistic.startswith(MEDIANS) else values
-
-
-def list_pairs(groups):
-    """List the pairs of groups: places of the two, the earlier one first, and their statistic."""
-    return {
-        (one, two): f"pair_p {groups[two]}-{groups[one]}" for two in range(len(groups)) for one in range(two)
-    }
-
-
-def _test(times, events, claimed, n_draws, seed, progress):
-    """P-values of each cohort, by name."""
-    groups, codes = claimed.groups, claimed.codes
-    if len(groups) < 2:
-        return {}
-    drawing = {"n_draws": n_draws, "seed": seed, "progress": progress}
-    overall = permute_logrank_many(times, events, codes, **drawing)
-    trend = permute_logrank_many(times, events, codes, scores=np.arange(1, len(groups) + 1), **drawing)
-    columns = {
-        "logrank_p": overall.p_asymptotic,
-        "permutation_p": overall.p_value,
-        "trend_p": trend.p_value,
-    }
-    names = list_pairs(groups)
-    pairs = permute_pairs_many(times, events, codes, pairs=list(names), **drawing)
-    return columns | {name: pairs[pair].p_value for pair, name in names.items()}
-
-
-NOT_REACHED = -1.0  # in the place of a printed number
-
-
-def print_rounded(values, statistic):
-    """Round values of a statistic as a paper would print them.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n_cohorts,)
-    statistic : str
-        As of `calculate_statistics`.
-
-    Returns
-    -------
-    ndarray of float, shape (n_cohorts,)
-        P-values to two significant digits, percents and counts to whole numbers, times to one decimal;
-        `NOT_REACHED` where there is no value, which a paper prints too.
-    """
-    values = np.asarray(values, float)
-    known = np.where(np.isnan(values), 1.0, values)
-    if statistic.split(" ")[0].endswith("_p"):
-        decimals = 1 - np.floor(np.log10(np.maximum(known, 1e-12)))
-        rounded = np.round(known * 10.0**decimals) / 10.0**decimals
-    else:
-        rounded = np.round(known, 0 if statistic.startswith(("rate ", "n_")) else 1)
-    return np.where(np.isnan(values), NOT_REACHED, rounded)
-
-
-TESTS = ("logrank_p", "permutation_p", "trend_p")
-ENDS = {"lowest": np.fmin, "highest": np.fmax}
-FLAT = 1e-9  # determinant of an information, relative to its diagonal, without which no step is known
-_HAZARD_RATIO = re.compile(r"hr (.+) \((\w+)\)")
-
-
-def choose_statistic(
-    claimed, statistic, *, designs=(), end="highest", n_draws=2_000, seed=DEFAULT_SEED, tau=None
-):
-    """Return a function that calculates one statistic of many cohorts.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    statistic : str
-        A statistic of `compatible_statistics.calculate_statistics`, or ``hr dose (firth)`` and the like:
-        covariate and method, as in `compatible_answers.judge_conclusions`.
-    designs : list of (str, DataFrame), optional
-        As of `compatible_statistics.list_designs`, for hazard ratios.
-    end : {"lowest", "highest"}, default "highest"
-        Which hazard ratio over the designs.
-    n_draws, seed, tau
-        As in `calculate_statistics`.
-
-    Returns
-    -------
-    callable
-        Takes times and events, each of shape (n_cohorts, n_patients); returns values, shape (n_cohorts,), NaN
-        where there is none.
-
-    Raises
-    ------
-    ValueError
-        Unknown statistic or end, or no design has the covariate.
-    """
-    check_choice(end, "end", tuple(ENDS))
-    drawing = {"n_draws": n_draws, "seed": seed}
-    pairs = {name: pair for pair, name in list_pairs(claimed.groups).items()}
-    if statistic in pairs:
-        return partial(_compare_pair, codes=claimed.codes, pair=pairs[statistic], **drawing)
-    if statistic in TESTS and len(claimed.groups) > 1:
-        return partial(_compare, claimed=claimed, statistic=statistic, **drawing)
-    if found := _HAZARD_RATIO.fullmatch(statistic):
-        designs = [(x[claimed.codes], at) for x, at in _list_covariates(claimed, statistic, designs)]
-        return partial(_calculate_hazard_ratio, designs=designs, method=found[2], end=end)
-    rate = re.match(r"rate (\S+) ", statistic)
-    landmarks = (float(rate[1]),) if rate else ()
-    everyone = np.ones((1, len(claimed.codes)))
-    known = estimate_curves(everyone, everyone > 0, claimed, landmarks, tau)
-    check_choice(statistic, "statistic", (*TESTS, *pairs, *known))
-    return partial(_estimate, claimed=claimed, statistic=statistic, landmarks=landmarks, tau=tau)
-
-
-def _list_covariates(claimed, statistic, designs):
-    """Covariates of the groups in each design, (n_groups, n_covariates), and the place of the one meant."""
-    covariate = _HAZARD_RATIO.fullmatch(statistic)[1]
-    known = [(x.loc[list(claimed.groups)], list(x.columns)) for _, x in designs if covariate in x.columns]
-    if not known:
-        raise ValueError(f"{statistic} needs a design with {covariate}")
-    return [(x.to_numpy(float), names.index(covariate)) for x, names in known]
-
-
-def _step_towards_ratio(times, events, *, codes, designs, end):
-    """First Newton step of a log hazard ratio in each design, from log-rank sums that all designs share."""
-    difference, variance = order_cohorts(times, events, codes).sum_logrank()
-    # The last group's sums are what makes those of all groups add up to 0.
-    all_groups = np.vstack([np.eye(difference.shape[1]), -np.ones(difference.shape[1])])
-    steps = []
-    for x, at in designs:
-        x = x.T @ all_groups
-        information = x @ variance @ x.T
-        known = np.linalg.det(information) > FLAT * np.prod(
-            np.diagonal(information, axis1=1, axis2=2), axis=1
-        )
-        information = np.where(known[:, None, None], information, np.eye(len(x)))
-        step = np.linalg.solve(information, (difference @ x.T)[..., None])[:, at, 0]
-        steps.append(np.where(known, step, np.nan))
-    return reduce(ENDS[end], steps)
-
-
-def _approximate_trend(times, events, *, codes, log):
-    """Asymptotic P of the trend: smooth, where drawn P-values have ties and noise; small ones by its log."""
-    scores = np.arange(1, codes.max() + 2)
-    p_value = permute_logrank_many(times, events, codes, n_draws=1, scores=scores).p_asymptotic
-    return np.log(np.maximum(p_value, 1e-300)) if log else p_value
-
-
-def _compare(times, events, *, claimed, statistic, n_draws, seed):
-    scores = np.arange(1, len(claimed.groups) + 1) if statistic == "trend_p" else None
-    n_draws = 1 if statistic == "logrank_p" else n_draws
-    found = permute_logrank_many(times, events, claimed.codes, n_draws=n_draws, seed=seed, scores=scores)
-    return found.p_asymptotic if statistic == "logrank_p" else found.p_value
-
-
-def _compare_pair(times, events, *, codes, pair, n_draws, seed):
-    return permute_pairs_many(times, events, codes, pairs=[pair], n_draws=n_draws, seed=seed)[pair].p_value
-
-
-def _estimate(times, events, *, claimed, statistic, landmarks, tau):
-    return estimate_curves(times, events, claimed, landmarks, tau)[statistic].astype(float)
-
-
-def _calculate_hazard_ratio(times, events, *, designs, method, end):
-    coefs = (fit_cox_many(times, events, x, method=method).coef[:, at] for x, at in designs)
-    return exponentiate(reduce(ENDS[end], coefs))
-
-
-SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
 
 
 def spread_ratios(hazard_ratios, *, method="firth"):
@@ -441,55 +399,23 @@ def spread_ratios(hazard_ratios, *, method="firth"):
     Parameters
     ----------
     hazard_ratios : DataFrame
-        As of `compatible_statistics.calculate_hazard_ratios`.
+        As of `calculate_hazard_ratios`.
     method : str, default "firth"
 
     Returns
     -------
     DataFrame
-        One row for each cohort; columns (endpoint, statistic), the statistic being ``hr dose (firth)`` and so
-        on. No columns where there are no hazard ratios.
+        One row for each cohort; columns (endpoint, statistic). No columns where there are no hazard ratios.
     """
     of_method = hazard_ratios[hazard_ratios["method"] == method]
     kept = of_method[of_method["design"] == of_method["design"].iloc[0]] if len(of_method) else of_method
     columns = {
-        (endpoint, f"hr {covariate} ({method})"): np.exp(part.set_index("cohort")["coef"])
+        (endpoint, Statistic("hr", covariate=covariate, method=method)): np.exp(
+            part.set_index("cohort")["coef"]
+        )
         for (endpoint, covariate), part in kept.groupby(["endpoint", "covariate"], sort=False)
     }
     table = pd.DataFrame(columns).rename_axis(index="cohort")
     if not columns:
         table.columns = pd.MultiIndex.from_arrays([[], []])
-    return table.rename_axis(columns=["endpoint", "statistic"])
-
-
-def count_sides(signs, labels):
-    """Count on which side of 1 hazard ratios lie, over all designs and methods.
-
-    Parameters
-    ----------
-    signs : DataFrame
-        As of `compatible_statistics.summarize_signs`.
-    labels : mapping of str to str
-        What the covariates are called.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by endpoint; columns ``n_fits n_below n_above n_either not_settled``: fits of a covariate
-        under a design and a method, those below 1 in every cohort, above 1 in every cohort, and on either
-        side; and what covariates are called, as a list, that are not on one and the same side in all fits.
-    """
-    rows = {}
-    for endpoint, part in signs.groupby("endpoint", sort=False):
-        below, above = part["highest"] < 1, part["lowest"] > 1
-        settled = (part.assign(below=below, above=above).groupby("covariate", sort=False))[["below", "above"]]
-        one_side = settled.all().any(axis=1)
-        either = int((~below & ~above).sum())
-        rows[endpoint] = (
-            len(part),
-            int(below.sum()),
-            int(above.sum()),
-            either,
-            [labels[each] for each in one_side[~one_side].index],
-        )
-    return pd.DataFrame.from_dict(rows, orient="index", columns=SIDES)
+    return table.rename_axis(columns=KEYS)

@@ -1,17 +1,16 @@
-"""What groups, endpoints and covariates are called in tables and figures."""
+"""What groups, endpoints, covariates, statistics and claims are called in tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import permutations
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.identification.answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
-from nkhcc_helpers.identification.statistics import list_pairs
+from nkhcc_helpers.identification.statistics import Design, Statistic, list_statistics
 from nkhcc_helpers.report.numbers import format_number, format_p, format_percent, format_ratio
-from nkhcc_helpers.trial.claims import describe_claim
 
 if TYPE_CHECKING:
     from nkhcc_helpers.compatible.claims import ClaimedTrial
@@ -19,11 +18,20 @@ if TYPE_CHECKING:
 
 
 ROW = ""  # heads the rows of a table by group; no group can have this code
+LARGEST_RATIO = 9999  # what separation makes larger says no more
+RATIO = Statistic("hr")
 METHOD_NAMES = {"firth": "Likelihood penalised by Firth's method", "partial": "Partial likelihood"}
+SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
 DOSE_NAMES = {
     "relative": "Dose per infusion",
     "cumulative": "Planned cumulative dose",
     "log2": "Dose per infusion, doublings",
+    "order": "Rank of dose",
+}
+CODING_NAMES = {
+    "relative": "Dose as it is",
+    "cumulative": "Cumulative dose",
+    "log2": "Dose in doublings",
     "order": "Rank of dose",
 }
 FIT_NAMES = {
@@ -34,24 +42,60 @@ FIT_NAMES = {
     "landmark planned": "Planned, from the landmark on",
 }
 QUANTITY_NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
+STATISTIC_NAMES = {
+    "logrank_p": "Log-rank P as published, chi-square",
+    "permutation_p": "Log-rank P by permutation",
+    "trend_p": "Ordered trend, P by permutation",
+    "pair_p": "{against} against {group}",
+    "median": "Median, {group}",
+    "rate": "Without the event at {at:g} months, {group}",
+    "rmst": "Restricted mean, {group}",
+    "follow_up": "Median follow-up",
+    "longest": "Longest time",
+    "n_censored": "Patients censored",
+    "hr": "Hazard ratio, {covariate} ({method})",
+}
+CONCLUSION_NAMES = {
+    "permutation_p": "The groups differ (log-rank, permutation)",
+    "trend_p": "Times rise or fall with the order of the groups (trend, permutation)",
+    "pair_p": "{against} and {group} differ (exact log-rank)",
+    "hr": "The higher the {covariate}, the later the event, all else equal ({method})",
+}
+CLAIM_NAMES = {
+    "median": "Median, {of}",
+    "logrank_p": "Log-rank P",
+    "landmark_rate": "Without the event at {at} {unit}, {of}",
+    "hazard_ratio": "Hazard ratio, {of}, against {against}",
+    "longest_follow_up": "Longest follow-up ({unit})",
+}
+PRIOR_NAMES = {
+    "log_uniform": "even on a logarithmic scale (log-uniform)",
+    "uniform": "even (uniform)",
+}
+CONVENTION_NAMES = {
+    "midpoint": "middle of the flat stretch",
+    "first": "first time at one half or below",
+    "either": "middle or start of the flat stretch, for each median by itself",
+}
+VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
+
+
+def show_group(code: object, trial: Trial) -> str:
+    """Label of a group, or the code itself ("All") where the trial has no label for it."""
+    return trial.group_labels.get(str(code), str(code))
+
+
+def show_groups(codes: object, trial: Trial) -> str:
+    """Labels of the groups whose codes are separated by ", ", as where they share a design point."""
+    if str(codes) in trial.group_labels:
+        return show_group(codes, trial)
+    return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
 
 
 def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> dict[str, str]:
-    """Heading of each group's column: its label and its size.
+    """Heading of each group's column, such as ``A: low dose x 4 (n = 3)``, by its code.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns `group` and `size`.
-    trial : Trial
-        Knows the labels; a group it does not know ("All") is its own label.
-    size : str
-        Column with the number of people; where it differs within a group, the largest.
-
-    Returns
-    -------
-    dict of str to str
-        Group code to heading, such as ``A: low dose x 4 (n = 3)``: groups in the trial's order, then others.
+    Groups of column `group` in the trial's order, then others ("All"); of column `size` the largest.
     """
     sizes = frame.assign(group=frame["group"].astype("str")).groupby("group", sort=False)[size].max()
     ordered = [
@@ -61,45 +105,28 @@ def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> d
     return {code: f"{show_group(code, trial)} (n = {format_number(sizes[code], 0)})" for code in ordered}
 
 
-def show_group(code: object, trial: Trial) -> str:
-    """Label of a group, or the code itself ("All") where the trial has no label for it.
+def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
+    """Turn a frame with one row per `group` into one with a column per group code.
 
-    Parameters
-    ----------
-    code : str
-        Value of a `group` column.
-    trial : Trial
-        Knows the labels.
-
-    Returns
-    -------
-    str
+    `rows` are headings, in column :data:`ROW` of the result, with the function that makes a cell of a row.
     """
-    return trial.group_labels.get(str(code), str(code))
+    columns = {
+        str(record["group"]): [show(record) for show in rows.values()] for _, record in frame.iterrows()
+    }
+    return pd.DataFrame({ROW: list(rows), **columns}, dtype="object")
 
 
 def show_endpoint(endpoint: str, trial: Trial, *, within: bool = False) -> str:
     """Label of an endpoint, or its code where the trial has no label for it.
 
-    Parameters
-    ----------
-    endpoint : str
-        Code of the endpoint.
-    trial : Trial
-        Knows the labels.
-    within : bool
-        Whether it stands within a sentence, and so begins with a small letter (abbreviations keep theirs).
-
-    Returns
-    -------
-    str
+    Within a sentence it begins with a small letter (abbreviations keep theirs).
     """
     label = trial.endpoint_labels.get(endpoint, endpoint)
     return label if not within or label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def show_method(method: str) -> str:
-    """What a method of `cox.fit_cox` is called.
+    """What a method of `fit_cox` is called.
 
     Parameters
     ----------
@@ -113,17 +140,7 @@ def show_method(method: str) -> str:
 
 
 def show_interval(conf_level: float) -> str:
-    """What an interval of this level is called.
-
-    Parameters
-    ----------
-    conf_level : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    str
-    """
+    """What an interval of this level is called."""
     return f"{100 * conf_level:g} % CI"
 
 
@@ -135,12 +152,12 @@ def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dic
     trial : Trial
         Knows the group labels.
     dose_coding : str
-        As in `design.code_covariates`.
+        As in `fit_cox`.
 
     Returns
     -------
     dict of str to str
-        Covariate, as `design.code_covariates` names it, to what a reader sees.
+        Covariate to what a reader sees.
     """
     first = show_group(trial.groups[0], trial)
     against = {f"group {code}": f"{show_group(code, trial)}, against {first}" for code in trial.groups}
@@ -154,96 +171,24 @@ def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dic
     }
 
 
-def show_groups(codes: object, trial: Trial) -> str:
-    """Labels of several groups.
+def list_statistic_labels(statistics: Iterable[Statistic], trial: Trial) -> dict[Statistic, str]:
+    """What the statistics of compatible cohorts are called.
 
     Parameters
     ----------
-    codes : str
-        Group codes separated by ", ", as `design.describe_design` names those that share a design point.
+    statistics : iterable of Statistic
     trial : Trial
-        Knows the labels.
+        Knows the labels of its groups.
 
     Returns
     -------
-    str
-    """
-    if str(codes) in trial.group_labels:
-        return show_group(codes, trial)
-    return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
-
-
-def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
-    """Turn a frame with one row per group into one with a column per group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        One row per group, named in column `group`.
-    rows : mapping of str to callable
-        Heading of each row shown to the function that makes its cell from a group's row.
-
-    Returns
-    -------
-    pandas.DataFrame
-        First column :data:`ROW` with the headings, then one column per group code.
-    """
-    columns = {
-        str(record["group"]): [show(record) for show in rows.values()] for _, record in frame.iterrows()
-    }
-    return pd.DataFrame({ROW: list(rows), **columns}, dtype="object")
-
-
-EVERYONE = "all"  # stands for all patients in the name of a statistic
-LARGEST_RATIO = 9999  # what separation makes larger says no more
-P_VALUES = ("logrank_p", "permutation_p", "trend_p", "pair_p")
-STATISTIC_NAMES = {
-    "logrank_p": "Log-rank P as published, chi-square",
-    "permutation_p": "Log-rank P by permutation",
-    "trend_p": "Ordered trend, P by permutation",
-    "follow_up": "Median follow-up",
-    "longest": "Longest time",
-    "n_censored": "Patients censored",
-}
-PRIOR_NAMES = {
-    "log_uniform": "even on a logarithmic scale (log-uniform)",
-    "uniform": "even (uniform)",
-}
-CONVENTION_NAMES = {
-    "midpoint": "middle of the flat stretch",
-    "first": "first time at one half or below",
-    "either": "middle or start of the flat stretch, for each median by itself",
-}
-CODING_NAMES = {
-    "relative": "Dose as it is",
-    "cumulative": "Cumulative dose",
-    "log2": "Dose in doublings",
-    "order": "Rank of dose",
-}
-QUANTITIES = {"dose": "dose", "infusions": "infusions"}
-SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
-VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
-
-
-def list_statistic_labels(statistics: Iterable[str], trial: Trial) -> dict[str, str]:
-    """What the statistics of `compatible_statistics.calculate_statistics` are called.
-
-    Parameters
-    ----------
-    statistics : iterable of str
-        Names such as ``permutation_p``, ``median A``, ``pair_p B-A``, ``rate 12 all`` or ``hr dose``.
-    trial : Trial
-        Knows the labels of its groups and its unit of time.
-
-    Returns
-    -------
-    dict of str to str
-        Name to what a reader sees, in the order given.
+    dict of Statistic to str
+        In the order given.
     """
     return {statistic: show_statistic(statistic, trial) for statistic in statistics}
 
 
-def list_pair_labels(trial: Trial) -> dict[str, str]:
+def list_pair_labels(trial: Trial) -> dict[Statistic, str]:
     """What pairs of groups are called where many are named at once: by their codes.
 
     Parameters
@@ -252,15 +197,15 @@ def list_pair_labels(trial: Trial) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
-        ``pair_p B-A`` to ``A and B``, and so on.
+    dict of Statistic to str
+        The P-value of each pair to ``A and B``, and so on.
     """
-    groups = trial.groups
-    return {name: f"{groups[one]} and {groups[two]}" for (one, two), name in list_pairs(groups).items()}
+    pairs = (each for each in list_statistics(trial.groups) if each.kind == "pair_p")
+    return {each: f"{each.against} and {each.group}" for each in pairs}
 
 
 def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:
-    """What the claims are called, by the words in which `compatible_narrowing.drop_claims` names them.
+    """What the claims are called, by the words in which the narrowing names them.
 
     Parameters
     ----------
@@ -272,8 +217,10 @@ def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:
     dict of str to str
         The endpoint is not named; ``""`` is what is found with all claims.
     """
-    named = {describe_claim(claim): show_claim(claim, trial, endpoint=False) for claim in claimed.claims}
-    return {"": "With all claims", **named}
+    return {
+        "": "With all claims",
+        **{describe_claim(each): show_claim(each, trial) for each in claimed.claims},
+    }
 
 
 def list_design_labels(signs: pd.DataFrame, trial: Trial) -> tuple[dict, dict, dict]:
@@ -282,12 +229,12 @@ def list_design_labels(signs: pd.DataFrame, trial: Trial) -> tuple[dict, dict, d
     Parameters
     ----------
     signs : pandas.DataFrame
-        Columns ``design covariate method``, as of `compatible_statistics.summarize_signs`.
+        Columns ``design covariate method``, as of `summarize_signs`.
     trial : Trial
 
     Returns
     -------
-    tuple of dict of str to str
+    tuple of dict
         For designs, covariates and methods.
     """
     return (
@@ -297,204 +244,65 @@ def list_design_labels(signs: pd.DataFrame, trial: Trial) -> tuple[dict, dict, d
     )
 
 
-def show_statistic(statistic: str, trial: Trial) -> str:
-    """What one statistic is called; see :func:`list_statistic_labels`.
-
-    Parameters
-    ----------
-    statistic : str
-    trial : Trial
-
-    Returns
-    -------
-    str
-        A name that is not known loses its underscores.
-    """
-    if statistic in STATISTIC_NAMES:
-        return STATISTIC_NAMES[statistic]
-    kind, _, rest = statistic.partition(" ")
-    makers = {"median": _name_median, "pair_p": _name_pair, "rate": _name_rate, "rmst": _name_mean}
-    makers |= {"hr": _name_ratio}
-    return makers[kind](rest, trial) if kind in makers else statistic.replace("_", " ")
+def show_statistic(statistic: Statistic, trial: Trial) -> str:
+    """What a statistic is called."""
+    return _fill(STATISTIC_NAMES, statistic, trial)
 
 
-def is_p_value(statistic: str) -> bool:
-    """Whether a statistic is a P-value.
-
-    Parameters
-    ----------
-    statistic : str
-
-    Returns
-    -------
-    bool
-    """
-    return statistic.partition(" ")[0] in P_VALUES
+def show_conclusion(statistic: Statistic, trial: Trial) -> str:
+    """What is concluded where a P-value is below its level, or a hazard ratio below 1."""
+    return _fill(STATISTIC_NAMES | CONCLUSION_NAMES, statistic, trial)
 
 
-def show_value(value: float, statistic: str) -> str:
-    """A statistic's value as a reader sees it: P-values, ratios, percentages, counts and times.
+def _fill(templates: Mapping[str, str], statistic: Statistic, trial: Trial) -> str:
+    return templates[statistic.kind].format(
+        group=show_group(statistic.group, trial) if statistic.group else "all patients",
+        against=show_group(statistic.against, trial),
+        at=statistic.at or 0,
+        covariate=show_coded(statistic.covariate, trial).lower(),
+        method=SHORT_METHODS.get(statistic.method, statistic.method),
+    )
 
-    Parameters
-    ----------
-    value : float
-    statistic : str
 
-    Returns
-    -------
-    str
-        ``NE`` where it is missing or unbounded.
-    """
-    kind = statistic.partition(" ")[0]
-    if kind in P_VALUES:
+def show_value(value: float, statistic: Statistic) -> str:
+    """A statistic's value as a reader sees it; ``NE`` where it is missing or unbounded."""
+    if statistic.is_p_value:
         return format_p(value)
-    if kind == "hr":
+    if statistic.kind == "hr":
         return format_ratio(value) if not value > LARGEST_RATIO else f">{LARGEST_RATIO:g}"
-    if kind == "rate":
+    if statistic.kind == "rate":
         return format_percent(value)
-    return format_number(value, 0 if kind == "n_censored" else 1)
+    return format_number(value, 0 if statistic.kind == "n_censored" else 1)
 
 
-def show_range(lower: float, upper: float, statistic: str) -> str:
-    """Two ends of a range of a statistic, as :func:`show_value` prints each.
-
-    Parameters
-    ----------
-    lower, upper : float
-    statistic : str
-
-    Returns
-    -------
-    str
-        One number where both print alike; ``NE`` where neither can be estimated.
-    """
+def show_range(lower: float, upper: float, statistic: Statistic) -> str:
+    """Two ends of a range of a statistic, or one number where both print alike."""
     ends = [show_value(lower, statistic), show_value(upper, statistic)]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def show_claim(claim: object, trial: Trial, *, endpoint: bool = True) -> str:
-    """What a claim of `published.yaml` is about, without the number.
-
-    Parameters
-    ----------
-    claim : claim of `published.yaml`
-    trial : Trial
-    endpoint : bool
-        Whether to name the endpoint.
-
-    Returns
-    -------
-    str
-    """
-    kind, group = claim.kind, getattr(claim, "group", None)
-    of = show_group(group, trial) if group else "all patients"
-    if kind == "median":
-        shown = f"Median, {of}"
-    elif kind == "logrank_p":
-        shown = "Log-rank P"
-    elif kind == "landmark_rate":
-        shown = f"Without the event at {claim.at:g} {trial.unit}, {of}"
-    elif kind == "hazard_ratio":
-        against = show_group(claim.reference, trial) if claim.reference else "all others"
-        shown = f"Hazard ratio, {of}, against {against}"
-    else:
-        return {"longest_follow_up": f"Longest follow-up ({claim.unit})"}.get(kind, kind.replace("_", " "))
-    return f"{show_endpoint(claim.endpoint, trial)}: {shown[0].lower()}{shown[1:]}" if endpoint else shown
+def show_claim(claim: object, trial: Trial) -> str:
+    """What a claim of `published.yaml` is about, without the endpoint and the number."""
+    if claim.kind not in CLAIM_NAMES:
+        return claim.kind.replace("_", " ")
+    group, reference = (getattr(claim, name, None) for name in ("group", "reference"))
+    return CLAIM_NAMES[claim.kind].format(
+        of=show_group(group, trial) if group else "all patients",
+        against=show_group(reference, trial) if reference else "all others",
+        at=f"{getattr(claim, 'at', 0):g}",
+        unit=getattr(claim, "unit", trial.unit),
+    )
 
 
-def show_conclusion(statistic: str, trial: Trial) -> str:
-    """What is concluded where a P-value is below its level, or a hazard ratio below 1.
-
-    Parameters
-    ----------
-    statistic : str
-        As `compatible_answers.judge_conclusions` names it, such as ``trend_p`` or ``hr dose (firth)``.
-    trial : Trial
-
-    Returns
-    -------
-    str
-    """
-    kind, _, rest = statistic.partition(" ")
-    if kind == "hr":
-        covariate, method = _split_ratio(rest)
-        name = show_coded(covariate, trial).lower()
-        of = SHORT_METHODS.get(method, method)
-        return f"The higher the {name}, the later the event, all else equal ({of})"
-    if kind == "pair_p":
-        return f"{_name_pair(rest, trial).replace(' against ', ' and ', 1)} differ (exact log-rank)"
-    known = {"permutation_p": "The groups differ (log-rank, permutation)"}
-    known |= {"trend_p": "Times rise or fall with the order of the groups (trend, permutation)"}
-    return known.get(statistic, show_statistic(statistic, trial))
-
-
-def show_design(design: str, trial: Trial) -> str:
-    """What a design of `compatible_statistics.list_designs` is called.
-
-    Parameters
-    ----------
-    design : str
-        Such as ``relative, as assumed`` or ``log2, dose of A 0.25``.
-    trial : Trial
-
-    Returns
-    -------
-    str
-    """
-    coding, _, plan = str(design).partition(", ")
-    for group in trial.groups:
-        for quantity, name in QUANTITIES.items():
-            if plan.startswith(f"{quantity} of {group} "):
-                plan = f"{name} {plan.rpartition(' ')[2]} in {show_group(group, trial)}"
-    return f"{CODING_NAMES.get(coding, coding)}; {plan}" if plan else CODING_NAMES.get(coding, coding)
+def show_design(design: Design, trial: Trial) -> str:
+    """What a design is called: its coding of dose, and the assumed number that was moved."""
+    plan = "as assumed"
+    if design.quantity:
+        plan = f"{design.quantity} {design.value:g} in {show_group(design.group, trial)}"
+    return f"{CODING_NAMES.get(design.coding, design.coding)}; {plan}"
 
 
 def show_coded(covariate: str, trial: Trial) -> str:
-    """What a covariate is called, whatever its coding.
-
-    Parameters
-    ----------
-    covariate : str
-    trial : Trial
-
-    Returns
-    -------
-    str
-    """
+    """What a covariate is called, whatever its coding."""
     names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": "Number of infusions"}
     return names.get(covariate, str(covariate).replace("_", " "))
-
-
-def _name_median(group: str, trial: Trial) -> str:
-    return f"Median, {_name_group(group, trial)}"
-
-
-def _name_rate(rest: str, trial: Trial) -> str:
-    at, _, group = rest.partition(" ")
-    return f"Without the event at {at} months, {_name_group(group, trial)}"
-
-
-def _name_mean(rest: str, trial: Trial) -> str:
-    return f"Restricted mean, {_name_group(rest, trial)}"
-
-
-def _name_pair(rest: str, trial: Trial) -> str:
-    # A code may hold a hyphen itself, so that the name is not to be cut at one.
-    for first, second in permutations(trial.groups, 2):
-        if rest == f"{second}-{first}":
-            return f"{show_group(first, trial)} against {show_group(second, trial)}"
-    return rest
-
-
-def _name_ratio(rest: str, trial: Trial) -> str:
-    covariate, method = _split_ratio(rest)
-    return f"Hazard ratio, {show_coded(covariate, trial).lower()} ({SHORT_METHODS.get(method, method)})"
-
-
-def _split_ratio(rest: str) -> tuple[str, str]:
-    covariate, _, method = rest.rpartition(" ")
-    return covariate, method.strip("()")
-
-
-def _name_group(group: str, trial: Trial) -> str:
-    return "all patients" if group in ("", EVERYONE) else show_group(group, trial)

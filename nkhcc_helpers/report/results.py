@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.identification.statistics import Named
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
@@ -92,6 +93,8 @@ def _format_scalar(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Named):
+        value = value.name
     if isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be recorded; record numbers, text, dates or tables")

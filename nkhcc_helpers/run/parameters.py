@@ -24,10 +24,9 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from nkhcc_helpers.checks import ConfLevel, NotNegative
 from nkhcc_helpers.cox.design import DoseCodingOfTrial, Slopes
-from nkhcc_helpers.cox.many import Method
-from nkhcc_helpers.safety.dose_limiting import Grade, WindowDays
-from nkhcc_helpers.survival.curves import ConfType
-from nkhcc_helpers.survival.summaries import Convention
+from nkhcc_helpers.cox.fit import Method
+from nkhcc_helpers.safety.listings import Grade, WindowDays
+from nkhcc_helpers.survival.curves import ConfType, Convention
 from nkhcc_helpers.trial.claims import Prior
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name

@@ -1,42 +1,119 @@
-"""Adverse events: patients per category, shares with limits, listings.
+"""Which adverse events count, and how many patients had them: by category, organ class, term and worst grade.
 
-Every count is of patients unless a name says events. The patients are those treated
-(`nkhcc_helpers.populations.list_treated`); the events are their treatment-emergent ones, or all of them with
-``emergent_only=False`` (`nkhcc_helpers.events.list_events`). Groups stand in the trial's order, then "All"; a
-group without events keeps its row with 0.
+Every count is of patients unless a name says events. Groups stand in the trial's order, then "All"; a group
+without events keeps its row with 0.
 """
 
 from __future__ import annotations
 
 import pandas as pd
-from scipy import stats
 
-from nkhcc_helpers.safety.events import (
-    CATEGORIES,
-    check_recorded,
-    list_categories,
-    list_events,
-    list_with_latest_infusion,
-)
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.patients import list_treated, list_with_all
-from nkhcc_helpers.trial.trial import NOT_CODED
+from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all, matches
+from nkhcc_helpers.trial.schema import list_text
 
-LISTINGS = {
-    "all": ["any"],
-    "related": ["related"],
-    "serious": ["serious"],
-    "grade 3": ["grade3"],
-    "serious or grade 3": ["serious", "grade3"],
-    "fatal": ["fatal"],
-    "interrupted": ["interrupted"],
-    "discontinued": ["discontinued"],
+CATEGORIES = {
+    "any": "Any adverse event",
+    "related": "Related to treatment",
+    "serious": "Serious",
+    "grade3": "Grade 3 or more",
+    "related_grade3": "Related, grade 3 or more",
+    "fatal": "Fatal",
+    "interrupted": "Leading to interruption",
+    "discontinued": "Leading to discontinuation",
 }
-"""What `list_adverse_events` can list, and the categories each takes."""
-LISTING_LABELS = {
-    which: ", or ".join(CATEGORIES[name] for name in names).capitalize() for which, names in LISTINGS.items()
+"""Rows of the overview, in order: name and label."""
+OVERALL, ORGAN_CLASS, TERM = "overall", "organ class", "term"
+"""Levels of a block: all events together, those of one organ class, those of one term."""
+BLOCK = ["level", "organ_class", "term"]
+"""Columns that name a block."""
+ANY_TERM, ANY_RELATED, ANY_OF_CLASS = "Any adverse event", "Any related event", "Any event of the class"
+"""Terms of blocks of all events, and of all where only related ones are counted, each without an organ class,
+and of all events of an organ class."""
+GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
+"""Rows of each block, in order."""
+SEVERE = ("3", "4", "5", "3+", "missing")  # a missing grade may be any
+# What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
+_NEEDS = {
+    "any": [],
+    "related": [["related"]],
+    "serious": [["serious"]],
+    "grade3": [["grade"]],
+    "related_grade3": [["related"], ["grade"]],
+    "fatal": [["grade", "outcome"]],
+    "interrupted": [["action"]],
+    "discontinued": [["action"]],
 }
-"""What each listing is called where it is shown."""
+
+
+def list_events(trial, *, emergent_only=True, related_only=False):
+    """List the adverse events of treated patients.
+
+    Parameters
+    ----------
+    trial : Trial
+    emergent_only : bool, default True
+        Leave out events that are not treatment-emergent, as `Trial` says which are.
+    related_only : bool, default False
+        Leave out events not related to treatment, or without an entry saying so.
+
+    Returns
+    -------
+    DataFrame
+        Rows and columns of ``trial.adverse_events``.
+    """
+    events = trial.adverse_events
+    events = events[events["emergent" if emergent_only else "treated"]]
+    if related_only:
+        events = events[_is_related(events)]
+    return events.reset_index(drop=True)
+
+
+def choose_events(trial, *, related_only, emergent_only):
+    """Return the events that count, and whether a count of 0 of them would say that nobody had one."""
+    events = list_events(trial, emergent_only=emergent_only)
+    recorded = is_recorded(trial, events, "related" if related_only else "any")
+    return (events[_is_related(events)].reset_index(drop=True) if related_only else events), recorded
+
+
+def _is_related(events):
+    return events["related"].fillna(False).astype(bool)
+
+
+def is_recorded(trial, events, category):
+    """Whether a count of 0 would say that nobody had such an event."""
+    if events.empty:
+        return trial.metadata.adverse_events.collected
+    return all(
+        any((list_text(events, column) != "").any() for column in alternatives)
+        for alternatives in _NEEDS[category]
+    )
+
+
+def list_categories(events):
+    """Return a column of bool for each of `CATEGORIES`, indexed as `events`.
+
+    A missing grade, relation or seriousness does not count as grade 3 or more, related or serious.
+    Interrupted: AEACN says interrupted, delayed, withheld or temporarily, without not. Discontinued: AEACN
+    says withdrawn, discontinued or stopped, without not or temporarily.
+    """
+    related = _is_related(events)
+    grade3 = (events["grade"] >= 3).fillna(False).astype(bool)
+    paused = r"\b(?:INTERRUPT\w*|DELAY\w*|WITHHELD|HELD|TEMPORAR\w*)\b"
+    stopped = r"\b(?:WITHDRAWN|WITHDRAWAL|DISCONTINU\w*|STOPPED)\b"
+    return pd.DataFrame(
+        {
+            "any": True,
+            "related": related,
+            "serious": events["serious"].fillna(False).astype(bool),
+            "grade3": grade3,
+            "related_grade3": related & grade3,
+            "fatal": events["fatal"],
+            "interrupted": matches(events, "action", paused, r"\b(?:NOT|NO)\b"),
+            "discontinued": matches(events, "action", stopped, r"\b(?:NOT|NO|TEMPORAR\w*)\b"),
+        },
+        index=events.index,
+    )
 
 
 def count_evaluable(trial):
@@ -51,7 +128,7 @@ def count_evaluable(trial):
     Series of int
         ``n_evaluable``, indexed by group, then "All".
     """
-    treated = trial.subjects.loc[list_treated(trial), ["group"]]
+    treated = trial.subjects.loc[trial.subjects["treated"], ["group"]]
     counts = list_with_all(treated, trial.groups).groupby("group", observed=False).size()
     return counts.rename("n_evaluable")
 
@@ -75,128 +152,24 @@ def count_adverse_events(trial, *, emergent_only=True):
     """
     events = list_events(trial, emergent_only=emergent_only)
     flags = list_categories(events)
-    parts = []
-    for category, label in CATEGORIES.items():
-        inside = list_with_all(events.loc[flags[category], ["USUBJID", "group"]], trial.groups)
-        grouped = inside.groupby("group", observed=False)["USUBJID"]
-        counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
-        if not check_recorded(trial, events, category):
-            counts[:] = pd.NA
-        parts.append(counts.reset_index().assign(category=category, label=label))
-    counts = add_percent(pd.concat(parts, ignore_index=True), trial)
+    inside = [events.loc[flags[name], ["USUBJID", "group"]].assign(category=name) for name in CATEGORIES]
+    both = list_with_all(pd.concat(inside), trial.groups)
+    both["category"] = pd.Categorical(both["category"], list(CATEGORIES))
+    grouped = both.groupby(["category", "group"], observed=False)["USUBJID"]
+    counts = pd.DataFrame({"n_patients": grouped.nunique(), "n_events": grouped.size()}).astype("Int64")
+    unknown = [name for name in CATEGORIES if not is_recorded(trial, events, name)]
+    counts[counts.index.get_level_values("category").isin(unknown)] = pd.NA
+    counts = _add_percent(counts.reset_index().astype({"category": "str"}), trial)
+    counts["label"] = counts["category"].map(CATEGORIES)
     return counts[["category", "label", "group", "n_patients", "n_evaluable", "percent", "n_events"]]
 
 
-def estimate_shares(counts, *, conf_level=0.95):
-    """Estimate the share of patients behind each count, with exact limits.
-
-    Parameters
-    ----------
-    counts : DataFrame
-        Columns ``n_patients n_evaluable``, as `count_adverse_events` and `safety_terms.count_by_term` return
-        them.
-    conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1.
-
-    Returns
-    -------
-    DataFrame
-        `counts` with ``percent ci_lower ci_upper`` in percent, NaN where the count is NA or nobody is
-        evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
-    """
-    if not 0 < conf_level < 1:
-        raise ValueError(f"conf_level must lie between 0 and 1; got {conf_level!r}")
-    shares = []
-    for n_patients, n_evaluable in zip(counts["n_patients"], counts["n_evaluable"], strict=True):
-        if pd.isna(n_patients) or n_evaluable == 0:
-            shares.append((float("nan"),) * 3)
-            continue
-        limits = stats.binomtest(int(n_patients), int(n_evaluable)).proportion_ci(conf_level, "exact")
-        shares.append((n_patients / n_evaluable, limits.low, limits.high))
-    columns = ["percent", "ci_lower", "ci_upper"]
-    estimates = 100 * pd.DataFrame(shares, columns=columns, index=counts.index, dtype=float)
-    return counts.drop(columns="percent", errors="ignore").join(estimates)
-
-
-def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
-    """List adverse events one by one.
-
-    Parameters
-    ----------
-    trial : Trial
-    which : str, default "serious or grade 3"
-        One of `LISTINGS`; grade 3 stands for grade 3 or more.
-    emergent_only : bool, default True
-        List treatment-emergent events only.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious outcome
-        action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the
-        day before is day -1 (CDISC has no day 0); the latest infusion is the number of the one on or before
-        onset.
-
-    Raises
-    ------
-    ValueError
-        `which` is not one of `LISTINGS`.
-    """
-    if which not in LISTINGS:
-        raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
-    events = list_events(trial, emergent_only=emergent_only)
-    events = events[list_categories(events)[LISTINGS[which]].any(axis="columns")]
-    events = list_with_latest_infusion(events.reset_index(drop=True), trial)
-    days = (events["onset"] - events["first_infusion"]).dt.days.astype("Int64")
-    events["day"] = days.where(days < 0, days + 1)
-    columns = ["USUBJID", "group", "term", "grade", "day", "latest_infusion", "days_since_infusion"]
-    ordered = events.sort_values(["group", "USUBJID", "onset", "term"], ignore_index=True)
-    return ordered[[*columns, "related", "serious", "outcome", "action", "onset_imputed"]]
-
-
-def add_percent(counts, trial):
-    """Add the denominators of each group and the percentages of them.
-
-    Parameters
-    ----------
-    counts : DataFrame
-        Columns ``group n_patients``.
-    trial : Trial
-
-    Returns
-    -------
-    DataFrame
-        `counts` with ``n_evaluable`` and ``percent``, NaN where nobody is evaluable or the count is NA.
-    """
+def _add_percent(counts, trial):
+    """Add the patients treated of each group, and the percentage of them, NaN where there is none."""
     counts = counts.merge(count_evaluable(trial).reset_index(), on="group", how="left")
     known = counts["n_evaluable"].where(counts["n_evaluable"] > 0)
-    counts["percent"] = (
-        100 * counts["n_patients"].astype("Float64").to_numpy(float, na_value=float("nan")) / known
-    )
-    return counts
-
-
-OVERALL, ORGAN_CLASS, TERM = "overall", "organ class", "term"
-"""Levels of a block: all events together, those of one organ class, those of one term."""
-BLOCK = ["level", "organ_class", "term"]
-"""Columns that name a block."""
-ANY_TERM = "Any adverse event"
-"""Term of the block that takes all events together; its organ class is empty."""
-ANY_RELATED = "Any related event"
-"""What that block is called where only related events are counted."""
-ANY_OF_CLASS = "Any event of the class"
-"""Term of the block that takes all events of an organ class together."""
-GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
-"""Rows of each block, in order."""
+    n_patients = counts["n_patients"].astype("Float64").to_numpy(float, na_value=float("nan"))
+    return counts.assign(percent=100 * n_patients / known)
 
 
 def count_by_term(trial, *, related_only=False, emergent_only=True):
@@ -217,68 +190,29 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
         "5" (the patient's worst known grade in the block), "3+", and "missing" (no event of the block has a
         known grade), so that "any" is the sum of "1" to "5" and "missing". A patient counts once a row. The
         first block is `OVERALL`. Then come the organ classes, each with a block of its own (`ORGAN_CLASS`)
-        above its terms (`TERM`); last the terms without a class (`frames.NOT_CODED`), which have no such
-        block. Classes, and terms within a class, stand by number of patients, then by name. Where adverse
-        events were not collected, or with `related_only` no event records its relation, the first block
-        is the only one and its patients are NA.
+        above its terms (`TERM`); last the terms without a class, which have no such block. Classes, and
+        terms within a class, stand by number of patients, then by name. Where adverse events were not
+        collected, or with `related_only` no event records its relation, the first block is the only one
+        and its patients are NA.
     """
-    events = list_events(trial, emergent_only=emergent_only)
-    recorded = check_recorded(trial, events, "related" if related_only else "any")
-    if related_only:
-        events = events[list_categories(events)["related"]]
-    rows = list_blocks(events, related_only=related_only)
+    events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
+    return tabulate_terms(trial, list_blocks(events, related_only=related_only), recorded, related_only)
+
+
+def tabulate_terms(trial, rows, recorded, related_only):
+    """As `count_by_term`, of events listed by `list_blocks`."""
     worst = rows.groupby([*BLOCK, "USUBJID", "group"], observed=True, sort=False)["grade"].max().reset_index()
-    blocks = _order_blocks(worst, related_only)
-    counts = _count_worst(worst, blocks, trial.groups)
+    counts = _count_worst(worst, _order_blocks(worst, related_only), trial.groups)
     if not recorded:
         counts["n_patients"] = pd.NA
-    counts = add_percent(counts.astype({"n_patients": "Int64"}), trial)
+    counts = _add_percent(counts.astype({"n_patients": "Int64"}), trial)
     return counts[[*BLOCK, "grade", "group", "n_patients", "n_evaluable", "percent"]]
 
 
-def list_terms(counts):
-    """List what stands for itself in a list by frequency: all events together, then every term.
-
-    Parameters
-    ----------
-    counts : DataFrame
-        As `count_by_term` returns it.
-
-    Returns
-    -------
-    DataFrame
-        `counts` without the blocks of organ classes; terms by number of patients, then by name.
-    """
-    kept = counts[counts["level"] != ORGAN_CLASS]
-    everyone = kept[(kept["group"].astype("str") == ALL_GROUPS) & (kept["grade"].astype("str") == "any")]
-    first = (everyone["level"] != OVERALL).rename("later")
-    order = everyone.assign(later=first).sort_values(
-        ["later", "n_patients", "term", "organ_class"], ascending=[True, False, True, True]
-    )
-    place = pd.MultiIndex.from_frame(order[BLOCK]).get_indexer(pd.MultiIndex.from_frame(kept[BLOCK]))
-    return kept.iloc[place.argsort(kind="stable")].reset_index(drop=True)
-
-
-def list_blocks(events, *, related_only=False, organ_classes=True):
-    """List every event once for each block that it counts in.
-
-    Parameters
-    ----------
-    events : DataFrame
-        Columns ``organ_class term``, and any others.
-    related_only : bool, default False
-        Whether all of them are related events, for the name of the first block.
-    organ_classes : bool, default True
-        Whether organ classes are blocks.
-
-    Returns
-    -------
-    DataFrame
-        `events` with ``level``, two or three times.
-    """
+def list_blocks(events, *, related_only=False):
+    """List every event two or three times, once for each block that it counts in, named by `BLOCK`."""
     together = events.assign(**_name_overall(related_only))
-    classed = events[(events["organ_class"] != NOT_CODED) & organ_classes]
-    classes = classed.assign(level=ORGAN_CLASS, term=ANY_OF_CLASS)
+    classes = events[events["organ_class"] != NOT_CODED].assign(level=ORGAN_CLASS, term=ANY_OF_CLASS)
     return pd.concat([together, classes, events.assign(level=TERM)], ignore_index=True)
 
 
@@ -311,40 +245,41 @@ def _count_worst(worst, blocks, groups):
     severe = worst[worst["grade"].isin(["3", "4", "5"])]
     rows = pd.concat([worst, worst.assign(grade="any"), severe.assign(grade="3+")], ignore_index=True)
     rows = list_with_all(rows.assign(grade=pd.Categorical(rows["grade"], GRADES)), groups)
-    counts = (
-        rows.groupby(["block", "grade", "group"], observed=False).size().rename("n_patients").reset_index()
-    )
-    return counts.astype({"block": int, "grade": "str"}).join(blocks, on="block")
+    counts = rows.groupby(["block", "grade", "group"], observed=False).size().rename("n_patients")
+    return counts.reset_index().astype({"block": int, "grade": "str"}).join(blocks, on="block")
 
 
-SEVERE = ("3", "4", "5", "3+", "missing")  # a missing grade may be any
-
-
-def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Name the block of each row: all events, an organ class, or a term.
+def list_terms(counts):
+    """List what stands for itself in a list by frequency: all events together, then every term.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        Columns ``level organ_class term``, as `safety_terms.count_by_term` returns them.
+    counts : DataFrame
+        As `count_by_term` returns it.
 
     Returns
     -------
-    list of (str, str, str)
-        One for each row.
+    DataFrame
+        `counts` without the blocks of organ classes; terms by number of patients, then by name.
     """
-    return list(frame[BLOCK].astype("str").itertuples(index=False, name=None))
+    kept = counts[counts["level"] != ORGAN_CLASS]
+    everyone = kept[(kept["group"].astype("str") == ALL_GROUPS) & (kept["grade"].astype("str") == "any")]
+    order = everyone.assign(later=everyone["level"] != OVERALL).sort_values(
+        ["later", "n_patients", "term", "organ_class"], ascending=[True, False, True, True]
+    )
+    place = pd.MultiIndex.from_frame(order[BLOCK]).get_indexer(pd.MultiIndex.from_frame(kept[BLOCK]))
+    return kept.iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 
 def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """What each block is called: a term with its organ class where two organ classes share it.
+    """List what each block is called: a term with its organ class where two organ classes share it.
 
     An event whose class is not coded makes its term no longer, but stands apart as not coded.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        Columns ``level organ_class term``, as `safety_terms.count_by_term` returns them.
+    frame : DataFrame
+        Columns ``level organ_class term``, as `count_by_term` returns them.
 
     Returns
     -------
@@ -362,41 +297,24 @@ def list_term_names(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return dict(zip(list_block_keys(blocks), names, strict=True))
 
 
+def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Level, organ class and term of each row."""
+    return list(frame[BLOCK].astype("str").itertuples(index=False, name=None))
+
+
 def choose_terms(counts_by_term: pd.DataFrame, most: int | None) -> list[tuple[str, str, str]]:
-    """Choose terms to show: the most frequent, and all of grade 3 or more or without a known grade.
+    """Keys of the `most` frequent blocks (None: all), and of all with grade 3 or more or no known grade.
 
-    Parameters
-    ----------
-    counts_by_term : pandas.DataFrame
-        As `safety_terms.count_by_term` returns it.
-    most : int or None
-        How many of the most frequent, all events together being the first; None: all.
-
-    Returns
-    -------
-    list of (str, str, str)
-        Level, organ class and term, the most frequent first; no organ classes.
+    All events together are the first; no organ classes.
     """
     frame = list_terms(counts_by_term)
-    keys = list(list_term_names(frame))
     severe = frame["grade"].astype("str").isin(SEVERE)
-    rows = frame[severe & (frame["n_patients"].astype("Float64") > 0).fillna(False)]
-    kept = set(list_block_keys(rows))
-    return [key for i, key in enumerate(keys) if most is None or i < most or key in kept]
+    kept = set(list_block_keys(frame[severe & (frame["n_patients"].astype("Float64") > 0).fillna(False)]))
+    keys = enumerate(list_term_names(frame))
+    return [key for place, key in keys if most is None or place < most or key in kept]
 
 
 def say_left_out(n_terms: int, *, none_severe: bool = False) -> str:
-    """Say how many terms are left out; nothing where none is.
-
-    Parameters
-    ----------
-    n_terms : int
-    none_severe : bool
-        Whether every term with grade 3 or more is shown.
-
-    Returns
-    -------
-    str
-    """
+    """Say how many terms are left out, and whether none with grade 3 or more is; nothing where none is."""
     severe = ", none with grade 3 or more," if none_severe else ""
     return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown" if n_terms else ""

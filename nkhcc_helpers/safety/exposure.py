@@ -1,4 +1,4 @@
-"""How long each patient was observed and at risk, and the rates of first adverse events in that time."""
+"""How long patients were at risk after treatment, rates of first events, and their cumulative incidence."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level
-from nkhcc_helpers.safety.counts import BLOCK, count_by_term, list_blocks, list_terms
-from nkhcc_helpers.safety.events import check_recorded, list_events, list_with_latest_infusion
+from nkhcc_helpers.safety.counts import (
+    BLOCK,
+    ORGAN_CLASS,
+    choose_events,
+    list_blocks,
+    list_terms,
+    tabulate_terms,
+)
+from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.trial.patients import list_deaths, list_observation, list_treated, list_with_all
+from nkhcc_helpers.trial.patients import list_with_all
 
-_RATES = {"time_at_risk": ["rate", "ci_lower", "ci_upper"]}
-_RATES |= {"n_infusions": ["rate_per_infusion", "infusion_lower", "infusion_upper"]}
+_RATES = {
+    "time_at_risk": ["rate", "ci_lower", "ci_upper"],
+    "n_infusions": ["rate_per_infusion", "infusion_lower", "infusion_upper"],
+}
 _EXPOSURE = ["days", "n_infusions", "n_at_risk"]
+CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
+"""Outcomes of `list_first_event`."""
 
 
 def list_time_at_risk(trial, *, window_days=30):
     """List the time in which an adverse event of a treated patient counts towards a rate.
 
     It begins on the day of the first infusion and ends `window_days` days after the last one, or at the
-    end of observation (`list_observation`) if that is earlier.
+    end of observation if that is earlier.
 
     Parameters
     ----------
@@ -44,19 +55,15 @@ def list_time_at_risk(trial, *, window_days=30):
     """
     if window_days is not None and not (window_days >= 0 and float(window_days).is_integer()):
         raise ValueError(f"window_days must be a whole number >= 0, or None; got {window_days!r}")
-    observed = list_observation(trial).set_index("USUBJID")["end"]
-    treated = trial.subjects.loc[list_treated(trial), ["USUBJID", "group", "first_infusion"]]
-    at_risk = treated.rename(columns={"first_infusion": "start"}).reset_index(drop=True)
-    end = at_risk["USUBJID"].map(observed)
+    treated = trial.subjects[trial.subjects["treated"]].reset_index(drop=True)
+    start, end = treated["first_infusion"], treated["observed_until"]
     if window_days is not None:
-        last = pd.to_datetime(at_risk["USUBJID"].map(trial.infusions.groupby("USUBJID")["date"].max()))
-        closed = last + pd.Timedelta(days=int(window_days))
+        closed = treated["last_infusion"] + pd.Timedelta(days=int(window_days))
         end = end.mask(end > closed, closed)
-    at_risk["end"] = end.where(at_risk["start"].notna())
-    at_risk["days"] = ((at_risk["end"] - at_risk["start"]).dt.days + 1).astype("Int64")
-    given = trial.infusions["USUBJID"].value_counts()
-    at_risk["n_infusions"] = at_risk["USUBJID"].map(given).fillna(0).astype(int)
-    return at_risk
+    end = end.where(start.notna())
+    days = ((end - start).dt.days + 1).astype("Int64")
+    at_risk = treated[["USUBJID", "group"]].assign(start=start, end=end, days=days)
+    return at_risk.assign(n_infusions=treated["n_infusions"])
 
 
 def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=True, conf_level=0.95):
@@ -71,10 +78,8 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     trial : Trial
     window_days : int or None, default 30
         As in `list_time_at_risk`.
-    related_only : bool, default False
-        Take only events related to treatment.
-    emergent_only : bool, default True
-        Take treatment-emergent events only.
+    related_only, emergent_only : bool
+        As in `count_by_term`.
     conf_level : float, default 0.95
         Confidence level of the limits, two-sided.
 
@@ -83,16 +88,15 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     DataFrame
         Columns ``level organ_class term group n_patients n_at_risk n_evaluable time_at_risk rate ci_lower
         ci_upper n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``; all events
-        together and every term, in the order of `safety_terms.list_terms`. ``n_patients`` had a first event
-        within the time at risk, of the ``n_at_risk`` who give time, with an event or without; ``n_evaluable``
-        were treated;
-        ``n_outside`` had events of the term, all of them outside it; ``n_undated`` had none within it and
-        one that nobody can place (no onset date, or a patient without a dated infusion), and give neither
-        an event nor time. The three add up to the patients with the term. ``time_at_risk`` is the sum over
-        patients in the trial's display unit, ``rate`` is per patient and such unit; ``n_infusions`` are
-        those given up to and on the day of the first event. Rates are NaN where nothing was at risk, and
-        where patients had the term and nobody can place an event of any of them; counts are NA where
-        `safety_terms.count_by_term` has NA.
+        together and every term, in the order of `list_terms`. ``n_patients`` had a first event within the
+        time at risk, of the ``n_at_risk`` who give time, with an event or without; ``n_evaluable`` were
+        treated; ``n_outside`` had events of the term, all of them outside it; ``n_undated`` had none within
+        it and one that nobody can place (no onset date, or a patient without a dated infusion), and give
+        neither an event nor time. The three add up to the patients with the term. ``time_at_risk`` is the
+        sum over patients in the trial's display unit, ``rate`` is per patient and such unit; ``n_infusions``
+        are those given up to and on the day of the first event. Rates are NaN where nothing was at risk,
+        and where patients had the term and nobody can place an event of any of them; counts are NA where
+        `count_by_term` has NA.
 
     Raises
     ------
@@ -111,74 +115,74 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     """
     check_conf_level(conf_level)
     at_risk = list_time_at_risk(trial, window_days=window_days)
-    options = {"related_only": related_only, "emergent_only": emergent_only}
-    counts = list_terms(count_by_term(trial, **options))
-    rates = counts.loc[counts["grade"] == "any", [*BLOCK, "group", "n_evaluable", "n_patients"]]
-    known = rates.pop("n_patients").notna().to_numpy()
-    events = list_blocks(list_events(trial, **options), related_only=related_only, organ_classes=False)
-    sums = _sum_first_events(_list_first_events(trial, at_risk, events), trial)
-    keys = [*BLOCK, "group"]
-    rates = rates.merge(sums, on=keys, how="left").fillna(dict.fromkeys(sums.columns.drop(keys), 0))
-    started = at_risk[at_risk["days"].notna()].assign(n_at_risk=1)
-    whole = list_with_all(started[["group", *_EXPOSURE]], trial.groups)
-    whole = whole.groupby("group", observed=False)[_EXPOSURE].sum()
-    for name in whole:
-        left = rates["group"].map(whole[name]).astype(int) - rates[f"{name}_after"]
-        rates[name] = left.astype("Int64").where(known)
-    for name in ("n_patients", "n_outside", "n_undated"):
-        rates[name] = rates[name].astype("Int64").where(known)
+    events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
+    blocks = list_blocks(events, related_only=related_only)
+    counts = list_terms(tabulate_terms(trial, blocks, recorded, related_only))
+    rates = counts.loc[counts["grade"] == "any", [*BLOCK, "group", "n_evaluable"]]
+    first = _list_first_events(at_risk, blocks[blocks["level"] != ORGAN_CLASS])
+    rates = _add_exposure(rates, first, at_risk, trial.groups)
+    if not recorded:
+        rates = rates.assign(**dict.fromkeys([*_EXPOSURE, "n_patients", "n_outside", "n_undated"], pd.NA))
     rates["time_at_risk"] = rates["days"].astype("Float64").to_numpy(float, na_value=np.nan)
     rates["time_at_risk"] /= DAYS_PER_UNIT[trial.unit]
     # With no event that anybody can place, 0 would say that nobody had one.
     placed = rates["n_patients"].mask(list_unplaced(rates))
     for exposure, names in _RATES.items():
         rates[names] = np.column_stack(estimate_poisson_rate(placed, rates[exposure], conf_level=conf_level))
-    first = [*BLOCK, "group", "n_patients", "n_at_risk", "n_evaluable"]
-    return rates[[*first, *(n for k, v in _RATES.items() for n in (k, *v)), "n_outside", "n_undated"]]
+    columns = [*BLOCK, "group", "n_patients", "n_at_risk", "n_evaluable"]
+    return rates[[*columns, *(n for k, v in _RATES.items() for n in (k, *v)), "n_outside", "n_undated"]]
+
+
+def _list_first_events(at_risk, events):
+    """Each patient's first event of each block within the time at risk, and the exposure lost after it."""
+    events = events[[*BLOCK, "USUBJID", "onset", "latest_infusion"]].merge(at_risk, on="USUBJID")
+    events["undated"] = events["onset"].isna() | events["start"].isna()
+    within = (events["onset"] >= events["start"]) & (events["onset"] <= events["end"])
+    placed = events[["onset", "latest_infusion"]].where(within)
+    grouped = events.assign(onset=placed["onset"], so_far=placed["latest_infusion"]).groupby(
+        [*BLOCK, "USUBJID"], sort=False
+    )
+    first = grouped.agg(onset=("onset", "min"), so_far=("so_far", "min"), undated=("undated", "max"))
+    first = first.reset_index().merge(at_risk, on="USUBJID")
+    seen = first["onset"].notna()
+    first["n_patients"] = seen
+    first["n_undated"] = first["undated"].astype(bool) & ~seen
+    first["n_outside"] = ~seen & ~first["n_undated"]
+    # A first event ends the time at risk; without a date nobody knows when it did.
+    days = (first["onset"] - first["start"]).dt.days + 1
+    days_after = (first["days"] - days.fillna(0).astype(int)).fillna(0)
+    infusions_after = first["n_infusions"] - first["so_far"].fillna(0)
+    first["days_after"] = days_after.mask(first["n_outside"], 0)
+    first["n_infusions_after"] = infusions_after.mask(first["n_outside"], 0)
+    first["n_at_risk_after"] = first["n_undated"] & first["start"].notna()
+    return first
+
+
+def _add_exposure(rates, first, at_risk, groups):
+    """Add patients by group and block, and what all have in exposure less what comes after first events."""
+    keys, columns = [*BLOCK, "group"], ["n_patients", "n_outside", "n_undated"]
+    columns += [f"{name}_after" for name in _EXPOSURE]
+    sums = list_with_all(first[[*keys, *columns]], groups)
+    sums = sums.groupby(keys, observed=True)[columns].sum().astype("Int64").reset_index()
+    rates = rates.merge(sums, on=keys, how="left").fillna(dict.fromkeys(columns, 0))
+    started = at_risk[at_risk["days"].notna()].assign(n_at_risk=1)
+    whole = list_with_all(started[["group", *_EXPOSURE]], groups)
+    whole = whole.groupby("group", observed=False)[_EXPOSURE].sum()
+    for name in _EXPOSURE:
+        rates[name] = rates["group"].map(whole[name]).astype("Int64") - rates[f"{name}_after"]
+    return rates
 
 
 def list_unplaced(rates):
-    """List in which rows patients had the term, but nobody can place an event of any of them.
-
-    Parameters
-    ----------
-    rates : DataFrame
-        Columns ``n_patients n_outside n_undated``, as `estimate_rates` returns them.
-
-    Returns
-    -------
-    Series of bool
-        Indexed as `rates`; False where the counts are NA.
-    """
+    """In which rows of `estimate_rates` patients had the term, and nobody can place any of their events."""
     placed = rates["n_patients"] + rates["n_outside"]
     return ((placed == 0) & (rates["n_undated"] > 0)).fillna(False).astype(bool)
 
 
 def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):
-    """Estimate rates of events that follow a Poisson distribution, with exact limits.
+    """Rates and their exact limits (Garwood 1936), three arrays; the lower limit is 0 without events.
 
-    Parameters
-    ----------
-    n_events : array_like of int, shape (n,)
-        Events seen; NA where not known.
-    exposure : array_like of float, shape (n,)
-        Time, or whatever the rate is per; 0 or NA gives NaN.
-    conf_level : float, default 0.95
-        Confidence level, two-sided.
-
-    Returns
-    -------
-    rate, ci_lower, ci_upper : ndarray of float, shape (n,)
-        The lower limit is 0 where there are no events.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Garwood (1936) Biometrika 28:437.
+    NaN where the count is NA, and where the exposure is 0 or NA.
     """
     check_conf_level(conf_level)
     n_events, exposure = (
@@ -187,43 +191,10 @@ def estimate_poisson_rate(n_events, exposure, *, conf_level=0.95):
     exposure = np.where(exposure > 0, exposure, np.nan)
     tail = (1 - conf_level) / 2
     # chi2.ppf has no 0 degrees of freedom, and none is needed: nothing excludes a rate of 0.
-    lower = np.where(
-        n_events == 0, 0.0, stats.chi2.ppf(tail, np.where(n_events > 0, 2 * n_events, np.nan)) / 2
-    )
+    doubled = np.where(n_events > 0, 2 * n_events, np.nan)
+    lower = np.where(n_events == 0, 0.0, stats.chi2.ppf(tail, doubled) / 2)
     upper = stats.chi2.isf(tail, 2 * n_events + 2) / 2
     return n_events / exposure, lower / exposure, upper / exposure
-
-
-def _list_first_events(trial, at_risk, events):
-    """List each patient's first event of each block within the time at risk, and what follows it."""
-    events = events[[*BLOCK, "USUBJID", "onset"]].merge(at_risk, on="USUBJID")
-    events["undated"] = events["onset"].isna() | events["start"].isna()
-    within = (events["onset"] >= events["start"]) & (events["onset"] <= events["end"])
-    events["onset"] = events["onset"].where(within)
-    grouped = events.groupby([*BLOCK, "USUBJID"], sort=False)
-    first = grouped.agg(onset=("onset", "min"), undated=("undated", "max")).reset_index()
-    first = list_with_latest_infusion(first, trial).merge(at_risk, on="USUBJID")
-    seen = first["onset"].notna()
-    first["n_patients"] = seen
-    first["n_undated"] = first["undated"].astype(bool) & ~seen
-    first["n_outside"] = ~seen & ~first["n_undated"]
-    # A first event ends the time at risk; without a date nobody knows when it did.
-    none = first["n_outside"]
-    so_far = (first["onset"] - first["start"]).dt.days + 1
-    first["days_after"] = (first["days"] - so_far.fillna(0).astype(int)).fillna(0).mask(none, 0)
-    first["n_infusions_after"] = first["n_infusions"] - first["latest_infusion"].fillna(0)
-    first["n_infusions_after"] = first["n_infusions_after"].mask(none, 0)
-    first["n_at_risk_after"] = first["n_undated"] & first["start"].notna()
-    return first
-
-
-def _sum_first_events(first, trial):
-    columns = ["n_patients", "n_outside", "n_undated", *(f"{name}_after" for name in _EXPOSURE)]
-    both = list_with_all(first[[*BLOCK, "group", *columns]], trial.groups)
-    return both.groupby([*BLOCK, "group"], observed=True)[columns].sum().astype(int).reset_index()
-
-
-CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
 
 
 def list_first_event(trial, *, window_days=None, related_only=False, emergent_only=True):
@@ -233,11 +204,9 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
     ----------
     trial : Trial
     window_days : int or None, default None
-        As in `exposure.list_time_at_risk`.
-    related_only : bool, default False
-        Take only events related to treatment.
-    emergent_only : bool, default True
-        Take treatment-emergent events only.
+        As in `list_time_at_risk`.
+    related_only, emergent_only : bool
+        As in `count_by_term`.
 
     Returns
     -------
@@ -247,19 +216,23 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
         date, and none that is known to lie in the time at risk: ``days`` is NA). Patients without a dated
         infusion are left out, and so are events before the first infusion. No rows where adverse events were
         not collected, or with `related_only` where no event records its relation.
+
+    Raises
+    ------
+    ValueError
+        Bad `window_days`.
     """
     at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
-    events = list_events(trial, emergent_only=emergent_only)
-    if not check_recorded(trial, events, "related" if related_only else "any"):
+    events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
+    if not recorded:
         at_risk = at_risk.iloc[:0]
-    if related_only:
-        events = events[events["related"].fillna(False).astype(bool)]
-    undated = at_risk["USUBJID"].isin(events.loc[events["onset"].isna(), "USUBJID"]).to_numpy()
+    patients = at_risk["USUBJID"]
+    undated = patients.isin(events.loc[events["onset"].isna(), "USUBJID"]).to_numpy()
     events = events[events["onset"] >= events["first_infusion"]]
-    first = at_risk["USUBJID"].map(events.groupby("USUBJID")["onset"].min()).astype("datetime64[ns]")
-    deaths = pd.Series(list_deaths(trial).to_numpy(), trial.subjects["USUBJID"])
+    first = patients.map(events.groupby("USUBJID")["onset"].min()).astype("datetime64[ns]")
+    deaths = patients.map(trial.subjects.set_index("USUBJID")["death_date"])
     happened = (first <= at_risk["end"]).to_numpy()
-    died = ~happened & (at_risk["USUBJID"].map(deaths) == at_risk["end"]).to_numpy()
+    died = ~happened & (deaths == at_risk["end"]).to_numpy()
     until = at_risk["end"].where(~happened, first)
     outcome = np.select([happened, undated, died], [EVENT, UNDATED, DIED], CENSORED)
     days = (until - at_risk["start"]).dt.days.astype("Int64")
@@ -290,7 +263,8 @@ def estimate_first_event(trial, **options):
     Aalen, Johansen (1978) Scand J Stat 5:141.
     """
     first = list_with_all(list_first_event(trial, **options), trial.groups)
-    parts = []
+    columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]
+    parts = [pd.DataFrame(columns=columns)]
     for group, part in first.groupby("group", observed=True):
         n_undated = int((part["outcome"] == UNDATED).sum())
         if n_undated and not (part["outcome"] == EVENT).any():
@@ -298,24 +272,18 @@ def estimate_first_event(trial, **options):
         known = part[part["outcome"] != UNDATED]
         curve = _accumulate(known["days"].to_numpy(int), known["outcome"].to_numpy())
         parts.append(curve.assign(group=group, n_undated=n_undated))
-    columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(parts[1:] or parts, ignore_index=True)[columns]
 
 
 def _accumulate(days, outcome):
     """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
-    times = np.unique(days)
-    n_at_risk = (days >= times[:, None]).sum(axis=1)
-    n_events, n_died = (((days == times[:, None]) & (outcome == kind)).sum(axis=1) for kind in (EVENT, DIED))
-    free = np.cumprod(1 - (n_events + n_died) / n_at_risk)
-    before = np.concatenate([[1.0], free[:-1]])
-    return pd.DataFrame(
-        {
-            "time": np.concatenate([[0.0], times]),
-            "event_probability": np.concatenate([[0.0], np.cumsum(before * n_events / n_at_risk)]),
-            "competing_probability": np.concatenate([[0.0], np.cumsum(before * n_died / n_at_risk)]),
-            "n_at_risk": np.concatenate([[len(days)], n_at_risk]),
-        }
-    )
+    curve = Curves.of_sample(days, outcome != CENSORED)
+    times, n_at_risk = curve.times[0], curve.n_at_risk[0]
+    share = np.append(1.0, curve.survival[0, :-1]) / n_at_risk
+    table = {"time": times}
+    for name, kind in {"event": EVENT, "competing": DIED}.items():
+        happened = ((days == times[:, None]) & (outcome == kind)).sum(axis=1)
+        table[f"{name}_probability"] = np.cumsum(share * happened)
+    table = pd.DataFrame(table | {"n_at_risk": n_at_risk})
+    start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
+    return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)

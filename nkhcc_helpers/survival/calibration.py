@@ -10,10 +10,10 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
-from nkhcc_helpers.survival.curves import CONF_TYPES, calculate_limits
+from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.logrank import RiskSets
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 BLOCK = 100  # trials a process takes at a time
 TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend permuted")
@@ -21,19 +21,11 @@ TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend 
 
 @dataclass(frozen=True)
 class RecalibratedP:
-    """What a published P-value is worth.
-
-    Attributes
-    ----------
-    p_published : float
-    p_value, error : float
-        Permutation P-value and its Monte-Carlo standard error.
-    n_draws, seed : int
-    """
+    """What a published P-value is worth."""
 
     p_published: float
-    p_value: float
-    error: float
+    p_value: float  # permuted
+    error: float  # Monte-Carlo standard error
     n_draws: int
     seed: int
 
@@ -47,8 +39,7 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
         P-value from the chi-square distribution, above 0 and below 1.
     sizes : sequence of int
         Patients in each group, at least two groups of at least one.
-    n_draws : int, default 1,000,000
-    seed : int
+    n_draws, seed : int
 
     Returns
     -------
@@ -63,12 +54,13 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     """
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")
-    risk, codes = _lay_out_uncensored(sizes)
+    codes = _check_sizes(sizes)
+    risk = RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool))
     bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
     blocks = draw_allocations(codes, n_draws, seed)
     extreme = sum(int((risk.calculate_chi_square(block) >= bound).sum()) for block in blocks)
-    p_value = (1 + extreme) / (1 + n_draws)
-    return RecalibratedP(p, p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws)), n_draws, seed)
+    p_value, error = share_extreme(extreme, n_draws)
+    return RecalibratedP(p, p_value, float(error), n_draws, seed)
 
 
 def attained_size(
@@ -87,17 +79,15 @@ def attained_size(
     Parameters
     ----------
     sizes : sequence of int
+        As in `recalibrate_p`.
     censoring : float, default 0
         Share of patients censored on average, at random and alike in all groups; times are exponential.
     alpha : sequence of float, default (0.05, 0.01)
         Nominal levels.
-    n_trials, n_draws : int
+    n_trials, n_draws, seed : int
         Trials simulated, and relabellings of each for the permutation tests.
-    seed : int
-    jobs : int, default 2
-        Processes; the answer does not depend on it.
-    progress : bool, default False
-        Show a progress bar on standard error.
+    jobs, progress
+        Processes, on which the answer does not depend, and whether a bar on standard error counts trials.
 
     Returns
     -------
@@ -179,28 +169,18 @@ def attained_coverage(
 
 
 def _draw_cohorts(rng, n_cohorts, n, censoring):
-    """Times in order and events of many cohorts, shape (n_cohorts, n)."""
+    """Times and events of many cohorts, shape (n_cohorts, n)."""
     time = rng.exponential(size=(n_cohorts, n))
     limit = rng.exponential((1 - censoring) / censoring, time.shape) if censoring else np.inf
-    seen, event = np.minimum(time, limit), time <= limit
-    order = np.argsort(seen, axis=1)
-    return np.take_along_axis(seen, order, axis=1), np.take_along_axis(event, order, axis=1)
+    return np.minimum(time, limit), time <= limit
 
 
 def _hold_truth(time, event, truth, conf_level, conf_type):
     """Whether the limits of each cohort hold each true survival, shape (n_cohorts, n_truths)."""
-    n_cohorts, n = time.shape
-    start = np.zeros((n_cohorts, 1))
-    n_at_risk = np.broadcast_to(np.concatenate([[n], np.arange(n, 0, -1)]), (n_cohorts, n + 1))
-    n_events = np.concatenate([start, event], axis=1)
-    n_censored = np.concatenate([start, ~event], axis=1)
-    lower, upper = calculate_limits(
-        n_at_risk, n_events, n_censored, conf_level=conf_level, conf_type=conf_type
-    )
-    row = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
-    lower = np.nan_to_num(np.take_along_axis(lower, row, axis=1), nan=0.0)
-    upper = np.nan_to_num(np.take_along_axis(upper, row, axis=1), nan=1.0)
-    return (lower <= truth) & (truth <= upper)
+    limits = Curves.of(time, event).calculate_limits(conf_level=conf_level, conf_type=conf_type)
+    place = (time[:, None, :] <= -np.log(truth)[:, None]).sum(axis=2)
+    lower, upper = (np.take_along_axis(each, place, axis=1) for each in limits)
+    return (np.nan_to_num(lower, nan=0.0) <= truth) & (truth <= np.nan_to_num(upper, nan=1.0))
 
 
 def _simulate_block(argument):
@@ -242,11 +222,6 @@ def _share_beyond(statistics, bounds):
 def _is_extreme(statistics, alpha):
     p_value = (statistics >= statistics[0] * (1 - TOLERANCE)).mean()
     return (p_value <= alpha * (1 + TOLERANCE)).astype(float)
-
-
-def _lay_out_uncensored(sizes):
-    codes = _check_sizes(sizes)
-    return RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool)), codes
 
 
 def _check_sizes(sizes):

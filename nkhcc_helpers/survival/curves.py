@@ -1,132 +1,23 @@
-"""Kaplan-Meier curves, medians, landmark rates, follow-up and at-risk counts.
-
-lifelines builds the event table; what it does not offer, or answers otherwise than R, is computed here:
-beta product limits, the midpoint median, NE past the last follow-up, and the conventional at-risk count.
-"""
+"""Kaplan-Meier curves: many at once, one a row, with their limits; and the curve of one sample as a frame."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from lifelines.utils import survival_table_from_events
 from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
 
 ConfType = Literal["bpcp", "log-log", "log", "plain"]
-CONF_TYPES = get_args(ConfType)
-
-
-def calculate_limits(n_at_risk, n_events, n_censored, *, conf_level, conf_type):
-    """Calculate pointwise limits.
-
-    Parameters
-    ----------
-    n_at_risk, n_events, n_censored : ndarray, shape (..., n_times)
-        Counts at each distinct time, in order, one curve a row.
-    conf_level : float
-    conf_type : {"bpcp", "log-log", "log", "plain"}
-
-    Returns
-    -------
-    lower, upper : ndarray, shape (..., n_times)
-        Holding from each time up to the next.
-    """
-    n, d = np.asarray(n_at_risk, float), np.asarray(n_events, float)
-    if conf_type == "bpcp":
-        return calculate_bpcp_limits(n, d, np.asarray(n_censored, float), conf_level)
-    return calculate_normal_limits(n, d, conf_level, conf_type)
-
-
-def calculate_bpcp_limits(n, d, c, conf_level):
-    """Limits by the beta product confidence procedure, method of moments.
-
-    Parameters
-    ----------
-    n, d, c : ndarray of float, shape (..., n_times)
-        At risk, events and censorings at each distinct time.
-    conf_level : float
-
-    Returns
-    -------
-    lower, upper : ndarray, shape (..., n_times)
-        Clopper-Pearson limits where nobody is censored.
-
-    References
-    ----------
-    Fay, Brittain, Proschan (2013) Biostatistics 14:723.
-    """
-    tail = (1 - conf_level) / 2
-    # Each event time contributes an independent Beta(n - d + 1, d) to the survival after it.
-    mean, square = _product_moments(np.where(d > 0, n - d + 1, 1.0), d)
-    upper = _beta_quantile(1 - tail, mean, square, degenerate=1.0)
-    # The lower limit also allows for an event just after, among those still at risk: Beta(n_after, 1).
-    n_after = n - d - c
-    lower = _beta_quantile(
-        tail, mean * n_after / (n_after + 1), square * n_after / (n_after + 2), degenerate=0.0
-    )
-    return lower, upper
-
-
-def _product_moments(a, b):
-    mean = np.cumprod(a / (a + b), axis=-1)
-    square = np.cumprod(a * (a + 1) / ((a + b) * (a + b + 1)), axis=-1)
-    return mean, square
-
-
-def _beta_quantile(probability, mean, square, *, degenerate):
-    """Quantile of the beta distribution with this mean and mean square."""
-    variance = square - mean**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = (mean - square) / variance
-        quantile = stats.beta.ppf(probability, mean * scale, (1 - mean) * scale)
-    return np.where((variance > 0) & (mean > 0), quantile, degenerate)
-
-
-def calculate_normal_limits(n, d, conf_level, conf_type):
-    """Limits by Greenwood's variance and the normal distribution, as R's ``survfit``.
-
-    Parameters
-    ----------
-    n, d : ndarray of float, shape (..., n_times)
-        At risk and events at each distinct time.
-    conf_level : float
-    conf_type : {"log-log", "log", "plain"}
-        The scale on which survival is taken to be normal.
-
-    Returns
-    -------
-    lower, upper : ndarray, shape (..., n_times)
-        NaN where survival is 0, 1 before the first event.
-
-    References
-    ----------
-    Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
-    """
-    survival = np.cumprod(1 - d / n, axis=-1)
-    z = stats.norm.ppf((1 + conf_level) / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))
-        if conf_type == "plain":
-            lower, upper = survival * (1 - half), survival * (1 + half)
-        elif conf_type == "log":
-            lower, upper = survival * np.exp(-half), survival * np.exp(half)
-        else:
-            spread = half / np.log(survival)
-            lower, upper = survival ** np.exp(-spread), survival ** np.exp(spread)
-    certain = half == 0
-    lower, upper = np.where(certain, survival, lower), np.where(certain, survival, upper)
-    reached_zero = survival <= 0
-    return (
-        np.where(reached_zero, np.nan, np.maximum(lower, 0)),
-        np.where(reached_zero, np.nan, np.minimum(upper, 1)),
-    )
-
-
+Convention = Literal["midpoint", "first"]
+CONF_TYPES, CONVENTIONS = get_args(ConfType), get_args(Convention)
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
+SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
 def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
@@ -159,13 +50,12 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     time, event = check_survival(time, event)
-    check_choice(conf_type, "conf_type", CONF_TYPES)
-    check_conf_level(conf_level)
-    curve = _count_by_time(time, event)
-    curve["survival"] = np.cumprod(1 - curve["n_events"] / curve["n_at_risk"])
-    counts = (curve[name].to_numpy() for name in ("n_at_risk", "n_events", "n_censored"))
-    limits = calculate_limits(*counts, conf_level=conf_level, conf_type=conf_type)
-    curve["ci_lower"], curve["ci_upper"] = limits
+    check_limits(conf_level, conf_type)
+    curves = Curves.of_sample(time, event)
+    names = {"time": "times", **{name: name for name in ("n_at_risk", "n_events", "n_censored", "survival")}}
+    curve = pd.DataFrame({name: getattr(curves, each)[0] for name, each in names.items()})
+    limits = curves.calculate_limits(conf_level=conf_level, conf_type=conf_type)
+    curve["ci_lower"], curve["ci_upper"] = (each[0] for each in limits)
     return curve
 
 
@@ -185,13 +75,183 @@ def count_at_risk(time, *, at):
     return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)
 
 
-def _count_by_time(time, event):
-    table = survival_table_from_events(time, event)
-    return pd.DataFrame(
-        {
-            "time": table.index.to_numpy(dtype=float),
-            "n_at_risk": table["at_risk"].to_numpy(dtype=int),
-            "n_events": table["observed"].to_numpy(dtype=int),
-            "n_censored": table["censored"].to_numpy(dtype=int),
-        }
+@dataclass(frozen=True)
+class Curves:
+    """Kaplan-Meier curves, one a row; all arrays broadcast to shape (n_curves, n_places).
+
+    Places are in order of time, the first at time 0. Those of one time may share a place, or stand one after
+    another, events first. Places with nobody at risk (and any time, NaN too) fill up shorter rows.
+    """
+
+    times: np.ndarray
+    n_at_risk: np.ndarray
+    n_events: np.ndarray
+    n_censored: np.ndarray
+
+    @classmethod
+    def of_ordered(cls, times, events, inside=None):
+        """A curve for each cohort, a place for each patient: arrays (n_cohorts, n_patients) in order of time.
+
+        Events come before censorings of the same time. `inside` picks patients; the others keep their places.
+        """
+        n_cohorts, n = times.shape
+        placed = np.zeros((n_cohorts, n + 1), dtype=times.dtype)
+        placed[:, 1:] = times
+        happened = np.zeros((2, n_cohorts, n + 1), dtype=bool)
+        happened[0, :, 1:], happened[1, :, 1:] = events, ~events
+        if inside is None:
+            return cls(placed, np.r_[n, np.arange(n, 0, -1)], *happened)
+        happened[:, :, 1:] &= inside
+        n_at_risk = happened.any(axis=0)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return cls(placed, n_at_risk, *happened)
+
+    @classmethod
+    def of(cls, times, events):
+        """A curve for each cohort, a place for each patient: arrays (n_cohorts, n_patients) in any order."""
+        order = order_patients(times, events)
+        return cls.of_ordered(*(np.take_along_axis(each, order, axis=1) for each in (times, events)))
+
+    @classmethod
+    def of_sample(cls, time, event):
+        """The curve of one sample as the only row, a place for time 0 and for each distinct time."""
+        places, place = np.unique(np.append(0.0, time), return_inverse=True)
+        n_events, n_censored = (
+            np.bincount(place[1:][part], minlength=len(places)) for part in (event, ~event)
+        )
+        return cls.of_counts(places[None], n_events[None], n_censored[None])
+
+    @classmethod
+    def of_counts(cls, times, n_events, n_censored):
+        """Curves from the events and censorings at each place, (n_curves, n_places); time 0 comes first."""
+        return cls(times, (n_events + n_censored)[:, ::-1].cumsum(axis=1)[:, ::-1], n_events, n_censored)
+
+    @cached_property
+    def survival(self):
+        """Survival from each place on, (n_curves, n_places); within a time, right at its last place."""
+        return trace_survival(self.n_at_risk, self.n_events)
+
+    @cached_property
+    def last(self):
+        """The last time at which anybody was followed, (n_curves,)."""
+        return np.where(self.n_at_risk > 0, self.times, 0).max(axis=1)
+
+    def find_medians(self, convention="midpoint"):
+        """Medians, (n_curves,), as of `find_half`; NaN where a curve stays above one half."""
+        return find_half(self.times, self.survival, convention)
+
+    def find_survival(self, at):
+        """Survival at a time, (n_curves,); NaN past the last time of a curve, unless it has reached 0."""
+        place = (self.times <= at + SAME_TIME).sum(axis=1) - 1
+        survival = self.survival[np.arange(len(place)), place]
+        return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
+
+    def calculate_areas(self, tau):
+        """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
+        if not (np.isfinite(tau) and tau > 0):
+            raise ValueError(f"tau must be a number above 0; got {tau!r}")
+        return np.diff(np.fmin(self.times, tau), axis=1, append=tau) * self.survival
+
+    def find_means(self, tau):
+        """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
+        is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
+        return np.where(is_known, np.cumsum(self.calculate_areas(tau), axis=1)[:, -1], np.nan)
+
+    def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):
+        """Pointwise limits, lower and upper, each (n_curves, n_places), holding up to the next place."""
+        counts = np.broadcast_arrays(self.n_at_risk, self.n_events, self.n_censored)
+        n, d, c = (each.astype(float) for each in counts)
+        if conf_type == "bpcp":
+            return _calculate_bpcp_limits(n, d, c, conf_level)
+        return _calculate_normal_limits(n, d, conf_level, conf_type)
+
+    def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
+        """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
+        # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
+        convention = "first" if conf_type == "bpcp" else "midpoint"
+        limits = self.calculate_limits(conf_level=conf_level, conf_type=conf_type)
+        lower, upper = (find_half(self.times, each, convention) for each in limits)
+        return np.where(np.isnan(lower), 0.0, lower), np.where(np.isnan(upper), np.inf, upper)
+
+
+def trace_survival(n_at_risk, n_events):
+    """Kaplan-Meier estimates from counts at each place, (..., n_places); 1 where nobody was at risk."""
+    return np.cumprod(1 - n_events / np.maximum(n_at_risk, 1), axis=-1)
+
+
+def order_patients(times, events):
+    """Places of the patients of each cohort by time, events first, all arrays (n_cohorts, n_patients)."""
+    if np.issubdtype(times.dtype, np.integer):
+        return np.argsort(2 * times + ~events, axis=1)  # several times as fast
+    return np.lexsort((~events, times), axis=1)
+
+
+def find_half(times, heights, convention="midpoint"):
+    """Where steps come down to one half, a row each: (n_curves, n_places) to (n_curves,), NaN if they do not.
+
+    "first" is the first time at or below one half, "midpoint" the middle of the stretch where the steps are
+    flat at one half, and the first time where they are not.
+    """
+    first = _find_first(times, heights <= 0.5 + TOLERANCE)
+    if convention == "first":
+        return first
+    below = _find_first(times, heights < 0.5 - TOLERANCE)
+    return np.where(below > first, (first + below) / 2, first)
+
+
+def _find_first(times, reached):
+    rows, place = np.arange(len(reached)), reached.argmax(axis=1)
+    return np.where(reached[rows, place], times[rows, place], np.nan)
+
+
+def check_limits(conf_level, conf_type):
+    """Raise ValueError unless limits are known by this name and the level lies between 0 and 1."""
+    check_choice(conf_type, "conf_type", CONF_TYPES)
+    check_conf_level(conf_level)
+
+
+def _calculate_bpcp_limits(n, d, c, conf_level):
+    """Beta product limits, method of moments: Fay, Brittain, Proschan (2013) Biostatistics 14:723."""
+    tail = (1 - conf_level) / 2
+    # Each event time contributes an independent Beta(n - d + 1, d) to the survival after it.
+    a = np.where(d > 0, n - d + 1, 1.0)
+    mean = np.cumprod(a / (a + d), axis=-1)
+    square = np.cumprod(a * (a + 1) / ((a + d) * (a + d + 1)), axis=-1)
+    upper = _find_beta_quantile(1 - tail, mean, square, degenerate=1.0)
+    # The lower limit also allows for an event just after, among those still at risk: Beta(n_after, 1).
+    n_after = n - d - c
+    mean, square = mean * n_after / (n_after + 1), square * n_after / (n_after + 2)
+    return _find_beta_quantile(tail, mean, square, degenerate=0.0), upper
+
+
+def _find_beta_quantile(probability, mean, square, *, degenerate):
+    """Quantile of the beta distribution with this mean and mean square."""
+    variance = square - mean**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = (mean - square) / variance
+        quantile = stats.beta.ppf(probability, mean * scale, (1 - mean) * scale)
+    return np.where((variance > 0) & (mean > 0), quantile, degenerate)
+
+
+def _calculate_normal_limits(n, d, conf_level, conf_type):
+    """Normal limits on a scale, with Greenwood's variance, as R's ``survfit``.
+
+    NaN where survival is 0, and 1 before the first event. Kalbfleisch, Prentice (2002) The Statistical
+    Analysis of Failure Time Data.
+    """
+    survival = trace_survival(n, d)
+    z = stats.norm.ppf((1 + conf_level) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))
+        if conf_type == "plain":
+            lower, upper = survival * (1 - half), survival * (1 + half)
+        elif conf_type == "log":
+            lower, upper = survival * np.exp(-half), survival * np.exp(half)
+        else:
+            spread = half / np.log(survival)
+            lower, upper = survival ** np.exp(-spread), survival ** np.exp(spread)
+    certain, reached_zero = half == 0, survival <= 0
+    lower, upper = np.where(certain, survival, lower), np.where(certain, survival, upper)
+    return (
+        np.where(reached_zero, np.nan, np.maximum(lower, 0)),
+        np.where(reached_zero, np.nan, np.minimum(upper, 1)),
     )

@@ -1,7 +1,7 @@
-"""Exact P-values over every allocation of subjects to groups, without listing the allocations.
+"""Exact P-values over every allocation of subjects to groups, counted without listing the allocations.
 
-Two ways of counting share the work: `halves` splits the patients, `group_split` splits the groups. The
-cheaper one is taken, by an estimate made first.
+`count_beyond` merges two halves of the patients on a line, `count_inside` has a tree of each half,
+`count_reaching` splits the groups. The cheapest one is taken, by an estimate made first.
 """
 
 from __future__ import annotations
@@ -15,129 +15,163 @@ from scipy.spatial import cKDTree
 
 from nkhcc_helpers.checks import check_groups, check_positions, check_vector
 
+# A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
+TOLERANCE = 1e-9
+MOST_WAYS = 30_000_000  # of one half on a line, held in memory
+MOST_SECONDS = 30.0
+SECONDS_PER_WAY, SECONDS_PER_VALUE = 1.5e-5, 1.2e-8  # measured on one core, for the two ways of counting
+LARGEST_WHOLE = 2**53  # whole numbers that a double holds exactly
 CHUNK = 200  # choices at a time, so that a chunk stays in the cache
 
 
-def count_reaching(scores, sizes, bound):
-    """Count the allocations with S_1^2 / n_1 + ... + S_k^2 / n_k at least `bound`.
+@dataclass(frozen=True)
+class ExactP:
+    """An exact P-value: allocations with a statistic at least as large, of all of them.
+
+    `statistic` is the sum over groups of S_g^2 / (n_g s^2), S_g the sum of centred scores; with trend scores,
+    the squared linear statistic over its variance.
+    """
+
+    statistic: float
+    n_extreme: int
+    n_allocations: int
+
+    @property
+    def p_value(self):
+        """`n_extreme` over `n_allocations`."""
+        return self.n_extreme / self.n_allocations
+
+
+class TooManyAllocationsError(ValueError):
+    """The exact count would take too much memory or time."""
+
+
+def exact_p(scores, group, *, trend=None):
+    """Calculate the exact permutation P-value of a score statistic over every allocation.
 
     Parameters
     ----------
-    scores : ndarray of float, shape (n_subjects,)
-        Centred.
-    sizes : ndarray of int, shape (n_groups,)
-    bound : float
+    scores : array_like, shape (n_subjects,)
+        One score a subject, as of `logrank.logrank_scores`.
+    group : array_like or categorical Series, shape (n_subjects,)
+        Group of each subject; groups without subjects are left out.
+    trend : sequence of float, shape (n_groups,), optional
+        Scores of the groups, for the ordered alternative; two-sided.
 
     Returns
     -------
-    int
+    ExactP
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, a score is not finite, a group is missing, or there are fewer than two groups.
+    TooManyAllocationsError
+        The count would need more memory than is sensible; use `p_permutation` of `compare_survival`.
+
+    References
+    ----------
+    Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
     """
-    first, second = choose_sides(sizes)
-    n, m = len(scores), int(sum(sizes[list(first)]))
-    chosen = np.fromiter(chain.from_iterable(combinations(range(n), m)), dtype=np.int8).reshape(-1, m)
-    members = _list_members(sizes[list(first)]), _list_members(sizes[list(second)])
-    n_reaching = 0
-    for start in range(0, len(chosen), CHUNK):
-        here = chosen[start : start + CHUNK].astype(np.intp)
-        there = _list_rest(here, n)
-        values = _list_values(scores[here], members[0], sizes[list(first)])
-        others = _list_values(scores[there], members[1], sizes[list(second)])
-        n_reaching += _count_pairs(values, others, bound)
-    return n_reaching
+    scores, group, trend = _check_exact(scores, group, trend)
+    sizes = np.bincount(group)
+    statistic = calculate_score_statistic(scores, group, trend=trend)
+    n_allocations = count_allocations(sizes.tolist())
+    count = _choose_count(scores, sizes, trend, n_allocations)
+    if statistic <= TOLERANCE:
+        return ExactP(statistic, n_allocations, n_allocations)
+    centred = scores - scores.mean()
+    value = np.array([1.0, 0.0]) if trend is None else trend
+    if count is count_beyond:
+        observed = abs(float(value[group] @ centred))
+        return ExactP(statistic, count(centred, sizes, value, observed * (1 - TOLERANCE)), n_allocations)
+    bound = statistic * (1 - TOLERANCE) * (centred**2).sum() / (len(centred) - 1)
+    counted = count(centred, sizes, bound)
+    return ExactP(statistic, counted if count is count_reaching else n_allocations - counted, n_allocations)
 
 
-def count_values(sizes):
-    """Count the values that `count_reaching` will make: its work."""
-    return min(_work_of(sizes, first) for first in _list_sides(len(sizes)))
+def _check_exact(scores, group, trend):
+    scores = check_vector(scores, "scores")
+    check_positions(~np.isfinite(scores), "scores", "must be finite numbers", scores)
+    groups, codes = check_groups(group, len(scores))
+    if trend is None:
+        return scores, codes, None
+    trend = check_vector(trend, "trend")
+    if len(trend) != len(groups) or not np.isfinite(trend).all():
+        raise ValueError(f"trend needs a finite score for each of {len(groups)} groups")
+    return scores, codes, trend
 
 
-def choose_sides(sizes):
-    """Part the groups in two sides so that the fewest values are made; the first has the fewer."""
-    first = min(_list_sides(len(sizes)), key=lambda side: _work_of(sizes, side))
-    second = tuple(g for g in range(len(sizes)) if g not in first)
-    return sorted((first, second), key=lambda side: _count_ways(sizes, side))
+def _choose_count(scores, sizes, trend, n_allocations):
+    """The cheapest way to count, or an error where none is feasible."""
+    instead = "use p_permutation instead, with as many draws as its error needs"
+    if n_allocations > LARGEST_WHOLE:
+        raise TooManyAllocationsError(f"{n_allocations:.3g} allocations are too many to count; {instead}")
+    if trend is not None or len(sizes) == 2:
+        ways = count_ways(scores, sizes)
+        if ways > MOST_WAYS:
+            raise TooManyAllocationsError(
+                f"counting {n_allocations:,} allocations would hold {ways:,} ways of half the subjects "
+                f"(limit {MOST_WAYS:,}); {instead}"
+            )
+        return count_beyond
+    seconds = {count_reaching: part_groups(sizes)[0] * SECONDS_PER_VALUE}
+    if seconds[count_reaching] < 1:
+        return count_reaching
+    seconds[count_inside] = count_ways(scores, sizes) * SECONDS_PER_WAY
+    count = min(seconds, key=seconds.get)
+    if seconds[count] > MOST_SECONDS:
+        raise TooManyAllocationsError(
+            f"counting {n_allocations:,} allocations would take about {seconds[count]:,.0f} seconds "
+            f"(limit {MOST_SECONDS:,.0f}); {instead}"
+        )
+    return count
 
 
-def _list_sides(n_groups):
-    return [side for size in range(1, n_groups) for side in combinations(range(n_groups), size)]
+def calculate_score_statistic(scores, membership, *, trend=None):
+    """Score statistic of one allocation; 0 where all scores are equal.
+
+    `membership` has the group of each subject, counted from 0, `trend` the scores of groups for the trend.
+    """
+    scores = np.asarray(scores, float) - np.mean(scores)
+    variance = (scores**2).sum() / max(len(scores) - 1, 1)
+    if variance == 0:
+        return 0.0
+    if trend is None:
+        sums = np.bincount(membership, scores)
+        return float((sums**2 / np.bincount(membership)).sum() / variance)
+    value = np.asarray(trend, float)[membership]
+    spread = ((value - value.mean()) ** 2).sum()
+    return float((value @ scores) ** 2 / (variance * spread)) if spread else 0.0
 
 
-def _count_ways(sizes, side):
-    inside = [int(sizes[g]) for g in side]
-    return factorial(sum(inside)) // prod(factorial(size) for size in inside)
+def count_allocations(sizes):
+    """Count the ways to allot subjects to groups of these sizes."""
+    return factorial(sum(sizes)) // prod(factorial(size) for size in sizes)
 
 
-def _work_of(sizes, first):
-    second = [g for g in range(len(sizes)) if g not in first]
-    m = int(sum(sizes[g] for g in first))
-    return comb(int(sum(sizes)), m) * (_count_ways(sizes, first) + _count_ways(sizes, second))
-
-
-def _list_rest(chosen, n):
-    left = np.ones((len(chosen), n), dtype=bool)
-    np.put_along_axis(left, chosen, False, axis=1)
-    return np.nonzero(left)[1].reshape(len(chosen), n - chosen.shape[1])
-
-
-def _list_members(sizes):
-    """Who of a side is in each of its groups, in every way: one 0/1 matrix a group, (n_side, n_ways)."""
-    ways = [()]
-    for size in sizes:
-        ways = [
-            (*way, group)
-            for way in ways
-            for group in combinations(sorted(set(range(int(sum(sizes)))) - set().union(*way)), int(size))
-        ]
-    members = np.zeros((len(sizes), int(sum(sizes)), len(ways)))
-    for w, way in enumerate(ways):
-        for g, group in enumerate(way):
-            members[g, list(group), w] = 1.0
-    return members
-
-
-def _list_values(scores, members, sizes):
-    """Value of a side for each choice of its patients and each way to allot them."""
-    rest = scores.sum(axis=1, keepdims=True)
-    values = 0.0
-    for inside, size in zip(members[:-1], sizes[:-1], strict=True):
-        total = scores @ inside
-        values += total**2 / size
-        rest = rest - total
-    # The last group has what the others leave.
-    return values + rest**2 / sizes[-1]
-
-
-def _count_pairs(first, second, bound):
-    """Pairs of one value from each side, of the same choice, that add up to the bound or more."""
-    n_first, width = first.shape[1], first.shape[1] + second.shape[1]
-    both = np.concatenate([bound - first, second], axis=1)
-    # The last bit of a value, far below any tolerance, tells after sorting which side it came from.
-    bits = both.view(np.int64)
-    bits &= ~1
-    bits[:, :n_first] |= 1
-    both.sort(axis=1)
-    after = (bits & 1) @ np.arange(width - 1, -1, -1)
-    return int(after.sum()) - len(first) * (n_first * (n_first - 1) // 2)
+def list_labels(counts):
+    """List every order of labels 0, 1, ... held so many times each, (n_orders, n_subjects)."""
+    orders = np.zeros((1, counts[0]), dtype=np.int8)
+    for label, number in enumerate(counts[1:], start=1):
+        n = orders.shape[1] + number
+        chosen = np.zeros((count_allocations([number, n - number]), n), dtype=bool)
+        places = np.array(list(combinations(range(n), number)))
+        chosen[np.arange(len(chosen))[:, None], places] = True
+        rest = np.nonzero(~chosen)[1].reshape(len(chosen), 1, -1)
+        grown = np.full((len(chosen), len(orders), n), label, dtype=np.int8)
+        np.put_along_axis(grown, np.broadcast_to(rest, (*grown.shape[:2], rest.shape[2])), orders, axis=2)
+        orders = grown.reshape(-1, n)
+    return orders
 
 
 def count_beyond(scores, sizes, value, bound):
     """Count the allocations whose linear statistic is at least `bound` away from 0, by sorted merges.
 
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_subjects,)
-        Centred, so that the statistic is 0 on average.
-    sizes : ndarray of int, shape (n_groups,)
-    value : ndarray of float, shape (n_groups,)
-        What a score counts in each group.
-    bound : float
-
-    Returns
-    -------
-    int
+    Of centred scores; `value`, (n_groups,), is what one counts in each group. Horowitz, Sahni (1974) J ACM.
     """
     n_extreme = 0
-    for left, right in _list_pairs(scores, sizes, value[:, None]):
+    for left, right in _pair_ways(scores, sizes, value[:, None]):
         places, ways_up_to = right.along_line
         # Sorted, so that each search starts where the last one ended.
         needles, ways_from = left.along_line
@@ -151,27 +185,14 @@ def count_beyond(scores, sizes, value, bound):
 def count_inside(scores, sizes, bound):
     """Count the allocations with S_1^2 / n_1 + ... + S_k^2 / n_k below `bound`, by two trees at once.
 
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_subjects,)
-        Centred.
-    sizes : ndarray of int, shape (n_groups,)
-    bound : float
-
-    Returns
-    -------
-    int
-
-    References
-    ----------
-    Horowitz, Sahni (1974) J ACM; Gray, Moore (2000) NIPS.
+    Of centred scores. Horowitz, Sahni (1974) J ACM; Gray, Moore (2000) NIPS.
     """
     # S_k = -(S_1 + ... + S_k-1), so the statistic is a quadratic form in the first k - 1 sums.
     form = np.diag(1 / sizes[:-1]) + 1 / sizes[-1]
     whitening = np.vstack([np.linalg.cholesky(form), np.zeros(len(sizes) - 1)])
     radius = np.sqrt(bound)
     n_inside = 0
-    for left, right in _list_pairs(scores, sizes, whitening):
+    for left, right in _pair_ways(scores, sizes, whitening):
         trees = cKDTree(left.sums, leafsize=32), cKDTree(-right.sums, leafsize=32)
         if left.is_plain and right.is_plain:
             n_inside += int(trees[0].count_neighbors(trees[1], radius))
@@ -205,9 +226,9 @@ class _Ways:
         return _Ways(self.sums + by, self.ways * ways)
 
 
-def _list_pairs(scores, sizes, directions):
+def _pair_ways(scores, sizes, directions):
     """Ways of the two halves that together fill the groups; sums are projected on `directions`."""
-    first, second = (_list_ways(half, sizes, directions) for half in _halve(scores))
+    first, second = (_find_ways(half, sizes, directions) for half in _halve(scores))
     for filled, left in first.items():
         right = second.get(tuple(sizes - np.array(filled)))
         if right is not None:
@@ -224,29 +245,44 @@ def _halve(scores):
     return pairs[:middle], pairs[middle:]
 
 
-def _list_ways(half, sizes, directions):
-    ways = {(0,) * len(sizes): _Ways(np.zeros((1, directions.shape[1])), np.ones(1, dtype=np.int64))}
+def _find_ways(half, sizes, directions):
+    """Every way to allot a half, by how many each group then has."""
+    start = _Ways(np.zeros((1, directions.shape[1])), np.ones(1, dtype=np.int64))
+
+    def grow(held, value, share, n_ways):
+        return held.shift(value * (np.array(share) @ directions), n_ways)
+
+    return _fill_groups(half, sizes, start, grow, _join)
+
+
+def count_ways(scores, sizes):
+    """Count the ways that the larger half will hold: the work of `count_beyond` and `count_inside`."""
+    halves = (_fill_groups(half, sizes, 1, lambda held, *_: held, sum) for half in _halve(scores))
+    return max(sum(counts.values()) for counts in halves)
+
+
+def _fill_groups(half, sizes, start, grow, join):
+    """Allot equal scores together, run by run, with what is held for each filling of the groups so far."""
+    ways = {(0,) * len(sizes): start}
     for value, number in half:
-        shares = list(_list_shares(number, sizes))
-        grown = {}
+        shares, grown = list(_spread_equal(number, sizes)), {}
         for filled, held in ways.items():
             for share, n_ways in shares:
                 reached = tuple(a + b for a, b in zip(filled, share, strict=True))
                 if all(a <= b for a, b in zip(reached, sizes, strict=True)):
-                    by = value * (np.array(share) @ directions)
-                    grown.setdefault(reached, []).append(held.shift(by, n_ways))
-        ways = {reached: _join(parts) for reached, parts in grown.items()}
+                    grown.setdefault(reached, []).append(grow(held, value, share, n_ways))
+        ways = {reached: join(parts) for reached, parts in grown.items()}
     return ways
 
 
-def _list_shares(number, sizes):
+def _spread_equal(number, sizes):
     """Ways to spread `number` equal subjects over groups: how many each gets, and in how many ways."""
     if len(sizes) == 1:
         if number <= sizes[0]:
             yield (number,), 1
         return
     for here in range(min(number, int(sizes[0])) + 1):
-        for rest, n_ways in _list_shares(number - here, sizes[1:]):
+        for rest, n_ways in _spread_equal(number - here, sizes[1:]):
             yield (here, *rest), n_ways * comb(number, here)
 
 
@@ -256,219 +292,72 @@ def _join(parts):
     return _Ways(np.concatenate([part.sums for part in parts]), np.concatenate([part.ways for part in parts]))
 
 
-def count_ways(scores, sizes):
-    """Count the ways that the larger half will hold.
+def count_reaching(scores, sizes, bound):
+    """Count the allocations with S_1^2 / n_1 + ... + S_k^2 / n_k at least `bound`, of centred scores.
 
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_subjects,)
-    sizes : ndarray of int, shape (n_groups,)
-
-    Returns
-    -------
-    int
+    The groups are parted in two sides. For each choice of whom the first side has, sorting counts the pairs
+    of ways to allot both sides that reach the bound.
     """
-    return max(_count_ways_of(half, sizes) for half in _halve(scores))
+    _, *sides = part_groups(sizes)
+    first, second = (sizes[list(side)] for side in sides)
+    n, m = len(scores), int(sum(first))
+    chosen = np.fromiter(chain.from_iterable(combinations(range(n), m)), dtype=np.int8).reshape(-1, m)
+    members = _mark_members(first), _mark_members(second)
+    n_reaching = 0
+    for start in range(0, len(chosen), CHUNK):
+        here = chosen[start : start + CHUNK].astype(np.intp)
+        there = _find_rest(here, n)
+        values = _calculate_values(scores[here], members[0], first)
+        n_reaching += _count_pairs(values, _calculate_values(scores[there], members[1], second), bound)
+    return n_reaching
 
 
-def _count_ways_of(half, sizes):
-    counts = {(0,) * len(sizes): 1}
-    for _, number in half:
-        grown = {}
-        for filled, held in counts.items():
-            for share, _ in _list_shares(number, sizes):
-                reached = tuple(a + b for a, b in zip(filled, share, strict=True))
-                if all(a <= b for a, b in zip(reached, sizes, strict=True)):
-                    grown[reached] = grown.get(reached, 0) + held
-        counts = grown
-    return sum(counts.values())
+def part_groups(sizes):
+    """Part the groups in two sides so that the fewest values are made; the first has the fewer ways.
 
-
-# A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
-TOLERANCE = 1e-9
-MOST_WAYS = 30_000_000  # of one half on a line, held in memory
-MOST_SECONDS = 30.0
-SECONDS_PER_WAY, SECONDS_PER_VALUE = 1.5e-5, 1.2e-8  # measured on one core, for the two ways of counting
-LARGEST_WHOLE = 2**53  # whole numbers that a double holds exactly
-
-
-@dataclass(frozen=True)
-class ExactP:
-    """An exact permutation P-value.
-
-    Attributes
-    ----------
-    statistic : float
-        Sum over groups of S_g^2 / (n_g s^2), S_g the sum of centred scores; with trend scores, the squared
-        linear statistic over its variance.
-    n_extreme, n_allocations : int
-        Allocations with a statistic at least as large, and all of them.
+    Returns how many values that is, the work of `count_reaching`, and both sides.
     """
-
-    statistic: float
-    n_extreme: int
-    n_allocations: int
-
-    @property
-    def p_value(self):
-        """`n_extreme` over `n_allocations`."""
-        return self.n_extreme / self.n_allocations
+    groups, parted = range(len(sizes)), []
+    for first in chain.from_iterable(combinations(groups, size) for size in groups[1:]):
+        sides = first, tuple(group for group in groups if group not in first)
+        ways = [count_allocations([int(sizes[group]) for group in side]) for side in sides]
+        n_choices = comb(int(sum(sizes)), int(sum(sizes[list(first)])))
+        parted.append((n_choices * sum(ways), *(sides if ways[0] <= ways[1] else sides[::-1])))
+    return min(parted, key=lambda each: each[0])
 
 
-class TooManyAllocationsError(ValueError):
-    """The exact count would take too much memory or time."""
+def _find_rest(chosen, n):
+    left = np.ones((len(chosen), n), dtype=bool)
+    np.put_along_axis(left, chosen, False, axis=1)
+    return np.nonzero(left)[1].reshape(len(chosen), n - chosen.shape[1])
 
 
-def count_allocations(sizes):
-    """Count the ways to allot subjects to groups of these sizes.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-
-    Returns
-    -------
-    int
-    """
-    return factorial(sum(sizes)) // prod(factorial(size) for size in sizes)
+def _mark_members(sizes):
+    """Who of a side is in each of its groups, in every way: one 0/1 matrix a group, (n_side, n_ways)."""
+    labels = list_labels(sizes.tolist()).T
+    return np.array([labels == group for group in range(len(sizes))], dtype=float)
 
 
-def calculate_score_statistic(scores, membership, *, trend=None):
-    """Calculate the score statistic of one allocation.
-
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n_subjects,)
-    membership : ndarray of int, shape (n_subjects,)
-        Group of each subject, counted from 0.
-    trend : sequence of float, optional
-        Scores of the groups, for the trend statistic.
-
-    Returns
-    -------
-    float
-        0 where all scores are equal.
-    """
-    scores = np.asarray(scores, float) - np.mean(scores)
-    variance = (scores**2).sum() / max(len(scores) - 1, 1)
-    if variance == 0:
-        return 0.0
-    if trend is None:
-        sums = np.bincount(membership, scores)
-        return float((sums**2 / np.bincount(membership)).sum() / variance)
-    value = np.asarray(trend, float)[membership]
-    spread = ((value - value.mean()) ** 2).sum()
-    return float((value @ scores) ** 2 / (variance * spread)) if spread else 0.0
+def _calculate_values(scores, members, sizes):
+    """Value of a side for each choice of its patients and each way to allot them."""
+    rest = scores.sum(axis=1, keepdims=True)
+    values = 0.0
+    for inside, size in zip(members[:-1], sizes[:-1], strict=True):
+        total = scores @ inside
+        values += total**2 / size
+        rest = rest - total
+    # The last group has what the others leave.
+    return values + rest**2 / sizes[-1]
 
 
-def exact_p(scores, group, *, trend=None):
-    """Calculate the exact permutation P-value of a score statistic over every allocation.
-
-    Parameters
-    ----------
-    scores : array_like, shape (n_subjects,)
-        One score a subject, as of `logrank.logrank_scores`.
-    group : array_like or categorical Series, shape (n_subjects,)
-        Group of each subject; groups without subjects are left out.
-    trend : sequence of float, shape (n_groups,), optional
-        Scores of the groups, for the ordered alternative; two-sided.
-
-    Returns
-    -------
-    ExactP
-
-    Raises
-    ------
-    ValueError
-        Lengths differ, a score is not finite, a group is missing, or there are fewer than two groups.
-    TooManyAllocationsError
-        The count would need more memory than is sensible; use `p_permutation` of `compare_survival`.
-
-    Notes
-    -----
-    Both counts are whole numbers, so the P-value is exact. For two groups and for a trend, sorted merges
-    count the pairs of ways to allot two halves of the patients; for more groups either two trees do so
-    (`scipy.spatial.cKDTree.count_neighbors`), or the groups are split and sorting counts.
-
-    References
-    ----------
-    Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
-    """
-    scores, group, trend = _check_exact(scores, group, trend)
-    sizes = np.bincount(group)
-    statistic = calculate_score_statistic(scores, group, trend=trend)
-    n_allocations = count_allocations(sizes.tolist())
-    count = _choose_count(scores, sizes, trend, n_allocations)
-    if statistic <= TOLERANCE:
-        return ExactP(statistic, n_allocations, n_allocations)
-    centred = scores - scores.mean()
-    value = np.array([1.0, 0.0]) if trend is None else trend
-    if count is count_beyond:
-        observed = abs(float(value[group] @ centred))
-        return ExactP(statistic, count(centred, sizes, value, observed * (1 - TOLERANCE)), n_allocations)
-    bound = statistic * (1 - TOLERANCE) * (centred**2).sum() / (len(centred) - 1)
-    counted = count(centred, sizes, bound)
-    return ExactP(statistic, counted if count is count_reaching else n_allocations - counted, n_allocations)
-
-
-def _choose_count(scores, sizes, trend, n_allocations):
-    """The cheapest way to count, or an error where none is feasible."""
-    instead = "use p_permutation instead, with as many draws as its error needs"
-    if n_allocations > LARGEST_WHOLE:
-        raise TooManyAllocationsError(f"{n_allocations:.3g} allocations are too many to count; {instead}")
-    if trend is not None or len(sizes) == 2:
-        ways = count_ways(scores, sizes)
-        if ways > MOST_WAYS:
-            raise TooManyAllocationsError(
-                f"counting {n_allocations:,} allocations would hold {ways:,} ways of half the subjects "
-                f"(limit {MOST_WAYS:,}); {instead}"
-            )
-        return count_beyond
-    seconds = {count_reaching: count_values(sizes) * SECONDS_PER_VALUE}
-    if seconds[count_reaching] < 1:
-        return count_reaching
-    seconds[count_inside] = count_ways(scores, sizes) * SECONDS_PER_WAY
-    count = min(seconds, key=seconds.get)
-    if seconds[count] > MOST_SECONDS:
-        raise TooManyAllocationsError(
-            f"counting {n_allocations:,} allocations would take about {seconds[count]:,.0f} seconds "
-            f"(limit {MOST_SECONDS:,.0f}); {instead}"
-        )
-    return count
-
-
-def _check_exact(scores, group, trend):
-    scores = check_vector(scores, "scores")
-    check_positions(~np.isfinite(scores), "scores", "must be finite numbers", scores)
-    groups, codes = check_groups(group, len(scores))
-    if trend is None:
-        return scores, codes, None
-    trend = check_vector(trend, "trend")
-    if len(trend) != len(groups) or not np.isfinite(trend).all():
-        raise ValueError(f"trend needs a finite score for each of {len(groups)} groups")
-    return scores, codes, trend
-
-
-def list_labels(counts):
-    """List every order of labels 0, 1, ... held so many times each.
-
-    Parameters
-    ----------
-    counts : sequence of int
-        Patients with each label.
-
-    Returns
-    -------
-    ndarray of int, shape (n_orders, n_subjects)
-    """
-    orders = np.zeros((1, counts[0]), dtype=np.int8)
-    for label, number in enumerate(counts[1:], start=1):
-        n = orders.shape[1] + number
-        chosen = np.zeros((count_allocations([number, n - number]), n), dtype=bool)
-        places = np.array(list(combinations(range(n), number)))
-        chosen[np.arange(len(chosen))[:, None], places] = True
-        rest = np.nonzero(~chosen)[1].reshape(len(chosen), 1, -1)
-        grown = np.full((len(chosen), len(orders), n), label, dtype=np.int8)
-        np.put_along_axis(grown, np.broadcast_to(rest, (*grown.shape[:2], rest.shape[2])), orders, axis=2)
-        orders = grown.reshape(-1, n)
-    return orders
+def _count_pairs(first, second, bound):
+    """Pairs of one value from each side, of the same choice, that add up to the bound or more."""
+    n_first, width = first.shape[1], first.shape[1] + second.shape[1]
+    both = np.concatenate([bound - first, second], axis=1)
+    # The last bit of a value, far below any tolerance, tells after sorting which side it came from.
+    bits = both.view(np.int64)
+    bits &= ~1
+    bits[:, :n_first] |= 1
+    both.sort(axis=1)
+    after = (bits & 1) @ np.arange(width - 1, -1, -1)
+    return int(after.sum()) - len(first) * (n_first * (n_first - 1) // 2)

@@ -1,113 +1,16 @@
-"""The log-rank family: risk sets, weights, scores, and the chi-square over many allocations at once."""
+"""The log-rank family: of one cohort under many allocations, and of many cohorts in order of time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.survival.curves import Curves, order_patients, trace_survival
 
 WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
-
-
-@dataclass(frozen=True)
-class RiskSets:
-    """Who was at risk at each event time of one cohort.
-
-    Attributes
-    ----------
-    at_risk : ndarray of float, shape (n_times, n_subjects)
-        1 where a subject was at risk at an event time.
-    n_at_risk, n_events : ndarray of float, shape (n_times,)
-    weights : ndarray of float, shape (n_times,)
-        Weight of each event time in the statistic.
-    position : ndarray of int, shape (n_subjects,)
-        Number of event times up to each subject's time.
-    event : ndarray of bool, shape (n_subjects,)
-    """
-
-    at_risk: np.ndarray
-    n_at_risk: np.ndarray
-    n_events: np.ndarray
-    weights: np.ndarray
-    position: np.ndarray
-    event: np.ndarray
-
-    @classmethod
-    def of(cls, time, event, weights="logrank"):
-        """Lay out the risk sets of a cohort; `weights` as in `logrank_scores`."""
-        time, event = check_survival(time, event)
-        check_choice(weights, "weights", WEIGHTS)
-        times = np.unique(time[event])
-        at_risk = (time >= times[:, None]).astype(float)
-        n_at_risk = at_risk.sum(axis=1)
-        n_events = ((time == times[:, None]) & event).sum(axis=1).astype(float)
-        weight = _weigh(weights, n_at_risk, n_events)
-        return cls(at_risk, n_at_risk, n_events, weight, np.searchsorted(times, time, side="right"), event)
-
-    @property
-    def scores(self):
-        """Weighted event less weighted cumulative hazard of each subject, shape (n_subjects,)."""
-        hazard = np.concatenate([[0.0], np.cumsum(self.weights * self.n_events / self.n_at_risk)])
-        own = np.concatenate([[0.0], self.weights])[self.position]
-        return own * self.event - hazard[self.position]
-
-    @property
-    def _spread(self):
-        tied = (self.n_at_risk - self.n_events) / np.maximum(self.n_at_risk - 1, 1)
-        return self.weights**2 * self.n_events * tied
-
-    def calculate_chi_square(self, membership):
-        """Chi-square of each allocation, with the hypergeometric variance.
-
-        Parameters
-        ----------
-        membership : ndarray of int, shape (n_allocations, n_subjects)
-            Group of each subject, counted from 0.
-
-        Returns
-        -------
-        ndarray of float, shape (n_allocations,)
-        """
-        inside = _list_inside(membership)
-        return solve_quadratic(inside @ self.scores, self._calculate_variance(inside))
-
-    def count_degrees(self, membership):
-        """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
-        variance = self._calculate_variance(_list_inside(membership[None]))[0]
-        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
-
-    def _calculate_variance(self, inside):
-        share = (inside @ self.at_risk.T) / self.n_at_risk
-        weighted = share * self._spread
-        variance = -np.matmul(weighted, share.transpose(0, 2, 1))
-        diagonal = np.arange(inside.shape[1])
-        variance[:, diagonal, diagonal] += weighted.sum(axis=2)
-        return variance
-
-    def calculate_trend(self, membership, group_scores):
-        """Trend chi-square of each allocation (one degree of freedom).
-
-        Parameters
-        ----------
-        membership : ndarray of int, shape (n_allocations, n_subjects)
-        group_scores : ndarray of float, shape (n_groups,)
-
-        Returns
-        -------
-        ndarray of float, shape (n_allocations,)
-
-        References
-        ----------
-        Tarone (1975) Biometrika.
-        """
-        value = (group_scores - np.mean(group_scores))[membership]
-        mean = (value @ self.at_risk.T) / self.n_at_risk
-        square = (value**2 @ self.at_risk.T) / self.n_at_risk
-        variance = (square - mean**2) @ self._spread
-        difference = value @ self.scores
-        return np.divide(difference**2, variance, out=np.zeros(len(value)), where=variance > 1e-12)
 
 
 def logrank_scores(time, event, *, weights="logrank"):
@@ -138,49 +41,93 @@ def logrank_scores(time, event, *, weights="logrank"):
     return RiskSets.of(time, event, weights).scores
 
 
-def calculate_logrank(times, events, membership):
-    """Calculate observed and expected events and their variance for many cohorts at once.
+@dataclass(frozen=True)
+class RiskSets:
+    """Who was at risk at each event time of one cohort."""
 
-    Parameters
-    ----------
-    times, events : ndarray, shape (n_cohorts, n_subjects)
-        Times and boolean event indicators of each cohort.
-    membership : ndarray of float, shape (n_subjects, n_groups)
-        1 in the column of a subject's group, else 0; the same in every cohort.
+    at_risk: np.ndarray  # 1 where a subject was at risk at an event time, (n_times, n_subjects)
+    n_at_risk: np.ndarray  # (n_times,)
+    n_events: np.ndarray
+    weights: np.ndarray  # of each event time in the statistic
+    position: np.ndarray  # number of event times up to each subject's time, (n_subjects,)
+    event: np.ndarray
 
-    Returns
-    -------
-    observed, expected : ndarray, shape (n_cohorts, n_groups)
-    variance : ndarray, shape (n_cohorts, n_groups, n_groups)
-        Hypergeometric covariance of observed less expected.
-    """
-    at_risk = (times[:, None, :] >= times[:, :, None]).astype(float)
-    n_at_risk = at_risk.sum(axis=2)
-    n_tied = ((times[:, None, :] == times[:, :, None]) & events[:, None, :]).sum(axis=2)
-    share = (at_risk @ membership) / n_at_risk[..., None]
-    # Summed over subjects with an event, each of d tied events carries 1/d of its time's contribution.
-    weight = events * (n_at_risk - n_tied) / np.maximum(n_at_risk - 1, 1)
-    observed = events.astype(float) @ membership
-    expected = np.einsum("ci,cig->cg", events.astype(float), share)
-    variance = -np.einsum("ci,cig,cih->cgh", weight, share, share, optimize=True)
-    groups = np.arange(membership.shape[1])
-    variance[:, groups, groups] += np.einsum("ci,cig->cg", weight, share)
-    return observed, expected, variance
+    @classmethod
+    def of(cls, time, event, weights="logrank"):
+        """Lay out the risk sets of a cohort; `weights` as in `logrank_scores`."""
+        time, event = check_survival(time, event)
+        check_choice(weights, "weights", WEIGHTS)
+        times = np.unique(time[event])
+        at_risk = (time >= times[:, None]).astype(float)
+        n_at_risk = at_risk.sum(axis=1)
+        n_events = ((time == times[:, None]) & event).sum(axis=1).astype(float)
+        weight = _weigh(weights, n_at_risk, n_events)
+        return cls(at_risk, n_at_risk, n_events, weight, np.searchsorted(times, time, side="right"), event)
+
+    @property
+    def scores(self):
+        """Weighted event less weighted cumulative hazard of each subject, shape (n_subjects,)."""
+        hazard = np.concatenate([[0.0], np.cumsum(self.weights * self.n_events / self.n_at_risk)])
+        own = np.concatenate([[0.0], self.weights])[self.position]
+        return own * self.event - hazard[self.position]
+
+    @property
+    def _spread(self):
+        tied = (self.n_at_risk - self.n_events) / np.maximum(self.n_at_risk - 1, 1)
+        return self.weights**2 * self.n_events * tied
+
+    def calculate_chi_square(self, membership):
+        """Chi-square of each allocation, with the hypergeometric variance, (n_allocations,).
+
+        `membership` has the group of each subject, counted from 0, (n_allocations, n_subjects).
+        """
+        inside = _mark_inside(membership)
+        return solve_quadratic(inside @ self.scores, self._calculate_variance(inside))
+
+    def count_degrees(self, membership):
+        """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
+        variance = self._calculate_variance(_mark_inside(membership[None]))[0]
+        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
+
+    def _calculate_variance(self, inside):
+        return _sum_covariance((inside @ self.at_risk.T) / self.n_at_risk, self._spread)
+
+    def calculate_trend(self, membership, group_scores):
+        """Trend chi-square of each allocation on one degree of freedom: Tarone (1975) Biometrika."""
+        value = (group_scores - np.mean(group_scores))[membership]
+        mean = (value @ self.at_risk.T) / self.n_at_risk
+        square = (value**2 @ self.at_risk.T) / self.n_at_risk
+        variance = (square - mean**2) @ self._spread
+        difference = value @ self.scores
+        return np.divide(difference**2, variance, out=np.zeros(len(value)), where=variance > 1e-12)
+
+
+def _mark_inside(membership):
+    """Who is in each group but the last, which follows from the others: (n, n_groups - 1, n_subjects)."""
+    return (membership[:, None, :] == np.arange(membership.max())[:, None]).astype(float)
+
+
+def _sum_covariance(share, weight):
+    """Weighted hypergeometric covariances of groups from shares of those at risk, (n, n_groups, n_times)."""
+    weighted, diagonal = share * weight, np.arange(share.shape[1])
+    variance = -np.matmul(weighted, share.transpose(0, 2, 1))
+    variance[:, diagonal, diagonal] += weighted.sum(axis=2)
+    return variance
+
+
+def _weigh(weights, n_at_risk, n_events):
+    if weights == "gehan-breslow":
+        return n_at_risk
+    if weights == "tarone-ware":
+        return np.sqrt(n_at_risk)
+    if weights == "peto-peto":
+        survival = trace_survival(n_at_risk, n_events)
+        return np.concatenate([[1.0], survival[:-1]])[: len(survival)]
+    return np.ones(len(n_at_risk))
 
 
 def solve_quadratic(difference, variance):
-    """Quadratic forms d' V^- d for many small d and V at once.
-
-    Parameters
-    ----------
-    difference : ndarray, shape (n, k)
-    variance : ndarray, shape (n, k, k)
-        Positive semi-definite.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-    """
+    """Quadratic forms d' V^- d, (n,), of many small d, (n, k), and positive semi-definite V, (n, k, k)."""
     rest, factor = difference.copy(), variance.copy()
     largest = np.maximum(np.einsum("nkk->nk", variance).max(axis=1), 1e-300)
     total = np.zeros(len(difference))
@@ -200,17 +147,97 @@ def solve_quadratic(difference, variance):
     return total
 
 
-def _list_inside(membership):
-    """Who is in each group but the last, which follows from the others: (n, n_groups - 1, n_subjects)."""
-    return (membership[:, None, :] == np.arange(membership.max())[:, None]).astype(float)
+@dataclass(frozen=True)
+class OrderedCohorts:
+    """Cohorts of one design, each in order of time, events before censored: (n_cohorts, n_patients) each.
+
+    `steps` are times, on a grid or not; `codes` the groups, counted from 0, None where groups do not matter.
+    Work grows with patients times groups, where comparing every patient with every other would grow with
+    patients squared; that is what makes long Markov chains affordable.
+    """
+
+    steps: np.ndarray
+    events: np.ndarray
+    codes: np.ndarray | None = None
+    n_groups: int = 0
+
+    @classmethod
+    def of(cls, steps, events, codes=None):
+        """Put cohorts in order; `codes`, (n_patients,), has the groups, the same in every cohort."""
+        order = order_patients(steps, events)
+        in_order = (_pick(each, order) for each in (steps, events))
+        return cls(*in_order) if codes is None else cls(*in_order, codes[order], int(codes.max()) + 1)
+
+    def take(self, rows):
+        """Some of the cohorts."""
+        codes = None if self.codes is None else self.codes[rows]
+        return OrderedCohorts(self.steps[rows], self.events[rows], codes, self.n_groups)
+
+    @cached_property
+    def curves(self):
+        """`Curves` of everyone, one a cohort."""
+        return Curves.of_ordered(self.steps, self.events)
+
+    def trace_group(self, code):
+        """`Curves` of one group, one a cohort."""
+        return Curves.of_ordered(self.steps, self.events, self.codes == code)
+
+    @cached_property
+    def first_of_time(self):
+        """Place of the first patient with the same time, shape (n_cohorts, n_patients)."""
+        places = np.arange(self.steps.shape[1])
+        new = np.ones(self.steps.shape, dtype=bool)
+        new[:, 1:] = self.steps[:, 1:] != self.steps[:, :-1]
+        return np.maximum.accumulate(np.where(new, places, 0), axis=1)
+
+    @cached_property
+    def n_tied(self):
+        """Events at each patient's time, shape (n_cohorts, n_patients)."""
+        return self.sum_within_time(self.events)
+
+    def sum_within_time(self, values):
+        """Sum of values over all patients with the same time, at each of them; shaped as `values`."""
+        n = self.steps.shape[1]
+        so_far = np.zeros((len(self.steps), n + 1))
+        np.cumsum(values, axis=1, out=so_far[:, 1:])
+        until = _pick(so_far, self._last_of_time + 1)
+        return until - _pick(so_far, self.first_of_time)
+
+    def count_earlier(self, values):
+        """Number of patients with the same time that stand before each one and have a value of 1."""
+        so_far = np.cumsum(values, axis=1) - values
+        return so_far - _pick(so_far, self.first_of_time)
+
+    @cached_property
+    def _last_of_time(self):
+        mirrored = OrderedCohorts(self.steps[:, ::-1], self.events, self.codes, self.n_groups)
+        return (self.steps.shape[1] - 1 - mirrored.first_of_time)[:, ::-1]
+
+    @cached_property
+    def scores_and_spread(self):
+        """Event less cumulative hazard, as `logrank_scores`, and spread, each (n_cohorts, n_patients).
+
+        Spread is d (r - d) / (r - 1) for d events among r at risk at the first place of a time, else 0.
+        """
+        places = np.arange(self.steps.shape[1])
+        n_at_risk = len(places) - places.astype(float)
+        # The hazard of a time stands at its first place, and so is in the sum at each of its places.
+        n_events = np.where(self.first_of_time == places, self.n_tied, 0.0)
+        spread = n_events * (n_at_risk - n_events) / np.maximum(n_at_risk - 1, 1)
+        return self.events - np.cumsum(n_events / n_at_risk, axis=1), spread
+
+    def sum_logrank(self):
+        """Observed less expected events of each group but the last, and their covariance."""
+        died, n_at_risk = self.events.astype(float), self.steps.shape[1] - self.first_of_time
+        inside = [self.codes == group for group in range(self.n_groups - 1)]
+        at_risk = (_pick(each[:, ::-1].cumsum(axis=1)[:, ::-1], self.first_of_time) for each in inside)
+        share = np.stack([each / n_at_risk for each in at_risk], axis=1)
+        observed = np.stack([(died * each).sum(axis=1) for each in inside], axis=1)
+        difference = observed - np.matmul(share, died[..., None])[..., 0]
+        weight = died * (n_at_risk - self.n_tied) / np.maximum(n_at_risk - 1, 1)
+        return difference, _sum_covariance(share, weight[:, None])
 
 
-def _weigh(weights, n_at_risk, n_events):
-    if weights == "gehan-breslow":
-        return n_at_risk
-    if weights == "tarone-ware":
-        return np.sqrt(n_at_risk)
-    if weights == "peto-peto":
-        survival = np.cumprod(1 - n_events / n_at_risk)
-        return np.concatenate([[1.0], survival[:-1]])[: len(survival)]
-    return np.ones(len(n_at_risk))
+def _pick(values, places):
+    """Values of each cohort at places of its own."""
+    return values[np.arange(len(values))[:, None], places]

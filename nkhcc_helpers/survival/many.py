@@ -16,51 +16,29 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.survival.exact import TOLERANCE, count_allocations, list_labels
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations
+from nkhcc_helpers.survival.logrank import OrderedCohorts
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, check_scores, draw_allocations, share_extreme
 
 MOST_LISTED = 200_000  # allocations
 MOST_PLACES = 20_000_000  # allocations listed, times their patients
-NUMBERS_AT_A_TIME = (
-    40_000  # of the tables of some allocations; with PATTERNS they stay in a processor's cache
-)
-PATTERNS_AT_A_TIME = 32
-PRODUCTS_AT_A_TIME = (
-    250_000  # of one product of matrices; above, BLAS would spread it over processors in vain
-)
+# Of tables of some allocations, numbers that stay in a processor's cache with so many patterns of cohorts; in
+# a product of matrices, numbers above which BLAS would spread it over processors in vain.
+NUMBERS_AT_A_TIME, PATTERNS_AT_A_TIME, PRODUCTS_AT_A_TIME = 40_000, 32, 250_000
 VANISHED = 1e-10  # a variance, of counts of events
 
 
 @dataclass(frozen=True)
 class PermutedCohorts:
-    """Log-rank comparisons of many cohorts.
+    """Log-rank comparisons of many cohorts, arrays (n_cohorts,); NaN where nothing can be compared."""
 
-    Attributes
-    ----------
-    statistic : ndarray of float, shape (n_cohorts,)
-        Log-rank chi-square with the hypergeometric variance, or its trend version.
-    df : ndarray of int, shape (n_cohorts,)
-        Degrees of freedom: the rank of that variance; 1 for a trend.
-    p_asymptotic : ndarray of float, shape (n_cohorts,)
-        From the chi-square distribution.
-    p_value, error : ndarray of float, shape (n_cohorts,)
-        Share of all allocations with a statistic at least as large, and 0; or (1 + count) / (1 + draws), and
-        its Monte-Carlo standard error.
-    n_allocations : int
-        All allocations of the patients to groups of these sizes.
-    n_draws : int
-        Allocations drawn; 0 where all were listed.
-    exact : bool
-        Whether all were listed.
-    """
-
-    statistic: np.ndarray
-    df: np.ndarray
-    p_asymptotic: np.ndarray
-    p_value: np.ndarray
-    error: np.ndarray
-    n_allocations: int
-    n_draws: int
-    exact: bool
+    statistic: np.ndarray  # log-rank chi-square with the hypergeometric variance, or its trend version
+    df: np.ndarray  # rank of that variance; 1 for a trend
+    p_asymptotic: np.ndarray  # from the chi-square distribution
+    p_value: np.ndarray  # share of all allocations as extreme, or (1 + count) / (1 + draws)
+    error: np.ndarray  # Monte-Carlo standard error, 0 where all allocations were listed
+    n_allocations: int  # all allocations of the patients to groups of these sizes
+    n_draws: int  # allocations drawn; 0 where all were listed
+    exact: bool  # whether all were listed
 
 
 def permute_logrank_many(
@@ -68,42 +46,18 @@ def permute_logrank_many(
 ):
     """Compare survival across groups in each of many cohorts, by relabelling the patients.
 
-    Parameters
-    ----------
-    times, events : array_like, shape (n_cohorts, n_subjects)
-        Times, at least 0, and boolean events (or 1 and 0).
-    group : array_like of int, shape (n_subjects,)
-        Group of each subject, counted from 0; the same in each cohort.
-    n_draws : int, default 100,000
-        Random allocations, where there are more than `MOST_LISTED` to list. The cohorts share them, place by
-        place in the order of time, so that few would move all P-values together.
-    seed : int
-    scores : sequence of float, shape (n_groups,), optional
-        Scores of the groups for the trend statistic, two-sided; groups are compared unordered when absent.
-    progress : bool, default False
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    PermutedCohorts
-        As `permutation.compare_survival` has them for each cohort: NaN where nothing can be compared; for a
-        trend, statistic 0 and P-values 1.
-
-    Raises
-    ------
-    ValueError
-        Bad times, events, groups, scores or `n_draws`, or shapes that do not fit together.
-
-    References
-    ----------
-    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika.
+    `times` and `events` are (n_cohorts, n_subjects), `group` (n_subjects,), counted from 0; `scores` of the
+    groups, (n_groups,), are for the trend, two-sided. Every allocation is listed where there are at most
+    `MOST_LISTED`; else the cohorts share the draws, place by place in the order of time, so that few would
+    move all P-values together. Each answer is that of `permutation.compare_survival`; for a trend that cannot
+    be compared, statistic 0 and P-values 1. Mantel (1966) Cancer Chemother Rep; Tarone (1975) Biometrika.
     """
     times, events, codes = _check_cohorts(times, events, group)
     if not isinstance(n_draws, Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be a whole number above 0; got {n_draws!r}")
     sizes = np.bincount(codes).tolist()
-    values = np.eye(len(sizes))[:, :-1] if scores is None else _check_scores(scores, len(sizes))
-    patterns, labels = _Patterns.of(times, events, codes)
+    values = np.eye(len(sizes))[:, :-1] if scores is None else _lay_out_scores(scores, len(sizes))
+    patterns, labels = _Patterns.of(OrderedCohorts.of(times, events, codes))
     statistic, df = patterns.observe(labels, values)
     n_allocations = count_allocations(sizes)
     exact = n_allocations <= MOST_LISTED and n_allocations * len(codes) <= MOST_PLACES
@@ -112,36 +66,20 @@ def permute_logrank_many(
     with tqdm(total=n_draws or n_allocations, unit="allocation", disable=not progress) as bar:
         # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
         count = patterns.count_reaching(statistic * (1 - TOLERANCE) - 1e-12, blocks, values, bar)
-    p_value = count / n_allocations if exact else (1 + count) / (1 + n_draws)
-    error = np.sqrt(p_value * (1 - p_value) / n_draws) if n_draws else np.zeros(len(p_value))
+    p_value, error = (count / n_allocations, 0.0 * count) if exact else share_extreme(count, n_draws)
     df = df if scores is None else np.ones_like(df)
     p_asymptotic = stats.chi2.sf(statistic, df)
-    told = (np.where(df > 0, each, np.nan) for each in (statistic, p_asymptotic, p_value, error))
-    statistic, p_asymptotic, p_value, error = told
-    return PermutedCohorts(statistic, df, p_asymptotic, p_value, error, n_allocations, n_draws, exact)
+    told = [np.where(df > 0, each, np.nan) for each in (statistic, p_asymptotic, p_value, error)]
+    return PermutedCohorts(told[0], df, *told[1:], n_allocations, n_draws, exact)
 
 
 def permute_pairs_many(
     times, events, group, *, pairs=None, n_draws=100_000, seed=DEFAULT_SEED, progress=False
 ):
-    """Compare every pair of groups in each of many cohorts, by relabelling the patients of the two.
+    """Compare pairs of groups in each of many cohorts, by relabelling the patients of the two.
 
-    Parameters
-    ----------
-    times, events, group, n_draws, seed, progress
-        As in `permute_logrank_many`.
-    pairs : sequence of (int, int), optional
-        The pairs asked for; every pair when absent.
-
-    Returns
-    -------
-    dict of (int, int) to PermutedCohorts
-        P-values are not adjusted for the number of pairs.
-
-    Raises
-    ------
-    ValueError
-        As `permute_logrank_many`, or a pair that is not of two groups.
+    Arguments as in `permute_logrank_many`; every pair (int, int) when `pairs` is absent. Returns a dict of
+    pair to `PermutedCohorts`; P-values are not adjusted for the number of pairs.
     """
     times, events, codes = _check_cohorts(times, events, group)
     groups = range(codes.max() + 1)
@@ -161,38 +99,18 @@ def permute_pairs_many(
 
 @dataclass(frozen=True)
 class _Patterns:
-    """Orders in which events, censorings and ties follow each other; cohorts of one pattern share statistics.
+    """Orders in which events, censorings and ties follow each other; cohorts of one share statistics."""
 
-    Attributes
-    ----------
-    scores : ndarray of float, shape (n_patterns, n_subjects)
-        Event less cumulative hazard, in the order of time; see `logrank.logrank_scores`.
-    spread : ndarray of float, shape (n_patterns, n_subjects)
-        At the first place of a time d (r - d) / (r - 1) for d events among r at risk, else 0.
-    which : ndarray of int, shape (n_cohorts,)
-        Pattern of each cohort.
-    """
-
-    scores: np.ndarray
+    scores: np.ndarray  # of each pattern, `OrderedCohorts.scores_and_spread`, (n_patterns, n_subjects)
     spread: np.ndarray
-    which: np.ndarray
+    which: np.ndarray  # pattern of each cohort
 
     @classmethod
-    def of(cls, times, events, codes):
+    def of(cls, ordered):
         """Lay out cohorts; also gives the groups in the order of time, shape (n_cohorts, n_subjects)."""
-        order = np.lexsort((~events, times))
-        times, events = np.take_along_axis(times, order, 1), np.take_along_axis(events, order, 1)
-        n_cohorts, n = times.shape
-        is_first = np.diff(times, prepend=-1.0) > 0
-        first = np.maximum.accumulate(np.where(is_first, np.arange(n), 0), axis=1)
-        place = (first + n * np.arange(n_cohorts)[:, None]).ravel()
-        n_events = np.bincount(place, events.ravel(), times.size).reshape(times.shape)
-        n_at_risk = np.arange(n, 0, -1.0)
-        # The hazard of a time stands at its first place, and so is in the sum at each of its places.
-        scores = events - np.cumsum(n_events / n_at_risk, axis=1)
-        spread = n_events * (n_at_risk - n_events) / np.maximum(n_at_risk - 1, 1)
-        both, which = np.unique(np.hstack([scores, spread]), axis=0, return_inverse=True)
-        return cls(both[:, :n].copy(), both[:, n:].copy(), which.ravel()), codes[order]
+        both, which = np.unique(np.hstack(ordered.scores_and_spread), axis=0, return_inverse=True)
+        n = ordered.codes.shape[1]
+        return cls(both[:, :n].copy(), both[:, n:].copy(), which.ravel()), ordered.codes
 
     def observe(self, labels, values):
         """Statistic of each cohort and the rank of its variance, each of shape (n_cohorts,)."""
@@ -308,9 +226,7 @@ def _check_cohorts(times, events, group):
     return times, events.astype(bool), place
 
 
-def _check_scores(scores, n_groups):
+def _lay_out_scores(scores, n_groups):
     """The scores as one column, between -1 and 1 for the sake of `VANISHED`."""
-    scores = np.asarray(scores, dtype=float)
-    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
+    scores = check_scores(scores, n_groups)
     return ((scores - scores.mean()) / np.ptp(scores))[:, None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb
 
 import numpy as np
 import pandas as pd
@@ -26,41 +25,21 @@ CHUNK = 5_000  # allocations at a time, so that memory stays small
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison of survival across groups.
+    """A comparison of survival across groups, with the options that made it.
 
-    Attributes
-    ----------
-    statistic : float
-        The usual chi-square: (weighted) log-rank with the hypergeometric variance, or its trend version.
-    df : int
-        Degrees of freedom: the rank of that variance, at most the number of groups less one; 1 for a trend.
-    p_asymptotic : float
-        P-value of `statistic` from the chi-square distribution, which holds for large groups only.
-    p_permutation, p_permutation_error : float
-        P-value of the same statistic over `n_draws` random relabellings of the patients, (1 + count) /
-        (1 + draws), and its Monte-Carlo standard error.
-    exact_statistic, p_exact : float
-        The score statistic and its P-value over every allocation; `p_exact` is NaN where it was not computed.
-    n_extreme : int or None
-        Allocations at least as extreme as the observed one.
-    n_allocations : int
-        All allocations of the patients to groups of these sizes.
-    observed, expected : Series, index group
-        Events seen, and events expected if one survival curve held for all; whatever the weights.
-    weights : str
-    trend : bool
-    n_draws, seed : int
+    `observed` and `expected`, by group, are events seen, and events expected if one survival curve held for
+    all, whatever the weights. P-values are NaN where they were not computed.
     """
 
-    statistic: float
-    df: int
-    p_asymptotic: float
-    p_permutation: float
-    p_permutation_error: float
-    exact_statistic: float
-    p_exact: float
-    n_extreme: int | None
-    n_allocations: int
+    statistic: float  # the usual chi-square, with the hypergeometric variance, or its trend version
+    df: int  # rank of that variance, at most the number of groups less one; 1 for a trend
+    p_asymptotic: float  # from the chi-square distribution, which holds for large groups only
+    p_permutation: float  # of the same statistic over `n_draws` random relabellings of the patients
+    p_permutation_error: float  # Monte-Carlo standard error
+    exact_statistic: float  # the score statistic
+    p_exact: float  # of the score statistic over every allocation
+    n_extreme: int | None  # allocations at least as extreme as the observed one
+    n_allocations: int  # of the patients to groups of these sizes
     observed: pd.Series
     expected: pd.Series
     weights: str
@@ -129,12 +108,10 @@ def compare_survival(
     Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
     Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
-    risk = RiskSets.of(time, event, weights)
-    groups, codes = check_groups(group, len(risk.event))
-    group_scores = _check_scores(scores, len(groups)) if trend else None
+    risk, groups, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
     df = 1 if trend else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
-    p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws, seed=seed)
+    p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws if df else 0, seed=seed)
     counted = _try_exact(risk.scores, codes, group_scores) if exact and df else None
     observed = np.bincount(codes, risk.event, len(groups))
     expected = observed - np.bincount(codes, RiskSets.of(time, event).scores, len(groups))
@@ -142,8 +119,8 @@ def compare_survival(
         statistic=statistic,
         df=df,
         p_asymptotic=float(stats.chi2.sf(statistic, df)) if df else float("nan"),
-        p_permutation=p_permutation if df else float("nan"),
-        p_permutation_error=error if df else float("nan"),
+        p_permutation=p_permutation,
+        p_permutation_error=error,
         exact_statistic=calculate_score_statistic(risk.scores, codes, trend=group_scores),
         p_exact=counted.p_value if counted else float("nan"),
         n_extreme=counted.n_extreme if counted else None,
@@ -194,18 +171,14 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     rows = []
     for first, second in pairs:
         keep = np.isin(codes, [names.index(first), names.index(second)])
-        part = np.where(codes[keep] == names.index(first), "a", "b")
-        compared = compare_survival(time[keep], event[keep], part, weights=weights, n_draws=0)
-        sizes = int((part == "a").sum()), int((part == "b").sum())
-        rows.append((first, second, *sizes, compared.statistic, compared.p_asymptotic, compared.p_exact))
-    table = pd.DataFrame(
-        rows, columns=["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
-    )
-    table["p_holm"] = adjust_holm(table["p_exact"].to_numpy(float))
-    sizes = list(zip(table["n_first"], table["n_second"], strict=True))
-    table["p_smallest"] = [(2 if a == b else 1) / comb(a + b, a) for a, b in sizes]
-    table["n_allocations"] = [comb(a + b, a) for a, b in sizes]
-    return table
+        is_second = codes[keep] == names.index(second)
+        compared = compare_survival(time[keep], event[keep], is_second, weights=weights, n_draws=0)
+        sizes, n_ways = (int((~is_second).sum()), int(is_second.sum())), compared.n_allocations
+        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + (sizes[0] == sizes[1])) / n_ways
+        rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways))
+    columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
+    table = pd.DataFrame(rows, columns=[*columns, "p_holm", "p_smallest", "n_allocations"])
+    return table.assign(p_holm=adjust_holm(table["p_exact"]))
 
 
 def draw_null(
@@ -227,11 +200,16 @@ def draw_null(
     ValueError
         As `compare_survival`.
     """
-    risk = RiskSets.of(time, event, weights)
-    groups, codes = check_groups(group, len(risk.event))
-    group_scores = _check_scores(scores, len(groups)) if trend else None
+    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
     blocks = draw_allocations(codes, n_draws, seed)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
+
+
+def _lay_out(time, event, group, weights, trend, scores):
+    """Risk sets, groups, the place of each subject's group, and the scores of the groups for a trend."""
+    risk = RiskSets.of(time, event, weights)
+    groups, codes = check_groups(group, len(risk.event))
+    return risk, groups, codes, check_scores(scores, len(groups)) if trend else None
 
 
 def summarize_comparisons(comparisons):
@@ -249,53 +227,33 @@ def summarize_comparisons(comparisons):
     """
     fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
     fields += ["exact_statistic", "p_exact", "n_allocations"]
-    rows = [
-        {"test": name, **{field: getattr(each, field) for field in fields}}
-        for name, each in comparisons.items()
-    ]
+    rows = [(name, *(getattr(each, field) for field in fields)) for name, each in comparisons.items()]
     return pd.DataFrame(rows, columns=["test", *fields])
 
 
 def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
     """P-value of the usual statistic over random relabellings, and its Monte-Carlo standard error.
 
-    Parameters
-    ----------
-    risk : RiskSets
-    codes : ndarray of int, shape (n_subjects,)
-        Group of each subject, counted from 0.
-    group_scores : ndarray of float, optional
-        For the trend statistic.
-    n_draws, seed : int
-
-    Returns
-    -------
-    p_value, error : float
-        NaN without draws.
+    `codes` has the group of each subject, counted from 0; `group_scores` are for the trend statistic. NaN
+    without draws.
     """
     if not n_draws:
         return float("nan"), float("nan")
     # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
     bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
-    extreme = 0
-    for allocations in draw_allocations(codes, n_draws, seed):
-        extreme += int((_calculate(risk, allocations, group_scores) >= bound).sum())
-    p_value = (1 + extreme) / (1 + n_draws)
-    return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
+    blocks = draw_allocations(codes, n_draws, seed)
+    n_extreme = sum(int((_calculate(risk, each, group_scores) >= bound).sum()) for each in blocks)
+    return tuple(float(each) for each in share_extreme(n_extreme, n_draws))
+
+
+def share_extreme(n_extreme, n_draws):
+    """P-value, (1 + count) / (1 + draws), and its Monte-Carlo standard error."""
+    p_value = (1 + n_extreme) / (1 + n_draws)
+    return p_value, np.sqrt(p_value * (1 - p_value) / n_draws)
 
 
 def draw_allocations(codes, n_draws, seed):
-    """Draw random relabellings, in blocks that fit in memory.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n_subjects,)
-    n_draws, seed : int
-
-    Yields
-    ------
-    ndarray of int, shape (n_block, n_subjects)
-    """
+    """Yield random relabellings in blocks that fit in memory, (n_block, n_subjects)."""
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
     for start in range(0, n_draws, CHUNK):
@@ -304,22 +262,14 @@ def draw_allocations(codes, n_draws, seed):
 
 
 def adjust_holm(p_values):
-    """Holm's step-down adjustment; a missing P counts as 1 in the order and stays missing.
+    """Holm's step-down adjustment; a missing P counts as 1 in the order and stays missing."""
+    from statsmodels.stats.multitest import multipletests
 
-    Parameters
-    ----------
-    p_values : ndarray of float, shape (n,)
-
-    Returns
-    -------
-    ndarray of float, shape (n,)
-    """
-    filled = np.where(np.isnan(p_values), 1.0, p_values)
-    order = np.argsort(filled, kind="stable")
-    steps = (len(filled) - np.arange(len(filled))) * filled[order]
-    adjusted = np.empty_like(filled)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return np.where(np.isnan(p_values), np.nan, adjusted)
+    p_values = np.asarray(p_values, dtype=float)
+    if not len(p_values):
+        return p_values
+    missing = np.isnan(p_values)
+    return np.where(missing, np.nan, multipletests(np.where(missing, 1.0, p_values), method="holm")[1])
 
 
 def _calculate(risk, membership, group_scores):
@@ -335,7 +285,8 @@ def _try_exact(scores, codes, group_scores):
         return None
 
 
-def _check_scores(scores, n_groups):
+def check_scores(scores, n_groups):
+    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
     scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
     if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
         raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")

@@ -1,55 +1,39 @@
-"""Survival estimates of every group of a trial, stacked in one frame."""
+"""Medians, landmark rates, restricted means and follow-up, of one sample and of every group in one frame."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
-from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, estimate_km
-
-Convention = Literal["midpoint", "first"]
-CONVENTIONS = get_args(Convention)
+from nkhcc_helpers.survival.curves import (
+    CONVENTIONS,
+    TOLERANCE,
+    Curves,
+    check_limits,
+    count_at_risk,
+    estimate_km,
+)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its confidence interval.
+    """An estimate with its confidence interval."""
 
-    Attributes
-    ----------
-    estimate : float
-        Point estimate; NaN where the data do not reach it.
-    ci_lower, ci_upper : float
-        Confidence limits; 0 or inf where no finite limit exists.
-    coverage : float
-        Attained coverage of the interval at this number of subjects when nobody is censored.
-    """
-
-    estimate: float
-    ci_lower: float
-    ci_upper: float
-    coverage: float = float("nan")
+    estimate: float  # NaN where the data do not reach it
+    ci_lower: float  # 0 where there is no finite limit
+    ci_upper: float  # inf where there is no finite limit
+    coverage: float = float("nan")  # of the interval at this number of subjects when nobody is censored
 
 
 @dataclass(frozen=True)
 class RestrictedMean:
-    """A restricted mean survival time.
+    """Mean time without the event up to a horizon, `tau`."""
 
-    Attributes
-    ----------
-    estimate : float
-        Mean time without the event up to `tau`; NaN where the data do not reach that far.
-    standard_error, ci_lower, ci_upper : float
-    tau : float
-        Horizon.
-    """
-
-    estimate: float
+    estimate: float  # NaN where the data do not reach that far
     standard_error: float
     ci_lower: float
     ci_upper: float
@@ -85,11 +69,20 @@ def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", conventio
     Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
-    curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
-    estimate = _first_at_half(curve["time"], curve["survival"], midpoint=convention == "midpoint")
-    lower, upper = _median_limits(curve, conf_type)
-    coverage = _attained_coverage(curve["n_at_risk"].iloc[0], conf_level, conf_type)
-    return Estimate(estimate, lower, upper, coverage)
+    check_limits(conf_level, conf_type)
+    curve = Curves.of_sample(*check_survival(time, event))
+    options = {"conf_level": conf_level, "conf_type": conf_type}
+    median, limits = curve.find_medians(convention), curve.find_median_limits(**options)
+    values = (float(each[0]) for each in (median, *limits))
+    return Estimate(*values, _attained_coverage(curve.n_at_risk[0, 0], options))
+
+
+def _attained_coverage(n, options):
+    """Coverage of the interval's order statistics for the median of `n` uncensored continuous times."""
+    curve = Curves.of_sample(np.arange(1.0, n + 1), np.ones(n, dtype=bool))
+    lower, upper = (np.floor(limit[0]) for limit in curve.find_median_limits(**options))
+    # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
+    return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
 
 
 def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
@@ -154,26 +147,27 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     ----------
     Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
     """
-    if not (np.isfinite(tau) and tau > 0):
-        raise ValueError(f"tau must be a number above 0; got {tau!r}")
     check_conf_level(conf_level)
-    curve = estimate_km(time, event, conf_type="plain")
-    if tau > curve["time"].iloc[-1] and curve["survival"].iloc[-1] > TOLERANCE:
-        return RestrictedMean(float("nan"), float("nan"), float("nan"), float("nan"), float(tau))
-    inside = curve[curve["time"] < tau]
-    area = inside["survival"] * np.diff(np.append(inside["time"], tau))
-    mean = float(area.sum())
+    curve = Curves.of_sample(*check_survival(time, event))
+    inside = curve.times[0] < tau
+    area = curve.calculate_areas(tau)[0, inside]
+    mean = error = float("nan")
+    if tau <= curve.last[0] or curve.survival[0, -1] <= TOLERANCE:
+        mean = float(area.sum())
+        n, d = (each[0, inside].astype(float) for each in (curve.n_at_risk, curve.n_events))
+        if d.any():
+            error = _estimate_error_of_mean(area, n, d)
+    half = stats.norm.ppf((1 + conf_level) / 2) * error
+    lower, upper = (float(each) for each in (np.maximum(mean - half, 0), np.minimum(mean + half, tau)))
+    return RestrictedMean(mean, error, lower, upper, float(tau))
+
+
+def _estimate_error_of_mean(area, n, d):
+    """Standard error of a restricted mean from areas, numbers at risk and events, each (n_places,)."""
     # Area still to come after each time: what an event at that time takes away.
-    left = area[::-1].cumsum()[::-1].to_numpy()
-    n, d = inside["n_at_risk"].to_numpy(float), inside["n_events"].to_numpy(float)
+    left = area[::-1].cumsum()[::-1]
     survives = (d > 0) & (n > d)
-    variance = float((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum())
-    if not d.any():
-        return RestrictedMean(mean, float("nan"), float("nan"), float("nan"), float(tau))
-    half = stats.norm.ppf((1 + conf_level) / 2) * np.sqrt(variance)
-    return RestrictedMean(
-        mean, float(np.sqrt(variance)), max(mean - half, 0), min(mean + half, tau), float(tau)
-    )
+    return float(np.sqrt((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum()))
 
 
 def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
@@ -195,35 +189,6 @@ def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """
     time, event = check_survival(time, event)
     return estimate_median(time, ~event, conf_level=conf_level, conf_type=conf_type)
-
-
-def _first_at_half(time, survival, *, midpoint):
-    time, survival = np.asarray(time, float), np.asarray(survival, float)
-    reached = np.flatnonzero(survival <= 0.5 + TOLERANCE)
-    if len(reached) == 0:
-        return float("nan")
-    first = reached[0]
-    below = np.flatnonzero(survival < survival[first] - TOLERANCE)
-    if midpoint and abs(survival[first] - 0.5) <= TOLERANCE and len(below):
-        return float((time[first] + time[below[0]]) / 2)
-    return float(time[first])
-
-
-def _median_limits(curve, conf_type):
-    # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
-    midpoint = conf_type != "bpcp"
-    lower = _first_at_half(curve["time"], curve["ci_lower"], midpoint=midpoint)
-    upper = _first_at_half(curve["time"], curve["ci_upper"], midpoint=midpoint)
-    return (0.0 if np.isnan(lower) else lower), (float("inf") if np.isnan(upper) else upper)
-
-
-def _attained_coverage(n, conf_level, conf_type):
-    """Coverage of the interval's order statistics for the median of `n` uncensored continuous times."""
-    ranks = np.arange(1.0, n + 1)
-    curve = estimate_km(ranks, np.ones(n, dtype=bool), conf_level=conf_level, conf_type=conf_type)
-    lower, upper = (np.floor(limit) for limit in _median_limits(curve, conf_type))
-    # Between order statistics l and u lies the median when l to u - 1 subjects fail before it.
-    return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
 
 
 def estimate_km_by_group(frame, **options):
@@ -252,7 +217,6 @@ def count_at_risk_table(frame, *, at):
     frame : DataFrame
         Columns ``time event group``.
     at : sequence of float
-        Times, in the unit of ``time``.
 
     Returns
     -------
@@ -294,20 +258,13 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
         maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
         where no event was seen at that time.
     """
+    options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
 
     def summarize(part):
-        median = estimate_median(
-            part["time"], part["event"], conf_level=conf_level, conf_type=conf_type, convention=convention
-        )
         time, event = check_survival(part["time"], part["event"])
-        row = {
-            "n": len(time),
-            "n_events": int(event.sum()),
-            "median": median.estimate,
-            "ci_lower": median.ci_lower,
-            "ci_upper": median.ci_upper,
-            "coverage": median.coverage,
-        }
+        row = {"n": len(time), "n_events": int(event.sum())}
+        median = asdict(estimate_median(time, event, **options))
+        row |= {"median": median.pop("estimate"), **median}
         for name, value in (("minimum", time.min()), ("maximum", time.max())):
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
@@ -315,42 +272,28 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
     return _stack_with_all(frame, summarize)
 
 
-def summarize_survival_at(frame, *, at, conf_level=0.95, conf_type="bpcp"):
+def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_type="bpcp"):
     """Estimate survival at given times for each group and for everyone.
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    at, conf_level, conf_type
-        As in `estimate_survival_at`.
+    frame, at, conf_level, conf_type
+        As in `summarize_survival` and `estimate_survival_at`.
+    unit : {"days", "weeks", "months", "years"}, default "months"
+        Unit of ``time``, for half a year, one year and two years where `at` is empty.
 
     Returns
     -------
     DataFrame
         The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
     """
-
-    def estimate(part):
-        return estimate_survival_at(
-            part["time"], part["event"], at=at, conf_level=conf_level, conf_type=conf_type
-        )
-
-    return _stack_with_all(frame, estimate)
+    at = at if len(at) else choose_landmarks(unit)
+    options = {"at": at, "conf_level": conf_level, "conf_type": conf_type}
+    return _stack_with_all(frame, lambda part: estimate_survival_at(part["time"], part["event"], **options))
 
 
 def choose_landmarks(unit):
-    """Choose landmark times: half a year, one year and two years.
-
-    Parameters
-    ----------
-    unit : {"days", "weeks", "months", "years"}
-
-    Returns
-    -------
-    list of float
-        In `unit`; whole numbers but for years.
-    """
+    """Half a year, one year and two years in a unit: whole numbers but for years."""
     half_year = {"days": 182, "weeks": 26, "months": 6, "years": 0.5}[unit]
     return [half_year, 2 * half_year, 4 * half_year]
 
@@ -360,10 +303,8 @@ def summarize_rmst(frame, *, tau, conf_level=0.95):
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event group``.
-    tau, conf_level
-        As in `survival.estimate_rmst`.
+    frame, tau, conf_level
+        As in `summarize_survival` and `estimate_rmst`.
 
     Returns
     -------

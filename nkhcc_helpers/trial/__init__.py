@@ -1,15 +1,15 @@
 """The trial as it arrived: its tables, what is wrong with them, and who is in which group."""
 
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median, read_published
-from nkhcc_helpers.trial.patients import describe_treatment, group_by_treatment
-from nkhcc_helpers.trial.problems import TrialDataError
-from nkhcc_helpers.trial.trial import Trial, load_trial
+from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
 
 __all__ = [
     "CohortAssumptions",
     "Median",
     "Trial",
     "TrialDataError",
+    "TrialDataWarning",
     "describe_treatment",
     "group_by_treatment",
     "load_trial",

@@ -7,10 +7,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from nkhcc_helpers.trial.explain import list_entries, validate_block
-from nkhcc_helpers.trial.files import YamlBlock, format_path, read_yaml
+from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
-from nkhcc_helpers.trial.problems import Problem, TrialDataError
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 Prior = Literal["log_uniform", "uniform"]
 """What times of compatible cohorts may be drawn from before any claim."""
@@ -193,19 +192,19 @@ _KNOWN_KEYS = {"": list(Published.model_fields), "assumptions": list(CohortAssum
 
 
 def read_published(path: Path, metadata: TrialMetadata | None = None) -> Published:
-    """Read `published.yaml`.
+    """Read what a paper reported.
 
     Parameters
     ----------
     path : Path
-        The file, or the folder it is in.
+        `published.yaml`, or the folder it is in.
     metadata : TrialMetadata, optional
         When given, claims must name its groups and endpoints.
 
     Returns
     -------
     Published
-        Its contents.
+        `citation claims assumptions`.
 
     Raises
     ------
@@ -235,39 +234,10 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
 
 def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule: str) -> list[Problem]:
     problems = []
-    for at, entry in enumerate(list_entries(block, "claims")):
+    for at, entry in enumerate(block.list_entries("claims")):
         value = entry.get(key)
         if isinstance(value, str) and value.strip() not in known:
             path = ("claims", at, key)
             said = f"{rule} ({', '.join(known)})"
             problems.append(Problem(name, block.lines.get(path), format_path(path), value, said))
     return problems
-
-
-TIME_CLAIMS = ("median", "logrank_p", "hazard_ratio", "landmark_rate", "longest_follow_up")
-"""Kinds of claim that say something about the times of the patients."""
-
-
-def describe_claim(claim):
-    """Describe a claim in words, as messages and tables name it.
-
-    Parameters
-    ----------
-    claim : claim of `published.yaml`
-
-    Returns
-    -------
-    str
-    """
-    of = f", group {claim.group}" if getattr(claim, "group", None) else ""
-    printed = f"{claim.value:.{claim.decimals}f}"
-    if claim.kind == "median":
-        return f"median {claim.endpoint}{of}: {printed}"
-    if claim.kind == "logrank_p":
-        return f"log-rank P, {claim.endpoint}: {printed}"
-    if claim.kind == "landmark_rate":
-        return f"{claim.endpoint} at {claim.at:g}{of}: {printed} %"
-    if claim.kind == "hazard_ratio":
-        against = claim.reference or "all others"
-        return f"hazard ratio, {claim.endpoint}, {claim.group} to {against}: {printed}"
-    return f"longest follow-up: {printed} {claim.unit}"

@@ -1,23 +1,34 @@
-"""Whether CNSR says what the other columns say: dates of death and descriptions of events."""
+"""Whether CNSR and AVAL say what the other columns say, and what else is probably not meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from nkhcc_helpers.trial.explain import report_rows
-from nkhcc_helpers.trial.files import RawTable
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint
 from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
 from nkhcc_helpers.trial.problems import Problem
-from nkhcc_helpers.trial.schema import BLANK, SEVERITY_GRADES, YES_NO, find_column, find_text, parse_numbers
+from nkhcc_helpers.trial.schema import (
+    BLANK,
+    SEVERITY_GRADES,
+    YES_NO,
+    Tables,
+    find_column,
+    find_text,
+    list_text,
+    parse_numbers,
+)
 
 OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""
 _NO_EVENT = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|missed|\bno\b|\bnot\b|none"
 _DEATH = r"death|died|dead"
+_OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
+_N_ROWS = 5
+"""Rows that a doubt names."""
+_UNLIKE = 100.0
+"""How many times the planned dose makes one ask for its units."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +41,15 @@ class Miscoding:
     """First row that says an event happened where CNSR says none did; None when no row says so."""
 
 
-def list_death_records(tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable]) -> pd.DataFrame:
-    """Return what ADSL says of each subject's death, by USUBJID.
+def list_death_records(tables: Tables) -> pd.DataFrame:
+    """Return what ADSL says of each subject's death, by USUBJID: `date blank`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `date`, NaT when not known, and `blank`, true where DTHDT is there and empty although it is filled
-        for somebody else.
+    `date` is NaT when not known; `blank` is true where DTHDT is empty although filled for somebody else.
     """
     adsl = tables["ADSL"].drop_duplicates("USUBJID").dropna(subset=["USUBJID"])
     records = pd.DataFrame({"USUBJID": adsl["USUBJID"], "date": find_column(adsl, "DTHDT"), "blank": False})
     if "DTHDT" in adsl:
-        blank = raw["ADSL"].frame["DTHDT"].isin(BLANK)
+        blank = tables.raw["ADSL"].frame["DTHDT"].isin(BLANK)
         records["blank"] = blank.loc[adsl.index] & (not blank.all())
     return records.set_index("USUBJID")
 
@@ -75,28 +82,16 @@ def list_told_events(rows: pd.DataFrame, endpoint: Endpoint) -> pd.Series:
     return told.mask(event & (reason == ""), True)
 
 
-def list_miscodings(
-    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
-) -> list[Miscoding]:
-    """Return the endpoints without an event, and those that everything that tells contradicts.
-
-    Parameters
-    ----------
-    tables : mapping of str to pandas.DataFrame
-        Parsed tables; ADSL and ADTTE with USUBJID, PARAMCD and CNSR.
-    raw : mapping of str to RawTable
-        The same as text.
-    metadata : TrialMetadata
-        Endpoints and their roles.
-    """
+def list_miscodings(tables: Tables) -> list[Miscoding]:
+    """Return the endpoints without an event, and those that everything that tells contradicts."""
     adtte = tables["ADTTE"].dropna(subset=["CNSR"])
-    deaths = list_death_records(tables, raw)
+    deaths = list_death_records(tables)
     found = []
-    for endpoint in metadata.endpoints:
+    for endpoint in tables.metadata.endpoints:
         rows = adtte[adtte["PARAMCD"] == endpoint.code]
         told = list_told_events(rows, endpoint)
         if endpoint.role == "overall_survival":
-            told = told.mask(list_contradicted_deaths(rows, deaths, metadata)[0], True)
+            told = told.mask(list_contradicted_deaths(rows, deaths, tables.metadata)[0], True)
         elif endpoint.role == "progression_free_survival":
             died = pd.to_datetime(rows["USUBJID"].map(deaths["date"]))
             told = told.mask(died <= find_column(rows, "ADT"), True)
@@ -128,9 +123,6 @@ def says_death(rows: pd.DataFrame) -> pd.Series:
     return described.str.contains(_DEATH, case=False) & ~described.str.contains(_NO_EVENT, case=False)
 
 
-_OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
-
-
 @dataclass(frozen=True)
 class Misfit:
     """An endpoint whose AVAL does not count the time from STARTDT to ADT."""
@@ -142,18 +134,11 @@ class Misfit:
     """What AVAL counts instead, in nearly every row; None when nothing does."""
 
 
-def list_misfits(adtte: pd.DataFrame, metadata: TrialMetadata) -> list[Misfit]:
-    """Return the endpoints whose AVAL does not count the time from STARTDT to ADT.
-
-    Parameters
-    ----------
-    adtte : pandas.DataFrame
-        Parsed; without AVAL, STARTDT or ADT nothing is compared.
-    metadata : TrialMetadata
-        Endpoints and the unit of AVAL.
-    """
-    if not {"AVAL", "STARTDT", "ADT"} <= set(adtte.columns):
+def list_misfits(tables: Tables) -> list[Misfit]:
+    """Return the endpoints whose AVAL does not count the time from STARTDT to ADT, where all are there."""
+    if not tables.has("ADTTE", "AVAL", "STARTDT", "ADT"):
         return []
+    adtte, metadata = tables["ADTTE"], tables.metadata
     days = (adtte["ADT"] - adtte["STARTDT"]).dt.days
     given = adtte.assign(days=days)[(days >= 0) & adtte["AVAL"].notna()]
     lengths = {unit: days for unit, days in DAYS_PER_UNIT.items() if unit != metadata.time_unit}
@@ -184,78 +169,50 @@ def _is_off(rows: pd.DataFrame, length: float) -> pd.Series:
     return (rows["AVAL"] * length - rows["days"]).abs() > allowed
 
 
-def check_durations(adtte: pd.DataFrame, raw: RawTable, metadata: TrialMetadata) -> list[Problem]:
-    """List where AVAL contradicts STARTDT and ADT; one problem when all of it is in another unit.
-
-    Parameters
-    ----------
-    adtte : pandas.DataFrame
-        Parsed; index the line number.
-    raw : RawTable
-        The same as text.
-    metadata : TrialMetadata
-        Endpoints and the unit of AVAL.
-    """
+def check_durations(tables: Tables) -> list[Problem]:
+    """List where AVAL contradicts STARTDT and ADT; one problem when all of it is in another unit."""
     problems = []
     by_unit: dict[str, list[str]] = {}
-    for misfit in list_misfits(adtte, metadata):
-        days = (adtte["ADT"] - adtte["STARTDT"]).dt.days
+    told = tables.metadata.time_unit
+    for misfit in list_misfits(tables):
+        days = (tables["ADTTE"]["ADT"] - tables["ADTTE"]["STARTDT"]).dt.days
         rules = days.map(lambda n: f"is not the time from STARTDT to ADT, {n:.0f} days")
-        problems += report_rows("ADTTE", raw, "AVAL", misfit.rows, rules + f", in {metadata.time_unit}")
+        problems += tables.report("ADTTE", "AVAL", misfit.rows, rules + f", in {told}")
         if misfit.unit in DAYS_PER_UNIT:
             by_unit.setdefault(misfit.unit, []).append(misfit.code)
     for unit, codes in by_unit.items():
         rule = (
-            f"is in {unit} by STARTDT and ADT ({', '.join(codes)}), not in {metadata.time_unit}; mend "
+            f"is in {unit} by STARTDT and ADT ({', '.join(codes)}), not in {told}; mend "
             "time_unit of trial.yaml, or AVAL"
         )
         problems.append(Problem("ADTTE", None, "AVAL", "", rule))
     return problems
 
 
-_N_ROWS = 5
-_UNLIKE = 100.0
-
-
-def list_doubts(
-    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
-) -> list[str]:
-    """Say what is probably not meant, each with table, column and rows.
-
-    Parameters
-    ----------
-    tables : mapping of str to pandas.DataFrame
-        Parsed tables without problems; index the line number.
-    raw : mapping of str to RawTable
-        The same as text.
-    metadata : TrialMetadata
-        Arms and endpoints.
-    """
-    said = [f"ADTTE: {each.said}" for each in list_miscodings(tables, raw, metadata)]
-    for misfit in list_misfits(tables["ADTTE"], metadata):
-        unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[metadata.time_unit]:g}"
+def list_doubts(tables: Tables) -> list[str]:
+    """Say of tables without problems what is probably not meant, each with table, column and rows."""
+    said = [f"ADTTE: {each.said}" for each in list_miscodings(tables)]
+    for misfit in list_misfits(tables):
+        unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[tables.metadata.time_unit]:g}"
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
-    said += _list_deaths(tables, raw, metadata) + _list_described(tables["ADTTE"], metadata)
-    said += _list_untreated(tables) + _list_infusions(tables, metadata)
-    return said + _list_grades(tables) + _list_emergent(tables)
+    said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables)
+    return said + _list_infusions(tables) + _list_grades(tables) + _list_emergent(tables)
 
 
-def _list_deaths(
-    tables: Mapping[str, pd.DataFrame], raw: Mapping[str, RawTable], metadata: TrialMetadata
-) -> list[str]:
-    code = find_endpoint(metadata, "overall_survival")
+def _list_deaths(tables: Tables) -> list[str]:
+    code = find_endpoint(tables.metadata, "overall_survival")
     rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == code]
     said = []
-    if "DTHDT" in tables["ADSL"] and tables["ADSL"]["DTHDT"].isna().all() and rows["event"].any():
+    if tables.has("ADSL", "DTHDT") and tables["ADSL"]["DTHDT"].isna().all() and rows["event"].any():
         said.append(f"ADSL DTHDT: is empty for everybody, but {code} has {rows['event'].sum()} deaths")
-    _, later = list_contradicted_deaths(rows, list_death_records(tables, raw), metadata)
+    _, later = list_contradicted_deaths(rows, list_death_records(tables), tables.metadata)
     rule = f"{code} is censored before the death that DTHDT of ADSL tells of; trial.yaml has no data_cut_off"
     return said + _say("ADTTE", "CNSR", later & ~rows["event"], rule)
 
 
-def _list_described(adtte: pd.DataFrame, metadata: TrialMetadata) -> list[str]:
-    said = []
-    for endpoint in metadata.endpoints:
+def _list_described(tables: Tables) -> list[str]:
+    adtte, said = tables["ADTTE"], []
+    for endpoint in tables.metadata.endpoints:
         rows = adtte[adtte["PARAMCD"] == endpoint.code]
         told = list_told_events(rows, endpoint).fillna(False).astype(bool)
         if rows["event"].any():
@@ -264,10 +221,17 @@ def _list_described(adtte: pd.DataFrame, metadata: TrialMetadata) -> list[str]:
     return said
 
 
-def _list_infusions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> list[str]:
-    adsl, adex = tables["ADSL"].set_index("USUBJID"), tables["ADEX"]
-    arms = {arm.code: arm for arm in metadata.arms}
-    arm = adex["USUBJID"].map(adsl["TRT01P"])
+def _list_untreated(tables: Tables) -> list[str]:
+    adsl = tables["ADSL"]
+    treated = list_text(adsl, "SAFFL").map(YES_NO).eq(True)
+    rule = "says treated, but ADEX has no infusion of the subject"
+    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(tables["ADEX"]["USUBJID"]), rule)
+
+
+def _list_infusions(tables: Tables) -> list[str]:
+    adex = tables["ADEX"]
+    arms = {arm.code: arm for arm in tables.metadata.arms}
+    arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
     more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
@@ -280,17 +244,10 @@ def _list_infusions(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata)
     return said
 
 
-def _list_untreated(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    adsl, adex = tables["ADSL"], tables["ADEX"]
-    treated = find_text(adsl, "SAFFL").str.upper().map(YES_NO).eq(True)
-    rule = "says treated, but ADEX has no infusion of the subject"
-    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(adex["USUBJID"]), rule)
-
-
-def _list_grades(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    adae = tables.get("ADAE", pd.DataFrame())
+def _list_grades(tables: Tables) -> list[str]:
+    adae = tables["ADAE"]
     grade = parse_numbers(find_text(adae, "AETOXGR"))
-    word = find_text(adae, "AESEV").str.upper()
+    word = list_text(adae, "AESEV")
     meant = word.map(SEVERITY_GRADES)
     # CDISC's own words for severity end with SEVERE.
     other = (grade != meant) & ~((word == "SEVERE") & (grade > SEVERITY_GRADES["SEVERE"]))
@@ -298,12 +255,12 @@ def _list_grades(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return _say("ADAE", "AETOXGR", other & grade.notna() & meant.notna(), rule)
 
 
-def _list_emergent(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    adae = tables.get("ADAE", pd.DataFrame())
-    if not {"TRTEMFL", "ASTDT"} <= set(adae.columns):
+def _list_emergent(tables: Tables) -> list[str]:
+    if not tables.has("ADAE", "TRTEMFL", "ASTDT"):
         return []
+    adae = tables["ADAE"]
     first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
-    emergent = adae["TRTEMFL"].fillna("").str.upper().map(YES_NO).eq(True)
+    emergent = list_text(adae, "TRTEMFL").map(YES_NO).eq(True)
     rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)

@@ -1,17 +1,19 @@
-"""Reading a trial's files as text, with the line where each value stands."""
+"""Reading a trial's files as text, with the line where each value stands.
+
+What is wrong with a file is appended to `problems`, under the name `table`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from nkhcc_helpers.trial.problems import Problem, suggest_name
+from nkhcc_helpers.trial.problems import Problem, RawTable, YamlBlock, format_path, suggest_name
 
 _NOT_TEXT = {
     b"PK\x03\x04": "is a spreadsheet or an archive (xlsx, ods, zip); export it as CSV, UTF-8",
@@ -21,32 +23,6 @@ _NOT_TEXT = {
     b"\xfe\xff": "is UTF-16; save it as UTF-8",
 }
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """A CSV file as text.
-
-    Attributes
-    ----------
-    frame : pandas.DataFrame
-        Cells as text without surrounding blanks; columns in upper case; the index, `row`, is the line
-        number in the file.
-    set_aside : frozenset of str
-        Cells of rows that could not be read, so that nobody in them is reported as absent.
-    """
-
-    frame: pd.DataFrame
-    set_aside: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class YamlBlock:
-    """A YAML mapping, the line of each key, and the text of each plain value, by path."""
-
-    data: dict[Any, Any]
-    lines: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    texts: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
 
 def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
@@ -111,22 +87,7 @@ def read_text(path: Path, table: str, problems: list[Problem]) -> str | None:
 
 
 def read_csv(path: Path, table: str, problems: list[Problem]) -> RawTable | None:
-    """Read a comma-separated file as text, every faulty row a problem.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    table : str
-        Name of the table in problems.
-    problems : list of Problem
-        Problems found are appended.
-
-    Returns
-    -------
-    RawTable or None
-        None when nothing of the file can be used.
-    """
+    """Read a comma-separated file as text, every faulty row a problem; None if nothing can be used."""
     text = read_text(path, table, problems)
     if text is None:
         return None
@@ -187,22 +148,7 @@ def _check_header(row: int, names: list[str], table: str, problems: list[Problem
 
 
 def read_yaml(path: Path, table: str, problems: list[Problem]) -> YamlBlock | None:
-    """Read a YAML mapping; syntax, unsafe tags, aliases and repeated keys are problems.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    table : str
-        Name of the file in problems.
-    problems : list of Problem
-        Problems found are appended.
-
-    Returns
-    -------
-    YamlBlock or None
-        None when nothing of the file can be used.
-    """
+    """Read a YAML mapping; syntax, unsafe tags, aliases and repeated keys are problems; None without any."""
     text = read_text(path, table, problems)
     if text is None:
         return None
@@ -274,9 +220,3 @@ def _note_lines(
             seen.setdefault(name, line)
             block.lines.setdefault(below, line)
             _note_lines(value, below, block, table, problems)
-
-
-def format_path(path: tuple[Any, ...]) -> str:
-    """Write the path of a YAML value: `("arms", 0, "dose")` is `arms[0].dose`."""
-    written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return written.removeprefix(".")

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from nkhcc_helpers.trial.explain import list_entries, validate_block
-from nkhcc_helpers.trial.files import YamlBlock, format_path, read_yaml
-from nkhcc_helpers.trial.problems import Problem, TrialDataError
+from nkhcc_helpers.trial.files import read_yaml
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
@@ -144,50 +143,32 @@ class TrialMetadata(Model):
         return self
 
 
-_KNOWN_KEYS = {
-    "": list(TrialMetadata.model_fields),
-    "arms": list(Arm.model_fields),
-    "endpoints": list(Endpoint.model_fields),
-    "baseline": list(BaselineColumn.model_fields),
-    "adverse_events": list(AdverseEventSource.model_fields),
-    "assumptions": list(Assumption.model_fields),
+_BLOCKS = {
+    "": TrialMetadata,
+    "arms": Arm,
+    "endpoints": Endpoint,
+    "baseline": BaselineColumn,
+    "adverse_events": AdverseEventSource,
+    "assumptions": Assumption,
 }
-_DIFFERENT = [
-    ("arms", "code"),
-    ("arms", "label"),
-    ("arms", "order"),
-    ("endpoints", "code"),
-    ("endpoints", "label"),
-    ("endpoints", "role"),
-    ("baseline", "column"),
-]
+_KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
+_DIFFERENT = {
+    "arms": ["code", "label", "order"],
+    "endpoints": ["code", "label", "role"],
+    "baseline": ["column"],
+}
 
 
 def read_metadata(path: Path) -> TrialMetadata:
-    """Read `trial.yaml`.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the folder it is in.
-
-    Returns
-    -------
-    TrialMetadata
-        Its contents, arms sorted by `order`.
-
-    Raises
-    ------
-    TrialDataError
-        Listing every problem of the file.
-    """
+    """Read `trial.yaml`, or the one in a folder; TrialDataError lists every problem of it."""
     problems: list[Problem] = []
     block = read_yaml(path / "trial.yaml" if path.is_dir() else path, "trial.yaml", problems)
     metadata = None
     if block is not None:
         metadata = validate_block(TrialMetadata, block, "trial.yaml", _KNOWN_KEYS, problems)
-        for name, key in _DIFFERENT:
-            problems += _list_repeated(block, name, key)
+        for name, keys in _DIFFERENT.items():
+            for key in keys:
+                problems += _list_repeated(block, name, key)
     if problems or metadata is None:
         raise TrialDataError(problems)
     return metadata
@@ -196,7 +177,7 @@ def read_metadata(path: Path) -> TrialMetadata:
 def _list_repeated(block: YamlBlock, name: str, key: str) -> list[Problem]:
     seen: dict[str, int | None] = {}
     problems = []
-    for at, entry in enumerate(list_entries(block, name)):
+    for at, entry in enumerate(block.list_entries(name)):
         path = (name, at, key)
         value, row = str(entry.get(key, "")).strip(), block.lines.get(path)
         folded = value.upper() if key == "column" else value

@@ -1,15 +1,43 @@
-"""Problems of a trial's files, and the one error that lists them all."""
+"""What is wrong in a trial's files, in plain words, and the one error that lists it all."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import BaseModel, ValidationError
 
 N_LISTED = 20
 """How many problems of one table, column and rule are written out."""
 _LONGEST_VALUE = 60
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text; put it in quotes",
+    "invalid_key": "key must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "date": "must be a date, YYYY-MM-DD",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "must be a number >= {ge:g}",
+    "greater_than": "must be a number > {gt:g}",
+    "less_than_equal": "must be a number <= {le:g}",
+    "literal_error": "must be one of {expected}",
+    "list_type": "must be a list, each entry on a line that begins with '-'",
+    "too_short": "must have at least {min_length} entry",
+    "dict_type": "must hold 'key: value' lines",
+    "model": "must hold 'key: value' lines",
+    "value_error": "{error}",
+    "union_tag_not_found": "is missing",
+    "union_tag_invalid": "is not a known kind; use one of {expected_tags}",
+}
+_Read = TypeVar("_Read", bound=BaseModel)
 
 
 class TrialDataWarning(UserWarning):
@@ -18,20 +46,10 @@ class TrialDataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a trial's files.
+    """One thing wrong: `rule` says what the value must be, or what is wrong with it.
 
-    Attributes
-    ----------
-    table : str
-        `ADSL`, `ADTTE`, `ADEX`, `ADAE`, `trial.yaml`, `published.yaml` or `folder`.
-    row : int or None
-        Line number in the file, the header being line 1; None when no line is to blame.
-    column : str
-        Column, or dotted path of a YAML key; empty when no column is to blame.
-    value : str
-        The value found, as it stands in the file.
-    rule : str
-        What the value must be, or what is wrong with it.
+    `table` is one of ADSL ADTTE ADEX ADAE, the name of a YAML file, or "folder"; `row` the line in the file,
+    the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML key.
     """
 
     table: str
@@ -43,7 +61,8 @@ class Problem:
     def __str__(self) -> str:
         row = "" if self.row is None else f" row {self.row}"
         column = f" {self.column}" if self.column else ""
-        value = f" {_shown(self.value)}" if self.value else ""
+        cut = self.value if len(self.value) <= _LONGEST_VALUE else f"{self.value[:_LONGEST_VALUE]}..."
+        value = f" {cut!r}" if self.value else ""
         return format_printable(f"{self.table}{row}{column}{value}: {self.rule}")
 
 
@@ -58,7 +77,7 @@ class TrialDataError(ValueError):
     Attributes
     ----------
     problems : tuple of Problem
-        All problems, however many the message writes out.
+        All problems, each with `table row column value rule`, however many the message writes out.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -68,35 +87,10 @@ class TrialDataError(ValueError):
     def __str__(self) -> str:
         count = len(self.problems)
         lines = [f"{count} problem{'' if count == 1 else 's'} in the trial's files:"]
-        return "\n".join(lines + [f"  {line}" for line in _listed(self.problems)])
+        return "\n".join(lines + [f"  {line}" for line in _list_lines(self.problems)])
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'X'?` for the nearest known name, or an empty string.
-
-    Parameters
-    ----------
-    name : str
-        Name as found, or as looked for.
-    known : iterable of str
-        Names it may stand for.
-    """
-    folded = {candidate.casefold(): candidate for candidate in known}
-    nearest = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
-
-
-def format_printable(text: str) -> str:
-    """Return text with control characters written out, so that data cannot steer a terminal."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-
-
-def _shown(value: str) -> str:
-    cut = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
-    return repr(cut)
-
-
-def _listed(problems: Sequence[Problem]) -> list[str]:
+def _list_lines(problems: Sequence[Problem]) -> list[str]:
     lines: list[str] = []
     sizes: dict[tuple[str, str, str], int] = {}
     more_at: dict[tuple[str, str, str], int] = {}
@@ -114,6 +108,13 @@ def _listed(problems: Sequence[Problem]) -> list[str]:
     return lines
 
 
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'X'?` for the known name nearest to `name`, or an empty string."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    nearest = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
+
+
 def join_names(names: Sequence[str], word: str) -> str:
     """Return names as a sentence lists them, `word` before the last."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
@@ -124,3 +125,122 @@ def describe_unknown(item: object, known: Sequence[object], *, of_list: bool = F
     listed = join_names([str(each) for each in known], "or") or "nothing, for there is nothing to choose from"
     hint = suggest_name(item, known) if isinstance(item, str) else ""
     return f"{'may hold' if of_list else 'must be'} {listed}, not {item!r}{hint}"
+
+
+def format_printable(text: str) -> str:
+    """Return text with control characters written out, so that data cannot steer a terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A CSV file as text: stripped cells, columns in upper case, the line in the file as index `row`.
+
+    `set_aside` holds the cells of rows that could not be read, so that nobody in them is reported as absent.
+    """
+
+    frame: pd.DataFrame
+    set_aside: frozenset[str] = frozenset()
+
+
+def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
+    """Return what a schema finds wrong in a table; the `error` of each of its checks is the rule to print."""
+    try:
+        schema.validate(raw.frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return []
+    problems = []
+    for case in cases.itertuples(index=False):
+        if case.check == "column_in_dataframe":
+            problems.append(report_absent_column(str(case.failure_case), raw, schema, table))
+        else:
+            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
+            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
+    return problems
+
+
+def report_absent_column(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
+    """Return the problem of a column that is not there, suggesting the unknown one most like it."""
+    unknown = [found for found in raw.frame.columns if found not in schema.columns]
+    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
+
+
+@dataclass(frozen=True)
+class YamlBlock:
+    """A YAML mapping, the line of each key, and the text of each plain value, by path."""
+
+    data: dict[Any, Any]
+    lines: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    texts: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    def list_entries(self, name: str) -> list[dict[Any, Any]]:
+        """Return the blocks of a list as far as it is one, so that one fault does not hide another."""
+        entries = self.data.get(name)
+        if not isinstance(entries, list):
+            return []
+        return [entry if isinstance(entry, dict) else {} for entry in entries]
+
+
+def format_path(path: tuple[Any, ...]) -> str:
+    """Write the path of a YAML value: `("arms", 0, "dose")` is `arms[0].dose`."""
+    written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return written.removeprefix(".")
+
+
+def validate_block(
+    model: type[_Read],
+    block: YamlBlock,
+    table: str,
+    known_keys: Mapping[str, list[str]],
+    problems: list[Problem],
+) -> _Read | None:
+    """Return a YAML file as a pydantic model, or None and the problems that keep it from being one.
+
+    `known_keys` are those allowed in the block of each name, for suggestions; `""` is the file itself.
+    """
+    try:
+        return model.model_validate(block.data)
+    except ValidationError as error:
+        failures = error.errors(include_url=False)
+    for failure in failures:
+        loc = failure["loc"] + (("kind",) if failure["type"].startswith("union_tag") else ())
+        path, above = _locate(loc, block)
+        value, rule = block.texts.get(path, ""), _explain(failure)
+        if failure["loc"][-1:] == ("[key]",):
+            value, rule = str(failure["input"]), _WORDS["invalid_key"]
+        elif failure["type"] == "extra_forbidden":
+            hint = suggest_name(str(path[-1]), known_keys.get(above, []))
+            value, rule = "", f"is not a known key{hint}"
+        row = next((block.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in block.lines), None)
+        problems.append(Problem(table, row, format_path(path), value, rule))
+    return None
+
+
+def _locate(loc: tuple[Any, ...], block: YamlBlock) -> tuple[tuple[Any, ...], str]:
+    """Return a failure's path in the file and the name of the block it is in.
+
+    pydantic puts the kind of a claim in the path (`claims, 0, median, value`), and follows a key that is
+    not text with a mark.
+    """
+    path: tuple[Any, ...] = ()
+    above = ""
+    for at, part in enumerate(loc):
+        last = at == len(loc) - 1
+        if part == "[key]":
+            return path[:-1], above
+        if not last and not isinstance(part, int) and block.texts.get((*path, "kind")) == part:
+            above = part
+            continue
+        named = (*path, str(part))
+        path = named if named in block.lines else (*path, part)
+        if not last and not isinstance(part, int):
+            above = part
+    return path, above
+
+
+def _explain(failure: Mapping[str, Any]) -> str:
+    kind = failure["type"]
+    words = _WORDS.get(kind) or _WORDS.get(kind.split("_")[0]) or failure["msg"]
+    return words.format(**failure.get("ctx", {})) if kind in _WORDS else words

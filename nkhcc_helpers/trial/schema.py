@@ -2,91 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import pandas as pd
 import pandera.pandas as pa
 
-from nkhcc_helpers.trial.explain import list_table_problems, report_absent_column
-from nkhcc_helpers.trial.files import RawTable
 from nkhcc_helpers.trial.metadata import TrialMetadata
-from nkhcc_helpers.trial.problems import Problem
-
-_PARTIAL = (
-    r"\A(?P<year>(?:19|20|21)[0-9]{2})"
-    r"(?:-(?:(?P<month>[0-9]{2})|UNK?|--)(?:-(?:(?P<day>[0-9]{2})|UNK?|--))?)?\Z"
-)
-
-
-def parse_partial_dates(cells: pd.Series) -> pd.DataFrame:
-    """Return the days that each cell allows.
-
-    Read are `YYYY-MM-DD`, `YYYY-MM` and `YYYY`, and `UN`, `UNK` or `--` in place of the month or day that is
-    not known, as in `2015-03-UN`. A day whose month is not known is not read.
-
-    Parameters
-    ----------
-    cells : pandas.Series of str
-        Text, missing where there is none.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `first` and `last`, the first and last day that the cell allows, NaT where it is empty or cannot be
-        read; `imputed`, the part that is not known: "", "day", or "month" (month and day); indexed as
-        `cells`.
-    """
-    # A trial has few days beside its events.
-    codes, written = pd.factorize(cells, use_na_sentinel=False)
-    parsed = _parse(pd.Series(written, dtype=object)).iloc[codes]
-    return parsed.set_axis(cells.index)
-
-
-def _parse(written: pd.Series) -> pd.DataFrame:
-    parts = written.fillna("").astype(str).str.upper().str.extract(_PARTIAL)
-    known = parts.notna()
-    month, day = (parts[name].where(known[name], "01") for name in ("month", "day"))
-    text = (parts["year"] + "-" + month + "-" + day).where(known["month"] | ~known["day"])
-    first = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
-    last = first.mask(~known["day"], first + pd.offsets.MonthEnd(0))
-    last = last.mask(~known["month"], first + pd.offsets.YearEnd(0))
-    imputed = pd.Series("", index=written.index).mask(~known["day"], "day").mask(~known["month"], "month")
-    return pd.DataFrame({"first": first, "last": last, "imputed": imputed.where(first.notna(), "")})
-
-
-def find_column(frame: pd.DataFrame, name: str, dtype: str = "datetime64[ns]") -> pd.Series:
-    """Return a column, all missing when the frame does not have it."""
-    return frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=dtype)
-
+from nkhcc_helpers.trial.problems import Problem, RawTable, list_table_problems, report_absent_column
 
 TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
-SEVERITY_GRADES = {
-    "MILD": 1,
-    "MODERATE": 2,
-    "SEVERE": 3,
-    "LIFE THREATENING": 4,
-    "LIFE-THREATENING": 4,
-    "FATAL": 5,
-    "DEATH": 5,
-}
+SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
+SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
-RELATED_WORDS = {
-    "Y": True,
-    "YES": True,
-    "RELATED": True,
-    "POSSIBLE": True,
-    "POSSIBLY RELATED": True,
-    "PROBABLE": True,
-    "PROBABLY RELATED": True,
-    "DEFINITE": True,
-    "DEFINITELY RELATED": True,
-    "N": False,
-    "NO": False,
-    "NOT RELATED": False,
-    "UNRELATED": False,
-    "UNLIKELY": False,
-    "UNLIKELY RELATED": False,
-}
+_DEGREES = ["POSSIBLE", "POSSIBLY RELATED", "PROBABLE", "PROBABLY RELATED", "DEFINITE", "DEFINITELY RELATED"]
+RELATED_WORDS = dict.fromkeys(["Y", "YES", "RELATED", *_DEGREES], True)
+RELATED_WORDS |= dict.fromkeys(["N", "NO", "NOT RELATED", "UNRELATED", "UNLIKELY", "UNLIKELY RELATED"], False)
 """Words of AEREL; an event unlikely to be related counts as not related."""
 YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
 UNIT_SPELLINGS = {
@@ -96,12 +29,15 @@ UNIT_SPELLINGS = {
     "years": ("YEARS", "YEAR", "YR", "YRS", "Y"),
 }
 """Spellings of each time unit in AVALU."""
+BLANK = ("", "NA", ".")
+"""Cells that stand for a missing number or date: R writes NA, SAS a full stop. As text they may be meant."""
 _OLDEST = 120
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
-# R writes NA and SAS a full stop; as text they may be meant, as numbers and dates they cannot be.
-BLANK = ("", "NA", ".")
-"""Cells that stand for a missing number or date."""
+_PARTIAL = re.compile(
+    r"\A(?P<year>(?:19|20|21)[0-9]{2})"
+    r"(?:-(?:(?P<month>[0-9]{2})|UNK?|--)(?:-(?:(?P<day>[0-9]{2})|UNK?|--))?)?\Z"
+)
 
 
 def parse_numbers(cells: pd.Series) -> pd.Series:
@@ -116,95 +52,180 @@ def parse_dates(cells: pd.Series) -> pd.Series:
     return pd.to_datetime(written, format="%Y-%m-%d", errors="coerce").astype("datetime64[ns]")
 
 
-def parse_text(cells: pd.Series) -> pd.Series:
-    """Return cells as text, missing where empty."""
-    return cells.where(cells != "")
+def parse_partial_dates(cells: pd.Series) -> pd.DataFrame:
+    """Return `first last`, the days that each cell allows, NaT where it is empty or cannot be read.
+
+    Read are `YYYY-MM-DD`, `YYYY-MM` and `YYYY`, and `UN`, `UNK` or `--` in place of the month or day that is
+    not known, as in `2015-03-UN`; a day whose month is not known is not read. `imputed` is the part that is
+    not known: "", "day", or "month" (month and day).
+    """
+    # A trial has few days beside its events.
+    codes, written = pd.factorize(cells, use_na_sentinel=False)
+    read = [_read_partial_date("" if pd.isna(text) else str(text)) for text in written]
+    days = pd.DataFrame(read, columns=["first", "last", "imputed"]).iloc[codes]
+    return days.astype({"first": "datetime64[ns]", "last": "datetime64[ns]"}).set_axis(cells.index)
 
 
-_PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
-    "number": parse_numbers,
-    "date": parse_dates,
-    "partial date": lambda cells: cells.where(_is_given(cells)),
-    "text": parse_text,
-}
+@lru_cache(maxsize=4096)
+def _read_partial_date(written: str) -> tuple[pd.Timestamp, pd.Timestamp, str]:
+    found = _PARTIAL.match(written.upper())
+    if found is None or (found["day"] and not found["month"]):
+        return pd.NaT, pd.NaT, ""
+    try:
+        first = pd.Timestamp(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+    except ValueError:
+        return pd.NaT, pd.NaT, ""
+    if found["day"]:
+        return first, first, ""
+    if found["month"]:
+        return first, first + pd.offsets.MonthEnd(0), "day"
+    return first, first + pd.offsets.YearEnd(0), "month"
+
+
+def find_column(frame: pd.DataFrame, name: str, dtype: str = "datetime64[ns]") -> pd.Series:
+    """Return a column, all missing when the frame does not have it."""
+    return frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=dtype)
+
+
+def find_text(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column as text, empty where missing or when the frame does not have it."""
+    cells = frame[name] if name in frame else pd.Series("", index=frame.index)
+    return cells.fillna("").astype(str)
+
+
+def list_text(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Return a text column in upper case for comparing, empty where the value or the column is missing."""
+    if column not in frame:
+        return pd.Series("", index=frame.index, dtype="string")
+    text = frame[column].astype("string").fillna("")
+    return text.map({entry: entry.strip().upper() for entry in text.unique()}).astype("string")
 
 
 def _is_given(cells: pd.Series) -> pd.Series:
     return ~cells.isin(BLANK)
 
 
-def _column(kind: str, checks: list[pa.Check], *, required: bool, needed: bool) -> pa.Column:
-    given = [pa.Check(_is_given, error="must not be empty")] if needed else []
-    return pa.Column(checks=given + checks, required=required, metadata={"kind": kind})
+def _is_written(cells: pd.Series) -> pd.Series:
+    return cells != ""
 
 
-def _number(
-    *, minimum: float | None = None, whole: bool = False, required: bool = False, needed: bool = False
-) -> pa.Column:
+_PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "number": parse_numbers,
+    "date": parse_dates,
+    "partial date": lambda cells: cells.where(_is_given(cells)),
+    "text": lambda cells: cells.where(_is_written(cells)),
+}
+_Rule = tuple[str, Callable[[pd.Series], pd.Series]]
+
+
+def _column(kind: str, *rules: _Rule, required: bool = False, needed: bool = False) -> pa.Column:
+    """Return a column; `required`: it must be there, `needed`: no cell may be empty."""
+    is_given = _is_written if kind == "text" else _is_given
+    checks = [
+        pa.Check(lambda cells, is_right=is_right: ~is_given(cells) | is_right(cells), error=rule)
+        for rule, is_right in rules
+    ]
+    if needed:
+        checks.insert(0, pa.Check(is_given, error="must not be empty"))
+    return pa.Column(checks=checks, required=required, metadata={"kind": kind})
+
+
+def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **options: bool) -> pa.Column:
     def is_right(cells: pd.Series) -> pd.Series:
         numbers = parse_numbers(cells)
         right = numbers.notna() if minimum is None else numbers >= minimum
-        return ~_is_given(cells) | (right & (numbers % 1 == 0) if whole else right)
+        return right & (numbers % 1 == 0) if whole else right
 
     rule = f"must be a {'whole' if whole else 'finite'} number"
     rule += "" if minimum is None else f" >= {minimum:g}"
-    return _column("number", [pa.Check(is_right, error=rule)], required=required, needed=needed)
+    return _column("number", (rule, is_right), *rules, **options)
 
 
-def _date(*, required: bool = False, needed: bool = False) -> pa.Column:
-    def is_right(cells: pd.Series) -> pd.Series:
-        return ~_is_given(cells) | parse_dates(cells).notna()
-
-    check = pa.Check(is_right, error="must be a date, YYYY-MM-DD")
-    return _column("date", [check], required=required, needed=needed)
-
-
-def _partial_date() -> pa.Column:
-    def is_right(cells: pd.Series) -> pd.Series:
-        return ~_is_given(cells) | parse_partial_dates(cells)["first"].notna()
-
-    rule = "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)"
-    return _column("partial date", [pa.Check(is_right, error=rule)], required=False, needed=False)
+_PARTIAL_RULE = (
+    "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)",
+    lambda cells: parse_partial_dates(cells)["first"].notna(),
+)
+_DATE_RULE = ("must be a date, YYYY-MM-DD", lambda cells: parse_dates(cells).notna())
+_date, _text = partial(_column, "date", _DATE_RULE), partial(_column, "text")
+_partial_date = partial(_column, "partial date", _PARTIAL_RULE)
 
 
-def _text(*, required: bool = False, needed: bool = False) -> pa.Column:
-    present = [pa.Check(lambda cells: cells != "", error="must not be empty")] if needed else []
-    return pa.Column(checks=present, required=required, metadata={"kind": "text"})
-
-
-def _word(known: Iterable[str], rule: str, *, required: bool = False, fold: bool = True) -> pa.Column:
+def _word(known: Iterable[str], rule: str, *, fold: bool = True, **options: bool) -> pa.Column:
     known = tuple(known)
-
-    def is_known(cells: pd.Series) -> pd.Series:
-        return (cells == "") | (cells.str.upper() if fold else cells).isin(known)
-
-    return pa.Column(checks=[pa.Check(is_known, error=rule)], required=required, metadata={"kind": "text"})
+    is_known = (lambda cells: cells.str.upper().isin(known)) if fold else (lambda cells: cells.isin(known))
+    return _column("text", (rule, is_known), **options)
 
 
-def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
-    columns = {
-        "STUDYID": _text(required=True, needed=True),
-        "USUBJID": _text(required=True, needed=True),
-        "TRT01P": _text(required=True, needed=True),
-        "TRT01A": _text(),
-        "AGE": _number(minimum=0),
-        "SEX": _text(),
-        "SAFFL": _word(YES_NO, "must be Y or N"),
-        "ENRLDT": _date(),
-        "TRTSDT": _date(),
-        "TRTEDT": _date(),
-        "DTHDT": _date(),
-        "EOSSTT": _text(),
+_KEY = {"required": True, "needed": True}
+_ADSL = {
+    "STUDYID": _text(**_KEY),
+    "USUBJID": _text(**_KEY),
+    "TRT01P": _text(**_KEY),
+    "TRT01A": _text(),
+    "AGE": _number(minimum=0),
+    "SEX": _text(),
+    "SAFFL": _word(YES_NO, "must be Y or N"),
+    "ENRLDT": _date(),
+    "TRTSDT": _date(),
+    "TRTEDT": _date(),
+    "DTHDT": _date(),
+    "EOSSTT": _text(),
+}
+_ADTTE = {
+    "USUBJID": _text(**_KEY),
+    "PARAMCD": _text(**_KEY),
+    "PARAM": _text(),
+    "AVAL": _number(minimum=0, **_KEY),
+    "AVALU": _text(),
+    "CNSR": _number(minimum=0, whole=True, **_KEY),
+    "STARTDT": _date(),
+    "ADT": _date(),
+    "EVNTDESC": _text(),
+    "CNSDTDSC": _text(),
+}
+_ADEX = {
+    "USUBJID": _text(**_KEY),
+    "ASTDT": _date(**_KEY),
+    "AENDT": _date(),
+    "EXDOSE": _number(minimum=0, **_KEY),
+    "EXDOSU": _text(),
+    "EXSEQ": _number(),
+}
+_ADAE = {
+    "USUBJID": _text(**_KEY),
+    "AEDECOD": _text(**_KEY),
+    "AEBODSYS": _text(),
+    "AETOXGR": _word(
+        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *BLANK], "must be a grade, a whole number from 1 to 5"
+    ),
+    "AESEV": _word(
+        SEVERITY_GRADES, "must be one of MILD, MODERATE, SEVERE, LIFE THREATENING, FATAL (AETOXGR for grades)"
+    ),
+    "AEREL": _word(RELATED_WORDS, "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)"),
+    "AESER": _word(YES_NO, "must be Y or N"),
+    "ASTDT": _partial_date(),
+    "AENDT": _partial_date(),
+    "AEOUT": _text(),
+    "AEACN": _text(),
+    "TRTEMFL": _word(YES_NO, "must be Y or N"),
+}
+_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
+
+
+def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Column]:
+    """Return the columns of a table, those that `trial.yaml` speaks of as it says."""
+    if metadata is None or table not in ("ADSL", "ADTTE"):
+        return _COLUMNS[table]
+    if table == "ADTTE":
+        unit = metadata.time_unit
+        return _ADTTE | {"AVALU": _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})")}
+    study, arms = metadata.study_id, [arm.code for arm in metadata.arms]
+    not_an_arm = f"is not an arm of trial.yaml ({', '.join(arms)})"
+    columns = _ADSL | {
+        "STUDYID": _word([study], f"is not the study of trial.yaml ({study})", fold=False, **_KEY),
+        "TRT01P": _word(arms, not_an_arm, fold=False, **_KEY),
+        "TRT01A": _word(arms, not_an_arm, fold=False),
     }
-    if metadata is None:
-        return columns
-    for name, value, called in [
-        ("STUDYID", [metadata.study_id], f"is not the study of trial.yaml ({metadata.study_id})"),
-        ("TRT01P", [arm.code for arm in metadata.arms], "is not an arm of trial.yaml"),
-        ("TRT01A", [arm.code for arm in metadata.arms], "is not an arm of trial.yaml"),
-    ]:
-        rule = called if name == "STUDYID" else f"{called} ({', '.join(value)})"
-        columns[name].checks += _word(value, rule, fold=False).checks
     for baseline in metadata.baseline:
         if baseline.levels is not None:
             rule = f"is not a level of {baseline.column} in trial.yaml ({', '.join(baseline.levels)})"
@@ -212,115 +233,57 @@ def _adsl(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
         elif baseline.kind == "categorical":
             columns[baseline.column] = _text(required=True)
         elif baseline.column == "AGE":
-            columns["AGE"] = _number(minimum=0, required=True)
-            columns["AGE"].checks += _list_age_checks(baseline.unit)
+            in_years = not baseline.unit or baseline.unit.casefold().startswith("y")
+            columns["AGE"] = _number(*([_POSSIBLE_AGE] if in_years else []), minimum=0, required=True)
         else:
             columns[baseline.column] = _number(required=True)
     return columns
 
 
-def _list_age_checks(unit: str) -> list[pa.Check]:
-    if unit and not unit.casefold().startswith("y"):
-        return []
-
-    def is_possible(cells: pd.Series) -> pd.Series:
-        return ~(parse_numbers(cells) > _OLDEST)
-
-    return [pa.Check(is_possible, error=f"must be an age in years, {_OLDEST} at most")]
+_POSSIBLE_AGE = (
+    f"must be an age in years, {_OLDEST} at most",
+    lambda cells: ~(parse_numbers(cells) > _OLDEST),
+)
 
 
-def _adtte(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
-    columns = {
-        "USUBJID": _text(required=True, needed=True),
-        "PARAMCD": _text(required=True, needed=True),
-        "PARAM": _text(),
-        "AVAL": _number(minimum=0, required=True, needed=True),
-        "AVALU": _text(),
-        "CNSR": _number(minimum=0, whole=True, required=True, needed=True),
-        "STARTDT": _date(),
-        "ADT": _date(),
-        "EVNTDESC": _text(),
-        "CNSDTDSC": _text(),
-    }
-    if metadata is not None:
-        unit = metadata.time_unit
-        columns["AVALU"] = _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})")
-    return columns
+@dataclass(frozen=True)
+class Tables:
+    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
 
+    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
+    """
 
-def _adex(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
-    return {
-        "USUBJID": _text(required=True, needed=True),
-        "ASTDT": _date(required=True, needed=True),
-        "AENDT": _date(),
-        "EXDOSE": _number(minimum=0, required=True, needed=True),
-        "EXDOSU": _text(),
-        "EXSEQ": _number(),
-    }
+    parsed: Mapping[str, pd.DataFrame]
+    raw: Mapping[str, RawTable]
+    metadata: TrialMetadata | None
 
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        return self.parsed.get(table, pd.DataFrame())
 
-def _adae(metadata: TrialMetadata | None) -> dict[str, pa.Column]:
-    grade = _word(
-        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *BLANK], "must be a grade, a whole number from 1 to 5"
-    )
-    return {
-        "USUBJID": _text(required=True, needed=True),
-        "AEDECOD": _text(required=True, needed=True),
-        "AEBODSYS": _text(),
-        "AETOXGR": grade,
-        "AESEV": _word(
-            SEVERITY_GRADES,
-            "must be one of MILD, MODERATE, SEVERE, LIFE THREATENING, FATAL (AETOXGR for grades)",
-        ),
-        "AEREL": _word(
-            RELATED_WORDS, "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)"
-        ),
-        "AESER": _word(YES_NO, "must be Y or N"),
-        "ASTDT": _partial_date(),
-        "AENDT": _partial_date(),
-        "AEOUT": _text(),
-        "AEACN": _text(),
-        "TRTEMFL": _word(YES_NO, "must be Y or N"),
-    }
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether a table was read, and has these columns."""
+        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
 
-
-_SCHEMAS = {"ADSL": _adsl, "ADTTE": _adtte, "ADEX": _adex, "ADAE": _adae}
-
-
-def _blank(raw: RawTable, faulty: list[Problem]) -> pd.DataFrame:
-    """Empty the faulty cells, so that rules between tables do not report them again."""
-    frame = raw.frame.copy()
-    for name in frame.columns:
-        rows = [each.row for each in faulty if each.column == name and each.row in frame.index]
-        frame.loc[rows, name] = ""
-    return frame
+    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
+        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
+        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
+        if rows.empty:
+            return []
+        cells = self.raw[table].frame[column]
+        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
+        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def check_table(
     raw: RawTable, table: str, metadata: TrialMetadata | None, problems: list[Problem]
 ) -> pd.DataFrame:
-    """Check a table's cells and return them parsed.
+    """Check a table's cells and return them parsed; problems found are appended.
 
-    Parameters
-    ----------
-    raw : RawTable
-        The table as text.
-    table : {"ADSL", "ADTTE", "ADEX", "ADAE"}
-        Which one.
-    metadata : TrialMetadata or None
-        Arms, units and baseline columns; None when `trial.yaml` could not be read, and then nothing is
-        compared with it.
-    problems : list of Problem
-        Problems found are appended.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns as received; known columns as text, float or datetime64, missing where a cell is empty or
-        faulty; index the line number in the file. ASTDT and AENDT of ADAE stay text, since they may be
-        partial. ADTTE also has `event`, true where CNSR is 0.
+    Known columns come as text, float or datetime64, missing where a cell is empty or faulty; index the line
+    number in the file. ASTDT and AENDT of ADAE stay text, since they may be partial. ADTTE also has `event`,
+    true where CNSR is 0. Without `metadata` nothing is compared with `trial.yaml`.
     """
-    schema = pa.DataFrameSchema(_SCHEMAS[table](metadata))
+    schema = pa.DataFrameSchema(_list_columns(table, metadata))
     faulty = list_table_problems(raw, schema, table)
     problems += faulty
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
@@ -335,26 +298,10 @@ def check_table(
     return pd.DataFrame(parsed, index=raw.frame.index)
 
 
-def find_text(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column as text, empty where missing or when the frame does not have it."""
-    cells = frame[name] if name in frame else pd.Series("", index=frame.index)
-    return cells.fillna("").astype(str)
-
-
-def list_text(frame, column):
-    """List a text column in upper case for comparing, empty where the value or the column is missing.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    column : str
-
-    Returns
-    -------
-    Series of string
-        Indexed as `frame`.
-    """
-    if column not in frame:
-        return pd.Series("", index=frame.index, dtype="string")
-    text = frame[column].astype("string").fillna("")
-    return text.map({entry: entry.strip().upper() for entry in text.unique()}).astype("string")
+def _blank(raw: RawTable, faulty: list[Problem]) -> pd.DataFrame:
+    """Empty the faulty cells, so that rules between tables do not report them again."""
+    frame = raw.frame.copy()
+    for name in frame.columns:
+        rows = [each.row for each in faulty if each.column == name and each.row in frame.index]
+        frame.loc[rows, name] = ""
+    return frame

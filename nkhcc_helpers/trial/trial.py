@@ -2,146 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
 
+from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import RawTable, find_file, list_folder, read_csv
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, TrialMetadata, find_endpoint, read_metadata
-from nkhcc_helpers.trial.patients import impute_dates, list_death_dates, list_ends, list_enrolment_dates
+from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
+from nkhcc_helpers.trial.metadata import TrialMetadata, find_endpoint, read_metadata
+from nkhcc_helpers.trial.patients import (
+    GROUPS,
+    derive_events,
+    derive_subjects,
+    group_rows,
+    list_events,
+    list_infusions,
+    list_subjects,
+    list_times,
+    plan_groups,
+)
 from nkhcc_helpers.trial.problems import (
     Problem,
+    RawTable,
     TrialDataError,
     TrialDataWarning,
     describe_unknown,
-    format_printable,
 )
-from nkhcc_helpers.trial.rules import check_contradictions, check_rules
-from nkhcc_helpers.trial.schema import (
-    RELATED_WORDS,
-    SEVERITY_GRADES,
-    TABLES,
-    YES_NO,
-    check_table,
-    find_column,
-    parse_numbers,
-)
+from nkhcc_helpers.trial.rules import check_rules
+from nkhcc_helpers.trial.schema import TABLES, Tables, check_table, list_text
 
-NOT_CODED = "Not coded"
-"""Organ class of an event of which AEBODSYS says none."""
-
-
-def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
-    adsl = tables["ADSL"].reset_index(drop=True)
-    arms = {arm.code: arm for arm in metadata.arms}
-    first = tables["ADEX"].groupby("USUBJID")["ASTDT"].min()
-    return adsl.assign(
-        group=pd.Categorical(adsl["TRT01P"], categories=list(arms), ordered=True),
-        dose=adsl["TRT01P"].map({code: arm.dose for code, arm in arms.items()}).astype(float),
-        planned_infusions=adsl["TRT01P"]
-        .map({code: arm.infusions for code, arm in arms.items()})
-        .astype(float),
-        enrolled=adsl["USUBJID"].map(list_enrolment_dates(tables)),
-        first_infusion=adsl["USUBJID"].map(first),
-    )
-
-
-def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADTTE with `group endpoint time event`, time in the display unit."""
-    adtte = adtte.reset_index(drop=True)
-    received, shown = metadata.time_unit, metadata.display_time_unit
-    time = adtte["AVAL"]
-    if received != shown:
-        time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
-    return adtte.assign(group=_groups(adtte, subjects), endpoint=adtte["PARAMCD"], time=time)
-
-
-def list_infusions(adex: pd.DataFrame, subjects: pd.DataFrame) -> pd.DataFrame:
-    """Return ADEX by subject and date with `group infusion date dose`; infusions count from 1."""
-    by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
-    adex = adex.sort_values(by, kind="stable", ignore_index=True)
-    return adex.assign(
-        group=_groups(adex, subjects),
-        infusion=adex.groupby("USUBJID").cumcount() + 1,
-        date=adex["ASTDT"],
-        dose=adex["EXDOSE"],
-    )
-
-
-def list_events(
-    tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
-) -> pd.DataFrame:
-    """Return ADAE with its computed columns.
-
-    They are `group term organ_class grade related serious onset resolved onset_imputed resolved_imputed
-    outcome action`, partial dates imputed as `partial_dates.impute_dates` says; without a table the frame
-    has no rows.
-    """
-    adae = tables.get("ADAE", pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str))
-    adae = adae.reset_index(drop=True)
-    first_infusion = subjects.set_index("USUBJID")["first_infusion"]
-    first, last = (
-        pd.to_datetime(adae["USUBJID"].map(days))
-        for days in (first_infusion, _list_last_days(tables, subjects, metadata))
-    )
-    dates = impute_dates(adae, first, last)
-    return adae.assign(
-        group=_groups(adae, subjects),
-        term=adae["AEDECOD"].astype(str),
-        organ_class=_text(adae, "AEBODSYS").where(lambda text: text != "", NOT_CODED),
-        grade=_grades(adae),
-        related=_booleans(adae, "AEREL", RELATED_WORDS),
-        serious=_booleans(adae, "AESER", YES_NO),
-        **dates,
-        outcome=_text(adae, "AEOUT"),
-        action=_text(adae, "AEACN"),
-    )
-
-
-def _groups(frame: pd.DataFrame, subjects: pd.DataFrame) -> pd.Categorical:
-    codes = subjects.set_index("USUBJID")["TRT01P"].reindex(frame["USUBJID"])
-    return pd.Categorical(codes.to_numpy(), dtype=subjects["group"].dtype)
-
-
-def _text(frame: pd.DataFrame, name: str) -> pd.Series:
-    return (
-        frame[name].fillna("").astype(str) if name in frame else pd.Series("", index=frame.index, dtype=str)
-    )
-
-
-def _list_last_days(
-    tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
-) -> pd.Series:
-    """Return the earlier of death and data cut-off, by USUBJID; a death without a date by its AVAL."""
-    adtte = tables["ADTTE"]
-    deaths = adtte[adtte["event"] & (adtte["PARAMCD"] == find_endpoint(metadata, "overall_survival"))]
-    enrolled = deaths["USUBJID"].map(subjects.set_index("USUBJID")["enrolled"])
-    counted = list_ends(deaths.assign(STARTDT=find_column(deaths, "STARTDT").fillna(enrolled)), metadata)
-    died = list_death_dates(tables, metadata)
-    died = died.fillna(counted.set_axis(deaths["USUBJID"]).reindex(died.index))
-    if metadata.data_cut_off is None:
-        return died
-    cut_off = pd.Timestamp(metadata.data_cut_off)
-    return died.mask(~(died <= cut_off), cut_off)
-
-
-def _booleans(frame: pd.DataFrame, name: str, words: dict[str, bool]) -> pd.Series:
-    return _text(frame, name).str.upper().map(words).astype("boolean")
-
-
-def _grades(adae: pd.DataFrame) -> pd.Series:
-    """Return grades; AETOXGR, and where it is missing the grade AESEV's word stands for."""
-    graded = parse_numbers(_text(adae, "AETOXGR"))
-    worded = _text(adae, "AESEV").str.upper().map(SEVERITY_GRADES)
-    return graded.fillna(worded.astype(float)).astype("Int64")
+_NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
+_OF_ARMS = ["label", "order", "infusions", "dose"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +47,36 @@ class Trial:
     """A trial that keeps the data contract.
 
     UPPERCASE columns are as received, known ones parsed to float, datetime64 or text; lower_snake columns
-    are computed. `group` is an ordered categorical of arm codes, every arm a category.
+    are computed. Those marked * are derived whenever a trial is made, so that they hold as well for one made
+    of another by `dataclasses.replace`; nothing else derives them again.
+
+    subjects : ADSL, one row per subject
+        - ``group``: ordered categorical of arm codes, every arm a category; so in all frames
+        - ``dose planned_infusions``: as planned for the group, float
+        - ``enrolled first_infusion``: dates, NaT where not known
+        - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
+        - ``n_infusions`` *: int, infusions in ADEX; ``last_infusion`` *: date of the last, NaT without one
+        - ``death_date`` *: DTHDT, or else the date of the event of overall survival; NaT without a death
+        - ``observed_until`` *: latest of the patient's dates in ADTTE, the last infusion and the death, but
+          never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
+          ADT, or else by STARTDT, or else enrolment, plus AVAL
+    times : ADTTE
+        - ``group endpoint``; ``time`` in `unit`; ``event``: CNSR == 0
+    infusions : ADEX by subject and date
+        - ``group date dose``; ``infusion``: number within the subject, from 1
+    adverse_events : ADAE
+        - ``group term organ_class grade related serious outcome action``: as coded, missing where not said
+        - ``onset resolved``: dates of ASTDT and AENDT, which are text since they may be partial; imputed as
+          `patients.impute_dates` says where ``onset_imputed resolved_imputed`` say "day" or "month", not ""
+        - ``treated`` *: bool, and ``first_infusion observed_until`` *: dates, as the patient has them
+        - ``emergent`` *: bool, a treatment-emergent event of a treated patient. Where TRTEMFL holds any flag
+          of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
+          where either date is missing, the choice that hides nothing
+        - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
+        - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
+          then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
+        - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
+          days from it to onset; Int64, NA where there is none or no onset
 
     Attributes
     ----------
@@ -161,17 +88,8 @@ class Trial:
         The folder.
     warnings : tuple of str
         What can be read but is probably not meant.
-    subjects : pandas.DataFrame
-        ADSL, and `group dose planned_infusions enrolled first_infusion`; one row per subject.
-    times : pandas.DataFrame
-        ADTTE, and `group endpoint time event`; `time` in `unit`, `event` is CNSR == 0.
-    infusions : pandas.DataFrame
-        ADEX by subject and date, and `group infusion date dose`; `infusion` counts from 1 in a subject.
-    adverse_events : pandas.DataFrame
-        ADAE, and `group term organ_class grade related serious onset resolved onset_imputed
-        resolved_imputed outcome action`. ASTDT and AENDT are text, since they may be partial; `onset` and
-        `resolved` are dates, imputed as `partial_dates.impute_dates` says where the other two say "day" or
-        "month".
+    subjects, times, infusions, adverse_events : pandas.DataFrame
+        As above.
     """
 
     metadata: TrialMetadata
@@ -182,6 +100,13 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
+        object.__setattr__(self, "subjects", subjects)
+        object.__setattr__(
+            self, "adverse_events", derive_events(self.adverse_events, subjects, self.infusions)
+        )
 
     @property
     def groups(self) -> list[str]:
@@ -209,22 +134,9 @@ class Trial:
         return self.metadata.provenance == "illustrative"
 
     def survival(self, endpoint: str) -> pd.DataFrame:
-        """Return what a survival analysis of one endpoint needs.
+        """Return `USUBJID group time event dose infusions`, one row per subject, of one endpoint (PARAMCD).
 
-        Parameters
-        ----------
-        endpoint : str
-            PARAMCD of an endpoint of `trial.yaml`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per subject: `USUBJID group time event dose infusions`; dose and infusions as planned.
-
-        Raises
-        ------
-        ValueError
-            The trial has no such endpoint.
+        Dose and infusions are those planned. ValueError where the trial has no such endpoint.
         """
         if endpoint not in self.endpoint_labels:
             raise ValueError(
@@ -238,23 +150,15 @@ class Trial:
 
     def endpoint_with_role(self, role: str) -> str | None:
         """Return the code of the endpoint with a role, such as `overall_survival`; None without one."""
-        return next((each.code for each in self.metadata.endpoints if each.role == role), None)
+        return find_endpoint(self.metadata, role)
 
     def arm_table(self) -> pd.DataFrame:
         """Return one row per arm: `group label order infusions dose n`."""
         counts = self.subjects["group"].value_counts()
-        rows = [
-            {
-                "group": arm.code,
-                "label": arm.label,
-                "order": arm.order,
-                "infusions": arm.infusions,
-                "dose": arm.dose,
-                "n": int(counts[arm.code]),
-            }
-            for arm in self.metadata.arms
-        ]
-        return pd.DataFrame(rows)
+        arms = [{"group": arm.code, **arm.model_dump(include=set(_OF_ARMS))} for arm in self.metadata.arms]
+        return pd.DataFrame(arms, columns=["group", *_OF_ARMS]).assign(
+            n=[int(counts[group]) for group in self.groups]
+        )
 
 
 def load_trial(source: str | Path = "") -> Trial:
@@ -286,27 +190,24 @@ def load_trial(source: str | Path = "") -> Trial:
     files = list_folder(folder, problems)
     if files is None:
         raise TrialDataError(problems)
-    metadata = _read_metadata(files, problems)
-    published = _read_published(files, metadata, problems)
+    metadata = _read(read_metadata, files, "trial.yaml", problems)
+    published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
-    tables = {table: check_table(raw[table], table, metadata, problems) for table in raw}
-    problems += check_rules(tables, raw, metadata) + check_contradictions(tables, raw, metadata)
+    parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
+    tables = Tables(parsed, raw, metadata)
+    problems += check_rules(tables)
     if problems or metadata is None:
-        raise TrialDataError(_in_order(problems))
-    said += list_doubts(tables, raw, metadata)
+        places = ["folder", "trial.yaml", "published.yaml", *TABLES]
+        raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
+    said += list_doubts(tables)
     for line in said:
         warnings.warn(line, TrialDataWarning, stacklevel=2)
-    subjects = list_subjects(tables, metadata)
-    return Trial(
-        metadata=metadata,
-        published=published,
-        source=folder,
-        warnings=tuple(said),
-        subjects=subjects,
-        times=list_times(tables["ADTTE"], subjects, metadata),
-        infusions=list_infusions(tables["ADEX"], subjects),
-        adverse_events=list_events(tables, subjects, metadata),
-    )
+    subjects = list_subjects(parsed, metadata)
+    times = list_times(tables["ADTTE"], subjects, metadata)
+    infusions = list_infusions(tables["ADEX"], subjects, metadata)
+    subjects = derive_subjects(subjects, times, infusions, metadata)
+    events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
+    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
 
 
 def locate_checkout() -> Path | None:
@@ -328,21 +229,10 @@ def locate_bundled() -> Path:
     return Path(__file__).resolve().parent.parent / "bundled" / "data" / "nkhcc"
 
 
-def _read_metadata(files: list[Path], problems: list[Problem]) -> TrialMetadata | None:
-    path = find_file(files, "trial.yaml", "trial.yaml", problems, required=True)
+def _read(reader: Callable[[Path], Any], files: list[Path], name: str, problems: list[Problem]) -> Any:
+    path = find_file(files, name, name, problems, required=name == "trial.yaml")
     try:
-        return read_metadata(path) if path else None
-    except TrialDataError as error:
-        problems += error.problems
-        return None
-
-
-def _read_published(
-    files: list[Path], metadata: TrialMetadata | None, problems: list[Problem]
-) -> Published | None:
-    path = find_file(files, "published.yaml", "published.yaml", problems, required=False)
-    try:
-        return read_published(path, metadata) if path else None
+        return reader(path) if path else None
     except TrialDataError as error:
         problems += error.problems
         return None
@@ -386,40 +276,60 @@ def _keep_endpoints(
     return RawTable(raw.frame.assign(PARAMCD=codes)[~other], raw.set_aside)
 
 
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    places = ["folder", "trial.yaml", "published.yaml", *TABLES]
-    return sorted(problems, key=lambda each: (places.index(each.table), each.row or 0))
+def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
+    """Put every patient in the group of the treatment received, or of the one planned.
 
-
-def summarize_trial(trial: Trial) -> str:
-    """Return what a trial holds, as lines for a terminal.
+    Safety is conventionally shown by the treatment received, efficacy by the one planned, which is how a
+    trial is loaded. Every table made of what this returns follows.
 
     Parameters
     ----------
     trial : Trial
-        The trial.
+        As loaded.
+    groups : {"actual", "planned"}, default "actual"
+        ``actual``: TRT01A; where it is empty or the column is not there, TRT01P. ``planned``: TRT01P.
+
+    Returns
+    -------
+    Trial
+        `trial` with another ``group`` in all its frames, and in ``subjects`` the dose and the planned
+        infusions of that group.
+
+    Raises
+    ------
+    ValueError
+        `groups` is neither.
     """
-    metadata, events = trial.metadata, trial.adverse_events
-    kind = "illustrative, not patient data" if trial.is_illustrative else "real"
-    lines = [f"{metadata.study_id}: {metadata.title}"]
-    lines += [f"  {name:<15}{text}" for name, text in [("folder", trial.source), ("provenance", kind)]]
-    for arm in trial.arm_table().itertuples():
-        lines.append(f"  {'arm':<15}{arm.group}  {arm.label}: n = {arm.n}")
-    for endpoint in metadata.endpoints:
-        n_events = int(trial.survival(endpoint.code)["event"].sum())
-        lines.append(f"  {'endpoint':<15}{endpoint.code}  {endpoint.label}: {n_events} events, {trial.unit}")
-    treated = trial.infusions["USUBJID"].nunique()
-    lines.append(f"  {'infusions':<15}{len(trial.infusions)} in {treated} of {len(trial.subjects)} subjects")
-    if metadata.adverse_events.collected:
-        said = f"{len(events)} in {events['USUBJID'].nunique()} subjects {metadata.adverse_events.dictionary}"
-    else:
-        said = "not collected"
-    lines.append(f"  {'adverse events':<15}{said.rstrip()}")
-    claims = "none" if trial.published is None else f"{len(trial.published.claims)} claims"
-    lines.append(f"  {'published':<15}{claims}")
-    lines.append(f"  {'assumptions':<15}{len(metadata.assumptions)}")
-    lines += [f"  {'warning':<15}{text}" for text in trial.warnings]
-    return "\n".join(format_printable(line) for line in lines)
+    check_choice(groups, "groups", GROUPS)
+    codes = trial.subjects.set_index("USUBJID")["TRT01P"]
+    if groups == "actual" and "TRT01A" in trial.subjects:
+        given = trial.subjects.set_index("USUBJID")
+        codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
+    subjects = plan_groups(trial.subjects, codes, trial.metadata)
+    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events")}
+    moved = {
+        name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
+    }
+    return dataclasses.replace(trial, subjects=subjects, **moved)
+
+
+def describe_treatment(trial: Trial) -> dict[str, int]:
+    """Count the treated patients of whom it is known what they received, and who received something else.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    dict of str to int
+        ``n_with_actual``: treated patients with an entry in TRT01A; ``n_moved``: those whose entry is not the
+        group planned for them.
+    """
+    treated = trial.subjects[trial.subjects["treated"]]
+    known = treated[list_text(treated, "TRT01A") != ""]
+    moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
+    return {"n_with_actual": len(known), "n_moved": len(moved)}
 
 
 def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:

@@ -1,7 +1,4 @@
-"""Figures of cohorts that give the same published numbers: what varies among them, and what does not.
-
-What narrows their range is in `plots_narrowing`.
-"""
+"""Figures of cohorts that give the same published numbers: what varies among them, and what narrows it."""
 
 from __future__ import annotations
 
@@ -40,6 +37,10 @@ from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_percent
 MOST_COLUMNS = 3
 BOUND = {"color": GREY, "linewidth": 1.0}
 LOWEST_P = 1e-5
+WIDEST = 10.0  # times as wide: where the colours of a grid end
+SHADES = "Blues"
+DARK = 0.6  # of the shades, from where on a number is written in white
+_ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
 
 
 @in_house_style
@@ -52,21 +53,20 @@ def plot_compatible_curves(
     most: int = 60,
     ax: Axes | None = None,
 ) -> Axes:
-    """Kaplan-Meier curves of compatible cohorts, a panel per group, with the claimed medians.
+    """Kaplan-Meier curves of the first compatible cohorts, a panel per group, with the claimed medians.
 
     Parameters
     ----------
     cohorts : CompatibleCohorts
     endpoint : str
-        Code of the endpoint.
     labels : mapping of str to str
         Group code to label.
     unit : str
-        Unit of the times.
+        Of the times.
     most : int
         Cohorts drawn.
     ax : matplotlib Axes, optional
-        Axes to draw the first group into, without the others.
+        To draw the first group into, without the others.
 
     Returns
     -------
@@ -112,18 +112,18 @@ def plot_p_values(
     Parameters
     ----------
     statistics : pandas.DataFrame
-        One row per cohort; columns (endpoint, statistic), as `calculate_statistics` returns them.
+        As of `calculate_statistics`.
     answers : pandas.DataFrame
         Rows ``endpoint statistic`` to draw, with ``lower upper smallest largest``, and ``bound_lower
         bound_upper`` where bounds are known.
-    names : mapping of str to str
-        Statistic to what it is called (`labels_compatible.list_statistic_labels`).
+    names : mapping of Statistic to str
+        What statistics are called.
     endpoint_labels : mapping of str to str
         Endpoint code to label.
     alpha : float
         Level marked by a line.
     ax : matplotlib Axes, optional
-        Axes to draw into.
+        To draw into; so in every figure here.
 
     Returns
     -------
@@ -171,10 +171,6 @@ def plot_pairs(
     ----------
     answers, names, endpoint_labels, alpha, ax
         As in :func:`plot_p_values`; one row per pair and endpoint.
-
-    Returns
-    -------
-    matplotlib Axes
     """
     rows = _arrange(answers, names, endpoint_labels)
     if not len(rows):
@@ -243,7 +239,7 @@ def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) ->
         heading = plain(endpoint_labels.get(endpoint, endpoint), 40, lines=1)
         rows.append({"endpoint": endpoint, "name": heading, "is_heading": True})
         for row in answers[answers["endpoint"] == endpoint].to_dict("records"):
-            name = plain(names.get(row["statistic"], row["statistic"]), 46, lines=2)
+            name = plain(names.get(row["statistic"], str(row["statistic"])), 46, lines=2)
             rows.append({**row, "name": name, "is_heading": False})
     return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])
 
@@ -259,18 +255,10 @@ def _draw_answer(ax: Axes, y: float, row: dict, colour: object, *, body: object 
         ax.hlines(y, known["bound_lower"], known["bound_upper"], zorder=1.5, **BOUND)
 
 
-_ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "bound_upper")
-
-
 def _finish_rows(ax: Axes, rows: pd.DataFrame) -> None:
     name_rows(ax, rows)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
-
-
-WIDEST = 10.0  # times as wide: where the colours of a grid end
-SHADES = "Blues"
-DARK = 0.6  # of the shades, from where on a number is written in white
 
 
 @in_house_style
@@ -288,19 +276,12 @@ def plot_narrowing(
     ----------
     narrowing : pandas.DataFrame
         Of one endpoint; columns ``claim statistic width_ratio``.
-    names : mapping of str to str
-        Statistic to what it is called.
-    claim_names : mapping of str to str
-        Claim to what it is called.
+    names, claim_names : mapping to str
+        What statistics and claims are called.
     title : str
         What the grid is about.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
     """
+    narrowing = narrowing[narrowing["claim"] != ""]  # all claims, once as wide as themselves
     grid = _spread(narrowing, "claim", "statistic", "width_ratio")
     texts = [[_show_times(value) for value in row] for row in grid.to_numpy(float)]
     return _draw_grid(grid, texts, claim_names, names, LogNorm(1, WIDEST, clip=True), ax, title)
@@ -320,16 +301,8 @@ def plot_candidates(
     ----------
     candidates : pandas.DataFrame
         Of one endpoint; columns ``candidate target spread_left``, the last between 0 and 1.
-    names : mapping of str to str
-        Statistic to what it is called.
-    title : str
-        What the grid is about.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
+    names, title
+        As in :func:`plot_narrowing`.
     """
     grid = _spread(candidates, "candidate", "target", "spread_left")
     for name in grid.index.intersection(grid.columns):
@@ -376,8 +349,8 @@ def _draw_grid(
             dark = not np.ma.is_masked(shades[y, x]) and shades[y, x] > DARK
             ax.text(x, y, text, ha="center", va="center", color="white" if dark else INK, fontsize=SMALL)
     width = max(8, int(0.62 * WIDTH * 12 / len(grid.columns)))
-    ax.set_xticks(range(len(grid.columns)), [plain(columns.get(each, each), width, 6) for each in grid])
-    ax.set_yticks(range(len(grid)), [plain(rows.get(each, each), 38, 2) for each in grid.index])
+    ax.set_xticks(range(len(grid.columns)), [plain(columns.get(each, str(each)), width, 6) for each in grid])
+    ax.set_yticks(range(len(grid)), [plain(rows.get(each, str(each)), 38, 2) for each in grid.index])
     ax.tick_params(length=0, labelsize=SMALL, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_xticks(np.arange(len(grid.columns) - 1) + 0.5, minor=True)
     ax.set_yticks(np.arange(len(grid) - 1) + 0.5, minor=True)

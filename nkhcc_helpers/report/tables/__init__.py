@@ -10,7 +10,6 @@ from nkhcc_helpers.report.tables.cohort import (
 from nkhcc_helpers.report.tables.compatible import (
     format_answers,
     format_assumptions,
-    format_candidates,
     format_claims,
     format_cohort_diagnostics,
     format_conclusions,
@@ -68,7 +67,6 @@ __all__ = [
     "format_attained_cox",
     "format_baseline",
     "format_by_infusion",
-    "format_candidates",
     "format_claims",
     "format_codings",
     "format_cohort_diagnostics",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.identification.answers import TRUSTED_DIFFERENCE, TRUSTED_R_HAT, TRUSTED_SIZE
+from nkhcc_helpers.identification.answers import (
+    TRUSTED_DIFFERENCE,
+    TRUSTED_R_HAT,
+    TRUSTED_SIZE,
+    pick_statistics,
+)
 from nkhcc_helpers.report.display import display_rows, display_table
 from nkhcc_helpers.report.names import (
     CONVENTION_NAMES,
     PRIOR_NAMES,
+    RATIO,
     VERDICTS,
     show_claim,
     show_coded,
@@ -39,6 +46,17 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 
+RANGE_NOTE = (
+    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
+    "a cohort does not reach, NE, is counted as later than any. Bounds: the smallest and largest values "
+    "found by search; the true bounds are at least as wide as these."
+)
+DRAWS_NOTE = (
+    "Permuted P: over all allocations, or random ones where there are too many. Of these {n_draws:,}: "
+    "standard error {error:.4f} at P = {alpha:g}."
+)
+
+
 def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
     """What was printed, and the interval that each printed number stands for.
 
@@ -47,7 +65,7 @@ def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] =
     claimed : ClaimedTrial
     trial : Trial
     notes : iterable of str
-        Further lines under the table.
+        Further lines under the table; so in every table here.
 
     Returns
     -------
@@ -69,17 +87,7 @@ def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] =
 
 
 def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """What the claims do not say and has to be assumed.
-
-    Parameters
-    ----------
-    claimed, trial, notes
-        As in :func:`format_claims`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
+    """What the claims of a `ClaimedTrial` do not say and has to be assumed."""
     held, unit = claimed.assumptions, trial.unit
     rows = [
         ("Median where a curve is flat at one half", CONVENTION_NAMES[held.median_convention]),
@@ -111,51 +119,13 @@ def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[s
     )
 
 
-def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Whether the sample of cohorts can be trusted, statistic by statistic.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic mean sd effective_size r_hat starts_differ``.
-    trial, notes
-        As in :func:`format_claims`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    return display_rows(
-        frame,
-        {
-            "Statistic": lambda row: show_statistic(row["statistic"], trial),
-            "Mean": lambda row: show_value(row["mean"], row["statistic"]),
-            "Effective sample size": lambda row: format_number(row["effective_size"], 0),
-            "R-hat": lambda row: format_number(row["r_hat"], 3),
-            "Difference of two starts (standard errors)": lambda row: format_number(row["starts_differ"], 1),
-        },
-        block=lambda row: show_endpoint(row["endpoint"], trial),
-        title="Can the sample be trusted?",
-        notes=[
-            f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a "
-            f"difference between -{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does "
-            "not vary, or there are too few cohorts; as a mean also where some cohorts do not reach a "
-            "median, which is counted as later than any.",
-            "Medians are midpoints of a flat stretch here, by whichever reading a claim was met; hazard "
-            "ratios are of the first coding, as assumed.",
-            *notes,
-        ],
-        illustrative=False,
-    )
-
-
 def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
     endpoint = getattr(claim, "endpoint", None)
     block = show_endpoint(endpoint, trial) if endpoint else "Follow-up"
     percent = " %" if claim.kind == "landmark_rate" else ""
     ends = (f"{end:.{claim.decimals + 1}f}" for end in claim.limits)
     printed = f"{claim.value:.{claim.decimals}f}{percent}"
-    return block, show_claim(claim, trial, endpoint=False), printed, f"{' to '.join(ends)}{percent}"
+    return block, show_claim(claim, trial), printed, f"{' to '.join(ends)}{percent}"
 
 
 def _show_recorded(held: object) -> str:
@@ -181,11 +151,36 @@ def _show_censored(censored: object, unit: str) -> str:
     return f"{count}, {' '.join(times) or 'at any time'}"
 
 
-RANGE_NOTE = (
-    "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
-    "a cohort does not reach, NE, is counted as later than any. Bounds: the smallest and largest values "
-    "found by search; the true bounds are at least as wide as these."
-)
+def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+    """Whether the sample of cohorts can be trusted, statistic by statistic.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``endpoint statistic mean sd effective_size r_hat starts_differ``.
+    """
+    return display_rows(
+        frame,
+        {
+            "Statistic": lambda row: show_statistic(row["statistic"], trial),
+            "Mean": lambda row: show_value(row["mean"], row["statistic"]),
+            "Effective sample size": lambda row: format_number(row["effective_size"], 0),
+            "R-hat": lambda row: format_number(row["r_hat"], 3),
+            "Difference of two starts (standard errors)": lambda row: format_number(row["starts_differ"], 1),
+        },
+        block=lambda row: show_endpoint(row["endpoint"], trial),
+        title="Can the sample be trusted?",
+        notes=[
+            f"Wanted: an effective size of {TRUSTED_SIZE} or more, R-hat below {TRUSTED_R_HAT:g}, a "
+            f"difference between -{TRUSTED_DIFFERENCE:g} and {TRUSTED_DIFFERENCE:g}. NE: the statistic does "
+            "not vary, or there are too few cohorts; as a mean also where some cohorts do not reach a "
+            "median, which is counted as later than any.",
+            "Medians are midpoints of a flat stretch here, by whichever reading a claim was met; hazard "
+            "ratios are of the first coding, as assumed.",
+            *notes,
+        ],
+        illustrative=False,
+    )
 
 
 def format_answers(
@@ -193,6 +188,8 @@ def format_answers(
     trial: Trial,
     *,
     title: str = "What the compatible cohorts give",
+    n_draws: int = 0,
+    alpha: float = 0.05,
     notes: Iterable[str] = (),
 ) -> GT:
     """The range of each statistic over all cohorts that give the published numbers.
@@ -200,30 +197,25 @@ def format_answers(
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower bound_upper`` where
-        bounds are known, and ``share_known`` where some cohorts lack a statistic.
-    trial : Trial
-    title : str
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
+        Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower
+        bound_upper`` where bounds are known, and ``share_known`` where some cohorts lack a statistic.
+    n_draws, alpha : int, float
+        Random allocations of permuted P-values, for a note on how sure these are at level `alpha`.
     """
+    if n_draws:
+        error = math.sqrt(alpha * (1 - alpha) / n_draws)
+        notes = [DRAWS_NOTE.format(n_draws=n_draws, error=error, alpha=alpha), *notes]
     columns = {"Statistic": lambda row: show_statistic(row["statistic"], trial)}
     if "share_known" in frame and (frame["share_known"] < 1).any():
         columns["Cohorts that have it"] = lambda row: format_percent(100 * row["share_known"])
     columns |= {
         "Median of cohorts": lambda row: show_value(row["median"], row["statistic"]),
-        "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
-        "Sample range": lambda row: show_range(row["smallest"], row["largest"], row["statistic"]),
+        "95 % range": lambda row: _show_ends(row, "lower", "upper"),
+        "Sample range": lambda row: _show_ends(row, "smallest", "largest"),
     }
     bounded = "bound_lower" in frame and frame[["bound_lower", "bound_upper"]].notna().any(axis=None)
     if bounded:
-        columns["Bounds found"] = lambda row: show_range(
-            row["bound_lower"], row["bound_upper"], row["statistic"]
-        )
+        columns["Bounds found"] = lambda row: _show_ends(row, "bound_lower", "bound_upper")
     return display_rows(
         frame,
         columns,
@@ -241,12 +233,6 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
     frame : pandas.DataFrame
         Columns ``endpoint design method covariate share_above lowest lower median upper highest
         share_not_estimable``.
-    trial, notes
-        As in :func:`format_answers`.
-
-    Returns
-    -------
-    great_tables.GT
     """
     return display_rows(
         frame,
@@ -254,8 +240,8 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
             "Coding": lambda row: show_design(row["design"], trial),
             "Method": lambda row: show_method(row["method"]),
             "Median of cohorts": lambda row: format_ratio(row["median"]),
-            "95 % range": lambda row: show_range(row["lower"], row["upper"], "hr"),
-            "Sample range": lambda row: show_range(row["lowest"], row["highest"], "hr"),
+            "95 % range": lambda row: show_range(row["lower"], row["upper"], RATIO),
+            "Sample range": lambda row: show_range(row["lowest"], row["highest"], RATIO),
             "Cohorts with a ratio above 1": lambda row: format_percent(100 * row["share_above"]),
             "Without an estimate": lambda row: format_percent(100 * row["share_not_estimable"]),
         },
@@ -273,29 +259,18 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
 def format_conclusions(
     frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05, notes: Iterable[str] = ()
 ) -> GT:
-    """Conclusions, and whether they hold in all, some or none of the compatible cohorts.
+    """Conclusions at level `alpha`, and whether they hold in all, some or none of the compatible cohorts.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Columns ``endpoint conclusion statistic lowest highest share verdict``.
-    trial : Trial
-    alpha : float
-        Level that P-values were judged at.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
     """
     return display_rows(
         frame,
         {
             "Conclusion": lambda row: show_conclusion(row["statistic"], trial),
-            "Range of P or hazard ratio": lambda row: show_range(
-                row["lowest"], row["highest"], row["statistic"]
-            ),
+            "Range of P or hazard ratio": lambda row: _show_ends(row, "lowest", "highest"),
             "Share of the sample": lambda row: format_percent(100 * row["share"]),
             "Holds": lambda row: VERDICTS.get(row["verdict"], str(row["verdict"]).capitalize()),
         },
@@ -314,30 +289,26 @@ def format_conclusions(
 
 
 def format_narrowing(
-    frame: pd.DataFrame, trial: Trial, claim_names: Mapping[str, str], *, notes: Iterable[str] = ()
+    frame: pd.DataFrame,
+    trial: Trial,
+    claim_names: Mapping[str, str],
+    *,
+    kind: str = "permutation_p",
+    notes: Iterable[str] = (),
 ) -> GT:
-    """How much wider each answer becomes without one of the claims.
+    """How much wider the answers of one kind become without one of the claims, as `claim_names` calls them.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio``, and ``ratio_lower ratio_upper`` where
-        it is known how sure the ratio is.
-    trial : Trial
-    claim_names : mapping of str to str
-        Claim to what it is called.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
+        Columns ``endpoint claim statistic lower upper width_ratio``, and ``ratio_lower ratio_upper``
+        where it is known how sure the ratio is.
     """
     return display_rows(
-        frame,
+        pick_statistics(frame, kind),
         {
             "Without the claim": lambda row: claim_names.get(row["claim"], str(row["claim"])),
-            "95 % range": lambda row: show_range(row["lower"], row["upper"], row["statistic"]),
+            "95 % range": lambda row: _show_ends(row, "lower", "upper"),
             "Times as wide": _show_ratio,
         },
         block=lambda row: _join(row, show_statistic(row["statistic"], trial), trial),
@@ -351,38 +322,12 @@ def format_narrowing(
     )
 
 
-def format_candidates(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Numbers that were not printed, by how much of the spread they would leave.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint candidate target spread_left``.
-    trial, notes
-        As in :func:`format_answers`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    return display_rows(
-        frame,
-        {
-            "If this were printed": lambda row: show_statistic(row["candidate"], trial),
-            "Spread left": lambda row: format_percent(100 * row["spread_left"]),
-        },
-        block=lambda row: _join(row, show_statistic(row["target"], trial), trial),
-        title="What one more number would have told",
-        notes=[
-            "Spread left: range among cohorts that would print the number alike, relative to that of as many "
-            "cohorts taken at random. It depends on the prior.",
-            *notes,
-        ],
-    )
-
-
 def _join(row: dict, name: str, trial: Trial) -> str:
     return f"{show_endpoint(row['endpoint'], trial)}: {name}"
+
+
+def _show_ends(row: dict, lower: str, upper: str) -> str:
+    return show_range(row[lower], row[upper], row["statistic"])
 
 
 def _show_ratio(row: dict) -> str:

@@ -25,7 +25,7 @@ from nkhcc_helpers.safety.relation import list_scores
 if TYPE_CHECKING:
     from great_tables import GT
 
-    from nkhcc_helpers.safety.dose_limiting import Definition
+    from nkhcc_helpers.safety.listings import Definition
     from nkhcc_helpers.trial.trial import Trial
 
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from oracles.safety_recounts import recount_by_infusion, recount_dose_limiting, recount_onset, recount_rates
 
 from nkhcc_helpers.safety.counts import BLOCK
-from nkhcc_helpers.safety.recounts import (
-    recount_by_infusion,
-    recount_dose_limiting,
-    recount_onset,
-    recount_rates,
-)
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 SCALE = 1_000_000
@@ -20,77 +15,33 @@ NO_NUMBER, NO_LIMIT = -1, -2
 """What stands for NaN and for infinity among numbers of millionths that are compared."""
 
 
-def compare_timing(
-    trial,
-    *,
-    by_term,
-    rates=None,
-    onset=None,
-    by_infusion=None,
-    dose_limiting=None,
-    definition=None,
-    window_days=30,
-    related_only=False,
-    emergent_only=True,
-):
-    """Compare tables with the events counted anew, as far as they are given.
+def list_disagreements(trial, tables, *, definition, window_days=30, related_only=False, emergent_only=True):
+    """What disagrees between tables and the events counted anew, and how many pairs were compared.
 
-    Parameters
-    ----------
-    trial : Trial
-    by_term : DataFrame
-        As of `safety.count_by_term`; not compared where it says that nothing was recorded.
-    rates, onset, by_infusion, dose_limiting : DataFrame, optional
-        As of `safety.estimate_rates`, `safety.summarize_onset`, `safety.count_by_infusion` and
-        `safety.count_dose_limiting`.
-    definition : dose_limiting.Definition, optional
-        As it was for `dose_limiting`; needed with it.
-    window_days : int or None, default 30
-        As it was for `rates`.
-    related_only, emergent_only : bool
-        As they were for all but `dose_limiting`.
-
-    Returns
-    -------
-    list of DataFrame
-        Columns ``what first second``: numbers that ought to be the same.
-
-    Raises
-    ------
-    ValueError
-        `dose_limiting` without its `definition`.
+    `tables` has any of ``rates onset by_infusion dose_limiting``, as their functions return them, and
+    ``by_term``; where that says that nothing was recorded, rates and onset are not compared.
     """
     options = {"related_only": related_only, "emergent_only": emergent_only}
-    recorded = by_term["n_patients"].notna().any()
+    recorded = tables["by_term"]["n_patients"].notna().any()
     parts = []
-    if rates is not None and recorded:
+    if "rates" in tables and recorded:
         recounted = recount_rates(trial, window_days=window_days, **options)
-        parts += [_compare_rates(trial, rates, recounted), _compare_rates_with_terms(rates, by_term)]
-    if onset is not None and recorded:
-        parts.append(_compare_onset(onset, recount_onset(trial, **options)))
-    if by_infusion is not None:
-        parts.append(_compare_by_infusion(by_infusion, recount_by_infusion(trial, **options)))
-    if dose_limiting is not None:
-        if definition is None:
-            raise ValueError("dose_limiting can be checked with its definition only")
-        parts.append(_compare_dose_limiting(dose_limiting, recount_dose_limiting(trial, definition)))
-    return parts
+        parts += [_compare_rates(trial, tables["rates"], recounted)]
+        parts += [_compare_rates_with_terms(tables["rates"], tables["by_term"])]
+    if "onset" in tables and recorded:
+        parts.append(_compare_onset(tables["onset"], recount_onset(trial, **options)))
+    if "by_infusion" in tables:
+        parts.append(_compare_by_infusion(tables["by_infusion"], recount_by_infusion(trial, **options)))
+    if "dose_limiting" in tables:
+        recounted = recount_dose_limiting(trial, definition)
+        parts.append(_compare_dose_limiting(tables["dose_limiting"], recounted))
+    checks = pd.concat(parts, ignore_index=True).dropna(subset=["first"])
+    wrong = checks[(checks["first"] != checks["second"]).fillna(True).astype(bool)]
+    return list(wrong["what"]), len(checks)
 
 
-def pair(what, first, second):
-    """Put numbers that ought to be the same beside each other.
-
-    Parameters
-    ----------
-    what : str, or sequence of str
-        Names of the pairs.
-    first, second : Series
-
-    Returns
-    -------
-    DataFrame
-        Columns ``what first second``, the numbers as Int64.
-    """
+def _pair(what, first, second):
+    """Numbers that ought to be the same beside each other, as Int64."""
     return pd.DataFrame(
         {
             "what": pd.Index(what).astype(str),
@@ -104,12 +55,12 @@ def _compare(name, told, seen, columns):
     """Compare counts of `told`, indexed by text, with those of `seen`, and its rows with the keys of that."""
     again = _tabulate(seen, columns, told.index)
     parts = [
-        pair(f"{name}, {column}, " + told.index, told[column], again[column].astype("Int64"))
+        _pair(f"{name}, {column}, " + told.index, told[column], again[column].astype("Int64"))
         for column in columns
     ]
     lost = pd.Index(sorted(set(seen) - set(told.index)), dtype="str")
     one, none = (pd.Series(number, index=lost, dtype="Int64") for number in (1, 0))
-    return pd.concat([*parts, pair(f"{name}, row of " + lost, one, none)])
+    return pd.concat([*parts, _pair(f"{name}, row of " + lost, one, none)])
 
 
 def _tabulate(seen, columns, index):
@@ -121,7 +72,7 @@ def _compare_numbers(what, told, seen):
     """Compare numbers that are not whole, but for rounding in their last digits."""
     told, seen = (column.astype("Float64").to_numpy(float, na_value=np.nan) for column in (told, seen))
     same = np.isclose(told, seen, rtol=ROUNDING, atol=ROUNDING, equal_nan=True)
-    return pair(what, _scale(told), _scale(np.where(same, told, seen)))
+    return _pair(what, _scale(told), _scale(np.where(same, told, seen)))
 
 
 def _scale(numbers):
@@ -158,7 +109,7 @@ def _compare_rates_with_terms(rates, by_term):
     told = _index(rates, [*BLOCK, "group"])
     summed = told[["n_patients", "n_outside", "n_undated"]].sum(axis=1, skipna=False)
     counted = _index(by_term[by_term["grade"] == "any"], [*BLOCK, "group"])["n_patients"]
-    return pair("rates against terms, " + told.index, summed, counted.reindex(told.index))
+    return _pair("rates against terms, " + told.index, summed, counted.reindex(told.index))
 
 
 def _compare_onset(onset, recounted):

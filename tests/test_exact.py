@@ -29,7 +29,8 @@ def list_allocations(codes):
 def count_by_listing(scores, codes, trend):
     observed = calculate_score_statistic(scores, np.array(codes), trend=trend)
     listed = [calculate_score_statistic(scores, each, trend=trend) for each in list_allocations(codes)]
-    return sum(value >= observed * (1 - 1e-9) for value in listed), len(listed)
+    # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
+    return sum(value >= observed * (1 - 1e-9) - 1e-12 for value in listed), len(listed)
 
 
 small_cohorts = st.integers(2, 4).flatmap(
@@ -91,12 +92,20 @@ def test_every_way_of_counting_agrees(cohort, bound):
         assert count_beyond(centred, sizes, np.array([1.0, 0.0]), line) == reaching
 
 
-@pytest.mark.parametrize("sizes", [(3, 5, 6, 4), (2, 3, 3, 2, 2), (4, 4, 5)])
-def test_trees_and_split_groups_agree_on_distinct_scores(sizes):
+@pytest.mark.parametrize(
+    ("sizes", "bounds"),
+    [
+        ((3, 5, 6, 4), (2.0,)),
+        pytest.param((3, 5, 6, 4), (0.7, 4.0), marks=pytest.mark.slow),
+        ((2, 3, 3, 2, 2), (0.7, 2.0, 4.0)),
+        ((4, 4, 5), (0.7, 2.0, 4.0)),
+    ],
+)
+def test_trees_and_split_groups_agree_on_distinct_scores(sizes, bounds):
     rng = np.random.default_rng(sum(sizes))
     scores = logrank_scores(rng.exponential(size=sum(sizes)), np.ones(sum(sizes), bool))
     sizes = np.array(sizes)
-    for bound in (0.7, 2.0, 4.0):
+    for bound in bounds:
         reaching = count_reaching(scores, sizes, bound)
         assert 0 < reaching < count_allocations(sizes.tolist())
         assert reaching == count_allocations(sizes.tolist()) - count_inside(scores, sizes, bound)

@@ -1,8 +1,8 @@
-"""Safety tables counted a second time, patient by patient in plain loops, for `totals` to compare with.
+"""Safety tables counted a second time, patient by patient in plain loops.
 
 Nothing here calls the function whose table it counts. What both share are the rules of who and what counts:
-the events (`events.list_events`), how each ended (`events.list_endings`) and the end of each patient's
-observation (`exposure.list_observation`). Days are whole numbers since 1970, None where not known.
+the events (`list_events`), and columns of the trial's frames: who was treated and until when observed, and
+which events are fatal or ongoing. Days are whole numbers since 1970, None where not known.
 """
 
 from __future__ import annotations
@@ -14,19 +14,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from nkhcc_helpers.safety.counts import ANY_RELATED, ANY_TERM, OVERALL, TERM
-from nkhcc_helpers.safety.events import (
-    DIED_OF,
-    END_UNKNOWN,
-    NOT_RESOLVED,
-    RESOLVED,
-    list_endings,
-    list_events,
-)
+from nkhcc_helpers.safety.counts import ANY_RELATED, ANY_TERM, OVERALL, TERM, list_events
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
-from nkhcc_helpers.trial.patients import list_observation, list_treated
 from nkhcc_helpers.trial.schema import list_text
 
+RESOLVED, NOT_RESOLVED, DIED_OF, END_UNKNOWN = "resolved", "ongoing", "fatal", "unknown"
 FOREVER = 10**9
 HALF = 0.5
 ROUNDING = 1e-9
@@ -42,18 +34,9 @@ class Course(NamedTuple):
 
 
 def list_courses(trial):
-    """List what each treated patient received, by USUBJID.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    dict of str to Course
-    """
-    treated = trial.subjects[list_treated(trial).to_numpy()]
-    ends = dict(zip(trial.subjects["USUBJID"], _days(list_observation(trial)["end"]), strict=True))
+    """What each treated patient received (`Course`), by USUBJID."""
+    treated = trial.subjects[trial.subjects["treated"]]
+    ends = dict(zip(treated["USUBJID"], _days(treated["observed_until"]), strict=True))
     given = defaultdict(list)
     infusions = trial.infusions
     for patient, day, dose in zip(
@@ -69,19 +52,7 @@ def list_courses(trial):
 
 
 def recount_rates(trial, *, window_days=30, related_only=False, emergent_only=True):
-    """Count first events, and days and infusions up to them, block by block and patient by patient.
-
-    Parameters
-    ----------
-    trial : Trial
-    window_days, related_only, emergent_only
-        As in `exposure.estimate_rates`.
-
-    Returns
-    -------
-    dict
-        (level, organ class, term, group) to ``n_patients n_outside n_undated days n_infusions n_at_risk``.
-    """
+    """(Level, organ class, term, group) to ``n_patients n_outside n_undated days n_infusions n_at_risk``."""
     courses = list_courses(trial)
     events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
     overall = (OVERALL, "", ANY_RELATED if related_only else ANY_TERM)
@@ -126,29 +97,23 @@ def _follow(course, onsets, window_days):
 
 
 def recount_onset(trial, *, related_only=False, emergent_only=True):
-    """Count, term by term, events, days from infusion to onset, and durations.
-
-    Parameters
-    ----------
-    trial : Trial
-    related_only, emergent_only
-        As in `safety_timing.summarize_onset`.
-
-    Returns
-    -------
-    dict
-        Term to the columns of `safety_timing.summarize_onset` other than the limits of the duration; None
-        where there is no number.
-    """
+    """Term to the columns of `summarize_onset` but the limits of the duration; None for no number."""
     courses = list_courses(trial)
     events = list_events(trial, related_only=related_only, emergent_only=emergent_only)
     imputed = (list_text(events, "onset_imputed") != "", list_text(events, "resolved_imputed") != "")
     columns = [events["term"].astype(str), events["USUBJID"], _days(events["onset"])]
-    columns += [_days(events["resolved"]), list_endings(events), *imputed]
+    columns += [_days(events["resolved"]), _list_endings(events), *imputed]
     by_term = defaultdict(list)
     for term, *event in zip(*columns, strict=True):
         by_term[term].append(event)
     return {term: _describe_term(own, courses) for term, own in by_term.items()}
+
+
+def _list_endings(events):
+    columns = (events[name] for name in ("fatal", "ongoing", "resolved"))
+    for fatal, ongoing, resolved in zip(*columns, strict=True):
+        known = END_UNKNOWN if pd.isna(resolved) else RESOLVED
+        yield DIED_OF if fatal else NOT_RESOLVED if ongoing else known
 
 
 def _describe_term(events, courses):
@@ -216,20 +181,7 @@ def _find_percent(durations, steps, until):
 
 
 def recount_by_infusion(trial, *, related_only=False, emergent_only=True):
-    """Count who received each infusion, and who had how many events before the next.
-
-    Parameters
-    ----------
-    trial : Trial
-    related_only, emergent_only
-        As in `safety_timing.count_by_infusion`.
-
-    Returns
-    -------
-    dict
-        (infusion, group) to ``n_patients n_received n_events``; infusion is 0 for events whose infusion
-        nobody knows.
-    """
+    """(Infusion, group) to ``n_patients n_received n_events``; infusion 0: events of no known infusion."""
     courses = list_courses(trial)
     received, patients, n_events = defaultdict(int), defaultdict(set), defaultdict(int)
     for course in courses.values():
@@ -254,18 +206,7 @@ def recount_by_infusion(trial, *, related_only=False, emergent_only=True):
 
 
 def recount_dose_limiting(trial, definition):
-    """Count who is evaluable for dose-limiting toxicity, and who had it.
-
-    Parameters
-    ----------
-    trial : Trial
-    definition : dose_limiting.Definition
-
-    Returns
-    -------
-    dict
-        Group to ``n_treated n_evaluable n_patients n_events``.
-    """
+    """Group to ``n_treated n_evaluable n_patients n_events``."""
     courses = list_courses(trial)
     excluded = {term.strip().casefold() for term in definition.excluded_terms}
     events = list_events(trial, related_only=definition.related_only)
