@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
+from annotated_types import Ge, Gt, Lt
+
+ConfLevel = Annotated[float, Gt(0), Lt(1), ", such as 0.95"]
+NotNegative = Annotated[float, Ge(0)]
 
 
 def check_survival(time, event):

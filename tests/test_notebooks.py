@@ -18,13 +18,14 @@ import pytest
 from claimed_trials import SMALL
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
+from small_notebooks import check_parameters_cell
 from trials import VARIANTS, write_trial
 
 import nkhcc_helpers
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import sample_compatible, save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
-from nkhcc_helpers.run.parameters import TAG, check_parameters_cell, read_parameters
+from nkhcc_helpers.run.parameters import TAG, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from nkhcc_helpers.cox.relabelling import estimate_exact_limits, permute_covaria
 from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
-METHODS = ("firth", "partial")
+Method = Literal["firth", "partial"]
+METHODS = get_args(Method)
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 VANISHED = 1e-8  # information

@@ -342,7 +342,7 @@ def _list_assumptions(metadata: Any) -> str:
 
 def _add_footer(figure: Any) -> None:
     # Under everything drawn, whatever the layout; the tight box that savefig cuts out then takes it in.
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     inches = figure.get_tightbbox()
     width, height = figure.get_size_inches()
     figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)

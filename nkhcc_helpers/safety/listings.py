@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Annotated, Literal
 
 import pandas as pd
+from annotated_types import Ge, Le
 
 from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.safety.counts import CATEGORIES, is_recorded, list_categories, list_events
@@ -30,6 +32,8 @@ LISTING_LABELS = {
 """What each listing is called where it is shown."""
 MOST_WINDOW_DAYS = 3650
 """Longest window of a `Definition`, ten years: beyond any use, and well within the range of dates."""
+WindowDays = Annotated[int, Ge(0), Le(MOST_WINDOW_DAYS), " days"]
+Grade = Literal[1, 2, 3, 4, 5]
 
 
 def describe_events(trial, *, emergent_only=True):

@@ -114,6 +114,18 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
+def join_names(names: Sequence[str], word: str) -> str:
+    """Return names as a sentence lists them, `word` before the last."""
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def describe_unknown(item: object, known: Sequence[object], *, of_list: bool = False) -> str:
+    """Return what is wrong with an item, or item of a list, that is none of those known."""
+    listed = join_names([str(each) for each in known], "or") or "nothing, for there is nothing to choose from"
+    hint = suggest_name(item, known) if isinstance(item, str) else ""
+    return f"{'may hold' if of_list else 'must be'} {listed}, not {item!r}{hint}"
+
+
 def format_printable(text: str) -> str:
     """Return text with control characters written out, so that data cannot steer a terminal."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
