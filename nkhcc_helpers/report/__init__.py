@@ -1,6 +1,5 @@
 """How results are named, shown on a page and recorded."""
 
-from nkhcc_helpers.report.by_endpoint import say_each, show_each, show_progress
 from nkhcc_helpers.report.names import (
     list_claim_labels,
     list_covariate_labels,
@@ -17,7 +16,4 @@ __all__ = [
     "list_pair_labels",
     "list_statistic_labels",
     "open_page",
-    "say_each",
-    "show_each",
-    "show_progress",
 ]

@@ -12,13 +12,15 @@ import io
 import os
 import re
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image, display
+from IPython.display import Image, display, update_display
 
+from nkhcc_helpers.report.names import show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -36,6 +38,7 @@ from nkhcc_helpers.report.tables import format_result
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
 _DPI = 200
 _CSS_PIXELS_PER_INCH = 96
+_PROGRESS = "nkhcc-progress"  # the line that is shown anew
 _BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
 _FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
@@ -172,6 +175,14 @@ class Page:
         self.record(of=of, **values)
         _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
 
+    def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
+        """Say a sentence of each row of a table that has an endpoint as index and values as columns.
+
+        ``{name}`` is what the endpoint is called; `values` are the same in every sentence.
+        """
+        for code, row in table.iterrows():
+            self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
+
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.
 
@@ -284,6 +295,25 @@ class Page:
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
         display(_Picture(png, caption, f"Figure {name}"))
         _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
+
+    def show_each(
+        self, plot: Callable, table: pd.DataFrame, name: str, *arguments: Any, caption: str
+    ) -> None:
+        """Show a numbered figure of each endpoint's rows; `plot` takes them, `arguments` and a `title`."""
+        for at, (code, part) in enumerate(table.groupby("endpoint", sort=False)):
+            label = show_endpoint(code, self.trial)
+            axes = plot(part, *arguments, title=label)
+            self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
+
+    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float) -> None:
+        """Show how many cohorts are sampled, on one line that is shown anew and stays as it is at the end."""
+        text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
+        if n_done < n_wanted:
+            minutes = seconds_left / 60
+            left = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{seconds_left:.0f} seconds"
+            text += f"; about {left} to go"
+        shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
+        (update_display if n_done else display)(shown, raw=True, display_id=_PROGRESS)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
