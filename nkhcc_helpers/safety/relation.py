@@ -308,7 +308,8 @@ class Tables:
             self.sizes, self.events.sum(), n_draws, method="marginals"
         )
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
-        p_value = (1 + int(_is_beyond(totals, lower, upper).sum())) / (1 + n_draws)
+        beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
+        p_value = (1 + int(beyond.sum())) / (1 + n_draws)
         return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
 
 
@@ -382,10 +383,6 @@ def _sum_pairs(left, right, n_events, lower, upper):
         above = np.clip(upper - value - least, 0, span)
         tail += up_to[start[rest + 1]] - up_to[np.searchsorted(key, rest * span + above, side="left")]
     return float((weight * tail).sum())
-
-
-def _is_beyond(totals, lower, upper):
-    return totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
 
 
 def _list_binomial(size, share):
