@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_survival
+from nkhcc_helpers.checks import check_survival, keeps_options
 from nkhcc_helpers.cox.design import count_rank
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, code_covariates
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate
-from nkhcc_helpers.result import keeps_options
 
 COLUMNS = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]
 

@@ -6,8 +6,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import list_group_headings, show_endpoint, show_interval
+from nkhcc_helpers.report.display import (
+    Layout,
+    group,
+    lay_out_groups,
+    lay_out_rows,
+    median_with_limits,
+    number,
+    shows_table,
+)
+from nkhcc_helpers.report.names import (
+    list_group_headings,
+    name_dose_unit,
+    name_interval,
+    show_endpoint,
+    show_interval,
+)
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     format_count,
@@ -16,13 +30,6 @@ from nkhcc_helpers.report.numbers import (
     format_or_none,
     format_share,
     is_estimable,
-)
-from nkhcc_helpers.report.tables.shared import (
-    group,
-    median_with_limits,
-    name_dose_unit,
-    name_interval,
-    number,
 )
 
 if TYPE_CHECKING:

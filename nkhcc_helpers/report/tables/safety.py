@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import list_group_headings, show_group, show_interval
+from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
+from nkhcc_helpers.report.names import list_group_headings, name_scope, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
@@ -18,7 +18,6 @@ from nkhcc_helpers.report.numbers import (
     format_share,
     is_estimable,
 )
-from nkhcc_helpers.report.tables.shared import group, name_scope
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
 

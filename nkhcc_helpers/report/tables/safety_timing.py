@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, lay_out_groups, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import show_group, show_interval
+from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, number, shows_table
+from nkhcc_helpers.report.names import name_scope, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
@@ -23,7 +23,6 @@ from nkhcc_helpers.report.numbers import (
     is_estimable,
 )
 from nkhcc_helpers.report.tables.safety import name_block
-from nkhcc_helpers.report.tables.shared import group, name_scope, number
 from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.relation import list_scores

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import show_endpoint, show_group, show_interval
+from nkhcc_helpers.report.display import (
+    Layout,
+    group,
+    lay_out_rows,
+    median_with_limits,
+    number,
+    p_value,
+    shows_table,
+)
+from nkhcc_helpers.report.names import name_interval, show_endpoint, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_ESTIMABLE,
     format_interval,
@@ -17,7 +25,6 @@ from nkhcc_helpers.report.numbers import (
     format_percent,
     is_estimable,
 )
-from nkhcc_helpers.report.tables.shared import group, median_with_limits, name_interval, number, p_value
 
 if TYPE_CHECKING:
     from nkhcc_helpers.survival.permutation import Comparison
