@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.survival.summaries import estimate_follow_up
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all

@@ -5,7 +5,7 @@ import pickle
 import pandas as pd
 import pytest
 
-from nkhcc_helpers.result import Result, keeps_options
+from nkhcc_helpers.checks import Result, keeps_options
 
 
 @keeps_options

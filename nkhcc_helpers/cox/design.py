@@ -12,8 +12,7 @@ import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
 from scipy import optimize, sparse
 
-from nkhcc_helpers.checks import check_choice, check_survival
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_choice, check_survival, keeps_options
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level, check_survival
+from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
 from nkhcc_helpers.cox.design import check_estimable, find_separation, is_separating
 from nkhcc_helpers.cox.likelihood import TIES, PartialLikelihood, exponentiate, find_profile_limits
 from nkhcc_helpers.cox.relabelling import estimate_exact_limits, permute_covariate
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
 Method = Literal["firth", "partial"]

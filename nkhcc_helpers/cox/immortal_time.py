@@ -11,11 +11,10 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from nkhcc_helpers.checks import check_choice, check_conf_level
+from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
 from nkhcc_helpers.cox.design import count_events_before_plans_part
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT

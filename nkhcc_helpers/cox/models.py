@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level, check_survival
+from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, code_covariates, count_rank
 from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, fit_cox_many, infer, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.cox.fit import fit_cox_many
-from nkhcc_helpers.result import keeps_options
 from nkhcc_helpers.survival.calibration import recalibrate_p
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival
 from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at

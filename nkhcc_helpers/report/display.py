@@ -59,32 +59,13 @@ def display_table(
     decimals: int | Mapping[str, int] = 1,
     illustrative: bool = False,
 ) -> GT:
-    """A table to look at, in the house style.
+    """A table to look at, in the house style: a row per row of `frame`, headed by its first column.
 
-    Whole numbers are printed whole, missing numbers ``NE``, missing text ``-``.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        One row per row shown, headed by its first column; strings are shown as they are, as text.
-    title, subtitle : str
-    labels, groups : mapping of str to str
-        Column name to heading; `groups` for columns that hold one trial group each, whose cells are centred.
-    row_group : str, optional
-        Column whose values head blocks of rows; the rows of a block come together.
-    spanners : iterable of (str, list of str)
-        Headings over several neighbouring columns, each with those columns.
-    notes : iterable of str
-        Lines under the table; name the method there.
-    decimals : int or mapping of str to int
-        Digits after the point for numbers that are not whole, for all columns or by column.
-    illustrative : bool
-        Add the line that says the data are no patients'.
-
-    Raises
-    ------
-    ValueError
-        A column has no heading, or the frame has no columns.
+    Strings are shown as they are, as text; whole numbers whole, others with `decimals` after the point (for
+    all, or by column); missing numbers as ``NE``, missing text as ``-``. `labels` and `groups` are headings
+    of columns, `groups` of those that hold one trial group each and are centred. The values of column
+    `row_group` head blocks of rows, which come together; `spanners` are headings over neighbouring columns.
+    `notes` under the table name the method. ValueError where a column has no heading, or there is no column.
     """
     headings = {**(labels or {}), **(groups or {})}
     frame = frame.reset_index(drop=True)
@@ -194,6 +175,26 @@ def display_rows(frame: pd.DataFrame, columns: Mapping, **options) -> GT:
     """The table that `lay_out_rows` lays out."""
     layout = lay_out_rows(frame, columns, **options)
     return display_table(layout.cells, **layout.options)
+
+
+def number(column: str, decimals: int = 0) -> Callable[[dict], str]:
+    """A cell that shows the number in `column`."""
+    return lambda row: format_number(row[column], decimals)
+
+
+def p_value(column: str) -> Callable[[dict], str]:
+    """A cell that shows the P value in `column`."""
+    return lambda row: format_p(row[column])
+
+
+def group(trial: Trial) -> Callable[[dict], str]:
+    """A cell that shows the label of the group."""
+    return lambda row: show_group(row["group"], trial)
+
+
+def median_with_limits(row: dict) -> str:
+    """A cell that shows the median with its limits."""
+    return format_median(row["median"], row["ci_lower"], row["ci_upper"])
 
 
 def as_html(text: object) -> str:
@@ -321,40 +322,3 @@ def _styled(table: GT, identity: str) -> GT:
         row_group_border_top_color="#bbbbbb",
         row_group_border_bottom_color="#e8e8e8",
     )
-
-
-def number(column: str, decimals: int = 0) -> Callable[[dict], str]:
-    """A cell that shows the number in `column`."""
-    return lambda row: format_number(row[column], decimals)
-
-
-def p_value(column: str) -> Callable[[dict], str]:
-    """A cell that shows the P value in `column`."""
-    return lambda row: format_p(row[column])
-
-
-def group(trial: Trial) -> Callable[[dict], str]:
-    """A cell that shows the label of the group."""
-    return lambda row: show_group(row["group"], trial)
-
-
-def median_with_limits(row: dict) -> str:
-    """A cell that shows the median with its limits."""
-    return format_median(row["median"], row["ci_lower"], row["ci_upper"])
-
-
-def name_interval(conf_type: str) -> list[str]:
-    """The note that names the kind of interval, where it is known."""
-    return [f"Interval: {conf_type}."] if conf_type else []
-
-
-def name_dose_unit(trial: Trial) -> list[str]:
-    """The note that says in which unit doses are, where the trial has one."""
-    return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
-
-
-def name_scope(related_only: bool | None) -> list[str]:
-    """The note that says which events were counted, where it is known."""
-    if related_only is None:
-        return []
-    return ["Events related to treatment." if related_only else "Events whatever their cause."]

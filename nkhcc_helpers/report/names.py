@@ -125,6 +125,23 @@ def show_interval(conf_level: float) -> str:
     return f"{100 * conf_level:g} % CI"
 
 
+def name_interval(conf_type: str) -> list[str]:
+    """The note that names the kind of interval, where it is known."""
+    return [f"Interval: {conf_type}."] if conf_type else []
+
+
+def name_dose_unit(trial: Trial) -> list[str]:
+    """The note that says in which unit doses are, where the trial has one."""
+    return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
+
+
+def name_scope(related_only: bool | None) -> list[str]:
+    """The note that says which events were counted, where it is known."""
+    if related_only is None:
+        return []
+    return ["Events related to treatment." if related_only else "Events whatever their cause."]
+
+
 def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dict[str, str]:
     """What the covariates of the models are called.
 

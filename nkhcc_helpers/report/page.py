@@ -227,7 +227,7 @@ class Page:
         data : pandas.DataFrame, optional
             The numbers to keep, where they are not those of `result`.
         **options
-            ``notes`` and what else the table takes.
+            ``notes`` and what else the table takes; of a plain frame ``title``, ``labels``, ``decimals``.
 
         Raises
         ------
@@ -272,16 +272,11 @@ class Page:
         ----------
         figure : matplotlib Figure, Axes, or anything with a `figure`
         name : str
-            As in :meth:`show_table`.
+            As in :meth:`show_table`, with the same error.
         caption : str
             Stands below the figure and in place of it for those who cannot see it; escaped.
         main : bool
             Whether the figure stands for the notebook on the report's first page.
-
-        Raises
-        ------
-        ValueError
-            `name` cannot name a file.
         """
         _check_name(name)
         figure = getattr(figure, "figure", figure)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all, matches
 from nkhcc_helpers.trial.schema import list_text

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 EXACT = "exact unconditional"

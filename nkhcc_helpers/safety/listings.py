@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pandas as pd
 from annotated_types import Ge, Le
 
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.safety.counts import CATEGORIES, is_recorded, list_categories, list_events
 from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
 from nkhcc_helpers.trial.patients import list_with_all

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from nkhcc_helpers.checks import check_choice, check_vector
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_choice, check_vector, keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, OVERALL, count_by_term, list_terms
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import check_conf_level
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.safety.counts import choose_events, list_events
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.trial.patients import list_with_all

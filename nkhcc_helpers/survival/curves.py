@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
 
 ConfType = Literal["bpcp", "log-log", "log", "plain"]
 Convention = Literal["midpoint", "first"]

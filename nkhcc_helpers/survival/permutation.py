@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_groups
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import check_groups, keeps_options
 from nkhcc_helpers.survival.exact import (
     TOLERANCE,
     TooManyAllocationsError,

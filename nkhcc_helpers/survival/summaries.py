@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
-from nkhcc_helpers.result import keeps_options
+from nkhcc_helpers.checks import (
+    check_choice,
+    check_conf_level,
+    check_positions,
+    check_survival,
+    check_vector,
+    keeps_options,
+)
 from nkhcc_helpers.survival.curves import (
     CONVENTIONS,
     TOLERANCE,

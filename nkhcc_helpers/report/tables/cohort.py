@@ -12,12 +12,16 @@ from nkhcc_helpers.report.display import (
     lay_out_groups,
     lay_out_rows,
     median_with_limits,
-    name_dose_unit,
-    name_interval,
     number,
     shows_table,
 )
-from nkhcc_helpers.report.names import list_group_headings, show_endpoint, show_interval
+from nkhcc_helpers.report.names import (
+    list_group_headings,
+    name_dose_unit,
+    name_interval,
+    show_endpoint,
+    show_interval,
+)
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     format_count,

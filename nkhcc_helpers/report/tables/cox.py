@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, lay_out_rows, name_dose_unit, number, p_value, shows_table
+from nkhcc_helpers.report.display import Layout, lay_out_rows, number, p_value, shows_table
 from nkhcc_helpers.report.names import (
     DOSE_NAMES,
     FIT_NAMES,
     list_covariate_labels,
+    name_dose_unit,
     show_endpoint,
     show_interval,
     show_method,

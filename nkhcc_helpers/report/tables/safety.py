@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, name_scope, shows_table
-from nkhcc_helpers.report.names import list_group_headings, show_group, show_interval
+from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
+from nkhcc_helpers.report.names import list_group_headings, name_scope, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import (
-    Layout,
-    group,
-    lay_out_groups,
-    lay_out_rows,
-    name_scope,
-    number,
-    shows_table,
-)
-from nkhcc_helpers.report.names import show_group, show_interval
+from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, number, shows_table
+from nkhcc_helpers.report.names import name_scope, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,

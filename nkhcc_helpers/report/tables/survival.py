@@ -11,12 +11,11 @@ from nkhcc_helpers.report.display import (
     group,
     lay_out_rows,
     median_with_limits,
-    name_interval,
     number,
     p_value,
     shows_table,
 )
-from nkhcc_helpers.report.names import show_endpoint, show_group, show_interval
+from nkhcc_helpers.report.names import name_interval, show_endpoint, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_ESTIMABLE,
     format_interval,
