@@ -284,12 +284,13 @@ def test_km_is_quick():
 def test_flow_boxes_hold_their_text():
     for kind in frames.ARMS:
         ax = drawn("flow", kind)
+        drawn_texts = list_texts(ax.figure)  # which lays the figure out
         renderer = FigureCanvasAgg(ax.figure).get_renderer()
         boxes = [
             patch.get_window_extent(renderer) for patch in ax.patches if isinstance(patch, FancyBboxPatch)
         ]
         assert len(boxes) == 1 + 3 * len(frames.ARMS[kind])
-        for text, extent in list_texts(ax.figure):
+        for text, extent in drawn_texts:
             x, y = (extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2
             for box in boxes:
                 if box.contains(x, y):

@@ -75,7 +75,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     looks = list_looks(groups, labels)
     names = {g: plain(looks[g].name, int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
-    heights = [0.4, head, _height_of(TREATMENT), _height_of(STATES)]
+    heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, STATES))]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
     height = tops[0] + PADDING
     ax = choose_axes(ax, height, width)
@@ -93,13 +93,11 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
         _draw_arrow(ax, x, tops[1] - heights[1], tops[2])
         for i, part in ((2, TREATMENT), (3, STATES)):
             _draw_box(ax, x, tops[i], inner, heights[i], **look)
-            _write_counts(ax, x, tops[i], part, rows[group])
-        _draw_split(ax, x, tops[2], inner, look["edge"])
+            for y, name in zip(_list_middles(tops[i], part), part, strict=True):
+                _write(ax, x, y, format_number(rows[group][name], 0))
+        treated = tops[2] - PADDING / 2 - ROW_HEIGHT  # who split into the rows below them
+        ax.plot([x - inner / 2, x + inner / 2], [treated] * 2, color=look["edge"], linewidth=0.8)
     return ax
-
-
-def _height_of(part: Mapping[str, str]) -> float:
-    return ROW_HEIGHT * len(part) + PADDING
 
 
 def _stack(heights: list[float], gaps: list[float]) -> list[float]:
@@ -138,12 +136,6 @@ def _draw_root(ax: Axes, rows: dict, groups: list, tops: list, heights: list, mi
         _draw_arrow(ax, x, rail, above)
 
 
-def _draw_split(ax: Axes, x: float, top: float, width: float, colour: object) -> None:
-    """The line under the treated, who split into the rows below it."""
-    y = top - PADDING / 2 - ROW_HEIGHT
-    ax.plot([x - width / 2, x + width / 2], [y, y], color=colour, linewidth=0.8)
-
-
 def _draw_box(ax: Axes, x: float, top: float, width: float, height: float, *, edge, face) -> None:
     corner = (x - width / 2, top - height)
     style = {"edgecolor": edge, "facecolor": face, "linewidth": 1.1}
@@ -152,11 +144,6 @@ def _draw_box(ax: Axes, x: float, top: float, width: float, height: float, *, ed
 
 def _write(ax: Axes, x: float, y: float, text: str) -> None:
     ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=INK, linespacing=1.15)
-
-
-def _write_counts(ax: Axes, x: float, top: float, part: Mapping[str, str], row: dict) -> None:
-    for y, name in zip(_list_middles(top, part), part, strict=True):
-        _write(ax, x, y, format_number(row[name], 0))
 
 
 def _draw_arrow(ax: Axes, x: float, above: float, below: float) -> None:

@@ -183,7 +183,8 @@ def plot_shares(
     every = shares
     shares, names = _name_rows(shares, grade)
     groups = known_groups(shares, labels)
-    shown = list(names)[:most] if "category" in shares else _choose_shown(every, names, most)
+    chosen = list(names)[:most] if "category" in shares else choose_terms(every, most)
+    shown = [key for key in names if key in set(chosen)]
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     beside = None
@@ -228,11 +229,6 @@ def _name_rows(frame: pd.DataFrame, grade: str) -> tuple[pd.DataFrame, dict]:
     frame = frame[frame["grade"].astype("str") == grade]
     keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
     return frame.assign(key=keys), list_term_names(frame)
-
-
-def _choose_shown(shares: pd.DataFrame, names: dict, most: int) -> list:
-    chosen = set(choose_terms(shares, most))
-    return [key for key in names if key in chosen]
 
 
 def _draw_intervals(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -84,11 +85,13 @@ def plot_km(
         return say_nothing_to_show(choose_axes(ax, CURVE_HEIGHT))
     counted = counts is not None and len(counts) > 0
     if ax is None and counted:
-        ax, below = _open_above(CURVE_HEIGHT, len(COUNT_ROWS) * (len(looks) + 1.4), 0.7, 0.5 * _halve(looks))
-        blocks = {
-            heading: {group: _list_counts(rows_of(counts, group), column) for group in looks}
-            for column, heading in COUNT_ROWS.items()
-        }
+        legend = 0.5 * -(-len(looks) // 2)
+        ax, below = _open_above(CURVE_HEIGHT, len(COUNT_ROWS) * (len(looks) + 1.4), 0.7 + legend)
+        blocks = {heading: {group: {} for group in looks} for heading in COUNT_ROWS.values()}
+        for (column, heading), group in product(COUNT_ROWS.items(), looks):
+            part = rows_of(counts, group)
+            shown = [format_number(count, 0) for count in part[column]]
+            blocks[heading][group] = dict(zip(part["time"], shown, strict=True))
         write_counts(below, blocks, looks)
     ax = choose_axes(ax, CURVE_HEIGHT)
     last = float(curves["time"].max())
@@ -106,20 +109,11 @@ def plot_km(
     return ax
 
 
-def _open_above(height: float, n_rows: float, head: float, legend: float) -> tuple[Axes, Axes]:
+def _open_above(height: float, n_rows: float, head: float) -> tuple[Axes, Axes]:
     """Axes for curves, and for so many rows of counts under them."""
     heights = (height, n_rows * ROW_HEIGHT)
-    figure = plt.figure(figsize=(WIDTH, sum(heights) + head + legend))
+    figure = plt.figure(figsize=(WIDTH, sum(heights) + head))
     return tuple(figure.subplots(2, 1, sharex=True, height_ratios=heights))
-
-
-def _halve(looks: Mapping[str, Look]) -> int:
-    """Lines of a legend in two columns."""
-    return (len(looks) + 1) // 2
-
-
-def _list_counts(rows: pd.DataFrame, column: str) -> dict[float, str]:
-    return {row["time"]: format_number(row[column], 0) for row in rows.to_dict("records")}
 
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> None:
@@ -223,7 +217,7 @@ def plot_first_event(
     until = _choose_end(curves) if until is None else min(float(until), float(curves["time"].max()))
     ticks = list_time_ticks(until, unit)
     if ax is None:
-        ax, below = _open_above(FIRST_HEIGHT, len(looks) + 1.4, 1.03, 0.2 * _halve(looks))
+        ax, below = _open_above(FIRST_HEIGHT, len(looks) + 1.4, 1.03 + 0.2 * -(-len(looks) // 2))
         at_risk = {group: _count_at_risk(rows_of(curves, group), ticks) for group in looks}
         write_counts(below, {"At risk": at_risk}, looks)
     widths = np.linspace(WIDEST, THINNEST, len(looks)) if len(looks) > 1 else [LINE_WIDTH]
