@@ -15,13 +15,13 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from claimed_trials import SMALL
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
+from prepared_cohorts import wander
 from trials import VARIANTS, write_trial
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
-from nkhcc_helpers.compatible.cohorts import sample_compatible, save_cohorts
+from nkhcc_helpers.compatible.cohorts import save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
 from nkhcc_helpers.run.parameters import TAG, check_parameters_cell, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
@@ -247,7 +247,7 @@ COMPATIBLE = "05_what_the_abstract_can_tell"
 
 @pytest.fixture(scope="session")
 def find_prepared(tmp_path_factory):
-    """Function from a trial's folder and assumptions to parameters that name cohorts drawn quickly."""
+    """Function from a trial's folder and assumptions to parameters that name cohorts made quickly."""
     folder = tmp_path_factory.mktemp("cohorts")
 
     @cache
@@ -258,7 +258,7 @@ def find_prepared(tmp_path_factory):
         if most_censored >= 0:
             changes["censored"] = [{"endpoint": code, "most": most_censored} for code in claimed.endpoints]
         claimed = claimed.assume(**changes)
-        cohorts = sample_compatible(claimed, n_cohorts=12, seed=1, jobs=1, effort=SMALL)
+        cohorts = wander(trial, claimed, 12)
         return save_cohorts(cohorts, folder / f"{len(list(folder.iterdir()))}.parquet")
 
     def find(name, data_dir, *, prior="", most_censored=-1, **_):
