@@ -16,6 +16,12 @@ from nkhcc_helpers import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_AT_LEAST_1 = click.IntRange(min=1)
+
+
+def _option(*names: str, **settings: Any) -> Any:
+    """An option of a command; what stands after its names is its help."""
+    return click.option(*names[:-1], help=names[-1], **settings)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,47 +38,25 @@ def main() -> None:
 
 @main.command(short_help="Execute notebooks on a trial and write the report.")
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
-@click.option(
-    "--data", "data_dir", default="", metavar="DIR", help="The trial's folder; the bundled trial by default."
-)
-@click.option(
-    "-p",
-    "--parameter",
-    "given",
+@_option("--data", "data_dir", "The trial's folder; the bundled trial by default.", metavar="DIR", default="")
+@_option(
+    *("-p", "--parameter", "given"),
+    "Value of a notebook parameter; may be repeated. It goes to the notebooks that have the parameter.",
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Value of a notebook parameter; may be repeated. It goes to the notebooks that have the parameter.",
 )
-@click.option(
-    "--out",
-    "out_dir",
-    default="",
-    metavar="DIR",
-    help="The report's folder; reports/<data folder> by default, or reports/<data folder>-02 for notebook 02 "
+@_option(
+    *("--out", "out_dir"),
+    "The report's folder; reports/<data folder> by default, or reports/<data folder>-02 for notebook 02 "
     "alone. An earlier report there is replaced whole.",
+    metavar="DIR",
+    default="",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Notebooks executed at a time; the cores by default.",
-)
-@click.option(
-    "--resume", is_flag=True, help="Take over notebooks whose inputs have not changed since an earlier run."
-)
-@click.option(
-    "--parameters", "describe", is_flag=True, help="List the parameters of the notebooks, and run nothing."
-)
-def run(
-    notebooks: tuple[str, ...],
-    data_dir: str,
-    given: tuple[tuple[str, str], ...],
-    out_dir: str,
-    jobs: int | None,
-    resume: bool,
-    describe: bool,
-) -> None:
+@_option("--jobs", "Notebooks executed at a time; the cores by default.", metavar="N", type=_AT_LEAST_1)
+@_option("--resume", "Take over notebooks whose inputs have not changed since an earlier run.", is_flag=True)
+@_option("--parameters", "describe", "List the parameters of the notebooks, and run nothing.", is_flag=True)
+def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
     """Execute notebooks on a trial and write the report.
 
     NOTEBOOK is a name (02_survival_by_group), the start of one (02), or the path of any .ipynb file; every
@@ -94,16 +78,19 @@ def run(
     Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter's name or value,
     or a folder is not as it must be (nothing is run then).
     """
-    from nkhcc_helpers.run.parameters import ParameterError, format_parameters
-    from nkhcc_helpers.run.plan import NotebookError, plan_run
-    from nkhcc_helpers.run.publish import PublishError
-    from nkhcc_helpers.trial.problems import TrialDataError
+    from nkhcc_helpers.parallel import prepare_notebooks
+
+    if not describe:
+        prepare_notebooks()  # while this process does imports of its own
+    from nkhcc_helpers.run import NotebookError, ParameterError, PublishError, plan_run
+    from nkhcc_helpers.run.parameters import format_parameters
+    from nkhcc_helpers.trial import TrialDataError
 
     try:
         if describe:
             click.echo(format_parameters({plan.name: plan.known for plan in plan_run(notebooks)}))
             return
-        _run(notebooks, data_dir=data_dir, given=given, out_dir=out_dir, jobs=jobs, resume=resume)
+        _run(notebooks, **options)
     except TrialDataError as error:
         _fail(_describe_problems(error), BAD_INPUT)
     except (NotebookError, ParameterError, PublishError) as error:
@@ -130,11 +117,8 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
         _fail("When the cause is mended, the same command with --resume executes what is missing.", 1)
     click.echo(f"Report: {_near(result.folder / 'index.html')}")
     if result.left:
-        click.echo(
-            f"{_near(result.left)} still holds what did run when an earlier run failed; "
-            "complete that run with --resume, or delete the folder.",
-            err=True,
-        )
+        told = "still holds what did run when an earlier run failed; complete that run with --resume, or"
+        click.echo(f"{_near(result.left)} {told} delete the folder.", err=True)
 
 
 @contextmanager
@@ -222,9 +206,8 @@ def _summarize(trial: Any) -> str:
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
     lines.append(f"{len(trial.subjects)} subjects in {len(trial.groups)} groups:")
     for arm in trial.arm_table().itertuples():
-        lines.append(
-            f"  {arm.group}  {arm.n} subjects, {arm.infusions} infusions of {arm.dose:g}  {arm.label}"
-        )
+        treated = f"{arm.n} subjects, {arm.infusions} infusions of {arm.dose:g}"
+        lines.append(f"  {arm.group}  {treated}  {arm.label}")
     for code, label in trial.endpoint_labels.items():
         rows = trial.survival(code)
         longest = f"longest {rows['time'].max():.1f} {trial.unit}"
@@ -237,19 +220,18 @@ def _summarize(trial: Any) -> str:
 
 
 @main.command(short_help="Draw cohorts that give every published number.")
-@click.option(
+@_option(
     "--claims",
-    "claims",
-    default="",
+    "A published.yaml with a trial.yaml beside it; that of the bundled trial by default.",
     metavar="FILE",
-    help="A published.yaml with a trial.yaml beside it; that of the bundled trial by default.",
+    default="",
 )
-@click.option("--cohorts", "n_cohorts", type=click.IntRange(min=1), default=1_000, show_default=True)
-@click.option("--seed", type=int, default=20260124, show_default=True, help="The same seed draws the same.")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
-@click.option("--bounds", is_flag=True, help="Search for bounds of every statistic too; takes minutes more.")
-@click.option("--narrowing", is_flag=True, help="Sample without each claim in turn too; takes minutes more.")
-@click.option("--out", "out_dir", required=True, metavar="DIR", help="Folder for compatible.parquet.")
+@_option("--cohorts", "n_cohorts", "", type=_AT_LEAST_1, default=1_000, show_default=True)
+@_option("--seed", "The same seed draws the same.", type=int, default=20260124, show_default=True)
+@_option("--jobs", "Processes.", type=_AT_LEAST_1, default=2, show_default=True)
+@_option("--bounds", "Search for bounds of every statistic too; takes minutes more.", is_flag=True)
+@_option("--narrowing", "Sample without each claim in turn too; takes minutes more.", is_flag=True)
+@_option("--out", "out_dir", "Folder for compatible.parquet.", required=True, metavar="DIR")
 def compatible(
     claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, narrowing: bool, out_dir: str
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.survival.summaries import estimate_follow_up
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
@@ -16,6 +17,7 @@ from nkhcc_helpers.trial.schema import list_text
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
 
 
+@keeps_options
 def count_disposition(trial, *, grace_days=7):
     """Count patients at each stage from enrolment to the data cut-off.
 
@@ -57,6 +59,7 @@ def count_disposition(trial, *, grace_days=7):
     return counts.reset_index()
 
 
+@keeps_options
 def summarize_baseline(trial, *, columns=()):
     """Summarize the baseline columns named in the trial's metadata, by group and overall.
 
@@ -97,6 +100,7 @@ def summarize_baseline(trial, *, columns=()):
     return pd.concat([part.reindex(columns=names) for part in parts], ignore_index=True)
 
 
+@keeps_options
 def summarize_exposure(trial):
     """Summarize planned and received infusions and cumulative dose by group and overall.
 
@@ -141,6 +145,7 @@ def count_enrolment(trial):
     return dated.rename(columns={"enrolled": "date"})
 
 
+@keeps_options
 def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     """Summarize how long each group was followed for an endpoint.
 

@@ -1,9 +1,13 @@
-"""Simulated trials in blocks, spread over processes."""
+"""Work spread over processes: simulated trials in blocks, and notebooks with their imports done."""
 
 from __future__ import annotations
 
+import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import BaseContext
 
 import numpy as np
 from tqdm import tqdm
@@ -37,3 +41,44 @@ def run_blocks(function, arguments, jobs):
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(function, arguments)
+
+
+CAN_FORK = sys.platform == "linux"
+IN_NOTEBOOKS = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    # Notebooks share the cores among them; threads of their own would only wait for each other.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+TEMPLATE = "NKHCC_TEMPLATE"
+"""Environment variable set while the process that others are forked from is doing its imports."""
+
+
+def prepare_notebooks() -> BaseContext:
+    """Start importing what notebooks need in a process that those executing them are forked from.
+
+    Returns the context to start them in. Where processes cannot be forked safely, each does its own imports.
+    """
+    if not CAN_FORK:
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["nkhcc_helpers.run.execute"])
+    # Without the current folder on its path, where a file could stand for a module of the standard library.
+    with _environment(**IN_NOTEBOOKS, **{TEMPLATE: "1", "PYTHONSAFEPATH": "1"}):
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _environment(**values):
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,13 +1,26 @@
-"""What a figure says, and whether all of it can be read."""
+"""What a figure says, whether all of it can be read, and what holds for every figure."""
 
+from functools import cache
+from weakref import WeakKeyDictionary
+
+import matplotlib as mpl
 from matplotlib.axis import Tick
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+
+_TEXTS = WeakKeyDictionary()
 
 
 def list_texts(figure):
-    """Texts drawn, with the boxes they take; tick labels outside the axis limits are not drawn."""
+    """Texts of a finished figure, with the boxes they take; tick labels outside the limits are not drawn."""
+    if figure not in _TEXTS:
+        _TEXTS[figure] = _list_texts(figure)
+    return _TEXTS[figure]
+
+
+def _list_texts(figure):
     figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # a figure that pyplot has closed has none
     hidden = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -52,3 +65,26 @@ def check_readable(ax):
     assert texts_overlapping(ax.figure) == []
     words = " ".join(shown(ax)).split()
     assert not {"nan", "inf", "<NA>", "NaT", "n_events"} & {word.strip("(),") for word in words}
+
+
+def keep_drawn(figures):
+    """A function from the name of a figure and the kind of its trial to its axes, drawn once; read only."""
+
+    @cache
+    def drawn(name, kind="four"):
+        before = dict(mpl.rcParams)
+        ax = figures[name](kind)
+        assert dict(mpl.rcParams) == before, "settings of the reader stay as they were"
+        return ax
+
+    return drawn
+
+
+def check_contracts(ax, kind, folder):
+    """What holds for every figure: all of it can be read, and text from data stays text, also when saved."""
+    check_readable(ax)
+    if kind == "hostile":
+        assert not any("$" in text.replace("\\$", "") for text in shown(ax))
+        ax.figure.set_layout_engine("none")  # it is laid out
+        ax.figure.savefig(folder / "figure.svg")  # a warning is an error
+        ax.figure.savefig(folder / "figure.png", dpi=50)

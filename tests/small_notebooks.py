@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import nbformat
@@ -54,3 +55,35 @@ def write_notebook(path: Path, *cells, parameters: str = PARAMETERS) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(new_notebook(cells=[*first, *cells], metadata=language), str(path))
     return path
+
+
+def check_parameters_cell(path: Path) -> list[str]:
+    """What is wrong with a parameters cell by the house rules and by papermill's own reading."""
+    from papermill import inspect_notebook
+
+    from nkhcc_helpers.run.parameters import TAG, read_parameters
+
+    cells = [cell for cell in nbformat.read(str(path), as_version=4).cells if cell.cell_type == "code"]
+    tagged = [TAG in cell.metadata.get("tags", []) for cell in cells]
+    if not any(tagged):
+        return [f"no cell is tagged {TAG!r}"]
+    parameters = read_parameters(path)
+    problems = [] if tagged[0] else [f"the cell tagged {TAG!r} must be the first code cell"]
+    problems += [
+        f"{name}: no comment says what it is for" for name, item in parameters.items() if not item.help
+    ]
+    seen = inspect_notebook(str(path).replace("{", "{{").replace("}", "}}"))
+    for name, item in parameters.items():
+        found = seen.get(name)
+        if found is None or found["inferred_type_name"] != item.kind:
+            problems.append(f"{name}: papermill does not see it as {item.kind}")
+        elif not _is_literal(found["default"], item.default) or found["help"] != item.help:
+            problems.append(f"{name}: papermill cuts its value or its help short; avoid = and # in both")
+    return problems
+
+
+def _is_literal(text: str, value: object) -> bool:
+    try:
+        return ast.literal_eval(text) == value
+    except (SyntaxError, ValueError):
+        return False

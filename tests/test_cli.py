@@ -150,9 +150,11 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     script = tmp_path / "script.py"
     script.write_text(
-        "from nkhcc_helpers.cli import _Progress\nfrom nkhcc_helpers.execution import Outcome\n"
-        "progress = _Progress()\nprogress.start(2)\nprogress.advance(Outcome('one', 1.5))\n"
-        "progress.advance(Outcome('two', 1, 'no'))\nprogress.close()\n"
+        "from types import SimpleNamespace\nfrom nkhcc_helpers.cli import _Progress\n"
+        "def end(**told):\n"
+        "    progress.advance(SimpleNamespace(reused=False, **told))\n"
+        "progress = _Progress()\nprogress.start(2)\nend(name='one', seconds=1.5, error='')\n"
+        "end(name='two', seconds=1, error='no')\nprogress.close()\n"
     )
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))

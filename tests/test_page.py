@@ -12,7 +12,9 @@ import pytest
 import seaborn as sns
 from great_tables import GT
 
+from nkhcc_helpers import survival
 from nkhcc_helpers.report import page as page_module
+from nkhcc_helpers.report import results
 from nkhcc_helpers.report.page import open_page
 
 IMAGE = "<img src=x onerror=alert(1)>"
@@ -25,10 +27,10 @@ def shown(monkeypatch):
     kept = []
 
     def keep(item):
-        if hasattr(item, "_repr_html_"):
-            kept.append((item._repr_html_(), repr(item)))
-        else:
+        if hasattr(item, "_repr_mimebundle_"):
             kept.append((*item._repr_mimebundle_(), repr(item)))
+        else:
+            kept.append((item._repr_html_(), repr(item)))
 
     monkeypatch.setattr(page_module, "display", keep)
     return kept
@@ -182,6 +184,43 @@ def test_table_without_numbers_writes_nothing(page, shown):
     page.show_table(GT(pd.DataFrame({"a": [1]})), "only_shown")
     assert page.results["tables"]["only_shown"] == {"files": [], "rows": []}
     assert not page.out_dir.exists()
+
+
+def test_a_result_finds_its_table(plain_trial, tmp_path, shown):
+    page = open_page(plain_trial, "sample", tmp_path, endpoint="OS")
+    frame = plain_trial.survival("OS")
+    result = survival.summarize_survival(frame, conf_level=0.9, conf_type="log", convention="first")
+    page.show(result, "medians", notes=["As wanted."])
+    for text in ("Overall survival", "90 % CI", "Interval: log.", "one half: first.", "As wanted."):
+        assert text in shown[-1][0]
+    assert page.results["tables"]["medians"]["rows"] == results.format_json_value(result)
+    curve = survival.estimate_km(frame["time"], frame["event"])
+    page.show(curve, "curve", endpoint="PFS", group="A")
+    assert plain_trial.group_labels["A"] in shown[-1][0]
+    assert "Overall survival" not in shown[-1][0]
+
+
+def test_a_plain_frame_is_shown_as_it_is(page, shown):
+    page.show(pd.DataFrame({"a": [1.25]}), "plain", title="As it is", labels={"a": "A"}, decimals=2)
+    assert "As it is" in shown[0][0]
+    assert "1.25" in shown[0][0]
+    assert "Illustrative data, not patient data." in shown[0][0]
+
+
+def test_a_comparison_is_shown_with_its_counts_kept(plain_trial, shown):
+    page = open_page(plain_trial, "sample", endpoint="PFS")
+    frame = plain_trial.survival("PFS")
+    found = survival.compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
+    page.show(found, "logrank", data=found.by_group)
+    assert "log-rank test across groups" in shown[0][0]
+    assert page.results["tables"]["logrank"]["rows"][0].keys() == {"group", "observed", "expected"}
+
+
+def test_what_no_table_shows_is_refused(page):
+    with pytest.raises(TypeError, match="no table shows a dict"):
+        page.show({}, "it")
+    with pytest.raises(TypeError, match="tite"):
+        page.show(pd.DataFrame({"a": [1]}), "it", tite="T")
 
 
 def test_figure_is_shown_written_and_closed(page, shown):

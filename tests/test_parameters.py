@@ -1,14 +1,17 @@
+import nbformat
 import pytest
-from small_notebooks import PARAMETERS, code, write_notebook
+from executing import execute_here
+from small_notebooks import PARAMETERS, check_parameters_cell, code, write_notebook
 
 from nkhcc_helpers.run.parameters import (
     Parameter,
     ParameterError,
-    check_parameters_cell,
+    check_parameters,
     format_parameters,
     read_parameters,
     read_values,
 )
+from nkhcc_helpers.run.run import list_notebooks
 
 
 @pytest.fixture
@@ -205,3 +208,62 @@ def test_parameters_are_described_for_a_terminal(known):
     assert described[:2] == ["sample", "  endpoint (str, default 'PFS'): endpoint to analyse (PARAMCD)"]
     assert described[-2:] == ["bare", "  no parameters"]
     assert not any("data_dir" in line for line in described)
+
+
+def refuse(plain_trial, **values):
+    """What is said in a notebook whose parameters have these values."""
+    kinds = {"show_all": bool, "landmarks": list, "n_draws": int, "conf_level": float, "endpoint": str}
+    namespace = {"show_all": False, "landmarks": [6], "n_draws": 100, "conf_level": 0.95, "endpoint": "PFS"}
+    namespace |= {"__annotations__": kinds | {"mine": dict}, "mine": 3, "method": "not annotated", **values}
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(namespace, plain_trial)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("show_all", "false", "must be true or false, not the text 'false'"),
+        ("landmarks", "abc", "must be a list, not the text 'abc'"),
+        ("landmarks", list("abc"), "may hold numbers, not the text 'a'"),
+        ("landmarks", [6, True], "may hold numbers, not True"),
+        ("landmarks", [6, -1], "may hold numbers of 0 or more, not -1"),
+        ("n_draws", "100", "must be a whole number, not the text '100'"),
+        ("n_draws", 100.0, "must be a whole number, not 100.0"),
+        ("n_draws", True, "must be a whole number, not True"),
+        ("n_draws", 0, "must be 1 or more, not 0"),
+        ("conf_level", 95, "must lie between 0 and 1, such as 0.95, not 95; did you mean 0.95?"),
+        ("endpoint", "os", "must be PFS or OS, not 'os'; did you mean 'OS'?"),
+        ("endpoint", 1, "must be text, not 1"),
+    ],
+)
+def test_a_notebook_refuses_values_as_the_command_does(plain_trial, name, value, problem):
+    assert refuse(plain_trial, **{name: value}) == [f"{name}: {problem}"]
+
+
+def test_a_notebook_lists_every_problem_at_once(plain_trial):
+    problems = refuse(plain_trial, n_draws="100", show_all="false", conf_level=1)
+    assert [problem.split(":")[0] for problem in problems] == ["show_all", "n_draws", "conf_level"]
+
+
+def test_good_values_and_names_of_another_meaning_pass(plain_trial):
+    namespace = {"conf_level": 0.9, "n_draws": "few", "landmarks": [6, 12.5], "endpoint": ""}
+    kinds = {"conf_level": float, "n_draws": str, "landmarks": list, "endpoint": str}
+    check_parameters({"__annotations__": kinds, **namespace}, plain_trial)
+    check_parameters({}, plain_trial)
+
+
+def test_papermill_alone_is_refused_by_the_notebook(tmp_path):
+    lines = "from nkhcc_helpers.run import check_parameters\nfrom nkhcc_helpers.trial import load_trial\n"
+    path = write_notebook(
+        tmp_path / "alone.ipynb", code(f"{lines}check_parameters(globals(), load_trial(data_dir))")
+    )
+    with pytest.raises(ParameterError, match=r"^n_draws: must be a whole number, not the text '100'$"):
+        execute_here(path, n_draws="100")
+    execute_here(path, n_draws=100)
+
+
+@pytest.mark.parametrize("path", sorted(list_notebooks().values()), ids=lambda path: path.stem)
+def test_every_notebook_checks_its_parameters(path):
+    cells = [cell for cell in nbformat.read(str(path), as_version=4).cells if cell.cell_type == "code"]
+    assert "check_parameters(globals(), trial)" in cells[1].source.splitlines()

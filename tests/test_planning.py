@@ -3,10 +3,9 @@ from types import SimpleNamespace
 import pytest
 from small_notebooks import write_notebook
 
-from nkhcc_helpers.run import plan as plan_module
-from nkhcc_helpers.run.parameters import RESERVED, ParameterError, read_parameters
-from nkhcc_helpers.run.plan import NotebookError, list_notebooks, locate_notebooks, name_part, plan_run
-from nkhcc_helpers.trial import trial as trial_module
+from nkhcc_helpers.run import run as plan_module
+from nkhcc_helpers.run.parameters import _OPTIONS, RESERVED, ParameterError, read_parameters
+from nkhcc_helpers.run.run import NotebookError, list_notebooks, locate_notebooks, name_part, plan_run
 
 
 @pytest.fixture
@@ -62,9 +61,9 @@ def test_without_notebooks_the_error_says_where_none_are(tmp_path, monkeypatch):
 
 
 def test_checkout_comes_before_the_installed_package(monkeypatch, tmp_path):
-    monkeypatch.setattr(trial_module, "locate_checkout", lambda: tmp_path)
+    monkeypatch.setattr(plan_module, "locate_checkout", lambda: tmp_path)
     assert locate_notebooks() == tmp_path / "notebooks"
-    monkeypatch.setattr(trial_module, "locate_checkout", lambda: None)
+    monkeypatch.setattr(plan_module, "locate_checkout", lambda: None)
     assert locate_notebooks().parts[-3:] == ("nkhcc_helpers", "bundled", "notebooks")
 
 
@@ -267,7 +266,7 @@ def test_a_parameter_that_means_something_else_is_not_checked(tmp_path):
 def test_every_parameter_of_the_notebooks_is_checked():
     known = [item for path in list_notebooks().values() for item in read_parameters(path).values()]
     names = {item.name for item in known if item.kind != "bool"} - set(RESERVED)
-    assert names == set(plan_module._CHECKS)
+    assert names == set(_OPTIONS)
 
 
 @pytest.mark.parametrize(

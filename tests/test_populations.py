@@ -5,7 +5,7 @@ import pytest
 from hand_made import ADSL, load_hand_made
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.report import tables
+from nkhcc_helpers.report.tables.safety import EVENTS_NOTE, TREATMENT_NOTES, list_event_notes
 from nkhcc_helpers.trial import describe_treatment, group_by_treatment, patients
 from nkhcc_helpers.trial.problems import TrialDataError
 
@@ -84,17 +84,22 @@ def test_groups_by_another_name_are_refused(switched):
 
 
 def test_the_page_tells_by_which_treatment_and_who_moved(switched):
-    assert set(tables.TREATMENT_NOTES) == set(patients.GROUPS)
+    assert set(TREATMENT_NOTES) == set(patients.GROUPS)
     told = describe_treatment(switched)
-    assert "another group's than was planned: 1." in tables.TREATMENT_NOTES["actual"].format(**told)
-    assert "still in the one planned: 1." in tables.TREATMENT_NOTES["planned"].format(**told)
+    assert "another group's than was planned: 1." in TREATMENT_NOTES["actual"].format(**told)
+    assert "still in the one planned: 1." in TREATMENT_NOTES["planned"].format(**told)
 
 
 def test_the_page_tells_what_is_not_recorded_and_what_is_left_out(switched):
     # Of the hand-made events s2's fever has neither seriousness nor action, s1's cough is not emergent.
-    told = tables.EVENTS_NOTE.format(**safety.describe_events(switched))
+    told = EVENTS_NOTE.format(**safety.describe_events(switched))
     assert "on seriousness: 1, on the action taken: 1." in told
     assert "events that are not treatment-emergent, 1; events of patients never treated, 1." in told
+    plain = {"n_events": 3, "n_by_words": 0}
+    assert list_event_notes(plain, "planned") == [EVENTS_NOTE, TREATMENT_NOTES["planned"]]
+    assert "severity words" in list_event_notes({**plain, "n_by_words": 1}, "actual")[1]
+    unknown = dict.fromkeys(plain)
+    assert "not collected" in list_event_notes(unknown, "actual")[0]
 
 
 def test_tables_by_the_treatment_received_agree(switched):

@@ -11,8 +11,8 @@ from r_values import DATA_SETS, read_data, read_reference
 
 from nkhcc_helpers.cox import relabelling
 from nkhcc_helpers.cox.calibration import _draw_p_together
-from nkhcc_helpers.cox.compare import draw_relabellings
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
+from nkhcc_helpers.cox.models import draw_relabellings
 from nkhcc_helpers.cox.relabelling import StratifiedScore, estimate_exact_limits, permute_covariate
 from nkhcc_helpers.survival.exact import count_allocations
 

@@ -4,7 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nkhcc_helpers.run.publish import list_downloads, read_title, write_index, write_page
+from nkhcc_helpers.run.execute import write_page
+from nkhcc_helpers.run.publish import list_downloads, read_title, write_index
 
 IMAGE = "<img src=x onerror=alert(1)>"
 ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"

@@ -14,7 +14,7 @@ import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
 from trials import write_trial
 
-from nkhcc_helpers.run import plan
+from nkhcc_helpers.run import run as plan
 from nkhcc_helpers.run.parameters import ParameterError
 from nkhcc_helpers.run.publish import PublishError
 from nkhcc_helpers.run.run import run_notebooks
@@ -400,7 +400,11 @@ def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
     assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+QUICK = signal.SIGTERM  # `test_cli` turns each of the three into one interruption
+SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [QUICK, *SLOW])
 def test_interrupted_run_leaves_nothing_behind(sleeping, number):
     process, target, helpers = sleeping
     process.send_signal(number)

@@ -47,15 +47,6 @@ def test_proportional_hazards():
     assert row(table, "All together")[1:] == ["NE", "2", "NE"]
 
 
-def test_design():
-    points = frames.make_design()
-    points.loc[0, "groups"] = "A, B"
-    table = tables.format_design(points, frames.make_trial())
-    assert read(table)[2] == ["Group", "Dose per infusion", "Planned infusions", "Patients", "Events"]
-    assert row(table, "A: low dose x 4; B: normal dose x 4")[1:] == ["0.5", "4", "3", "2"]
-    assert row(table, "D: incremental dose x 8")[1:] == ["1.25", "8", "4", "3"]
-
-
 def test_hazard_ratios_with_permutation():
     table = tables.format_hazard_ratios(frames.make_permuted_ratios(), frames.make_trial(), endpoint="OS")
     shown = read(table)

@@ -1,6 +1,7 @@
 import pytest
+from small_notebooks import code, write_notebook
 
-from nkhcc_helpers.run.execute import WorkerPool
+from nkhcc_helpers.run.execute import Job, WorkerPool
 
 
 def test_pool_without_workers_has_nothing_to_do(tmp_path):
@@ -11,11 +12,12 @@ def test_pool_without_workers_has_nothing_to_do(tmp_path):
 def test_pool_stops_at_once_on_an_error(tmp_path):
     def fail():
         with WorkerPool(1, tmp_path) as pool:
-            processes.extend(process for process, _ in pool._workers)
+            pool.execute([Job("sleeps", str(notebook), {}, str(tmp_path))])
+            processes.extend(process for process, *_ in pool._running.values())
             raise KeyError("x")
 
+    notebook = write_notebook(tmp_path / "sleeps.ipynb", code("import time; time.sleep(60)"))
     processes = []
     with pytest.raises(KeyError, match="x"):
         fail()
-    with pytest.raises(ValueError, match="closed"):
-        processes[0].is_alive()
+    assert processes[0].exitcode is not None

@@ -283,13 +283,8 @@ class Chains:
         """Offer each chain a change of some patients of one or two groups."""
         draws = [self.target.groups[group] for group in groups]
         members = np.concatenate([each.members for each in draws])
-        steps, events, log_ratio = move(
-            self.target.space,
-            self.steps[:, members],
-            self.events[:, members],
-            self.target.space.codes[members],
-            self.rng,
-        )
+        space, here = self.target.space, (self.steps[:, members], self.events[:, members])
+        steps, events, log_ratio = move(space, *here, space.codes[members], self.rng)
         is_kept = np.ones(len(self), dtype=bool)
         for each in draws:
             within = np.isin(members, each.members)

@@ -15,7 +15,6 @@ from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.exceptions import ConvergenceWarning
 from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
-from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
@@ -27,7 +26,7 @@ from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 ROUNDING = 1e-9  # relative, of a computed number against the limits of a printed one; of survival, absolute
 
 
-def check_cohorts(cohorts, *, engine="lifelines", progress=False):
+def check_cohorts(cohorts, *, engine="lifelines"):
     """Every claimed number of every cohort computed anew: ``cohort claim value lowest highest meets``.
 
     `lowest` and `highest` are the limits between which `value` prints as claimed. Where PFS is never after
@@ -38,7 +37,7 @@ def check_cohorts(cohorts, *, engine="lifelines", progress=False):
     if engine not in _ENGINES:
         raise ValueError(f"engine must be {' or '.join(map(repr, _ENGINES))}; got {engine!r}")
     claimed, printed, values = cohorts.claimed, [], []
-    for claim in tqdm(claimed.claims, unit="claim", disable=not progress):
+    for claim in claimed.claims:
         printed.append((describe_claim(claim), *claim.limits))
         values.append(_compute(claim, claimed, *cohorts.of(claimed.endpoint_of(claim)), engine))
     if claimed.ordered:
@@ -180,10 +179,8 @@ class Conflict:
         lines = ["no cohort was found that meets these claims together:"]
         lines += [f"  {describe_claim(claim)}" for claim in self.claims]
         missed = self.nearest[~self.nearest["meets"]]
-        lines += [
-            f"the nearest cohort to all claims has {row.value:.4g} for {row.claim}"
-            for row in missed.itertuples()
-        ]
+        nearest = "the nearest cohort to all claims has"
+        lines += [f"{nearest} {row.value:.4g} for {row.claim}" for row in missed.itertuples()]
         return "\n".join(lines)
 
 

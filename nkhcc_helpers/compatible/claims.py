@@ -24,44 +24,22 @@ WIDEST = 1.0  # half width that counts, of intervals that are wider: a claim tha
 class ClaimedTrial:
     """A trial known from its published claims only.
 
-    Attributes
-    ----------
-    sizes : dict of str to int
-        Patients in each group, in the order of the groups.
-    endpoints : tuple of str
-        Codes of the endpoints that some claim is about.
-    claims : tuple
-        Claims about times: those of `KINDS`.
-    assumptions : CohortAssumptions
-        What the claims do not say.
-    unit : str
-        Unit of the times of claims and assumptions.
-    ordered : tuple of (str, str) or None
-        Codes of progression-free and overall survival, where both are among the endpoints and the first is
-        taken never to be longer than the second.
+    `ordered` are the codes of progression-free and overall survival, where both are among the endpoints and
+    the first is taken never to be longer than the second.
     """
 
-    sizes: dict
-    endpoints: tuple
-    claims: tuple
-    assumptions: CohortAssumptions
-    unit: str = "months"
+    sizes: dict  # patients in each group, in the order of the groups
+    endpoints: tuple  # codes of those that some claim is about
+    claims: tuple  # those about times: of `KINDS`
+    assumptions: CohortAssumptions  # what the claims do not say
+    unit: str = "months"  # of the times of claims and assumptions
     ordered: tuple | None = None
 
     @classmethod
     def of(cls, published, metadata):
-        """Take the claims about times from what a paper reported.
+        """Take the claims about times from `Published`, with `assume`'s assumptions where it has none.
 
-        Parameters
-        ----------
-        published : Published
-            Where it has no assumptions, they are `assume`'s.
-        metadata : TrialMetadata
-
-        Raises
-        ------
-        ValueError
-            No claim is about times, or a group has no claimed size.
+        Raises ValueError where no claim is about times, or some group of `TrialMetadata` has no claimed size.
         """
         claimed = {each.group: each.value for each in published.claims if each.kind == "group_size"}
         groups = [arm.code for arm in sorted(metadata.arms, key=lambda arm: arm.order)]
@@ -144,12 +122,11 @@ def _list_endpoints(claims, metadata):
 class TimeClaim:
     """A claim about the times of a `ClaimedTrial`, one class for each kind.
 
-    A kind knows its `words`, the `interval` that its printed number stands for, on the scale on which
-    distances are measured, and how to `measure` the distance of each of `OrderedCohorts` from it, shape
-    (n_cohorts,), in half widths of that: 0 where the claim is met.
+    It knows its `kind` in published.yaml, its `words`, the `interval` that its printed number stands for, on
+    the scale on which distances are measured, and how to `measure` the distance of each of `OrderedCohorts`
+    from it, shape (n_cohorts,), in half widths of that: 0 where the claim is met.
     """
 
-    words = ""
     group = None  # number of the only group whose patients are measured
     windows = ()  # limits of a claimed median, in steps
     is_costly = False
@@ -185,6 +162,7 @@ class TimeClaim:
 class MedianClaim(TimeClaim):
     """A median, in steps, on the scale of its logarithm; the nearest of the readings allowed."""
 
+    kind = "median"
     words = "median {endpoint}{of}: {number}"
 
     def find_interval(self, claim, limits):
@@ -202,6 +180,7 @@ class MedianClaim(TimeClaim):
 class LogrankClaim(TimeClaim):
     """A log-rank P, on the scale of its logarithm."""
 
+    kind = "logrank_p"
     words = "log-rank P, {endpoint}: {number}"
     is_costly = True
     slope = 1.6
@@ -219,6 +198,7 @@ class LogrankClaim(TimeClaim):
 class LandmarkClaim(TimeClaim):
     """The share without the event at a time."""
 
+    kind = "landmark_rate"
     words = "{endpoint} at {at:g}{of}: {number} %"
     slope = 8.0
 
@@ -237,6 +217,7 @@ class HazardRatioClaim(TimeClaim):
     if and only if the score is not below 0 at the lower and not above 0 at the upper one.
     """
 
+    kind = "hazard_ratio"
     words = "hazard ratio, {endpoint}, {group} to {against}: {number}"
     is_costly = True
     slope = 1.6
@@ -258,11 +239,9 @@ class HazardRatioClaim(TimeClaim):
         weight = np.where(treated, np.exp(coef), 1.0) * counted
         died = ordered.events & counted
         parts = [weight, weight * treated, weight * died, weight * treated * died]
-        at_risk, at_risk_treated = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in parts[:2])
+        from_here = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in parts[:2])
         first = ordered.first_of_time
-        at_risk, at_risk_treated = (
-            np.take_along_axis(each, first, axis=1) for each in (at_risk, at_risk_treated)
-        )
+        at_risk, at_risk_treated = (np.take_along_axis(each, first, axis=1) for each in from_here)
         tied, tied_treated, n_tied = (ordered.sum_within_time(each) for each in (*parts[2:], died))
         earlier = ordered.count_earlier(died)
         share = np.where(died, earlier / np.maximum(n_tied, 1), 0.0)
@@ -278,6 +257,7 @@ class HazardRatioClaim(TimeClaim):
 class FollowUpClaim(TimeClaim):
     """The longest time, in steps, on the scale of its logarithm."""
 
+    kind = "longest_follow_up"
     words = "longest follow-up: {number} {unit}"
 
     def find_interval(self, claim, limits):
@@ -288,14 +268,8 @@ class FollowUpClaim(TimeClaim):
         return self.measure_outside(np.log(np.maximum(ordered.steps[:, -1], 0.5)))
 
 
-KINDS = {
-    "median": MedianClaim,
-    "logrank_p": LogrankClaim,
-    "landmark_rate": LandmarkClaim,
-    "hazard_ratio": HazardRatioClaim,
-    "longest_follow_up": FollowUpClaim,
-}
-"""Kinds of claim that say something about the times of the patients."""
+_KINDS = (MedianClaim, LogrankClaim, LandmarkClaim, HazardRatioClaim, FollowUpClaim)
+KINDS = {each.kind: each for each in _KINDS}
 
 
 def describe_claim(claim):
@@ -335,7 +309,7 @@ def list_claims(claimed):
     """
     rows = [("group_size", None, group, size, size, size) for group, size in claimed.sizes.items()]
     for claim in claimed.claims:
-        of = [getattr(claim, name, None) for name in ("endpoint", "group")]
+        of = (getattr(claim, name, None) for name in ("endpoint", "group"))
         rows.append((claim.kind, *of, claim.value, *claim.limits))
     return pd.DataFrame(rows, columns=["kind", "endpoint", "group", "value", "lowest", "highest"])
 

@@ -37,28 +37,16 @@ class IncompatibleClaimsError(ValueError):
 class CompatibleCohorts:
     """Cohorts that give every published number, drawn from the prior given the claims.
 
-    Attributes
-    ----------
-    claimed : ClaimedTrial
-        The claims that all of them meet, and the assumptions.
-    times : ndarray of float, shape (n_cohorts, n_endpoints, n_patients)
-        In `claimed.unit`.
-    events : ndarray of bool, shape (n_cohorts, n_endpoints, n_patients)
-    chain : ndarray of int, shape (n_cohorts, n_endpoints)
-        The Markov chain that each endpoint comes from; those of different chains are independent.
-    block : ndarray of int, shape (n_cohorts,)
-        Block of chains, each with a start and random numbers of its own.
-    late : ndarray of bool, shape (n_cohorts, n_endpoints)
-        Whether it comes from the second half of the chain's run.
-    seed : int
+    Those of different `chain` are independent; each `block` of chains has a start and random numbers of its
+    own; `late` are those from the second half of a chain's run.
     """
 
-    claimed: ClaimedTrial
-    times: np.ndarray
-    events: np.ndarray
-    chain: np.ndarray
-    block: np.ndarray
-    late: np.ndarray
+    claimed: ClaimedTrial  # the claims that all of them meet, and the assumptions
+    times: np.ndarray  # float, (n_cohorts, n_endpoints, n_patients), in `claimed.unit`
+    events: np.ndarray  # bool, (n_cohorts, n_endpoints, n_patients)
+    chain: np.ndarray  # int, (n_cohorts, n_endpoints)
+    block: np.ndarray  # int, (n_cohorts,)
+    late: np.ndarray  # bool, (n_cohorts, n_endpoints)
     seed: int
 
     def __len__(self):
@@ -93,8 +81,8 @@ class CompatibleCohorts:
             [range(n_cohorts), self.claimed.endpoints, range(1, n_patients + 1)],
             names=["cohort", "endpoint", "patient"],
         )
-        frame = pd.DataFrame({"time": self.times.ravel(), "event": self.events.ravel()}, index=index)
-        frame = frame.reset_index()
+        patients = {"time": self.times.ravel(), "event": self.events.ravel()}
+        frame = pd.DataFrame(patients, index=index).reset_index()
         frame["group"] = groups[frame["patient"] - 1]
         frame["block"] = self.block[frame["cohort"]]
         for name in ("chain", "late"):
@@ -129,10 +117,11 @@ def sample_compatible(
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
     effort : Effort
+        How hard cohorts are searched for.
     jobs : int, default 2
-        Processes; the answer does not depend on it.
+        Processes, on which the answer does not depend.
     progress : bool, default False
-        Show a progress bar on standard error.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -157,9 +146,8 @@ def sample_compatible(
     Distributions.
     """
     arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
-    rows = simulate_blocks(
-        draw_block, arguments, n_trials=n_cohorts, jobs=jobs, progress=progress, unit="cohort"
-    )
+    shown = {"n_trials": n_cohorts, "progress": progress, "unit": "cohort"}
+    rows = simulate_blocks(draw_block, arguments, jobs=jobs, **shown)
     return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
@@ -203,14 +191,11 @@ def _record_of(n_endpoints, n_patients):
 def gather_blocks(claimed, rows, seed, n_cohorts):
     """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of few."""
     if not len(rows):
-        raise IncompatibleClaimsError(
-            "no cohort was found that gives every published number under the assumptions"
-        )
+        said = "no cohort was found that gives every published number under the assumptions"
+        raise IncompatibleClaimsError(said)
     if len(rows) < n_cohorts:
-        warnings.warn(
-            f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed",
-            stacklevel=2,
-        )
+        said = f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed"
+        warnings.warn(said, stacklevel=2)
     times = rows["steps"] * find_step(claimed)
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
 
@@ -258,18 +243,14 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=U
 
 
 def read_claimed(path):
-    """The `ClaimedTrial` of a published.yaml, or of the folder it is in; see `read_design`.
-
-    Raises `TrialDataError` for files missing or not as they must be, else as `ClaimedTrial.of`.
-    """
+    """The `ClaimedTrial` of a published.yaml, or of the folder it is in; raises as that and `read_design`."""
     metadata = read_design(path)
     return ClaimedTrial.of(read_published(Path(path), metadata), metadata)
 
 
 def read_design(path):
     """Read the trial.yaml beside a published.yaml, or in the folder it is in, as `TrialMetadata`."""
-    path = Path(path)
-    folder = path if path.is_dir() else path.parent
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
     if not (folder / "trial.yaml").is_file():
         rule = "is needed beside the claims: groups, endpoints and units of time are read from it"
         raise TrialDataError([Problem("trial.yaml", None, "", str(folder), rule)])
@@ -291,8 +272,8 @@ def make_cohorts(
     planned = plan_blocks(claimed, n_cohorts, seed=seed, effort=effort)
     paths = [parts / f"{block}.npy" for block in range(len(planned))]
     missing = [(path, plan) for path, plan in zip(paths, planned, strict=True) if not path.exists()]
-    with tqdm(total=n_cohorts, unit="cohort", disable=not progress) as bar:
-        bar.update(sum(plan[2] for plan, path in zip(planned, paths, strict=True) if path.exists()))
+    n_there = n_cohorts - sum(plan[2] for _, plan in missing)
+    with tqdm(total=n_cohorts, initial=n_there, unit="cohort", disable=not progress) as bar:
         results = run_blocks(draw_block, [plan for _, plan in missing], jobs)
         for (path, _), rows in zip(missing, results, strict=False):
             building = path.with_suffix(".building")
@@ -312,28 +293,25 @@ def make_cohorts(
 
 def save_cohorts(cohorts, path):
     """Write `CompatibleCohorts.to_frame`, and what they were made from, as Parquet, whole or not at all."""
-    path = Path(path)
     table = pa.Table.from_pandas(cohorts.to_frame(), preserve_index=False, nthreads=1)
     made = {"fingerprint": fingerprint(cohorts.claimed), "seed": cohorts.seed}
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(made).encode()})
-    building = path.with_suffix(".building")
+    building = Path(path).with_suffix(".building")
     pq.write_table(table, building, compression="zstd")
-    building.replace(path)
-    return path
+    return building.replace(path)
 
 
 def load_cohorts(path, claimed):
     """Read `CompatibleCohorts` from a file; ValueError where it was made from other claims or assumptions."""
     table, made = _read(path)
     if made.get("fingerprint") != fingerprint(claimed):
-        raise ValueError(
-            f"{Path(path).name} was made from other claims or assumptions; make it anew with nkhcc compatible"
-        )
+        said = "was made from other claims or assumptions; make it anew with nkhcc compatible"
+        raise ValueError(f"{Path(path).name} {said}")
     frame = table.to_pandas(use_threads=False)
     shape = frame["cohort"].nunique(), len(claimed.endpoints), len(claimed.codes)
     times, events = (frame[name].to_numpy().reshape(shape) for name in ("time", "event"))
-    each = frame.iloc[:: shape[2]]
-    chain, block, late = (each[name].to_numpy().reshape(shape[:2]) for name in ("chain", "block", "late"))
+    firsts = frame.iloc[:: shape[2]]
+    chain, block, late = (firsts[name].to_numpy().reshape(shape[:2]) for name in ("chain", "block", "late"))
     return CompatibleCohorts(claimed, times, events, chain, block[:, 0], late, made["seed"])
 
 

@@ -237,16 +237,17 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     Claims that the prior holds to be very unlikely may never be come by from where it draws; then they are
     sought from the claimed medians, which is near.
     """
-    chains = _start(target, _count_chains(target, n_cohorts, start, rng), start, rng)
+    n_chains = _count_chains(target, n_cohorts, start, rng)
+    chains = _start(target, n_chains, start, rng, target.effort.n_free)
     drawn = _run(chains, n_cohorts, partners)
     if not drawn.meets:
-        drawn = _run(_start(target, len(chains), "medians", rng, n_free=0), n_cohorts, partners)
+        drawn = _run(_start(target, n_chains, "medians", rng, 0), n_cohorts, partners)
     return drawn
 
 
-def _start(target, n_chains, start, rng, n_free=None):
+def _start(target, n_chains, start, rng, n_free):
     chains = Chains(target, *target.draw_start(start, n_chains, rng), rng)
-    chains.burn_in(target.effort.n_free if n_free is None else n_free)
+    chains.burn_in(n_free)
     return chains
 
 
@@ -284,7 +285,7 @@ def _count_chains(target, n_cohorts, start, rng):
     most = int(np.clip(effort.chains_per_cohort * n_cohorts, fewest, effort.most_chains))
     if most == fewest:
         return most
-    few, n_round_trips = _start(target, fewest, start, rng), 0
+    few, n_round_trips = _start(target, fewest, start, rng, effort.n_free), 0
     for _ in range(effort.fewest_iterations):
         few.advance()
         n_round_trips += few.record()[1]

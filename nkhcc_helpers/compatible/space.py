@@ -93,10 +93,8 @@ class CohortSpace:
     def log_chance(self, steps, events, codes):
         """Logarithm of the chance that `draw` gives each of these steps, shaped as `events`."""
         first, end = self._find_range(events)
-        inside = (steps >= first) & (steps < end)
         mass = np.maximum(self.mass_below[codes, end] - self.mass_below[codes, first], 1e-300)
-        known = self.log_mass[codes, np.clip(steps, 0, self.last_step)]
-        return np.where(inside, known - np.log(mass), -np.inf)
+        return self._find_log_mass(steps, codes, first, end) - np.log(mass)
 
     def propose(self, events, codes, rng):
         """Draw a step for each patient from the prior, or near a claimed median; as `draw`."""
@@ -118,15 +116,18 @@ class CohortSpace:
         It is relative to the prior's mass, without tilt, of the steps at which patients may be censored: more
         room to be censored in does not make that more likely.
         """
-        first, end = self._find_range(events)
-        inside = (steps >= first) & (steps < end)
-        log_mass = np.where(inside, self.log_mass[codes, np.clip(steps, 0, self.last_step)], -np.inf)
+        log_mass = self._find_log_mass(steps, codes, *self._find_range(events))
         return log_mass.sum(axis=1) - self.log_window * (~events).sum(axis=1)
 
     def log_chance_of_censored(self, n_censored):
         """Logarithm of the prior of the censored patients: any number in range, any patients, alike."""
         possible = (n_censored >= self.n_censored[0]) & (n_censored <= self.n_censored[1])
         return np.where(possible, -self.log_choices[n_censored], -np.inf)
+
+    def _find_log_mass(self, steps, codes, first, end):
+        """Logarithm of the prior of steps, -inf outside of the range of each patient."""
+        inside = (steps >= first) & (steps < end)
+        return np.where(inside, self.log_mass[codes, np.clip(steps, 0, self.last_step)], -np.inf)
 
     def _find_range(self, events):
         """First step, and the one after the last, that each patient may have."""
@@ -189,11 +190,10 @@ class GroupDraws:
             window = np.array(self.windows)[rng.integers(len(self.windows), size=size)].T
             one, other = rng.random((size, n)).argsort(axis=1)[:, : min(n, 2)].T[[0, -1]]
             rows, way = np.arange(size), rng.random(size)
-            at = _draw_between(*_count_window(window), rng)
-            opposite = _draw_between(*_count_window(2 * window), rng) - steps[rows, other]
+            at = rng.integers(*_find_steps(window))
+            opposite = rng.integers(*_find_steps(2 * window)) - steps[rows, other]
             moved = np.where(way < ONE, at, opposite)
-            has_pair = n > 1
-            kept = (way >= ONE + PAIR) | ((way >= ONE) & (not has_pair))
+            kept = way >= (ONE + PAIR if n > 1 else ONE)
             steps[rows, one] = np.where(kept, steps[rows, one], moved)
         found = np.flatnonzero(np.isfinite(self.weigh(steps, events)))
         steps, events = steps[found], events[found]
@@ -220,13 +220,13 @@ class GroupDraws:
     def _weigh_window(self, steps, rarity, window):
         """How many times as often groups are drawn for a claimed median as from the prior alone."""
         n = steps.shape[1]
-        low, high = _count_window(window)
-        ones = ((steps >= low) & (steps <= high)) * rarity / (high - low + 1)
+        low, end = _find_steps(window)
+        ones = ((steps >= low) & (steps < end)) * rarity / (end - low)
         if n == 1:
             return FREE + PAIR + ONE * ones[:, 0]
-        low, high = _count_window(2 * np.array(window))
+        low, end = _find_steps(2 * np.array(window))
         middles = steps[:, :, None] + steps[:, None, :]
-        pairs = ((middles >= low) & (middles <= high)) * rarity[:, None, :] / (high - low + 1)
+        pairs = ((middles >= low) & (middles < end)) * rarity[:, None, :] / (end - low)
         pairs[:, np.arange(n), np.arange(n)] = 0
         return FREE + ONE * ones.mean(axis=1) + PAIR * pairs.sum(axis=(1, 2)) / (n * (n - 1))
 
@@ -247,14 +247,10 @@ class GroupDraws:
         return n_found >= effort.fewest_found
 
 
-def _count_window(window):
-    """First and last step between limits, or one step outside where there is none between."""
+def _find_steps(window):
+    """First step between limits and the one after the last; one step outside where there is none between."""
     low, high = round_inside(*window)
-    return low, np.maximum(low, high)
-
-
-def _draw_between(low, high, rng):
-    return rng.integers(low, high + 1)
+    return low, np.maximum(low, high) + 1
 
 
 @dataclass(frozen=True)

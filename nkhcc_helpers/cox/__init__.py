@@ -1,7 +1,6 @@
 """What dose and infusion frequency do to the hazard, and what the groups can tell apart."""
 
 from nkhcc_helpers.cox.calibration import attained_in_trial
-from nkhcc_helpers.cox.compare import compare_models, list_separated
 from nkhcc_helpers.cox.design import (
     Unusable,
     code_trial,
@@ -20,7 +19,13 @@ from nkhcc_helpers.cox.diagnostics import (
 )
 from nkhcc_helpers.cox.fit import fit_cox, fit_cox_many, summarize_models
 from nkhcc_helpers.cox.immortal_time import fit_received, list_infusion_intervals, simulate_immortal_time
-from nkhcc_helpers.cox.sweep import summarize_sweep, sweep_assumptions, sweep_codings
+from nkhcc_helpers.cox.models import (
+    compare_models,
+    list_separated,
+    summarize_sweep,
+    sweep_assumptions,
+    sweep_codings,
+)
 
 __all__ = [
     "Unusable",

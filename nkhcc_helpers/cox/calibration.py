@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
@@ -28,6 +29,7 @@ GLOBAL_TESTS = ("likelihood ratio", "firth", "permuted")
 FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
 
 
+@keeps_options
 def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, seed=DEFAULT_SEED, jobs=1):
     """Simulate trials of the sizes, plans and censoring of one trial: how often is each answer wrong?
 

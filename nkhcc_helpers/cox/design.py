@@ -5,17 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from pydantic import AfterValidator, ValidationInfo
 from scipy import optimize, sparse
 
-from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.checks import check_choice, check_survival, keeps_options
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 
+
+def _refuse_log2_of_none(coding: str, info: ValidationInfo) -> str:
+    if coding == "log2" and info.context and any(arm.dose <= 0 for arm in info.context().metadata.arms):
+        raise ValueError("cannot be 'log2', because a group of this trial has dose 0")
+    return coding
+
+
+def _refuse_none_and_twice(names: list[str]) -> list[str]:
+    if not names:
+        raise ValueError("must hold at least one of dose, infusions, cumulative and order")
+    again = [name for name in names if names.count(name) > 1]
+    if again:
+        raise ValueError(f"holds {again[0]!r} twice")
+    return names
+
+
 DoseCoding = Literal["relative", "cumulative", "log2", "order"]
-Covariate = Literal["dose", "infusions", "cumulative", "order", "group"]
+DoseCodingOfTrial = Annotated[DoseCoding, AfterValidator(_refuse_log2_of_none)]
+Slope = Literal["dose", "infusions", "cumulative", "order"]
+Slopes = Annotated[list[Slope], AfterValidator(_refuse_none_and_twice)]
+Covariate = Literal[Slope, "group"]
 DOSE_CODINGS = get_args(DoseCoding)
 COVARIATES = get_args(Covariate)
 ROUNDING, NOTICEABLE = 1e-12, 1e-6  # gaps along a direction, relative to the covariates
@@ -41,7 +61,8 @@ class Design:
     separation: pd.Series | None  # direction in which the partial likelihood has no maximum
 
 
-def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relative"):
+@keeps_options
+def code_trial(trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCoding = "relative"):
     """Return what a Cox model of a trial needs.
 
     Parameters
@@ -49,7 +70,7 @@ def code_trial(trial, endpoint, covariates, *, dose_coding: DoseCoding = "relati
     trial : Trial
     endpoint : str
         Code of the endpoint; empty for the trial's first.
-    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}
+    covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}, default all
         ``cumulative`` is the planned sum of doses, ``order`` the rank of the group; ``group`` becomes one
         column for each group but the first.
     dose_coding : {"relative", "cumulative", "log2", "order"}, default "relative"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level, check_survival
+from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
@@ -41,6 +41,7 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
     return pd.concat(parts, ignore_index=True)
 
 
+@keeps_options
 def check_proportional_hazards(frame, covariates, *, ties="efron"):
     """Test whether coefficients change with the rank of time.
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
 from nkhcc_helpers.cox.design import check_estimable, find_separation, is_separating
 from nkhcc_helpers.cox.likelihood import TIES, PartialLikelihood, exponentiate, find_profile_limits
 from nkhcc_helpers.cox.relabelling import estimate_exact_limits, permute_covariate
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
-METHODS = ("firth", "partial")
+Method = Literal["firth", "partial"]
+METHODS = get_args(Method)
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 VANISHED = 1e-8  # information
@@ -109,6 +111,7 @@ def _summarize(model, conf_level, n_draws, seed):
     return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
 
 
+@keeps_options
 def summarize_models(
     frame, models, *, method="firth", ties="breslow", conf_level=0.95, n_draws=10_000, seed=DEFAULT_SEED
 ):

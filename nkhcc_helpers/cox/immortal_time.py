@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from nkhcc_helpers.checks import check_choice, check_conf_level
+from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
 from nkhcc_helpers.cox.design import count_events_before_plans_part
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate
@@ -72,6 +72,7 @@ def list_infusion_intervals(trial, endpoint):
     return pd.DataFrame(rows, columns=columns).astype({"group": followed["group"].dtype})
 
 
+@keeps_options
 def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     """Fit one Cox model to the same patients with infusions counted in five ways.
 
@@ -119,6 +120,7 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     return pd.DataFrame(rows, columns=["fit", "covariate", "n", "n_events", *ESTIMATES, "landmark"])
 
 
+@keeps_options
 def simulate_immortal_time(
     trial, endpoint, *, n_trials=2_000, copies=1, alpha=0.05, seed=DEFAULT_SEED, progress=False
 ):

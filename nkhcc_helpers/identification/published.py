@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival
@@ -24,6 +25,7 @@ COLUMNS = ["claim", "published", "reproduced", "agrees"]
 NOT_ESTIMABLE = "NE"
 
 
+@keeps_options
 def compare_published(trial, *, convention="midpoint"):
     """Compare a trial with the claims of its `published.yaml`.
 
@@ -46,6 +48,7 @@ def compare_published(trial, *, convention="midpoint"):
     return table.assign(agrees=table["published"] == table["reproduced"])
 
 
+@keeps_options
 def recalibrate_published(trial, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     """Translate every published log-rank P into a permutation P for the trial's group sizes.
 

@@ -7,24 +7,30 @@ end would typeset ``$...$``; neither may happen to text that comes from data.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from great_tables import GT
 from great_tables import html as finished_html
 
-from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_number
+from nkhcc_helpers.report.names import show_group
+from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_median, format_number, format_p
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.trial import Trial
 
 ILLUSTRATIVE_NOTE = "Illustrative data, not patient data."
 NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
-DIGIT_WIDTHS = dict.fromkeys("0123456789<>+", 1.0) | dict.fromkeys(" .,:", 0.5) | {"%": 1.6, "-": 0.6}
-DIGIT_WIDTHS |= dict.fromkeys("()[]", 0.6)
-BLOCK = "block"  # column of what heads the blocks; headings begin with a capital
+WIDTHS = {"0123456789<>+": 1.0, " .,:": 0.5, "-()[]": 0.6, "%": 1.6}  # of characters, in digits
+BLOCK, ROW = "block", "row"  # columns of what heads blocks and rows
 STYLE = """
 #{id} {{max-width: 100%;}}
 #{id} table {{font-variant-numeric: tabular-nums;}}
@@ -53,40 +59,13 @@ def display_table(
     decimals: int | Mapping[str, int] = 1,
     illustrative: bool = False,
 ) -> GT:
-    """A table to look at, in the house style.
+    """A table to look at, in the house style: a row per row of `frame`, headed by its first column.
 
-    The first column (other than `row_group`) heads the rows. Whole numbers are printed whole, other numbers
-    with `decimals`; missing numbers print ``NE``, missing text ``-``.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        One row per row shown; strings are shown as they are, as text.
-    title, subtitle : str
-        Heading of the table.
-    labels : mapping of str to str
-        Column name to heading.
-    groups : mapping of str to str
-        Column name to heading, for the columns that hold one trial group each; their cells are centred.
-    row_group : str, optional
-        Column whose values head blocks of rows; the rows of a block come together.
-    spanners : iterable of (str, list of str)
-        Headings over several neighbouring columns, each with those columns.
-    notes : iterable of str
-        Lines under the table; name the method there.
-    decimals : int or mapping of str to int
-        Digits after the point for numbers that are not whole, for all columns or by column.
-    illustrative : bool
-        Add the line that says the data are no patients'.
-
-    Returns
-    -------
-    great_tables.GT
-
-    Raises
-    ------
-    ValueError
-        A column has no heading, or the frame has no columns.
+    Strings are shown as they are, as text; whole numbers whole, others with `decimals` after the point (for
+    all, or by column); missing numbers as ``NE``, missing text as ``-``. `labels` and `groups` are headings
+    of columns, `groups` of those that hold one trial group each and are centred. The values of column
+    `row_group` head blocks of rows, which come together; `spanners` are headings over neighbouring columns.
+    `notes` under the table name the method. ValueError where a column has no heading, or there is no column.
     """
     headings = {**(labels or {}), **(groups or {})}
     frame = frame.reset_index(drop=True)
@@ -112,54 +91,114 @@ def display_table(
     return _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
 
 
-def display_rows(
-    frame: pd.DataFrame,
-    columns: Mapping[str, str | Callable[[dict], object]],
-    *,
-    block: Callable[[dict], str] | None = None,
-    **options: object,
-) -> GT:
-    """A table with a row for each row of a frame, laid out by its headings.
+@dataclass(frozen=True)
+class Layout:
+    """A table before it is drawn: its cells, and the options of `display_table`."""
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    columns : mapping of str to str or callable
-        Heading to the column of `frame` shown under it, or to a function that takes a row, as a dict, and
-        returns the cell.
-    block : callable, optional
-        Takes a row and returns what heads the block it belongs to.
-    **options
-        Of :func:`display_table`: ``title``, ``notes`` and so on.
+    cells: pd.DataFrame
+    options: dict
 
-    Returns
-    -------
-    great_tables.GT
+
+def shows_table(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
+    """Make a function that lays out the table of a result return that table.
+
+    It takes the result and its trial, which says whether the data are illustrative, and further `notes`.
+    """
+
+    @functools.wraps(lay_out)
+    def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
+        layout = lay_out(result, trial, *args, **options)
+        told = [*layout.options.get("notes", ()), *notes]
+        options = {**layout.options, "notes": told, "illustrative": trial.is_illustrative}
+        return display_table(layout.cells, **options)
+
+    return format_table
+
+
+def lay_out_rows(
+    frame: pd.DataFrame, columns: Mapping, *, block: Callable[[dict], str] | None = None, **options
+) -> Layout:
+    """A row for each row of `frame`, laid out by its headings.
+
+    `columns` maps a heading to what stands under it: a column of `frame`; a function that takes a row, as a
+    dict, and returns the cell; or several of these by headings of their own, which it then spans. `block`
+    takes a row and returns what heads the block it belongs to. `options` are those of `display_table`.
     """
     records = frame.to_dict("records")
-    shown = {
-        heading: list(frame[cell]) if isinstance(cell, str) else [cell(row) for row in records]
-        for heading, cell in columns.items()
-    }
-    table = pd.DataFrame(shown)
+    cells, labels, spanners = {}, {}, []
+    for heading, under in columns.items():
+        inner = under if isinstance(under, Mapping) else {"": under}
+        for name, cell in inner.items():
+            column = f"{heading}|{name}"
+            cells[column] = list(frame[cell]) if isinstance(cell, str) else [cell(row) for row in records]
+            labels[column] = name if inner is under else heading
+        if inner is under:
+            spanners.append((heading, [f"{heading}|{name}" for name in inner]))
     if block is not None:
-        table.insert(0, BLOCK, [block(row) for row in records])
+        cells[BLOCK] = [block(row) for row in records]
         options["row_group"] = BLOCK
-    return display_table(table, labels={heading: heading for heading in columns}, **options)
+    return Layout(pd.DataFrame(cells), {"labels": labels, "spanners": spanners, **options})
+
+
+def lay_out_groups(
+    frame: pd.DataFrame,
+    cells: Callable[[dict], Mapping],
+    groups: Mapping[str, str],
+    *,
+    key: Iterable[str] = (),
+    missing: str = NOT_APPLICABLE,
+    **options,
+) -> Layout:
+    """A column for each group, `groups` being codes and headings.
+
+    `cells` takes a row of `frame`, as a dict, and returns the cells of that row's group, each by what heads
+    its row, or by a pair: what heads its block, and its row. Columns `key` tell the rows of a group apart;
+    `missing` stands where a group has no such row.
+    """
+    rows: dict[tuple, dict] = {}
+    for record in frame.to_dict("records"):
+        of = tuple(str(record[column]) for column in key)
+        for place, cell in cells(record).items():
+            block, heading = place if isinstance(place, tuple) else ("", place)
+            row = rows.setdefault((of, block, heading), {BLOCK: block, ROW: heading})
+            row[f"group {record['group']}"] = cell
+    headings = {f"group {code}": heading for code, heading in groups.items()}
+    table = pd.DataFrame(list(rows.values()), columns=[BLOCK, ROW, *headings], dtype="object").fillna(missing)
+    if table[BLOCK].any():
+        options["row_group"] = BLOCK
+    else:
+        table = table.drop(columns=BLOCK)
+    return Layout(table, {"labels": {ROW: ""}, "groups": headings, **options})
+
+
+def display_rows(frame: pd.DataFrame, columns: Mapping, **options) -> GT:
+    """The table that `lay_out_rows` lays out."""
+    layout = lay_out_rows(frame, columns, **options)
+    return display_table(layout.cells, **layout.options)
+
+
+def number(column: str, decimals: int = 0) -> Callable[[dict], str]:
+    """A cell that shows the number in `column`."""
+    return lambda row: format_number(row[column], decimals)
+
+
+def p_value(column: str) -> Callable[[dict], str]:
+    """A cell that shows the P value in `column`."""
+    return lambda row: format_p(row[column])
+
+
+def group(trial: Trial) -> Callable[[dict], str]:
+    """A cell that shows the label of the group."""
+    return lambda row: show_group(row["group"], trial)
+
+
+def median_with_limits(row: dict) -> str:
+    """A cell that shows the median with its limits."""
+    return format_median(row["median"], row["ci_lower"], row["ci_upper"])
 
 
 def as_html(text: object) -> str:
-    """Text as HTML that shows exactly that text: no markup, no units, no mathematics.
-
-    Parameters
-    ----------
-    text : object
-        Anything with a string form.
-
-    Returns
-    -------
-    str
-    """
+    """Text as HTML that shows exactly that text: no markup, no units, no mathematics."""
     return "".join(ACTIVE.get(character, character) for character in html.escape(str(text)))
 
 
@@ -233,7 +272,7 @@ def _decimal_aligned(cells: list[str]) -> list[str]:
 
 def _width(text: str) -> float:
     """About how wide text is, in digits."""
-    return sum(DIGIT_WIDTHS.get(character, 0.85) for character in text)
+    return sum(next((width for of, width in WIDTHS.items() if character in of), 0.85) for character in text)
 
 
 def _padded(part: re.Match[str], head: int, tail: float) -> str:

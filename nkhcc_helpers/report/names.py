@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 
-ROW = ""  # heads the rows of a table by group; no group can have this code
 LARGEST_RATIO = 9999  # what separation makes larger says no more
 RATIO = Statistic("hr")
 METHOD_NAMES = {"firth": "Likelihood penalised by Firth's method", "partial": "Partial likelihood"}
@@ -85,13 +84,6 @@ def show_group(code: object, trial: Trial) -> str:
     return trial.group_labels.get(str(code), str(code))
 
 
-def show_groups(codes: object, trial: Trial) -> str:
-    """Labels of the groups whose codes are separated by ", ", as where they share a design point."""
-    if str(codes) in trial.group_labels:
-        return show_group(codes, trial)
-    return "; ".join(show_group(code, trial) for code in str(codes).split(", "))
-
-
 def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> dict[str, str]:
     """Heading of each group's column, such as ``A: low dose x 4 (n = 3)``, by its code.
 
@@ -103,17 +95,6 @@ def list_group_headings(frame: pd.DataFrame, trial: Trial, size: str = "n") -> d
         *sizes.index.difference(trial.groups, sort=False),
     ]
     return {code: f"{show_group(code, trial)} (n = {format_number(sizes[code], 0)})" for code in ordered}
-
-
-def arrange_by_group(frame: pd.DataFrame, rows: Mapping[str, Callable[[pd.Series], str]]) -> pd.DataFrame:
-    """Turn a frame with one row per `group` into one with a column per group code.
-
-    `rows` are headings, in column :data:`ROW` of the result, with the function that makes a cell of a row.
-    """
-    columns = {
-        str(record["group"]): [show(record) for show in rows.values()] for _, record in frame.iterrows()
-    }
-    return pd.DataFrame({ROW: list(rows), **columns}, dtype="object")
 
 
 def show_endpoint(endpoint: str, trial: Trial, *, within: bool = False) -> str:
@@ -142,6 +123,23 @@ def show_method(method: str) -> str:
 def show_interval(conf_level: float) -> str:
     """What an interval of this level is called."""
     return f"{100 * conf_level:g} % CI"
+
+
+def name_interval(conf_type: str) -> list[str]:
+    """The note that names the kind of interval, where it is known."""
+    return [f"Interval: {conf_type}."] if conf_type else []
+
+
+def name_dose_unit(trial: Trial) -> list[str]:
+    """The note that says in which unit doses are, where the trial has one."""
+    return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
+
+
+def name_scope(related_only: bool | None) -> list[str]:
+    """The note that says which events were counted, where it is known."""
+    if related_only is None:
+        return []
+    return ["Events related to treatment." if related_only else "Events whatever their cause."]
 
 
 def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dict[str, str]:

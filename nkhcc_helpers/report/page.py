@@ -7,19 +7,20 @@ as SVG and PNG, tables as CSV, values as JSON.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import os
 import re
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
+from IPython.display import Image, display, update_display
 
+from nkhcc_helpers.report.names import show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -31,11 +32,15 @@ from nkhcc_helpers.report.results import (
     write_csv,
     write_json,
 )
+from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
 _DPI = 200
 _CSS_PIXELS_PER_INCH = 96
+_PROGRESS = "nkhcc-progress"  # the line that is shown anew
+_BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
+_FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
 
 class _Shown:
@@ -51,17 +56,18 @@ class _Shown:
         return self._text
 
 
-class _Picture:
+class _Picture(Image):
     """An image in a notebook, shown also where HTML is not trusted; a name in a terminal."""
 
     def __init__(self, png: bytes, alt: str, text: str) -> None:
-        self._png, self._alt, self._text = png, alt, text
+        pixels = int.from_bytes(png[16:20], "big")  # the width field of the PNG header
+        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
+        super().__init__(png, format="png", width=width, alt=alt)
+        self._text = text
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        pixels = int.from_bytes(self._png[16:20], "big")  # the width field of the PNG header
-        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
-        data = {"image/png": base64.b64encode(self._png).decode("ascii"), "text/plain": self._text}
-        return data, {"image/png": {"width": width, "alt": self._alt}}
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        return {**data, "text/plain": self._text}, metadata
 
     def __repr__(self) -> str:
         return self._text
@@ -89,7 +95,7 @@ def _join(items: list[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def open_page(trial: Any, notebook: str, out_dir: str | Path = "") -> Page:
+def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
     """Open the page that a notebook shows its results on.
 
     Parameters
@@ -100,12 +106,14 @@ def open_page(trial: Any, notebook: str, out_dir: str | Path = "") -> Page:
         Name of the notebook, without ``.ipynb``.
     out_dir : str or pathlib.Path
         Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
+    endpoint : str
+        Code of the endpoint that it is about; empty for the trial's first.
 
     Returns
     -------
     Page
     """
-    return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir)
+    return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir, endpoint=endpoint)
 
 
 class Page:
@@ -117,13 +125,17 @@ class Page:
         `values`, `tables` and `figures` so far, by name.
     """
 
-    def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "") -> None:
-        self.trial = trial
-        self.notebook = notebook
+    def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
+        self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
         self._formatter = _EscapingFormatter()
         self._kept_by_group: set[str] = set()
+
+    @property
+    def endpoint(self) -> str:
+        """Code of the endpoint that the page is about."""
+        return self._endpoint or next(iter(self.trial.endpoint_labels))
 
     def show_banner(self) -> None:
         """Show which trial this is, where its data come from, and what was assumed."""
@@ -135,23 +147,21 @@ class Page:
         lines += [f"<b>Warning:</b> {html.escape(warning)}" for warning in self.trial.warnings]
         body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + _list_assumptions(metadata)
         edge, ground = ("#b45309", "#fff7ed") if self.trial.is_illustrative else ("#1d4ed8", "#eff6ff")
-        style = (
-            f"border-left:4px solid {edge};background:{ground};color:#1f2937;padding:.5em 1em;margin:.5em 0"
-        )
+        style = f"border-left:4px solid {edge};background:{ground};{_BANNER}"
         _show(
             f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
             "\n".join(_strip_tags(line) for line in lines),
         )
 
     def say(self, template: str, /, *, of: object = None, **values: Any) -> None:
-        """Show a sentence computed from the data, and record its values.
+        """Show a sentence computed from the data, and :meth:`record` its values.
 
         Parameters
         ----------
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
         of : str, optional
-            What the sentence is about, such as the code of a group; see :meth:`record`.
+            What the sentence is about, such as the code of a group.
         **values : object
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
@@ -164,6 +174,14 @@ class Page:
         sentence = self._formatter.vformat(template, (), values)
         self.record(of=of, **values)
         _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
+
+    def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
+        """Say a sentence of each row of a table that has an endpoint as index and values as columns.
+
+        ``{name}`` is what the endpoint is called; `values` are the same in every sentence.
+        """
+        for code, row in table.iterrows():
+            self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.
@@ -198,13 +216,33 @@ class Page:
             return False
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
+    def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
+        """Show the table of a result, and keep its numbers as :meth:`show_table` does.
+
+        Parameters
+        ----------
+        result : Result, Comparison or pandas.DataFrame
+            What a statistics function returned; it carries the options that made it.
+        name : str
+        data : pandas.DataFrame, optional
+            The numbers to keep, where they are not those of `result`.
+        **options
+            ``notes`` and what else the table takes; of a plain frame ``title``, ``labels``, ``decimals``.
+
+        Raises
+        ------
+        TypeError
+            No table shows such a result, or it takes no such option.
+        """
+        table = format_result(result, self.trial, **{"endpoint": self.endpoint} | options)
+        self.show_table(table, name, data=result if data is None else data)
+
     def show_table(self, table: Any, name: str, *, data: pd.DataFrame | None = None) -> None:
         """Show a display table, and keep the numbers behind it.
 
         Parameters
         ----------
         table : great_tables.GT
-            What is shown.
         name : str
             Lower-case letters, digits and underscores; a table shown again under one name replaces the first.
         data : pandas.DataFrame, optional
@@ -233,18 +271,12 @@ class Page:
         Parameters
         ----------
         figure : matplotlib Figure, Axes, or anything with a `figure`
-            What is shown.
         name : str
-            Lower-case letters, digits and underscores; shown again under one name, it replaces the first.
+            As in :meth:`show_table`, with the same error.
         caption : str
             Stands below the figure and in place of it for those who cannot see it; escaped.
         main : bool
             Whether the figure stands for the notebook on the report's first page.
-
-        Raises
-        ------
-        ValueError
-            `name` cannot name a file.
         """
         _check_name(name)
         figure = getattr(figure, "figure", figure)
@@ -258,6 +290,25 @@ class Page:
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
         display(_Picture(png, caption, f"Figure {name}"))
         _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
+
+    def show_each(
+        self, plot: Callable, table: pd.DataFrame, name: str, *arguments: Any, caption: str
+    ) -> None:
+        """Show a numbered figure of each endpoint's rows; `plot` takes them, `arguments` and a `title`."""
+        for at, (code, part) in enumerate(table.groupby("endpoint", sort=False)):
+            label = show_endpoint(code, self.trial)
+            axes = plot(part, *arguments, title=label)
+            self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
+
+    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float) -> None:
+        """Show how many cohorts are sampled, on one line that is shown anew and stays as it is at the end."""
+        text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
+        if n_done < n_wanted:
+            minutes = seconds_left / 60
+            left = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{seconds_left:.0f} seconds"
+            text += f"; about {left} to go"
+        shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
+        (update_display if n_done else display)(shown, raw=True, display_id=_PROGRESS)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
@@ -316,15 +367,7 @@ def _list_assumptions(metadata: Any) -> str:
 
 def _add_footer(figure: Any) -> None:
     # Under everything drawn, whatever the layout; the tight box that savefig cuts out then takes it in.
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     inches = figure.get_tightbbox()
     width, height = figure.get_size_inches()
-    figure.text(
-        inches.x0 / width,
-        (inches.y0 - 0.08) / height,
-        ILLUSTRATIVE,
-        ha="left",
-        va="top",
-        fontsize=7,
-        color="#6b7280",
-    )
+    figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)

@@ -20,19 +20,12 @@ from nkhcc_helpers.identification.statistics import Named
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
+# By this environment variable `nkhcc run` gives a copied notebook results of its own.
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
-"""Environment variable by which `nkhcc run` gives a copied notebook results of its own."""
-PACKAGES = (
-    "nkhcc_helpers",
-    "numpy",
-    "pandas",
-    "scipy",
-    "lifelines",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-)
-"""The packages a result depends on, by the name they are installed under."""
+# What a result depends on, by the name it is installed under.
+PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
 
 
@@ -51,23 +44,10 @@ def is_sequence(value: object) -> bool:
 
 
 def format_json_value(value: Any) -> Any:
-    """Turn a value into what strict JSON can hold.
+    """Turn a value into what strict JSON can hold, or raise TypeError.
 
-    Parameters
-    ----------
-    value : object
-        Number, text, date, frame, series, array, or a list or mapping of these.
-
-    Returns
-    -------
-    object
-        A number that is not finite becomes ``"NE"``, a date its ISO text, no date ``None``, a frame a list of
-        rows.
-
-    Raises
-    ------
-    TypeError
-        JSON has no place for the value.
+    A number that is not finite becomes ``"NE"``, a date its ISO text, no date ``None``, a frame a list of
+    rows.
     """
     if isinstance(value, pd.DataFrame):
         columns = [format_json_value(value.iloc[:, i]) for i in range(value.shape[1])]
@@ -101,25 +81,7 @@ def _format_scalar(value: Any) -> Any:
 
 
 def write_json(path: str | Path, content: Any) -> Path:
-    """Write strict JSON, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        File to write; its folder must exist.
-    content : object
-        What JSON can hold, as made by :func:`format_json_value`.
-
-    Returns
-    -------
-    pathlib.Path
-        The file written.
-
-    Raises
-    ------
-    ValueError
-        A number is not finite.
-    """
+    """Write strict JSON, whole or not at all; ValueError where a number is not finite."""
     path = Path(path)
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     building = path.with_name(f".{path.name}.{os.getpid()}")
@@ -129,13 +91,7 @@ def write_json(path: str | Path, content: Any) -> Path:
 
 
 def list_versions() -> dict[str, str]:
-    """List the versions that results depend on.
-
-    Returns
-    -------
-    dict of str to str
-        ``python``, this package, and those it computes and draws with, as far as they are installed.
-    """
+    """Versions of Python, this package, and what it computes and draws with, as far as they are installed."""
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
@@ -145,37 +101,12 @@ def list_versions() -> dict[str, str]:
     return versions
 
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write `frame` as UTF-8 CSV: numbers at full precision, no text that a spreadsheet takes for a formula.
 
     Text, in cells and in column names, that begins with ``= + - @``, a tab or a line end gets a leading
-    apostrophe. Numbers (written as text too) and a lone ``-`` stay as they are. What is missing or unbounded
-    is an empty cell, so that a column of numbers is read back as one.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Any shape; the index is not written.
-    path : str or pathlib.Path
-        File to write; its folder must exist.
-
-    Returns
-    -------
-    pathlib.Path
-        The file written.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
-
-    References
-    ----------
-    OWASP Foundation, *CSV Injection*.
+    apostrophe (OWASP Foundation, *CSV Injection*); numbers written as text and a lone ``-`` stay as they are.
+    What is missing or unbounded is an empty cell, so that a column of numbers is read back as one.
     """
     safe = pd.DataFrame(
         {i: _plain_column(frame.iloc[:, i]) for i in range(frame.shape[1])}, index=frame.index

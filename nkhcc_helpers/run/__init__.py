@@ -1,9 +1,16 @@
-"""Notebooks run headlessly, and their report published whole."""
+"""Notebooks run headlessly, their parameters checked, and their report published whole."""
 
-from nkhcc_helpers.run.plan import plan_run
-from nkhcc_helpers.run.run import run_notebooks
+from nkhcc_helpers.run.parameters import ParameterError, check_parameters
+from nkhcc_helpers.run.publish import PublishError
+from nkhcc_helpers.run.run import NotebookError, Plan, RunResult, plan_run, run_notebooks
 
 __all__ = [
+    "NotebookError",
+    "ParameterError",
+    "Plan",
+    "PublishError",
+    "RunResult",
+    "check_parameters",
     "plan_run",
     "run_notebooks",
 ]

@@ -1,10 +1,12 @@
-"""One notebook executed by papermill and turned into a page."""
+"""One notebook executed by papermill in a process of its own, and turned into a page."""
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,78 +15,244 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, write_json
-from nkhcc_helpers.run.publish import load_exporter, write_page
+from markupsafe import Markup
+
+from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
+from nkhcc_helpers.report.results import ILLUSTRATIVE, NOTEBOOK_VARIABLE, write_json
+from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render
 
 _LONGEST_MESSAGE = 400
 _LINES_OF_MESSAGE = 3
 _ATTEMPTS = 2
+_SECONDS_TO_STOP = 5.0
+_PROVISIONER = "nkhcc-forked"
+_PATH = list(sys.path)
+_HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+_ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute.
+    """One notebook to execute."""
 
-    Attributes
-    ----------
-    name : str
-        Name in the report.
-    notebook : str
-        Path of the notebook.
-    parameters : dict
-        Values to inject.
-    report : str
-        Folder being built; gets `notebooks/<name>.ipynb` and `<name>.html`.
-    heading : dict
-        What stands at the head of the page; see `report.write_page`.
-    """
-
-    name: str
-    notebook: str
+    name: str  # in the report
+    notebook: str  # its path
     parameters: dict[str, Any]
-    report: str
-    heading: dict[str, Any] = field(default_factory=dict)
+    report: str  # folder being built; gets `notebooks/<name>.ipynb` and `<name>.html`
+    heading: dict[str, Any] = field(default_factory=dict)  # of the page; see `write_page`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one notebook.
-
-    Attributes
-    ----------
-    name : str
-        Name in the report.
-    seconds : float
-        Time it took, its page included.
-    error : str
-        Cell, error and message when it failed; empty when it did not.
-    reused : bool
-        Whether it was taken over from an earlier run.
-    """
+    """What came of one notebook; `error` holds cell, error and message when it failed."""
 
     name: str
-    seconds: float
+    seconds: float  # its page included
     error: str = ""
-    reused: bool = False
+    reused: bool = False  # taken over from an earlier run
+
+
+class WorkerPool:
+    """A process for each notebook, `n_workers` at a time; a context manager that stops what still runs.
+
+    `work_dir` is for what workers and kernels keep for themselves: connection files, profile, log.
+    """
+
+    def __init__(self, n_workers: int, work_dir: Path) -> None:
+        self._context = prepare_notebooks()
+        self._n_workers, self._work_dir = n_workers, work_dir
+        self._waiting: deque[Job] = deque()
+        self._running: dict[Connection, tuple[Any, Job, float]] = {}
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection, (process, *_rest) in self._running.items():
+            process.terminate()
+            connection.close()
+        deadline = time.monotonic() + _SECONDS_TO_STOP
+        for process, *_rest in self._running.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def execute(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Start executing notebooks in this order; yields an outcome for each as they end."""
+        self._waiting.extend(jobs)
+        self._start_waiting()
+        return self._collect()
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._n_workers:
+            job = self._waiting.popleft()
+            ours, theirs = self._context.Pipe()
+            arguments = (theirs, job, str(self._work_dir), dict(os.environ))
+            process = self._context.Process(target=_serve, args=arguments)
+            process.start()
+            theirs.close()
+            self._running[ours] = (process, job, time.perf_counter())
+
+    def _collect(self) -> Iterator[Outcome]:
+        while self._running:
+            for connection in wait(list(self._running)):
+                process, job, started = self._running[connection]
+                try:
+                    outcome = connection.recv()
+                    process.join(_SECONDS_TO_STOP)
+                except (EOFError, OSError):
+                    process.join(_SECONDS_TO_STOP)
+                    how = f"the process that executed it ended (exit code {process.exitcode})"
+                    outcome = Outcome(job.name, time.perf_counter() - started, how)
+                del self._running[connection]
+                self._start_waiting()
+                yield outcome
+
+
+def _serve(connection: Connection, job: Job, work_dir: str, environment: dict[str, str]) -> None:
+    """Execute one notebook in this process, which the pool started for it."""
+    os.environ.clear()
+    os.environ.update(environment | IN_NOTEBOOKS)
+    _settle(Path(work_dir))
+    # Before this process has threads, which a fork would not take along.
+    if CAN_FORK:
+        _register(_ForkedKernel())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(OSError):
+        connection.send(execute_job(job))
+
+
+def _settle(work_dir: Path) -> None:
+    """Give this process and its kernel an environment of their own."""
+    # Ending by an exception lets the client of a kernel that is executing end the kernel too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the parent only, which then stops the workers in order.
+    log = os.open(work_dir / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    _write_kernel_spec(work_dir / "jupyter" / "kernels" / "python3")
+    paths = [str(work_dir / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+    os.environ.update(
+        JUPYTER_PATH=os.pathsep.join(filter(None, paths)),
+        JUPYTER_RUNTIME_DIR=str(work_dir / "runtime"),
+        IPYTHONDIR=str(work_dir / "ipython"),
+        PYDEVD_DISABLE_FILE_VALIDATION="1",
+    )
+
+
+def _write_kernel_spec(folder: Path) -> None:
+    """Make `python3` mean this very interpreter, whatever kernels the user has installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"}
+    if CAN_FORK:
+        spec["metadata"] = {"kernel_provisioner": {"provisioner_name": _PROVISIONER}}
+    write_json(folder / "kernel.json", spec)
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    time.sleep(_SECONDS_TO_STOP)
+    os._exit(1)
+
+
+class _ForkedKernel:
+    """A kernel process forked ahead, with all imports done; it waits to be told its connection file.
+
+    To jupyter_client it is what `subprocess.Popen` is.
+    """
+
+    stdin = stdout = stderr = returncode = None
+
+    def __init__(self) -> None:
+        reader, self._writer = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.close(self._writer)
+            try:
+                _become_kernel(reader)
+            finally:
+                os._exit(1)
+        os.close(reader)
+
+    def begin(self, command: list[str], folder: str | None, environment: dict[str, str]) -> None:
+        """Let it be the kernel that this command would have started."""
+        told = {"argv": command, "cwd": folder or os.getcwd(), "env": environment, "parent": os.getpid()}
+        with open(self._writer, "w") as pipe:
+            json.dump(told, pipe)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self) -> int:
+        while self.poll() is None:
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _become_kernel(reader: int) -> None:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with open(reader) as pipe:
+        text = pipe.read()
+    if not text:  # the worker ended without a use for a kernel
+        return
+    told = json.loads(text)
+    os.environ.clear()
+    os.environ.update(told["env"])
+    os.chdir(told["cwd"])
+    from ipykernel.kernelapp import IPKernelApp
+
+    sys.argv, sys.path[:] = told["argv"][2:], _PATH
+    resource_tracker._resource_tracker._fd = None  # A tracker of its own: this kernel is ended at once.
+    IPKernelApp.launch_instance([*sys.argv[1:], f"--IPKernelApp.parent_handle={told['parent']}"])
+
+
+def _register(kernel: _ForkedKernel) -> None:
+    """Make jupyter_client start its next kernel by letting this one begin."""
+    from importlib.metadata import EntryPoint
+
+    from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+    waiting = [kernel]
+
+    class Provisioner(LocalProvisioner):
+        async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
+            if not waiting:  # a second attempt
+                return await super().launch_kernel(cmd, **options)
+            self.process = waiting.pop()
+            self.process.begin(cmd, options.get("cwd"), options.get("env") or dict(os.environ))
+            self.pid = self.pgid = self.process.pid
+            return self.connection_info
+
+    class Entry(EntryPoint):
+        def load(self) -> type:
+            return Provisioner
+
+    group = KernelProvisionerFactory.GROUP_NAME
+    KernelProvisionerFactory.provisioners[_PROVISIONER] = Entry(_PROVISIONER, f"{__name__}:_register", group)
 
 
 def execute_job(job: Job) -> Outcome:
-    """Execute a notebook in a kernel of its own, and write its page as far as it came.
-
-    Parameters
-    ----------
-    job : Job
-        What to execute.
-
-    Returns
-    -------
-    Outcome
-        With an error instead of an exception when anything fails.
-    """
+    """Execute a notebook and write its page as far as it came; an error stands in the outcome, not raised."""
     started = time.perf_counter()
     executed = Path(job.report, "notebooks", f"{job.name}.ipynb")
     executed.parent.mkdir(exist_ok=True)
@@ -120,15 +288,11 @@ def _call_papermill(job: Job, executed: Path) -> None:
     import papermill
 
     options = {"kernel_name": "python3", "progress_bar": False, "shutdown_kernel": "immediate"}
+    # Papermill fills what stands in braces in a path with parameters.
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (job.notebook, executed)]
     for attempt in range(_ATTEMPTS):
         try:
-            papermill.execute_notebook(
-                _verbatim(job.notebook),
-                _verbatim(executed),
-                parameters=job.parameters,
-                cwd=str(executed.parent),
-                **options,
-            )
+            papermill.execute_notebook(*paths, parameters=job.parameters, cwd=str(executed.parent), **options)
             return
         except RuntimeError as failure:
             # Two kernels that start at once can be given one port; the one that finds it taken ends.
@@ -136,26 +300,22 @@ def _call_papermill(job: Job, executed: Path) -> None:
                 raise
 
 
-def _verbatim(path: str | Path) -> str:
-    """Papermill fills what stands in braces in a path with parameters."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
 def _place(executed: Path, index: int) -> int:
     """Place of a cell among those of the notebook as written; papermill counts the one it injected too."""
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    tags = [cell["metadata"].get("tags", []) for cell in cells]
+    tags = [cell["metadata"].get("tags", []) for cell in _read_cells(executed)]
     tags = [each for each in tags if "papermill-error-cell-tag" not in each]
     return index + 1 - sum("injected-parameters" in each for each in tags[:index])
 
 
 def _find_last_started(executed: Path) -> int | None:
     """Find the cell that papermill was at when it was left without an answer."""
-    if not executed.is_file():
-        return None
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    started = [cell["metadata"].get("papermill", {}).get("status", "pending") != "pending" for cell in cells]
-    return max((index for index, was in enumerate(started) if was), default=None)
+    told = [cell["metadata"].get("papermill", {}) for cell in _read_cells(executed)]
+    started = [index for index, each in enumerate(told) if each.get("status", "pending") != "pending"]
+    return max(started, default=None)
+
+
+def _read_cells(executed: Path) -> list[dict[str, Any]]:
+    return json.loads(executed.read_text(encoding="utf-8"))["cells"] if executed.is_file() else []
 
 
 def _shorten(name: str, message: str) -> str:
@@ -170,156 +330,71 @@ def _forget_paths(executed: Path, job: Job) -> None:
     if not executed.is_file():
         return
     notebook = json.loads(executed.read_text(encoding="utf-8"))
-    notebook["metadata"].get("papermill", {}).update(
-        input_path=Path(job.notebook).name, output_path=executed.name
-    )
+    names = {"input_path": Path(job.notebook).name, "output_path": executed.name}
+    notebook["metadata"].get("papermill", {}).update(names)
     executed.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-_SECONDS_TO_STOP = 5.0
+def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False) -> Path:
+    """Write the page of an executed notebook, which stands in the report's folder `notebooks`.
 
-
-class WorkerPool:
-    """Worker processes for notebooks; a context manager that stops whatever still runs at its end.
-
-    Parameters
-    ----------
-    n_workers : int
-        Number of processes.
-    work_dir : pathlib.Path
-        Folder for what workers and kernels keep for themselves: connection files, profile, log.
+    The trial's title is shown at the head, escaped; an illustrative trial is said to show no patients.
     """
+    import nbformat
+    from pygments.formatters import HtmlFormatter
 
-    def __init__(self, n_workers: int, work_dir: Path) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._work_dir = work_dir
-        self._workers = [self._start_worker() for _ in range(n_workers)]
-        self._running: dict[Connection, tuple[Any, Job, float]] = {}
-
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self._stop(at_once=error is not None)
-
-    def execute(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Start executing notebooks, in this order as workers become free.
-
-        Parameters
-        ----------
-        jobs : iterable of Job
-            What to execute.
-
-        Returns
-        -------
-        iterator of Outcome
-            One for each job, as they end.
-        """
-        self._waiting = deque(jobs)
-        for process, connection in self._workers:
-            self._give_job(process, connection)
-        return self._collect()
-
-    def _give_job(self, process: Any, connection: Connection) -> None:
-        if self._waiting:
-            self._running[connection] = (process, self._waiting.popleft(), time.perf_counter())
-            with suppress(OSError):  # It has ended; collecting finds that out.
-                connection.send(self._running[connection][1])
-
-    def _collect(self) -> Iterator[Outcome]:
-        while self._running:
-            for connection in wait(list(self._running)):
-                process, job, started = self._running.pop(connection)
-                try:
-                    outcome = connection.recv()
-                except (EOFError, OSError):
-                    process.join(_SECONDS_TO_STOP)
-                    how = f"the process that executed it ended (exit code {process.exitcode})"
-                    outcome = Outcome(job.name, time.perf_counter() - started, how)
-                    self._workers.remove((process, connection))
-                    self._workers.append(self._start_worker())
-                    process, connection = self._workers[-1]
-                self._give_job(process, connection)
-                yield outcome
-
-    def _start_worker(self) -> tuple[Any, Connection]:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, str(self._work_dir)), daemon=True)
-        process.start()
-        theirs.close()
-        return process, ours
-
-    def _stop(self, *, at_once: bool) -> None:
-        for process, connection in self._workers:
-            if at_once or connection in self._running:
-                process.terminate()
-            connection.close()
-        deadline = time.monotonic() + _SECONDS_TO_STOP
-        for process, _ in self._workers:
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
-            process.close()
+    notebook = nbformat.read(str(executed), as_version=4)
+    _link_figures(notebook, page.parent, page.stem)
+    body, _ = _load_exporter().from_notebook_node(notebook)
+    headings = [
+        (int(level), anchor, Markup(_ANCHOR.sub("", text)).striptags())
+        for level, anchor, text in _HEADING.findall(body)
+    ]
+    text = render(
+        "page.html.j2",
+        title=next((text for level, _, text in headings if level == 1), page.stem),
+        code_style=Markup(HtmlFormatter(style="xcode").get_style_defs(".highlight")),
+        trial_title=trial_title,
+        is_illustrative=is_illustrative,
+        illustrative=ILLUSTRATIVE,
+        headings=[(anchor, text) for level, anchor, text in headings if level == 2],
+        body=Markup(body),
+        notebook=f"notebooks/{executed.name}",
+        downloads=list_downloads(page.parent, page.stem),
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
 
 
-def _serve(connection: Connection, work_dir: str) -> None:
-    _settle(Path(work_dir))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _preload()
-    while True:
-        try:
-            connection.send(execute_job(connection.recv()))
-        except (EOFError, OSError):
-            return
+def _link_figures(notebook: Any, report: Path, name: str) -> None:
+    """Note beside each figure the file that holds the same picture."""
+    files = (report / "figures" / name).glob("*.png")
+    written = {base64.b64encode(path.read_bytes()).decode("ascii"): path for path in files}
+    for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
+        picture = "".join(output.get("data", {}).get("image/png", "").split())
+        if picture and picture in written:
+            output.metadata["nkhcc_file"] = quote(written[picture].relative_to(report).as_posix())
 
 
-def _preload() -> None:
-    """Import before the first job arrives, while the parent is still checking the trial."""
+@cache
+def _load_exporter() -> Any:
+    """Load what turns the cells of a notebook into HTML; slow the first time."""
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="cells")
+
+
+def _import_all() -> None:
     # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)
-    import papermill  # noqa: F401
 
-    load_exporter()
+    import nkhcc_helpers.cohort
+    import nkhcc_helpers.identification
+    import nkhcc_helpers.report.figures
+    import nkhcc_helpers.report.tables  # noqa: F401
 
-
-def _settle(work_dir: Path) -> None:
-    """Give this process and its kernels an environment of their own."""
-    # Ending by an exception lets the client of a kernel that is executing end the kernel too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the parent only, which then stops the workers in order.
-    log = os.open(work_dir / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    os.close(log)
-    kernels = work_dir / "jupyter" / "kernels" / "python3"
-    _write_kernel_spec(kernels)
-    os.environ.update(
-        JUPYTER_PATH=os.pathsep.join(
-            filter(None, [str(work_dir / "jupyter"), os.environ.get("JUPYTER_PATH", "")])
-        ),
-        JUPYTER_RUNTIME_DIR=str(work_dir / "runtime"),
-        IPYTHONDIR=str(work_dir / "ipython"),
-        PYDEVD_DISABLE_FILE_VALIDATION="1",
-        # Notebooks share the cores among them; threads of their own would only wait for each other.
-        OMP_NUM_THREADS="1",
-        OPENBLAS_NUM_THREADS="1",
-        MKL_NUM_THREADS="1",
-    )
+    _load_exporter()
 
 
-def _write_kernel_spec(folder: Path) -> None:
-    """Make `python3` mean this very interpreter, whatever kernels the user has installed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    write_json(
-        folder / "kernel.json", {"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"}
-    )
-
-
-def _end_with_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-    time.sleep(_SECONDS_TO_STOP)
-    os._exit(1)
+if os.environ.get(TEMPLATE):
+    _import_all()

@@ -1,6 +1,7 @@
-"""The parameters of a notebook, and the values given for them, checked before anything runs.
+"""The parameters of a notebook: read from its cell, and the values given for them, checked by their types.
 
-Papermill warns of a misspelt name and runs on, and takes any text for a number. Here both are errors.
+Papermill warns of a misspelt name and runs on, and takes any text for a number. Here both are errors: before
+anything runs under `nkhcc run`, and in the notebook itself under papermill alone or in JupyterLab.
 """
 
 from __future__ import annotations
@@ -12,20 +13,42 @@ import math
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 import yaml
+from annotated_types import Ge, Gt, Lt
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from nkhcc_helpers.trial.problems import suggest_name
+from nkhcc_helpers.checks import ConfLevel, NotNegative
+from nkhcc_helpers.cox.design import DoseCodingOfTrial, Slopes
+from nkhcc_helpers.cox.fit import Method
+from nkhcc_helpers.safety.listings import Grade, WindowDays
+from nkhcc_helpers.survival.curves import ConfType, Convention
+from nkhcc_helpers.trial.claims import Prior
+from nkhcc_helpers.trial.patients import Grouping
+from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
+from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode
 
 TAG = "parameters"
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 RESERVED = {"data_dir": "--data", "out_dir": "--out"}
 """Parameters that the run itself sets, and the option to set each with."""
-_INTEGER = re.compile(r"[+-]?\d+")
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DUE = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+}
+_HELD = {"str": "text", "int": "numbers", "float": "numbers", "bool": "true or false"}
+_SCALARS = {
+    "int": (int, re.compile(r"[+-]?\d+")),
+    "float": (float, re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")),
+    "bool": (lambda text: text.lower() == "true", re.compile("true|false", re.IGNORECASE)),
+}
 
 
 class ParameterError(ValueError):
@@ -36,25 +59,146 @@ class ParameterError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-class _TypeError(ValueError):
-    """A text is not of a parameter's type."""
+def _refuse_missing_file(path: str) -> str:
+    if path and not Path(path).is_file():
+        raise ValueError(f"must be a file that is there, not {path!r}")
+    return path
+
+
+class Options(TypedDict, total=False):
+    """What a parameter of this name can be; text among a type's bounds goes on where a message tells them."""
+
+    alpha: Annotated[float, Gt(0), Lt(1), ", such as 0.05"]
+    axis_end: NotNegative
+    cohorts_file: Annotated[str, AfterValidator(_refuse_missing_file)]
+    conf_level: ConfLevel
+    conf_type: ConfType
+    convention: Convention
+    covariates: Slopes
+    dlt_days: WindowDays
+    dlt_excluded_terms: list[str]
+    dlt_grade: Grade
+    dose_coding: DoseCodingOfTrial
+    endpoint: EndpointCode
+    grace_days: Annotated[int, Ge(0)]
+    groups: Grouping
+    horizon: NotNegative
+    landmarks: list[NotNegative]
+    method: Method
+    most_censored: Annotated[int, Ge(-1)]
+    n_cohorts: Annotated[int, Ge(2)]
+    n_draws: Annotated[int, Ge(1)]
+    n_side: Annotated[int, Ge(0)]
+    n_trials: Annotated[int, Ge(2)]
+    prior: Literal[Prior, ""]
+    seed: Annotated[int, Ge(0)]
+    variables: BaselineColumns
+
+
+_OPTIONS = get_type_hints(Options, include_extras=True)
+
+
+def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
+    """Check the values that a notebook's parameters have, however it was started.
+
+    Parameters
+    ----------
+    namespace : mapping of str to object
+        The notebook's ``globals()``. Its parameters are the names annotated so far.
+    trial : Trial
+        The trial analysed, for what it alone can tell: endpoints, baseline columns, doses.
+
+    Raises
+    ------
+    ParameterError
+        A value is not of its parameter's type or not among what the parameter can be; lists every problem.
+    """
+    problems = {}
+    for name, annotation in namespace.get("__annotations__", {}).items():
+        kind = getattr(annotation, "__name__", str(annotation))
+        if kind in TYPES and name in namespace:
+            problems[name] = _find_problem(TYPES[kind], namespace[name])
+            problems[name] = problems[name] or find_problem(kind, name, namespace[name], lambda: trial)
+    if any(problems.values()):
+        raise ParameterError(f"{name}: {problem}" for name, problem in problems.items() if problem)
+
+
+def find_problem(kind: str, name: str, value: Any, load: Callable[[], Any] | None) -> str:
+    """Say what is wrong with a value of the right kind for a parameter of this name, or nothing.
+
+    Nothing is known of a name that is no option, or that a notebook from elsewhere gives to another kind.
+    Without `load`, which returns the trial, a value is not held against the trial.
+    """
+    if name not in _OPTIONS or _find_kind(_OPTIONS[name]) != kind:
+        return ""
+    return _find_problem(_OPTIONS[name], value, load)
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter:
+    return TypeAdapter(annotation)
+
+
+def _find_problem(annotation: Any, value: Any, load: Callable[[], Any] | None = None) -> str:
+    failures: list[Exception] = []
+
+    def load_openly() -> Any:
+        try:
+            return load()
+        except Exception as error:  # not of the value; pydantic would take it for that
+            failures.append(error)
+            raise
+
+    try:
+        _adapter(annotation).validate_python(value, strict=True, context=load and load_openly)
+    except ValidationError as error:
+        if failures:
+            raise failures[0] from None
+        return _describe(error.errors(include_url=False)[0], *_split(annotation))
+    return ""
+
+
+def _split(annotation: Any) -> tuple[Any, list[Any]]:
+    """A type, for a list that of its items, and what its annotation adds."""
+    added: list[Any] = []
+    if get_origin(annotation) is Annotated:
+        annotation, *added = get_args(annotation)
+    return _split(get_args(annotation)[0]) if get_origin(annotation) is list else (annotation, added)
+
+
+def _find_kind(annotation: Any) -> str:
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(plain) is Annotated or get_origin(plain) is list:
+        return "list" if get_origin(plain) is list else _find_kind(plain)
+    return type(get_args(plain)[0]).__name__ if get_origin(plain) is Literal else plain.__name__
+
+
+def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> str:
+    """Say in this house's words what pydantic found first; `added` is what stands beside the type."""
+    kind, item, of_list = problem["type"], problem["input"], bool(problem["loc"])
+    if kind == "value_error":
+        return str(problem["ctx"]["error"])
+    if kind == "literal_error":
+        return describe_unknown(item, [each for each in get_args(annotation) if each != ""], of_list=of_list)
+    if kind.endswith("_type"):
+        kind = kind.removesuffix("_type").replace("string", "str")
+        due = f"may hold {_HELD[kind]}" if of_list else f"must be {_DUE[kind]}"
+        return f"{due}, not {'the text ' if isinstance(item, str) else ''}{item!r}"
+    words = "".join(each for each in added if isinstance(each, str))
+    bounds: dict[str, Any] = {}
+    for each in added:
+        bounds |= asdict(each) if is_dataclass(each) else {}
+    if "lt" in bounds:
+        hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 else ""
+        return f"must lie between {bounds['gt']} and {bounds['lt']}{words}, not {item!r}{hint}"
+    if "le" in bounds:
+        return f"must be from {bounds['ge']} to {bounds['le']}{words}, not {item!r}"
+    return f"{'may hold numbers of' if of_list else 'must be'} {bounds['ge']} or more, not {item!r}"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a notebook.
-
-    Attributes
-    ----------
-    name : str
-        Name of the variable.
-    kind : str
-        `str`, `int`, `float`, `bool` or `list`.
-    default : str, int, float, bool or list
-        Value it has in the notebook.
-    help : str
-        What it is for, from the comment beside it.
-    """
+    """One parameter of a notebook; `kind` is a key of `TYPES`, `help` the comment beside it."""
 
     name: str
     kind: str
@@ -63,27 +207,14 @@ class Parameter:
 
 
 def read_parameters(path: str | Path) -> dict[str, Parameter]:
-    """Read the parameters of a notebook without running it.
+    """Parameters of a notebook by name, in the order of its tagged cell; none without such a cell.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        A notebook; at most one cell is tagged ``parameters``.
-
-    Returns
-    -------
-    dict of str to Parameter
-        By name, in the order of the cell; empty without such a cell.
-
-    Raises
-    ------
-    ParameterError
-        The file is no notebook, or its cell holds more than annotated literals.
+    Raises ParameterError where the file is no notebook, or its cell holds more than annotated literals.
     """
-    cells = _tagged_cells(path)
+    cells = _list_tagged(path)
     if not cells:
         return {}
-    parameters, problems = _inspect(cells[0][1])
+    parameters, problems = _inspect(cells[0])
     if len(cells) > 1:
         problems.append(f"{len(cells)} cells are tagged {TAG!r}; only one can be")
     if problems:
@@ -91,155 +222,12 @@ def read_parameters(path: str | Path) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in parameters}
 
 
-def check_parameters_cell(path: str | Path) -> list[str]:
-    """Check the parameters cell of a notebook against the house rules and against papermill's own reading.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        A notebook.
-
-    Returns
-    -------
-    list of str
-        What is wrong: no cell, not the first code cell, no help beside a parameter, a line that papermill
-        reads otherwise. Empty when nothing is.
-
-    Raises
-    ------
-    ParameterError
-        As :func:`read_parameters`.
-    """
-    from papermill import inspect_notebook
-
-    cells = _tagged_cells(path)
-    if not cells:
-        return [f"no cell is tagged {TAG!r}"]
-    parameters = read_parameters(path)
-    problems = [] if cells[0][0] == 0 else [f"the cell tagged {TAG!r} must be the first code cell"]
-    problems += [
-        f"{name}: no comment says what it is for" for name in parameters if not parameters[name].help
-    ]
-    seen = inspect_notebook(str(path).replace("{", "{{").replace("}", "}}"))
-    for name, item in parameters.items():
-        found = seen.get(name)
-        if found is None or found["inferred_type_name"] != item.kind:
-            problems.append(f"{name}: papermill does not see it as {item.kind}")
-        elif not _is_literal(found["default"], item.default) or found["help"] != item.help:
-            problems.append(f"{name}: papermill cuts its value or its help short; avoid = and # in both")
-    return problems
-
-
-def read_values(
-    notebooks: Mapping[str, Mapping[str, Parameter]],
-    given: Sequence[tuple[str, str]],
-    check: Callable[[Parameter, Any], str] = lambda parameter, value: "",
-) -> dict[str, dict[str, Any]]:
-    """Turn texts given on the command line into values for each notebook.
-
-    Parameters
-    ----------
-    notebooks : mapping of str to mapping of str to Parameter
-        Parameters by notebook.
-    given : sequence of (str, str)
-        Names and texts. A name goes to the notebooks that have it; one of them at least must.
-    check : callable
-        Called with a parameter and a value of its type; says what is wrong with the value, or nothing.
-
-    Returns
-    -------
-    dict of str to dict
-        Values by notebook, then by name.
-
-    Raises
-    ------
-    ParameterError
-        A name is unknown, reserved or given twice, or a text is not of its parameter's type or does not pass
-        the check; lists every problem.
-    """
-    values: dict[str, dict[str, Any]] = {notebook: {} for notebook in notebooks}
-    problems = []
-    names = [name for name, _ in given]
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            problems.append(f"{name}: given {names.count(name)} times; give it once")
-    for name, text in given:
-        owners = {key: known[name] for key, known in notebooks.items() if name in known}
-        if name in RESERVED:
-            problems.append(f"{name}: set it with {RESERVED[name]}")
-        elif not owners:
-            problems.append(_describe_unknown(name, notebooks))
-        else:
-            read, wrong = _read_for_each(owners, text, check)
-            problems += [f"{name}: {problem} ({', '.join(where)})" for problem, where in wrong.items()]
-            for notebook, value in read.items():
-                values[notebook][name] = value
-    if problems:
-        raise ParameterError(dict.fromkeys(problems))
-    return values
-
-
-def format_parameters(notebooks: Mapping[str, Mapping[str, Parameter]]) -> str:
-    """Describe the parameters of notebooks, for a terminal.
-
-    Parameters
-    ----------
-    notebooks : mapping of str to mapping of str to Parameter
-        Parameters by notebook.
-
-    Returns
-    -------
-    str
-        One block for each notebook: name, type, default and help of each parameter that can be given.
-    """
-    blocks = []
-    for notebook, parameters in notebooks.items():
-        lines = [
-            f"  {item.name} ({item.kind}, default {item.default!r}): {item.help}"
-            for item in parameters.values()
-            if item.name not in RESERVED
-        ]
-        blocks.append("\n".join([notebook, *(lines or ["  no parameters"])]))
-    return "\n".join(blocks)
-
-
-def _describe_unknown(name: str, notebooks: Mapping[str, Mapping[str, Parameter]]) -> str:
-    known = sorted({known for parameters in notebooks.values() for known in parameters} - set(RESERVED))
-    listed = f"known are {', '.join(known)}" if known else "the notebooks to run have none"
-    return f"{name}: no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
-
-
-def _read_for_each(
-    owners: Mapping[str, Parameter], text: str, check: Callable[[Parameter, Any], str]
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Read a text as each notebook's parameter: values by notebook, and notebooks by problem."""
-    values: dict[str, Any] = {}
-    wrong: dict[str, list[str]] = {}
-    for notebook, parameter in owners.items():
-        try:
-            values[notebook] = _read_value(parameter, text)
-            problem = check(parameter, values[notebook])
-        except _TypeError as error:
-            problem = f"{error}, not {text!r}"
-        if problem:
-            wrong.setdefault(problem, []).append(notebook)
-    return values, wrong
-
-
-def _is_literal(text: str, value: Any) -> bool:
-    try:
-        return ast.literal_eval(text) == value
-    except (SyntaxError, ValueError):
-        return False
-
-
-def _tagged_cells(path: str | Path) -> list[tuple[int, str]]:
-    """List the sources of the cells tagged as parameters, each with its place among the code cells."""
+def _list_tagged(path: str | Path) -> list[str]:
+    """Sources of the code cells tagged as parameters."""
     try:
         cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
-        tagged = [TAG in cell.get("metadata", {}).get("tags", []) for cell in code]
-        return [(place, "".join(code[place]["source"])) for place, found in enumerate(tagged) if found]
+        return ["".join(cell["source"]) for cell in code if TAG in cell.get("metadata", {}).get("tags", [])]
     except OSError as error:
         raise ParameterError([f"{path}: cannot be read: {error.strerror}"]) from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -251,12 +239,13 @@ def _inspect(source: str) -> tuple[list[Parameter], list[str]]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         return [], [f"the cell tagged {TAG!r} is not Python: line {error.lineno}: {error.msg}"]
-    comments = _comments_by_line(source)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
     parameters: list[Parameter] = []
     problems = []
     for statement in statements:
         try:
-            parameter = _parameter(statement, comments)
+            parameter = _parse(statement, comments.get(statement.lineno, "").lstrip("# ").rstrip())
         except ValueError as error:
             problems.append(f"line {statement.lineno} of the cell tagged {TAG!r}: {error}")
             continue
@@ -266,7 +255,7 @@ def _inspect(source: str) -> tuple[list[Parameter], list[str]]:
     return parameters, problems
 
 
-def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+def _parse(statement: ast.stmt, comment: str) -> Parameter:
     if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
         raise ValueError('must be like  endpoint: str = "PFS"  # what it is for')
     if statement.lineno != statement.end_lineno:
@@ -280,65 +269,93 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
         raise ValueError(f"{name} must have a literal as its value") from None
     if type(default) is not TYPES[kind] and not (kind == "float" and type(default) is int):
         raise ValueError(f"{name} is said to be {kind} but is {type(default).__name__}")
-    if kind == "list" and not all(_is_scalar(item) for item in default):
+    if kind == "list" and not all(map(_is_scalar, default)):
         raise ValueError(f"{name} may hold text, numbers and true or false only")
-    return Parameter(name, kind, default, comments.get(statement.lineno, ""))
+    return Parameter(name, kind, default, comment)
 
 
-def _comments_by_line(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = [token for token in tokens if token.type == tokenize.COMMENT]
-    return {token.start[0]: token.string.lstrip("# ").rstrip() for token in comments}
+def read_values(
+    notebooks: Mapping[str, Mapping[str, Parameter]],
+    given: Sequence[tuple[str, str]],
+    load: Callable[[], Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Turn names and texts given on the command line into values by notebook, then by name.
+
+    A name goes to the notebooks that have it; one of them at least must. `load` returns the trial, called
+    when a value can be checked against it only. Raises ParameterError, which lists every problem.
+    """
+    values: dict[str, dict[str, Any]] = {notebook: {} for notebook in notebooks}
+    names = [name for name, _ in given]
+    again = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    problems = [f"{name}: given {names.count(name)} times; give it once" for name in again]
+    for name, text in given:
+        owners = {key: known[name] for key, known in notebooks.items() if name in known}
+        if name in RESERVED:
+            problems.append(f"{name}: set it with {RESERVED[name]}")
+        elif not owners:
+            problems.append(_describe_stranger(name, notebooks))
+        else:
+            wrong: dict[str, list[str]] = {}
+            for notebook, parameter in owners.items():
+                values[notebook][name], problem = _read_value(parameter, text, load)
+                wrong.setdefault(problem, []).append(notebook)
+            problems += [f"{name}: {what} ({', '.join(where)})" for what, where in wrong.items() if what]
+    if problems:
+        raise ParameterError(dict.fromkeys(problems))
+    return values
 
 
-def _read_value(parameter: Parameter, text: str) -> Any:
+def _describe_stranger(name: str, notebooks: Mapping[str, Mapping[str, Parameter]]) -> str:
+    known = sorted({known for parameters in notebooks.values() for known in parameters} - set(RESERVED))
+    listed = f"known are {', '.join(known)}" if known else "the notebooks to run have none"
+    return f"{name}: no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
+
+
+def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None) -> tuple[Any, str]:
+    """The value that a text stands for, and what is wrong with it."""
     if parameter.kind == "str":
-        return text
-    readers = {"int": _read_int, "float": _read_float, "bool": _read_bool, "list": _read_list}
-    return readers[parameter.kind](parameter, text.strip())
+        value, due = text, ""
+    elif parameter.kind == "list":
+        value, due = _read_list(parameter.default, text.strip())
+    else:
+        read, pattern = _SCALARS[parameter.kind]
+        value = read(text.strip()) if pattern.fullmatch(text.strip()) else math.nan
+        due = "" if math.isfinite(value) else f"must be {_DUE[parameter.kind]}"
+    if due:
+        return value, f"{due}, not {text!r}"
+    known = (parameter.kind, parameter.name)
+    # Where not even the default passes, the notebook means something else by the name.
+    means_other = find_problem(*known, parameter.default, load)
+    return value, "" if means_other else find_problem(*known, value, load)
 
 
-def _read_int(_: Parameter, text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise _TypeError("must be a whole number")
-    return int(text)
-
-
-def _read_float(_: Parameter, text: str) -> float:
-    if not _FLOAT.fullmatch(text) or not math.isfinite(float(text)):
-        raise _TypeError("must be a number")
-    return float(text)
-
-
-def _read_bool(_: Parameter, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise _TypeError("must be true or false")
-    return text.lower() == "true"
-
-
-def _read_list(parameter: Parameter, text: str) -> list[Any]:
+def _read_list(default: list[Any], text: str) -> tuple[Any, str]:
     try:
         value = yaml.safe_load(text) if text.startswith("[") else None
     except yaml.YAMLError:
         value = None
-    if not isinstance(value, list) or not all(_is_scalar(item) for item in value):
-        raise _TypeError("must be a list in brackets, such as " + _example(parameter))
-    kinds = {_kind_of(item) for item in parameter.default}
-    if len(kinds) == 1 and {_kind_of(item) for item in value} - kinds:
-        raise _TypeError(f"must be a list of {kinds.pop()} only, such as {_example(parameter)}")
-    return value
-
-
-def _example(parameter: Parameter) -> str:
-    items = [repr(item) if _kind_of(item) == "numbers" else str(item) for item in parameter.default]
-    return f"'[{', '.join(items) or '6, 12'}]'"
-
-
-def _kind_of(item: Any) -> str:
-    if isinstance(item, bool):
-        return "true or false"
-    return "text" if isinstance(item, str) else "numbers"
+    kinds = {_HELD[type(item).__name__] for item in default}
+    items = [str(item) if isinstance(item, str | bool) else repr(item) for item in default]
+    example = f"such as '[{', '.join(items) or '6, 12'}]'"
+    if not isinstance(value, list) or not all(map(_is_scalar, value)):
+        return value, f"must be a list in brackets, {example}"
+    if len(kinds) == 1 and {_HELD[type(item).__name__] for item in value} - kinds:
+        return value, f"must be a list of {kinds.pop()} only, {example}"
+    return value, ""
 
 
 def _is_scalar(item: Any) -> bool:
     return isinstance(item, str | bool | int) or (isinstance(item, float) and math.isfinite(item))
+
+
+def format_parameters(notebooks: Mapping[str, Mapping[str, Parameter]]) -> str:
+    """For a terminal, a block for each notebook: name, type, default and help of what can be given."""
+    blocks = []
+    for notebook, parameters in notebooks.items():
+        lines = [
+            f"  {item.name} ({item.kind}, default {item.default!r}): {item.help}"
+            for item in parameters.values()
+            if item.name not in RESERVED
+        ]
+        blocks.append("\n".join([notebook, *(lines or ["  no parameters"])]))
+    return "\n".join(blocks)

@@ -1,9 +1,9 @@
-"""A run: notebooks executed on a trial and gathered into one report."""
+"""A run: notebooks found, executed on a trial, and gathered into one report."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
+import math
 import os
 import shutil
 import warnings
@@ -13,203 +13,156 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nkhcc_helpers import __version__
-from nkhcc_helpers.report.results import ILLUSTRATIVE, format_json_value, list_versions, write_json
+from nkhcc_helpers.report.results import format_json_value
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
-from nkhcc_helpers.run.plan import Plan, name_part, plan_run
+from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, read_parameters, read_values
 from nkhcc_helpers.run.publish import (
-    MANIFEST,
     PublishError,
     check_target,
     copy_earlier,
     find_earlier,
-    hash_code,
     hash_data,
-    hash_file,
     hash_inputs,
-    list_files,
     open_building,
     publish_folder,
     read_manifest,
-    read_title,
-    write_index,
+    write_summaries,
 )
-
-
-@dataclass
-class Run:
-    """A run under way.
-
-    Attributes
-    ----------
-    plans : list of Plan
-        Its notebooks.
-    building : pathlib.Path
-        Folder that becomes the report.
-    data : dict of str to str
-        Checksums of the trial's files.
-    data_dir : str
-        The trial's folder as notebooks see it.
-    started : datetime.datetime
-        When it began, UTC.
-    trial : Trial or None
-        The trial analysed; None until it is checked.
-    published : list of dict
-        Published claims against reproduced ones.
-    outcomes : dict of str to Outcome
-        What came of each notebook so far.
-    results : dict of str to dict
-        What each notebook recorded.
-    """
-
-    plans: list[Plan]
-    building: Path
-    data: dict[str, str]
-    data_dir: str
-    started: dt.datetime
-    trial: Any = None
-    published: list[dict[str, Any]] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
-
-    def values(self, plan: Plan) -> dict[str, Any]:
-        """Return what is injected into a notebook."""
-        places = {"data_dir": self.data_dir, "out_dir": ".."}
-        return plan.values | {name: text for name, text in places.items() if name in plan.known}
-
-    def fingerprint(self, plan: Plan) -> str:
-        """Return the checksum of everything that decides what a notebook gives."""
-        return hash_inputs(plan.path, self.data, self.values(plan))
-
-
-def write_summaries(run: Run) -> None:
-    """Write `results.json`, `index.html` and, when all else is there, `manifest.json`.
-
-    Parameters
-    ----------
-    run : Run
-        A run of which every notebook has come to an outcome.
-    """
-    for plan in run.plans:
-        piece = run.building / "results" / f"{plan.name}.json"
-        if piece.is_file():
-            run.results[plan.name] = json.loads(piece.read_text(encoding="utf-8"))
-        run.results.setdefault(plan.name, {})
-    shutil.rmtree(run.building / "results", ignore_errors=True)
-    metadata = run.trial.metadata
-    provenance = {
-        "study_id": metadata.study_id,
-        "title": metadata.title,
-        "registration": metadata.registration,
-        "source": metadata.source,
-        "provenance": metadata.provenance,
-        "note": ILLUSTRATIVE if run.trial.is_illustrative else "",
-    }
-    ordered = {plan.name: run.results[plan.name] for plan in run.plans}
-    write_json(run.building / "results.json", {"provenance": provenance, "notebooks": ordered})
-    _write_index(run)
-    write_json(run.building / MANIFEST, _describe_run(run))
-
-
-def _describe_run(run: Run) -> dict[str, Any]:
-    entries = {}
-    for plan in run.plans:
-        outcome = run.outcomes[plan.name]
-        entries[plan.name] = {
-            "file": plan.path.name,
-            "sha256": hash_file(plan.path),
-            "parameters": plan.effective,
-            "seconds": round(outcome.seconds, 3),
-            "status": "failed" if outcome.error else "ok",
-            "error": outcome.error,
-            "reused": outcome.reused,
-            "fingerprint": run.fingerprint(plan),
-            "files": list_files(run.building, plan.name),
-        }
-    return {
-        "nkhcc": __version__,
-        "started": run.started.isoformat(timespec="seconds"),
-        "seconds": round((dt.datetime.now(dt.UTC) - run.started).total_seconds(), 3),
-        "versions": list_versions(),
-        "code": hash_code(),
-        "data": {"folder": run.data_dir or "bundled", "files": run.data},
-        "notebooks": entries,
-    }
-
-
-def _write_index(run: Run) -> None:
-    metadata = run.trial.metadata
-    trial = {
-        "title": metadata.title,
-        "study_id": metadata.study_id,
-        "registration": metadata.registration,
-        "source": metadata.source,
-        "is_illustrative": run.trial.is_illustrative,
-        "illustrative": ILLUSTRATIVE,
-    }
-    write_index(
-        run.building,
-        trial=trial,
-        warnings=run.trial.warnings,
-        published=run.published,
-        notebooks=[_describe_card(run, plan) for plan in run.plans],
-        assumptions=[item.model_dump() for item in metadata.assumptions],
-        started=f"{run.started:%Y-%m-%d %H:%M} UTC",
-        versions=list_versions(),
-    )
-
-
-def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
-    outcome, results = run.outcomes[plan.name], run.results[plan.name]
-    page, executed = f"{plan.name}.html", f"notebooks/{plan.name}.ipynb"
-    return {
-        "title": read_title(plan.path),
-        "page": page if (run.building / page).is_file() else "",
-        "notebook": executed if (run.building / executed).is_file() else "",
-        "figure": _choose_figure(results.get("figures", {})),
-        "endpoint": str(results.get("values", {}).get("endpoint_label") or ""),
-        "parameters": {name: _shown(value) for name, value in plan.changed.items()},
-        "seconds": outcome.seconds,
-        "reused": outcome.reused,
-        "error": outcome.error,
-    }
-
-
-def _choose_figure(figures: dict[str, Any]) -> dict[str, str] | None:
-    written = [figure for figure in figures.values() if figure["files"]]
-    chosen = next((figure for figure in written if figure["main"]), written[0] if written else None)
-    if chosen is None:
-        return None
-    file = next((file for file in chosen["files"] if file.endswith(".png")), chosen["files"][0])
-    return {"file": file, "caption": chosen["caption"]}
-
-
-def _shown(value: Any) -> str:
-    return (", ".join(map(str, value)) if isinstance(value, list) else str(value)) or "empty"
-
+from nkhcc_helpers.trial.problems import TrialDataWarning, join_names, suggest_name
+from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout
 
 _WORK = ".work"
 _STEPS_UP = 4
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
 
 
+class NotebookError(ValueError):
+    """A notebook to run cannot be found."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One notebook of a run: its name in the report, its file, its parameters, the values given for them."""
+
+    name: str
+    path: Path
+    known: dict[str, Parameter]
+    values: dict[str, Any]
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """Every parameter with the value it has in the run, other than those that say where files are."""
+        free = {name: item for name, item in self.known.items() if name not in RESERVED}
+        return {name: self.values.get(name, item.default) for name, item in free.items()}
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Of these, the parameters whose value is not the notebook's default."""
+        return {name: value for name, value in self.effective.items() if value != self.known[name].default}
+
+
+def locate_notebooks() -> Path:
+    """Folder of the project's notebooks: the checkout's, or the installed package's own."""
+    checkout = locate_checkout()
+    bundled = Path(__file__).resolve().parent.parent / "bundled" / "notebooks"
+    return checkout / "notebooks" if checkout else bundled
+
+
+def list_notebooks(names: Sequence[str] = ()) -> dict[str, Path]:
+    """Paths of notebooks by name; found by name, by the start of a name, or by path; all when none is given.
+
+    Raises NotebookError where a name fits no notebook or several, or two notebooks have one name.
+    """
+    folder = locate_notebooks()
+    own = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    found: dict[str, Path] = {}
+    for name in names or own:
+        path = Path(name).resolve() if name.endswith(".ipynb") else _find_own(name, own)
+        if not path.is_file():
+            raise NotebookError(f"{name}: no such notebook")
+        if found.get(path.stem, path) != path:
+            raise NotebookError(f"{path.stem}: two notebooks have this name; run them one at a time")
+        found[path.stem] = path
+    if not found:
+        raise NotebookError(f"no notebooks in {folder}")
+    return found
+
+
+def _find_own(name: str, own: dict[str, Path]) -> Path:
+    fitting = [name] if name in own else [each for each in own if each.startswith(name)]
+    if not fitting:
+        hint = f"no such notebook{suggest_name(name, own)}; there are {', '.join(own) or 'none'}"
+        raise NotebookError(f"{name}: {hint}".replace("?;", "?"))
+    if len(fitting) > 1:
+        raise NotebookError(f"{name}: ambiguous between {join_names(fitting, 'and')}; give more of the name")
+    return own[fitting[0]]
+
+
+def name_part(plans: Sequence[Plan]) -> str:
+    """Name the part of the project's notebooks that a run is of, such as ``02`` or ``02-04-mine``.
+
+    Of the project's notebooks what stands before the first underscore, of others the whole name. Empty for a
+    run of all the project's notebooks and no other.
+    """
+    own = {path.resolve() for path in locate_notebooks().glob("*.ipynb")}
+    paths = [plan.path.resolve() for plan in plans]
+    if set(paths) == own:
+        return ""
+    return "-".join(path.stem.partition("_")[0] if path in own else path.stem for path in paths)
+
+
+def plan_run(
+    names: Sequence[str] = (),
+    given: Sequence[tuple[str, str]] = (),
+    *,
+    data_given: bool = False,
+    load: Callable[[], Any] | None = None,
+) -> list[Plan]:
+    """Find the notebooks of a run and check the values given for their parameters.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Such as ``02_survival_by_group``, ``02``, or ``mine/analysis.ipynb``; all of the project's when empty.
+    given : sequence of (str, str)
+        Names and texts of parameters.
+    data_given : bool
+        Whether the run is on another trial than the bundled one; each notebook must then have `data_dir`.
+    load : callable, optional
+        Returns the trial, called when a value can be checked against it only; such values are not checked
+        without it.
+
+    Returns
+    -------
+    list of Plan
+
+    Raises
+    ------
+    NotebookError
+        A name fits no notebook or several, or two notebooks have one name.
+    ParameterError
+        A notebook's parameters cannot be read, or a name or value given is wrong; lists every problem.
+    TrialDataError
+        From `load`.
+    """
+    paths = list_notebooks(names)
+    known = {name: read_parameters(path) for name, path in paths.items()}
+    fixed = [name for name in known if data_given and "data_dir" not in known[name]]
+    if fixed:
+        raise ParameterError(
+            f"{name}: has no parameter data_dir, so --data cannot reach it" for name in fixed
+        )
+    values = read_values(known, given, load)
+    return [Plan(name, paths[name], known[name], values[name]) for name in paths]
+
+
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run.
+    """What came of a run."""
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        The report; ``<out_dir>-failed`` when a notebook failed.
-    outcomes : list of Outcome
-        In the order of the notebooks.
-    left : pathlib.Path or None
-        What an earlier run that failed kept, and this one does not replace.
-    """
-
-    folder: Path
-    outcomes: list[Outcome]
-    left: Path | None = None
+    folder: Path  # the report; `<out_dir>-failed` when a notebook failed
+    outcomes: list[Outcome]  # in the order of the notebooks
+    left: Path | None = None  # what an earlier run that failed kept, and this one does not replace
 
     @property
     def failed(self) -> list[Outcome]:
@@ -232,15 +185,13 @@ def run_notebooks(
 
     Parameters
     ----------
-    names : sequence of str
-        Notebooks, as for `planning.list_notebooks`.
+    names, given
+        As for :func:`plan_run`.
     data_dir : str or pathlib.Path
         The trial's folder; the bundled trial when empty.
-    given : sequence of (str, str)
-        Names and texts of parameters.
     out_dir : str or pathlib.Path
         The report's folder, replaced whole. When empty ``reports/<name of the trial's folder>``, and for some
-        of the notebooks that and `planning.name_part`, such as ``reports/nkhcc-02``.
+        of the notebooks that and their numbers, such as ``reports/nkhcc-02``.
     jobs : int, optional
         Notebooks executed at a time; the number of cores when absent.
     resume : bool
@@ -258,7 +209,7 @@ def run_notebooks(
         Before anything is executed; nothing is published.
     """
     started = dt.datetime.now(dt.UTC)
-    source = _locate_source(data_dir)
+    source = (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
     load = cache(lambda: _load_quietly(source))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
@@ -268,16 +219,14 @@ def run_notebooks(
         run = Run(plans, building, hash_data(source), _name_source(data_dir, source, building), started)
         if resume:
             _take_over(run, [failed, target])
-        waiting = len(plans) - len(run.outcomes)
         work = building / _WORK
         work.mkdir()
-        # The workers import what they need while the trial is being checked.
-        with WorkerPool(min(jobs or os.cpu_count() or 1, waiting), work) as pool:
+        with WorkerPool(jobs or os.cpu_count() or 1, work) as pool:
             run.trial = load()
             on_start(len(plans))
             for outcome in run.outcomes.values():
                 on_outcome(outcome)
-            _execute(run, pool, _earlier_seconds(target), on_outcome)
+            _execute(run, pool, _read_seconds(target), on_outcome)
         shutil.rmtree(work)
         outcomes = [run.outcomes[plan.name] for plan in plans]
         result = RunResult(failed if any(outcome.error for outcome in outcomes) else target, outcomes)
@@ -290,10 +239,28 @@ def run_notebooks(
     return RunResult(result.folder, outcomes, None if result.failed else left)
 
 
-def _locate_source(data_dir: str | Path) -> Path:
-    from nkhcc_helpers.trial.trial import locate_bundled
+@dataclass
+class Run:
+    """A run under way: what it is of, what came of its notebooks so far, and what they recorded."""
 
-    return (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
+    plans: list[Plan]
+    building: Path
+    data: dict[str, str]  # checksums of the trial's files
+    data_dir: str  # the trial's folder as notebooks see it
+    started: dt.datetime
+    trial: Trial | None = None
+    published: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def values(self, plan: Plan) -> dict[str, Any]:
+        """Values injected into a notebook."""
+        places = {"data_dir": self.data_dir, "out_dir": ".."}
+        return plan.values | {name: text for name, text in places.items() if name in plan.known}
+
+    def fingerprint(self, plan: Plan) -> str:
+        """Checksum of everything that decides what a notebook gives."""
+        return hash_inputs(plan.path, self.data, self.values(plan))
 
 
 def _choose_target(source: Path, plans: list[Plan]) -> Path:
@@ -327,17 +294,15 @@ def _check_targets(target: Path, failed: Path, source: Path) -> None:
         check_target(folder)
 
 
-def _load_quietly(source: Path) -> Any:
-    from nkhcc_helpers.trial.problems import TrialDataWarning
-    from nkhcc_helpers.trial.trial import load_trial
-
+def _load_quietly(source: Path) -> Trial:
     with warnings.catch_warnings():
         # They stand in `Trial.warnings`, and in the report.
         warnings.simplefilter("ignore", TrialDataWarning)
         return load_trial(source)
 
 
-def _earlier_seconds(target: Path) -> dict[str, float]:
+def _read_seconds(target: Path) -> dict[str, float]:
+    """What each notebook took in an earlier run."""
     entries = (read_manifest(target) or {}).get("notebooks", {})
     return {name: float(entry.get("seconds", 0)) for name, entry in entries.items()}
 
@@ -362,8 +327,10 @@ def _execute(
         for plan in run.plans
         if plan.name not in run.outcomes
     ]
-    # The longest first, so that no worker is left alone with it at the end.
-    jobs.sort(key=lambda job: -seconds.get(job.name, 0))
+    # The longest first, so that no worker is left alone with it at the end; before them what is not known,
+    # the last of the notebooks first, for they build on one another.
+    jobs.reverse()
+    jobs.sort(key=lambda job: -seconds.get(job.name, math.inf))
     outcomes = pool.execute(jobs)
     run.published = format_json_value(compare_published(run.trial))
     for outcome in outcomes:

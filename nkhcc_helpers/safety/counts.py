@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 from nkhcc_helpers.trial.patients import NOT_CODED, list_with_all, matches
 from nkhcc_helpers.trial.schema import list_text
@@ -133,6 +134,7 @@ def count_evaluable(trial):
     return counts.rename("n_evaluable")
 
 
+@keeps_options
 def count_adverse_events(trial, *, emergent_only=True):
     """Count patients with an adverse event of each category, by group and overall.
 
@@ -172,6 +174,7 @@ def _add_percent(counts, trial):
     return counts.assign(percent=100 * n_patients / known)
 
 
+@keeps_options
 def count_by_term(trial, *, related_only=False, emergent_only=True):
     """Count patients by organ class, term and worst grade, by group and overall.
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level
+from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 EXACT = "exact unconditional"
@@ -26,6 +26,7 @@ _CHUNK = 2_000_000  # probabilities held at once
 _MEASURES = ["group", "n_patients", "n_evaluable", "percent", "n_events", "ci_lower", "ci_upper"]
 
 
+@keeps_options
 def estimate_shares(counts, *, conf_level=0.95):
     """Estimate the share of patients behind each count, with exact limits.
 
@@ -76,6 +77,7 @@ def estimate_upper_limits(counts, *, conf_level):
     return 100 * np.where(x == n, 1.0, stats.beta.ppf(conf_level, x + 1, rest))
 
 
+@keeps_options
 def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto"):
     """Estimate, row by row, how the share of patients differs between each group and the reference group.
 

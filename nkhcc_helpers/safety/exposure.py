@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.safety.counts import (
     BLOCK,
     ORGAN_CLASS,
@@ -66,6 +66,7 @@ def list_time_at_risk(trial, *, window_days=30):
     return at_risk.assign(n_infusions=treated["n_infusions"])
 
 
+@keeps_options
 def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=True, conf_level=0.95):
     """Estimate rates of first adverse events, per patient's time at risk and per infusion.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Annotated, Literal
 
 import pandas as pd
+from annotated_types import Ge, Le
 
+from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.safety.counts import CATEGORIES, is_recorded, list_categories, list_events
 from nkhcc_helpers.safety.differences import estimate_shares, estimate_upper_limits
 from nkhcc_helpers.trial.patients import list_with_all
@@ -29,6 +32,8 @@ LISTING_LABELS = {
 """What each listing is called where it is shown."""
 MOST_WINDOW_DAYS = 3650
 """Longest window of a `Definition`, ten years: beyond any use, and well within the range of dates."""
+WindowDays = Annotated[int, Ge(0), Le(MOST_WINDOW_DAYS), " days"]
+Grade = Literal[1, 2, 3, 4, 5]
 
 
 def describe_events(trial, *, emergent_only=True):
@@ -76,6 +81,7 @@ def describe_events(trial, *, emergent_only=True):
     }
 
 
+@keeps_options
 def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True):
     """List adverse events one by one.
 
@@ -184,6 +190,7 @@ def list_absent_terms(trial, definition):
     return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
 
 
+@keeps_options
 def list_dose_limiting(trial, definition=None):
     """List the dose-limiting toxicities one by one.
 
@@ -207,6 +214,7 @@ def list_dose_limiting(trial, definition=None):
     return events[inside & severe & ~definition.excludes(events["term"])].reset_index(drop=True)
 
 
+@keeps_options
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 

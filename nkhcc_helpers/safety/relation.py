@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from nkhcc_helpers.checks import check_choice, check_vector
+from nkhcc_helpers.checks import check_choice, check_vector, keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, OVERALL, count_by_term, list_terms
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
@@ -39,6 +39,7 @@ class TableP:
     is_exact: bool = False
 
 
+@keeps_options
 def compare_groups(
     trial, *, related_only=False, emergent_only=True, scores="equal", n_draws=N_DRAWS, seed=DEFAULT_SEED
 ):
@@ -306,7 +307,8 @@ class Tables:
             self.sizes, self.events.sum(), n_draws, method="marginals"
         )
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
-        p_value = (1 + int(_is_beyond(totals, lower, upper).sum())) / (1 + n_draws)
+        beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
+        p_value = (1 + int(beyond.sum())) / (1 + n_draws)
         return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
 
 
@@ -380,10 +382,6 @@ def _sum_pairs(left, right, n_events, lower, upper):
         above = np.clip(upper - value - least, 0, span)
         tail += up_to[start[rest + 1]] - up_to[np.searchsorted(key, rest * span + above, side="left")]
     return float((weight * tail).sum())
-
-
-def _is_beyond(totals, lower, upper):
-    return totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
 
 
 def _list_binomial(size, share):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import check_conf_level
+from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.safety.counts import choose_events, list_events
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
 
 
+@keeps_options
 def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level=0.95):
     """Summarize, term by term, how soon after an infusion events begin and how long they last.
 
@@ -134,6 +135,7 @@ def _list_curves(events):
     return wide.index, Curves.of_counts(wide["duration"].to_numpy(), n_events, n_censored)
 
 
+@keeps_options
 def count_by_infusion(trial, *, related_only=False, emergent_only=True):
     """Count adverse events, and patients with one, after each infusion.
 

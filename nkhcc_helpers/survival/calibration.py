@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.checks import check_choice, keeps_options
 from nkhcc_helpers.parallel import check_censoring, simulate_blocks
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.exact import TOLERANCE
@@ -63,6 +63,7 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     return RecalibratedP(p, p_value, float(error), n_draws, seed)
 
 
+@keeps_options
 def attained_size(
     sizes,
     *,
@@ -115,6 +116,7 @@ def attained_size(
     return table.reset_index()[["test", "alpha", "rejected", "error"]]
 
 
+@keeps_options
 def attained_coverage(
     sizes,
     *,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
 
-CONF_TYPES = ("bpcp", "log-log", "log", "plain")
-CONVENTIONS = ("midpoint", "first")
+ConfType = Literal["bpcp", "log-log", "log", "plain"]
+Convention = Literal["midpoint", "first"]
+CONF_TYPES, CONVENTIONS = get_args(ConfType), get_args(Convention)
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
 SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
+@keeps_options
 def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_groups
+from nkhcc_helpers.checks import check_groups, keeps_options
 from nkhcc_helpers.survival.exact import (
     TOLERANCE,
     TooManyAllocationsError,
@@ -134,6 +134,7 @@ def compare_survival(
     )
 
 
+@keeps_options
 def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     """Compare every pair of groups by the exact two-sided score test.
 
@@ -212,6 +213,7 @@ def _lay_out(time, event, group, weights, trend, scores):
     return risk, groups, codes, check_scores(scores, len(groups)) if trend else None
 
 
+@keeps_options
 def summarize_comparisons(comparisons):
     """Stack comparisons, one a row.
 

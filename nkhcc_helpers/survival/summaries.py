@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions, check_survival, check_vector
+from nkhcc_helpers.checks import (
+    check_choice,
+    check_conf_level,
+    check_positions,
+    check_survival,
+    check_vector,
+    keeps_options,
+)
 from nkhcc_helpers.survival.curves import (
     CONVENTIONS,
     TOLERANCE,
@@ -241,6 +248,7 @@ def count_at_risk_table(frame, *, at):
     return _stack_by_group(frame, count)
 
 
+@keeps_options
 def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
     """Summarize a time-to-event endpoint for each group and for everyone.
 
@@ -272,6 +280,7 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
     return _stack_with_all(frame, summarize)
 
 
+@keeps_options
 def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_type="bpcp"):
     """Estimate survival at given times for each group and for everyone.
 
@@ -298,6 +307,7 @@ def choose_landmarks(unit):
     return [half_year, 2 * half_year, 4 * half_year]
 
 
+@keeps_options
 def summarize_rmst(frame, *, tau, conf_level=0.95):
     """Estimate the restricted mean survival time for each group and for everyone.
 

@@ -11,7 +11,7 @@ from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
 from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
 
-PRIORS = ("log_uniform", "uniform")
+Prior = Literal["log_uniform", "uniform"]
 """What times of compatible cohorts may be drawn from before any claim."""
 
 
@@ -164,7 +164,7 @@ class CohortAssumptions(Model):
     median_convention: Literal["midpoint", "first", "either"] = "either"
     recorded_unit: TimeUnit = "days"
     recorded_decimals: Decimals = 0
-    prior: Literal[PRIORS] = "log_uniform"
+    prior: Prior = "log_uniform"
     shortest: Annotated[Number, Field(gt=0)]
     longest: Annotated[Number, Field(gt=0)]
     pfs_before_os: bool = True
@@ -204,7 +204,6 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
     Returns
     -------
     Published
-        `citation claims assumptions`.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -18,7 +19,8 @@ from nkhcc_helpers.trial.schema import (
     parse_partial_dates,
 )
 
-GROUPS = ("actual", "planned")
+Grouping = Literal["actual", "planned"]
+GROUPS = get_args(Grouping)
 """By which treatment patients are grouped."""
 NOT_CODED = "Not coded"
 """Organ class of an event of which AEBODSYS says none."""

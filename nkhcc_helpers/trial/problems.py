@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pandas as pd
-import pandera.pandas as pa
 from pydantic import BaseModel, ValidationError
 
 N_LISTED = 20
@@ -115,6 +114,18 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
+def join_names(names: Sequence[str], word: str) -> str:
+    """Return names as a sentence lists them, `word` before the last."""
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def describe_unknown(item: object, known: Sequence[object], *, of_list: bool = False) -> str:
+    """Return what is wrong with an item, or item of a list, that is none of those known."""
+    listed = join_names([str(each) for each in known], "or") or "nothing, for there is nothing to choose from"
+    hint = suggest_name(item, known) if isinstance(item, str) else ""
+    return f"{'may hold' if of_list else 'must be'} {listed}, not {item!r}{hint}"
+
+
 def format_printable(text: str) -> str:
     """Return text with control characters written out, so that data cannot steer a terminal."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
@@ -129,30 +140,6 @@ class RawTable:
 
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
-
-
-def list_table_problems(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
-    """Return what a schema finds wrong in a table; the `error` of each of its checks is the rule to print."""
-    try:
-        schema.validate(raw.frame, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-    else:
-        return []
-    problems = []
-    for case in cases.itertuples(index=False):
-        if case.check == "column_in_dataframe":
-            problems.append(report_absent_column(str(case.failure_case), raw, schema, table))
-        else:
-            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
-            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
-    return problems
-
-
-def report_absent_column(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
-    """Return the problem of a column that is not there, suggesting the unknown one most like it."""
-    unknown = [found for found in raw.frame.columns if found not in schema.columns]
-    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
 
 
 @dataclass(frozen=True)

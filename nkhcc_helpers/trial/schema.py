@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from nkhcc_helpers.trial.metadata import TrialMetadata
-from nkhcc_helpers.trial.problems import Problem, RawTable, list_table_problems, report_absent_column
+from nkhcc_helpers.trial.problems import Problem, RawTable, suggest_name
 
 TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
 SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
@@ -284,10 +284,10 @@ def check_table(
     true where CNSR is 0. Without `metadata` nothing is compared with `trial.yaml`.
     """
     schema = pa.DataFrameSchema(_list_columns(table, metadata))
-    faulty = list_table_problems(raw, schema, table)
+    faulty = _list_failures(raw, schema, table)
     problems += faulty
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
-        absent = report_absent_column("AETOXGR", raw, schema, table)
+        absent = _report_absent("AETOXGR", raw, schema, table)
         rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
         problems.append(Problem(table, 1, "AETOXGR", "", rule))
     kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
@@ -296,6 +296,30 @@ def check_table(
         # ADaM codes censoring, survival analysis wants events: turned round here and nowhere else.
         parsed["event"] = parsed["CNSR"] == 0
     return pd.DataFrame(parsed, index=raw.frame.index)
+
+
+def _list_failures(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
+    """Return what a schema finds wrong in a table; the `error` of each of its checks is the rule to print."""
+    try:
+        schema.validate(raw.frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return []
+    problems = []
+    for case in cases.itertuples(index=False):
+        if case.check == "column_in_dataframe":
+            problems.append(_report_absent(str(case.failure_case), raw, schema, table))
+        else:
+            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
+            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
+    return problems
+
+
+def _report_absent(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
+    """Return the problem of a column that is not there, suggesting the unknown one most like it."""
+    unknown = [found for found in raw.frame.columns if found not in schema.columns]
+    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
 
 
 def _blank(raw: RawTable, faulty: list[Problem]) -> pd.DataFrame:

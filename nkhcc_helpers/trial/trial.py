@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
@@ -27,7 +28,13 @@ from nkhcc_helpers.trial.patients import (
     list_times,
     plan_groups,
 )
-from nkhcc_helpers.trial.problems import Problem, RawTable, TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    RawTable,
+    TrialDataError,
+    TrialDataWarning,
+    describe_unknown,
+)
 from nkhcc_helpers.trial.rules import check_rules
 from nkhcc_helpers.trial.schema import TABLES, Tables, check_table, list_text
 
@@ -323,3 +330,23 @@ def describe_treatment(trial: Trial) -> dict[str, int]:
     known = treated[list_text(treated, "TRT01A") != ""]
     moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
     return {"n_with_actual": len(known), "n_moved": len(moved)}
+
+
+def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
+    """A check against the trial that the validation's context loads; empty leaves the choice open."""
+
+    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
+        if info.context and value:
+            known, of_list = list(list_known(info.context())), isinstance(value, list)
+            for item in value if of_list else [value]:
+                if item not in known:
+                    raise ValueError(describe_unknown(item, known, of_list=of_list))
+        return value
+
+    return AfterValidator(check)
+
+
+EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
+BaselineColumns = Annotated[
+    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
+]

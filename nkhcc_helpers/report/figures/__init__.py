@@ -1,6 +1,11 @@
-"""Every figure: each takes a computed frame and returns the axes it drew on."""
+"""Every figure: each takes a computed frame and returns the axes it drew on, of several panels the main one.
 
-from nkhcc_helpers.report.figures.cohort import plot_enrolment, plot_flow, plot_swimmer
+What they share: `labels` names groups by code, all groups of the trial in order; in figures of Cox models it
+names covariates (`report.list_covariate_labels`) and `group_labels` the groups. `unit` is that of times,
+`conf_level` the level of the intervals drawn, for their heading, and `ax` axes for the main panel alone.
+"""
+
+from nkhcc_helpers.report.figures.cohort import plot_design, plot_enrolment, plot_flow
 from nkhcc_helpers.report.figures.compatible import (
     plot_candidates,
     plot_compatible_curves,
@@ -8,25 +13,19 @@ from nkhcc_helpers.report.figures.compatible import (
     plot_p_values,
     plot_pairs,
 )
-from nkhcc_helpers.report.figures.cox_checks import plot_design, plot_leave_one_out, plot_schoenfeld
-from nkhcc_helpers.report.figures.grades import plot_grades, plot_shares
-from nkhcc_helpers.report.figures.onset import plot_first_event, plot_onset, plot_terms
-from nkhcc_helpers.report.figures.ratios import plot_forest, plot_signs, plot_sweep
-from nkhcc_helpers.report.figures.style import (
-    choose_axis_end,
-    group_lines,
-    group_markers,
-    group_palette,
-    list_time_ticks,
+from nkhcc_helpers.report.figures.courses import plot_swimmer, plot_timelines
+from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_signs, plot_sweep
+from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
+from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
+from nkhcc_helpers.report.figures.survival import (
+    plot_first_event,
+    plot_km,
+    plot_null_distribution,
+    plot_schoenfeld,
 )
-from nkhcc_helpers.report.figures.survival import plot_km, plot_null_distribution
-from nkhcc_helpers.report.figures.timelines import plot_timelines
 
 __all__ = [
     "choose_axis_end",
-    "group_lines",
-    "group_markers",
-    "group_palette",
     "list_time_ticks",
     "plot_candidates",
     "plot_compatible_curves",
@@ -48,6 +47,5 @@ __all__ = [
     "plot_signs",
     "plot_sweep",
     "plot_swimmer",
-    "plot_terms",
     "plot_timelines",
 ]

@@ -1,11 +1,10 @@
-"""Figures of the cohort: flow through the trial and enrolment over time."""
+"""The cohort: its flow through the trial, its enrolment, and where its groups stand in dose and infusions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import matplotlib.dates as mdates
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,20 +13,21 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
 from nkhcc_helpers.report.figures.style import (
-    FAINT,
     GREY,
     INK,
     SMALL,
     WIDTH,
+    add_grid,
     choose_axes,
     darken,
-    group_lines,
+    group_markers,
     group_palette,
     in_house_style,
     known_groups,
     lighten,
-    list_time_ticks,
+    list_looks,
     plain,
+    rows_of,
     say_nothing_to_show,
     spread_apart,
 )
@@ -58,19 +58,12 @@ PADDING = 0.08
 def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
     """Flow of patients from enrolment to treatment, and what became of everyone, a column per group.
 
+    An arrow means "of these"; below the line stand states of all enrolled, which no arrow leads to.
+
     Parameters
     ----------
     disposition : pandas.DataFrame
         As `cohort.count_disposition` returns it.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
-        An arrow means "of these"; below the line stand states of all enrolled, which no arrow leads to.
     """
     groups = known_groups(disposition, labels)
     if not groups:
@@ -79,7 +72,8 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     width = max(WIDTH, STAGE_COLUMN + len(groups) * NARROWEST_BOX)
     column = (width - STAGE_COLUMN) / len(groups)
     inner = 0.9 * column
-    names = {g: plain(labels.get(g, g), int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
+    looks = list_looks(groups, labels)
+    names = {g: plain(looks[g].name, int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
     heights = [0.4, head, _height_of(TREATMENT), _height_of(STATES)]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
@@ -90,9 +84,8 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     _name_rows(ax, tops, heights, width)
     middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
     _draw_root(ax, rows, groups, tops, heights, middles)
-    colours = group_palette(labels or groups)
     for group, x in zip(groups, middles, strict=True):
-        colour = colours.get(group, INK)
+        colour = looks[group].colour
         look = {"edge": darken(colour, 0.1), "face": lighten(colour, 0.82)}
         text = f"{names[group]}\nn = {format_number(rows[group]['n_enrolled'], 0)}"
         _draw_box(ax, x, tops[1], inner, heights[1], **look)
@@ -179,38 +172,27 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
     ----------
     enrolment : pandas.DataFrame
         As `cohort.count_enrolment` returns it.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
     """
     enrolment = enrolment.dropna(subset=["date"])
-    groups = known_groups(enrolment, labels)
+    looks = list_looks(known_groups(enrolment, labels), labels)
     ax = choose_axes(ax, 4.0)
-    if not groups:
+    if not looks:
         return say_nothing_to_show(ax)
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
     first, last = enrolment["date"].min(), enrolment["date"].max()
     edge = max((last - first) * 0.03, pd.Timedelta(days=3))
     ends = []
-    for group in groups:
-        rows = enrolment[enrolment["group"].astype("str") == group]
+    for group, look in looks.items():
+        rows = rows_of(enrolment, group)
         dates = [rows["date"].iloc[0], *rows["date"], last + edge]
         counts = [0, *rows["n_enrolled"], rows["n_enrolled"].iloc[-1]]
-        look = {"color": colours.get(group, INK), "linestyle": lines.get(group, "-")}
-        ax.step(dates, counts, where="post", linewidth=1.9, **look)
+        ax.step(dates, counts, where="post", linewidth=1.9, color=look.colour, linestyle=look.line)
         ends.append(float(counts[-1]))
     top = max(ends)
-    names = [plain(labels.get(group, group), 26, lines=2) for group in groups]
+    names = [plain(look.name, 26, lines=2) for look in looks.values()]
     gap = top * 0.052 * (1 + max(name.count("\n") for name in names))
-    for group, name, y in zip(groups, names, spread_apart(ends, gap), strict=True):
-        colour = darken(colours.get(group, INK))
+    for look, name, y in zip(looks.values(), names, spread_apart(ends, gap), strict=True):
         at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
-        style = {"color": colour, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
+        style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
         ax.annotate(name, (1, y), xytext=(5, 0), **at, **style)
     ax.set_xlim(first - edge, last + edge)
     ax.set_ylim(0, top * 1.05)
@@ -220,153 +202,108 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
     ax.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=8))
     ax.xaxis.set_major_formatter(mdates.DateFormatter(shown))
     ax.set_ylabel("Patients enrolled")
-    ax.grid(axis="y", color=FAINT, linewidth=0.6)
+    add_grid(ax, "y")
     return ax
+
+
+CONTRAST_LINES = ("-", (0, (4, 2)))
+NOT_COVARIATES = ("groups", "group", "n", "n_events")
 
 
 @in_house_style
-def plot_swimmer(
-    courses: pd.DataFrame,
-    infusion_times: pd.DataFrame,
+def plot_design(
+    points: pd.DataFrame,
     labels: Mapping[str, str],
-    unit: str,
     *,
+    contrasts: pd.DataFrame | None = None,
+    names: Mapping[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Each patient's course: infusions, progression, death, still followed or lost.
-
-    Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
-    of the infusions, and the whole follow-up.
+    """Where the groups stand in dose and infusions, and which pairs differ in one of the two only.
 
     Parameters
     ----------
-    courses : pandas.DataFrame
-        As `cohort.list_courses` returns it.
-    infusion_times : pandas.DataFrame
-        As `cohort.list_infusion_times` returns it.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    unit : str
-        Unit of the times.
-    ax : matplotlib Axes, optional
-        Axes to draw the whole follow-up into, without the first panel.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the whole follow-up.
+    points : pandas.DataFrame
+        The points of `cox.describe_design`: one or two covariates, ``groups n n_events``. The area of a
+        point grows with n.
+    contrasts : pandas.DataFrame, optional
+        Columns ``covariate first second``, pairs of points by their groups; drawn as arrows.
+    names : mapping of str to str, optional
+        Covariate to what it is called (`report.list_covariate_labels`).
     """
-    groups = known_groups(courses, labels)
-    last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
-    if not groups or not np.isfinite(last):
-        return say_nothing_to_show(choose_axes(ax, 2.0))
-    rows = _lay_out_patients(courses, groups)
-    given = infusion_times["time"].max() if len(infusion_times) else np.nan
-    n_rows = len(courses) + len(groups)
-    height = 1.3 + min(0.23 * n_rows, 14)
-    early = None
-    if ax is None and given > 0 and last > 3 * given:
-        early, ax = plt.figure(figsize=(WIDTH, height)).subplots(1, 2, sharey=True, width_ratios=(1, 1.5))
-    ax = choose_axes(ax, height)
-    colours = group_palette(labels or groups)
-    for panel, right in ((early, 1.12 * given), (ax, last)):
-        if panel is not None:
-            _draw_courses(panel, rows, colours, right)
-            _label_swimmer(panel, right, unit, n_rows)
-    _draw_infusions(ax if early is None else early, rows, infusion_times)
-    first = ax if early is None else early
-    _name_patients(first, rows, labels, longest=70 if early is None else 34)
-    if early is not None:
-        early.set_title("During the infusions")
-        ax.set_title("Whole follow-up")
-        ax.patch.set_visible(False)
-    _explain_marks(ax)
+    covariates = [column for column in points if column not in NOT_COVARIATES]
+    ax = choose_axes(ax, 4.6)
+    if points.empty or not covariates:
+        return say_nothing_to_show(ax)
+    across = "infusions" if "infusions" in covariates else covariates[0]
+    up = next((column for column in covariates if column != across), None)
+    codes = points["groups" if "groups" in points else "group"].astype("str")
+    height = points[up].astype(float) if up else 0.0
+    placed = points.assign(code=codes, x=points[across].astype(float), y=height)
+    names = names or {"dose": "Dose per infusion", "infusions": "Planned infusions"}
+    _frame_design(ax, placed, names.get(across, across), names.get(up, up) if up else "")
+    if contrasts is not None and len(contrasts):
+        _draw_contrasts(ax, placed, contrasts, names)
+    _draw_points(ax, placed, labels)
     return ax
 
 
-def _lay_out_patients(courses: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
-    """A row number for each patient, leaving one free above each group for its name."""
-    code = courses["group"].astype("str")
-    ordered = pd.concat([courses[code == group] for group in groups], ignore_index=True)
-    block = ordered["group"].astype("str").map({group: i for i, group in enumerate(groups)})
-    return ordered.assign(group=ordered["group"].astype("str"), y=np.arange(len(ordered)) + block + 1.0)
+def _frame_design(ax: Axes, placed: pd.DataFrame, across: str, up: str) -> None:
+    for column, set_limits, share in (("x", ax.set_xlim, (0.15, 0.5)), ("y", ax.set_ylim, (0.15, 0.28))):
+        low, high = placed[column].min(), placed[column].max()
+        span = (high - low) or max(abs(high), 1.0)
+        set_limits(low - share[0] * span, high + share[1] * span)
+    places = {column: sorted(set(placed[column])) for column in "xy"}
+    ax.set_xticks(places["x"], [f"{x:.3g}" for x in places["x"]])
+    ax.set_yticks(places["y"] if up else [], [f"{y:.3g}" for y in places["y"]] if up else [])
+    ax.set_xlabel(plain(across))
+    ax.set_ylabel(plain(up))
+    add_grid(ax)
 
 
-def _draw_courses(ax: Axes, rows: pd.DataFrame, colours: dict, right: float) -> None:
-    rows = rows.assign(last_contact=rows["last_contact"].fillna(0.0))
-    shades = [lighten(colours.get(group, INK), 0.55) for group in rows["group"]]
-    edges = [darken(colours.get(group, INK), 0.1) for group in rows["group"]]
-    ax.barh(rows["y"], rows["last_contact"], height=0.62, color=shades, edgecolor=edges, linewidth=0.7)
-    alive = rows[rows["alive"].astype(bool)]
-    marks = {"progression": (rows, "D", 5.5, "white"), "death": (rows, "X", 7, INK)}
-    for column, (part, marker, size, face) in marks.items():
-        seen = part[part[column].notna() & (part[column] <= right)]
-        _draw_marks(ax, seen[column], seen["y"], marker, size, face)
-    alive = alive[alive["last_contact"] <= right]
-    lost = alive["lost"].astype(bool) if "lost" in alive else pd.Series(False, index=alive.index)
-    for part, face in ((alive[~lost], INK), (alive[lost], "white")):
-        _draw_marks(ax, part["last_contact"] + 0.012 * right, part["y"], ">", 6.5, face)
-
-
-def _draw_infusions(ax: Axes, rows: pd.DataFrame, infusion_times: pd.DataFrame) -> None:
-    at = infusion_times["USUBJID"].map(rows.set_index("USUBJID")["y"])
-    given = infusion_times.assign(y=at).dropna(subset=["y", "time"])
-    ax.vlines(given["time"], given["y"] - 0.31, given["y"] + 0.31, color=INK, linewidth=1.1)
-
-
-def _draw_marks(ax: Axes, x: pd.Series, y: pd.Series, marker: str, size: float, face: str) -> None:
-    if len(x):
-        look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
-        ax.plot(x, y, linestyle="", markeredgewidth=0.9, zorder=4, **look)
-
-
-def _label_swimmer(ax: Axes, right: float, unit: str, n_rows: int) -> None:
-    ax.set_xlim(-0.015 * right, 1.05 * right)
-    ax.set_ylim(n_rows - 0.4, -0.6)
-    ticks = list_time_ticks(right, unit)
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.set_xlabel(f"Time since enrolment ({plain(unit)})")
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
-
-
-def _name_patients(ax: Axes, rows: pd.DataFrame, labels: Mapping[str, str], *, longest: int) -> None:
-    colours = group_palette(labels or rows["group"].unique())
-    names = rows["USUBJID"].astype("str")
-    start = find_shared_start(names)
-    many = len(rows) > 60
-    ticks = [] if many else [plain(name.removeprefix(start), 14, lines=1) for name in names]
-    ax.set_yticks([] if many else rows["y"], ticks, fontsize=SMALL)
-    for group, part in rows.groupby("group", sort=False):
-        colour = darken(colours.get(group, INK))
-        name = plain(labels.get(group, group), longest, lines=1)
-        style = {"color": colour, "fontsize": SMALL, "fontweight": "bold", "in_layout": False}
-        ax.text(0, part["y"].min() - 1, name, va="center", **style)
-
-
-def find_shared_start(names: Iterable[str]) -> str:
-    """What all patients' names begin with, up to a hyphen: the study's own name, as a rule.
-
-    Parameters
-    ----------
-    names : iterable of str
-        At least one.
-
-    Returns
-    -------
-    str
-    """
-    shortest, longest = min(names), max(names)
-    n_same = next((i for i, pair in enumerate(zip(shortest, longest, strict=False)) if pair[0] != pair[1]), 0)
-    return shortest[: shortest.rfind("-", 0, n_same) + 1]
-
-
-def _explain_marks(ax: Axes) -> None:
-    marks = {"Infusion": ("|", 9, INK), "Progression": ("D", 5.5, "white"), "Death": ("X", 7, INK)}
-    marks |= {"Still followed": (">", 6.5, INK), "Lost to follow-up": (">", 6.5, "white")}
+def _draw_contrasts(
+    ax: Axes, placed: pd.DataFrame, contrasts: pd.DataFrame, names: Mapping[str, str]
+) -> None:
+    """Arrows between neighbours only: with three points on a line the long pair says nothing more."""
+    covariates = list(dict.fromkeys(contrasts["covariate"]))
+    at = placed.drop_duplicates("code").set_index("code")[["x", "y"]]
+    for row in contrasts.to_dict("records"):
+        if row["first"] not in at.index or row["second"] not in at.index:
+            continue
+        start, end = at.loc[row["first"]].to_numpy(), at.loc[row["second"]].to_numpy()
+        within = ((at >= np.minimum(start, end)) & (at <= np.maximum(start, end))).all(axis=1)
+        if within.sum() > 2:
+            continue
+        line = CONTRAST_LINES[covariates.index(row["covariate"]) % len(CONTRAST_LINES)]
+        style = {"color": GREY, "linewidth": 1.4, "linestyle": line, "shrinkA": 13, "shrinkB": 13}
+        ax.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "-|>", **style})
     handles = []
-    for name, (marker, size, face) in marks.items():
-        look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
-        handles.append(Line2D([], [], linestyle="", label=name, **look))
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), handletextpad=0.2)
+    for covariate, line in zip(covariates, CONTRAST_LINES, strict=False):
+        name = plain(names.get(covariate, covariate), 40)
+        handles.append(Line2D([], [], color=GREY, linestyle=line, label=f"Differ only in: {name}"))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, fontsize=SMALL)
+
+
+def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    colours, markers = group_palette(labels or placed["code"]), group_markers(labels or placed["code"])
+    low, high = ax.get_ylim()
+    for x, column in placed.groupby("x"):
+        texts = [_point_text(row, labels) for row in column.to_dict("records")]
+        gap = 0.05 * (high - low) * (1 + max(text.count("\n") for text in texts))
+        heights = spread_apart(column["y"], gap)
+        for row, text, y in zip(column.to_dict("records"), texts, heights, strict=True):
+            first = row["code"] if row["code"] in colours else row["code"].split(", ")[0]
+            colour, marker = colours.get(first, INK), markers.get(first, "o")
+            size = 40 + 28 * float(row["n"])
+            ax.scatter(x, row["y"], s=min(size, 600), color=colour, marker=marker, edgecolor=INK, zorder=3)
+            where = {"xytext": (12, 3), "textcoords": "offset points", "va": "bottom", "zorder": 2.5}
+            paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
+            style = {"color": darken(colour), "fontsize": SMALL, "linespacing": 1.1, "bbox": paper}
+            ax.annotate(text, (x, y), **where, **style)
+
+
+def _point_text(row: dict, labels: Mapping[str, str]) -> str:
+    known = [row["code"]] if row["code"] in labels else row["code"].split(", ")
+    name = plain("; ".join(labels.get(code, code) for code in known), 26)
+    n_events = format_number(row["n_events"], 0)
+    return f"{name}\n{n_events} event{'' if n_events == '1' else 's'}, n = {format_number(row['n'], 0)}"

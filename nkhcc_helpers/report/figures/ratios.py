@@ -1,14 +1,12 @@
-"""Hazard ratios of Cox models on a logarithmic axis, with the numbers beside them."""
+"""Hazard ratios on logarithmic axes: beside their numbers, by coding, by assumption, by patient left out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -21,7 +19,8 @@ from nkhcc_helpers.report.figures.style import (
     RANGE,
     RANGES,
     SMALL,
-    WIDTH,
+    Look,
+    add_grid,
     choose_axes,
     darken,
     draw_range,
@@ -30,10 +29,14 @@ from nkhcc_helpers.report.figures.style import (
     in_house_style,
     known_groups,
     limit_ratios,
+    list_looks,
+    make_mark,
     name_rows,
+    open_panels,
     plain,
     say_nothing_to_show,
     set_ratio_axis,
+    shorten_names,
 )
 from nkhcc_helpers.report.names import QUANTITY_NAMES, show_interval
 from nkhcc_helpers.report.numbers import (
@@ -46,6 +49,7 @@ from nkhcc_helpers.report.numbers import (
 
 POINTS_PER_CHARACTER = 5.6  # of 9-point digits
 SHIFT = 0.17  # of the two intervals of a row from its middle
+NO_EFFECT = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 3))}
 MAIN_LINE = {"color": INK, "linewidth": 1.6, "markersize": 7}
 PERMUTATION_LINE = {"color": GREY, "linewidth": 0.9, "markersize": 5}
 
@@ -64,16 +68,6 @@ def plot_forest(
         permutation is a thin line under the other, its numbers under the others; with ``p_permutation``,
         there is a second column of P. What is not estimable prints NE; a limit without end, or beyond the
         axis, ends in an arrow.
-    labels : mapping of str to str
-        Covariate to what it is called (`labels.list_covariate_labels`).
-    conf_level : float
-        Level of the intervals, for their heading.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
     """
     if summary.empty:
         return say_nothing_to_show(choose_axes(ax, 2.0))
@@ -84,7 +78,7 @@ def plot_forest(
     intervals = summary.filter(["hr", "ci_lower", "ci_upper", "exact_lower", "exact_upper"])
     low, high = limit_ratios(intervals)
     set_ratio_axis(ax, "x", low, high, room=28 if "p_permutation" in summary else 36)
-    ax.axvline(1, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    ax.axvline(1, zorder=1, **NO_EFFECT)
     for y, row in enumerate(rows.to_dict("records")):
         if not row["is_heading"]:
             _draw_ratio(ax, y - SHIFT * both, row, low, high)
@@ -95,7 +89,12 @@ def plot_forest(
     name_rows(ax, rows, top=-1.5)
     ax.tick_params(axis="y", pad=9)  # room for the arrows
     if both:
-        _explain_intervals(ax)
+        square = {"marker": "s", "markerfacecolor": group_palette(["hr"])["hr"], "markeredgecolor": "none"}
+        handles = [
+            Line2D([], [], label="Profile likelihood (first line)", **MAIN_LINE, **square),
+            Line2D([], [], label="Permutation (second line)", **PERMUTATION_LINE),
+        ]
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=SMALL)
     ax.set_xlabel("Hazard ratio; below 1: events come later")
     return ax
 
@@ -166,15 +165,6 @@ def _ratio_text(row: dict) -> str:
     return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
 
 
-def _explain_intervals(ax: Axes) -> None:
-    square = {"marker": "s", "markerfacecolor": group_palette(["hr"])["hr"], "markeredgecolor": "none"}
-    handles = [
-        Line2D([], [], label="Profile likelihood (first line)", **MAIN_LINE, **square),
-        Line2D([], [], label="Permutation (second line)", **PERMUTATION_LINE),
-    ]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=SMALL)
-
-
 SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
 
 
@@ -198,23 +188,13 @@ def plot_signs(
         What the values of these columns are called.
     title : str
         What all panels are about.
-    ax : matplotlib Axes, optional
-        Axes to draw the first covariate into, without the others.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     shown = list(dict.fromkeys(signs["covariate"]))
     if not shown:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
-    if ax is None:
-        figure = plt.figure(figsize=(WIDTH, 1.6 + 0.46 * len(rows)))
-        panels = list(np.atleast_1d(figure.subplots(1, len(shown), sharey=True)))
-    else:
-        panels = [ax]
+    size = {"height": 0.46 * len(rows), "head": 1.6}
+    panels = [ax] if ax else open_panels(len(shown), len(shown), sharey=True, **size)
     for panel, covariate in zip(panels, shown, strict=False):
         part = signs[signs["covariate"] == covariate]
         low, high = limit_ratios(part[["lowest", "highest"]])
@@ -235,18 +215,17 @@ def plot_signs(
 
 
 def _draw_share(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
-    values = {"smallest": row["lowest"], "largest": row["highest"]}
-    values |= {name: row[name] for name in ("lower", "median", "upper")}
-    inside = {name: float(np.clip(value, *ends)) for name, value in values.items() if not pd.isna(value)}
-    draw_range(ax, y, inside, colour)
-    for name, end, marker in (("smallest", ends[0], "<"), ("largest", ends[1], ">")):
-        if name in inside and inside[name] != values[name]:
+    named = row | {"smallest": row["lowest"], "largest": row["highest"]}
+    names = [name for name in ("smallest", "largest", "lower", "median", "upper") if not pd.isna(named[name])]
+    known = {name: named[name] for name in names}
+    draw_range(ax, y, {name: float(np.clip(value, *ends)) for name, value in known.items()}, colour)
+    for name, end, marker, side in (("smallest", ends[0], "<", -1), ("largest", ends[1], ">", 1)):
+        if side * (known.get(name, end) - end) > 0:
             ax.plot(end, y, marker=marker, markersize=5, color=darken(colour), clip_on=False, zorder=4)
 
 
 MOST_COLUMNS = 3
-NO_EFFECT = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 3)), "label": "No effect"}
-ASSUMED = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.5)), "label": "Value assumed"}
+ASSUMED = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.5))}
 
 
 @in_house_style
@@ -266,19 +245,6 @@ def plot_sweep(
         Columns ``group quantity value is_assumed covariate hr ci_lower ci_upper``, as
         `cox.sweep_assumptions` returns it. Values that cannot be estimated leave a gap; limits without end
         fill the panel.
-    labels : mapping of str to str
-        Covariate to what it is called (`labels.list_covariate_labels`).
-    group_labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    conf_level : float
-        Level of the intervals, for the legend.
-    ax : matplotlib Axes, optional
-        Axes to draw the first panel into, without the others.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     frame = frame.assign(group=frame["group"].astype("str"))
     covariates = list(dict.fromkeys(frame["covariate"]))
@@ -286,10 +252,10 @@ def plot_sweep(
     if not numbers:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     if ax is None:
-        panels = _open_panels(len(numbers), len(covariates), conf_level)
+        panels = _open_sweep(len(numbers), len(covariates), conf_level)
     else:
         panels, numbers, covariates = np.array([[ax]]), numbers[:1], covariates[:1]
-    colours = group_palette(group_labels or known_groups(frame, {}))
+    looks = list_looks(known_groups(frame, group_labels), group_labels)
     for i, covariate in enumerate(covariates):
         of_covariate = frame[frame["covariate"] == covariate]
         ends = limit_ratios(of_covariate[["hr", "ci_lower", "ci_upper"]])
@@ -297,25 +263,30 @@ def plot_sweep(
             block, column = divmod(j, panels.shape[1])
             panel = panels[block * len(covariates) + i, column]
             part = of_covariate[(of_covariate["group"] == group) & (of_covariate["quantity"] == quantity)]
-            _draw_sweep(panel, part.sort_values("value"), ends, colours.get(group, INK))
+            _draw_sweep(panel, part.sort_values("value"), ends, looks[group].colour)
             panel.set_xlabel(plain(QUANTITY_NAMES.get(quantity, quantity)))
-            panel.set_title(plain(group_labels.get(group, group), 28, lines=2), fontsize=SMALL)
+            panel.set_title(plain(looks[group].name, 28, lines=2), fontsize=SMALL)
             if column == 0:
                 name = plain(labels.get(covariate, covariate), 26, lines=2)
                 panel.set_ylabel(f"Hazard ratio\n{name}", fontsize=SMALL)
     return panels[0, 0]
 
 
-def _open_panels(n_numbers: int, n_covariates: int, conf_level: float) -> np.ndarray:
+def _open_sweep(n_numbers: int, n_covariates: int, conf_level: float) -> np.ndarray:
     """Rows of panels, one per covariate; where there are many numbers, several blocks of such rows."""
     columns = min(n_numbers, MOST_COLUMNS)
-    n_rows = n_covariates * -(-n_numbers // columns)
-    figure = plt.figure(figsize=(WIDTH, 0.6 + 2.4 * n_rows))
-    panels = figure.subplots(n_rows, columns, squeeze=False)
+    n_panels = columns * n_covariates * -(-n_numbers // columns)
+    panels = open_panels(n_panels, columns, height=2.4, head=0.6).reshape(-1, columns)
     for line in panels[-n_covariates:]:
         for unused in line[(n_numbers - 1) % columns + 1 :]:
             unused.set_visible(False)
-    _explain_sweep(figure, conf_level)
+    handles = [
+        Line2D([], [], color=INK, linewidth=2, label="Hazard ratio"),
+        Patch(color=GREY, alpha=0.3, label=show_interval(conf_level)),
+        Line2D([], [], label="Value assumed", **ASSUMED),
+        Line2D([], [], label="No effect", **NO_EFFECT),
+    ]
+    panels[0, 0].figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=SMALL)
     return panels
 
 
@@ -339,15 +310,88 @@ def _draw_sweep(ax: Axes, part: pd.DataFrame, ends: tuple[float, float], colour:
     margin = 0.03 * (part["value"].max() - part["value"].min()) or 0.5
     ax.set_xlim(part["value"].min() - margin, part["value"].max() + margin)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
-    ax.grid(color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
+    add_grid(ax)
 
 
-def _explain_sweep(figure: Figure, conf_level: float) -> None:
+MOST_NAMES = 60  # patients; beyond, they are not named
+TURNED = {"marker": "o", "markersize": 12, "markerfacecolor": "none", "markeredgecolor": INK}
+
+
+@in_house_style
+def plot_leave_one_out(
+    frame: pd.DataFrame,
+    labels: Mapping[str, str],
+    group_labels: Mapping[str, str],
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Each hazard ratio without each patient in turn, a panel per covariate.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``group covariate hr hr_all changes_sign`` and ``USUBJID`` or ``subject``, as
+        `cox.leave_one_out` returns it: one row per patient left out and covariate.
+    """
+    covariates = list(dict.fromkeys(frame["covariate"]))
+    if not covariates:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    looks = list_looks(known_groups(frame, group_labels), group_labels)
+    subject = frame["USUBJID" if "USUBJID" in frame else "subject"].astype("str")
+    rows = frame.assign(subject=subject, group=pd.Categorical(frame["group"].astype("str"), list(looks)))
+    rows = rows.sort_values("group", kind="stable")
+    rows["y"] = pd.factorize(rows["subject"])[0]
+    n_rows, many = int(rows["y"].max()) + 1, len(covariates) > 2
+    panels = [ax]
+    if ax is None:
+        height = 1.0 + min(0.19 * n_rows, 8.0)
+        panels = open_panels(len(covariates), MOST_COLUMNS, height=height, head=0.6, sharey=True)
+    named = n_rows <= MOST_NAMES
+    names = shorten_names(rows.drop_duplicates("y")["subject"])[1] if named else []
+    for panel, covariate in zip(panels, covariates, strict=False):
+        _draw_left_out(panel, rows[rows["covariate"] == covariate], looks, room=20 if many else 34)
+        panel.set_title(plain(labels.get(covariate, covariate), 24 if many else 40))
+        margin = 0.6 + 0.01 * n_rows
+        panel.set_ylim(n_rows - 1 + margin, -margin)
+        panel.set_yticks(range(len(names)), names, fontsize=SMALL - 0.5)
+        panel.tick_params(axis="y", length=0)
+    panels[0].set_ylabel("Patient left out")
     handles = [
-        Line2D([], [], color=INK, linewidth=2, label="Hazard ratio"),
-        Patch(color=GREY, alpha=0.3, label=show_interval(conf_level)),
-        Line2D([], [], **ASSUMED),
-        Line2D([], [], **NO_EFFECT),
+        make_mark(look.marker, 6, look.colour, plain(look.name, 40, lines=1), markeredgecolor=look.colour)
+        for look in looks.values()
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, fontsize=SMALL)
+    handles.append(Line2D([], [], color=INK, linewidth=1.4, label="With every patient"))
+    if rows["changes_sign"].fillna(False).astype(bool).any():
+        handles.append(Line2D([], [], linestyle="", label="Without them it crosses 1", **TURNED))
+    panels[0].figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=SMALL)
+    return panels[0]
+
+
+def _draw_left_out(ax: Axes, part: pd.DataFrame, looks: Mapping[str, Look], *, room: int) -> None:
+    whole = part["hr_all"].iloc[0]
+    low, high = _limit_left_out([*part["hr"], whole])
+    set_ratio_axis(ax, "x", low, high, room=room)
+    ax.axvline(1, zorder=1, **NO_EFFECT)
+    if is_estimable(whole):
+        ax.axvline(whole, color=INK, linewidth=1.4, zorder=1)
+    few = len(part) <= MOST_NAMES
+    shown = part.assign(hr=part["hr"].clip(low, high))  # what lies beyond the axis stands at its edge
+    for group, own in shown.groupby("group", observed=True):
+        look = {"color": looks[group].colour, "marker": looks[group].marker}
+        ax.plot(own["hr"], own["y"], linestyle="", markersize=6 if few else 3.5, zorder=3, **look)
+        ax.axhline(own["y"].max() + 0.5, color=FAINT, linewidth=0.8)
+    turned = shown[shown["changes_sign"].fillna(False).astype(bool)]
+    ring = TURNED | {"markersize": 12 if few else 7}
+    ax.plot(turned["hr"], turned["y"], linestyle="", zorder=2, **ring)
+    for y in part.loc[part["hr"].isna() & few, "y"]:
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0}
+        ax.text(1, y, NOT_ESTIMABLE, fontsize=SMALL - 1.5, va="center", ha="center", bbox=paper)
+    ax.set_xlabel("Hazard ratio")
+
+
+def _limit_left_out(values: list[float]) -> tuple[float, float]:
+    """Ends of an axis that holds 1 and every ratio, however close to one another they are."""
+    values = np.asarray(values, dtype=float)
+    seen = np.clip([1.0, *values[np.isfinite(values) & (values > 0)]], 1e-6, 1e6)
+    margin = max((seen.max() / seen.min()) ** 0.12, 1.005)
+    return seen.min() / margin, seen.max() * margin

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 FONT = "DejaVu Sans"
 STYLE = {
@@ -56,17 +57,7 @@ MOST_STEPS = 9
 
 
 def in_house_style(draw: Callable) -> Callable:
-    """Make a function draw in the house style, and leave the reader's own settings as they were.
-
-    Parameters
-    ----------
-    draw : callable
-        Creates its figure and artists when called.
-
-    Returns
-    -------
-    callable
-    """
+    """Make a function draw in the house style, and leave the reader's own settings as they were."""
 
     @functools.wraps(draw)
     def drawn(*args, **kwargs):
@@ -77,84 +68,64 @@ def in_house_style(draw: Callable) -> Callable:
 
 
 def group_palette(groups: Iterable[str]) -> dict[str, tuple[float, float, float]]:
-    """Colour of each group, the same in every figure.
+    """Colour of each group as red, green, blue, the same in every figure.
 
-    Parameters
-    ----------
-    groups : iterable of str
-        All group codes of the trial, in order.
-
-    Returns
-    -------
-    dict of str to tuple
-        Group code to red, green, blue.
+    `groups` are the codes of all groups of the trial, in order.
     """
     colours = sns.color_palette("colorblind", 10)
     return {group: colours[COLOUR_ORDER[i % len(COLOUR_ORDER)]] for i, group in enumerate(groups)}
 
 
 def group_lines(groups: Iterable[str]) -> dict[str, object]:
-    """Line style of each group, in step with :func:`group_palette`.
-
-    Parameters
-    ----------
-    groups : iterable of str
-        All group codes of the trial, in order.
-
-    Returns
-    -------
-    dict
-        Group code to a matplotlib line style.
-    """
+    """Matplotlib line style of each group, in step with :func:`group_palette`."""
     return {group: LINE_STYLES[i % len(LINE_STYLES)] for i, group in enumerate(groups)}
 
 
 def group_markers(groups: Iterable[str]) -> dict[str, str]:
-    """Marker of each group, in step with :func:`group_palette`.
-
-    Parameters
-    ----------
-    groups : iterable of str
-        All group codes of the trial, in order.
-
-    Returns
-    -------
-    dict of str to str
-        Group code to a matplotlib marker.
-    """
+    """Matplotlib marker of each group, in step with :func:`group_palette`."""
     return {group: MARKERS[i % len(MARKERS)] for i, group in enumerate(groups)}
 
 
 def darken(colour: object, share: float = 0.3) -> tuple[float, ...]:
-    """A darker shade, for text in a group's colour.
-
-    Parameters
-    ----------
-    colour : matplotlib colour
-    share : float
-        0 leaves it, 1 makes it black.
-
-    Returns
-    -------
-    tuple of float
-    """
+    """A darker shade, for text in a group's colour; a share of 1 is black."""
     return tuple((1 - share) * part for part in to_rgb(colour))
 
 
 def lighten(colour: object, share: float = 0.6) -> tuple[float, ...]:
-    """A lighter shade, for surfaces in a group's colour.
-
-    Parameters
-    ----------
-    colour : matplotlib colour
-    share : float
-        0 leaves it, 1 makes it white.
-
-    Returns
-    -------
-    tuple of float
-    """
+    """A lighter shade, for surfaces in a group's colour; a share of 1 is white."""
     return tuple(part + share * (1 - part) for part in to_rgb(colour))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a group is drawn wherever it stands; ``dark`` is for text."""
+
+    name: str
+    colour: object
+    line: object
+    marker: str
+
+    @property
+    def dark(self) -> tuple[float, ...]:
+        return darken(self.colour)
+
+
+def list_looks(groups: Iterable[str], labels: Mapping[str, str]) -> dict[str, Look]:
+    """Look of each of these groups; the labels name all groups of the trial, in order."""
+    groups = list(groups)
+    every = list(labels) or groups
+    colours, lines, markers = group_palette(every), group_lines(every), group_markers(every)
+    return {
+        group: Look(
+            labels.get(group, group), colours.get(group, INK), lines.get(group, "-"), markers.get(group, "o")
+        )
+        for group in groups
+    }
+
+
+def rows_of(frame: pd.DataFrame, group: str) -> pd.DataFrame:
+    """The rows of one group."""
+    return frame[frame["group"].astype("str") == group]
 
 
 @functools.cache
@@ -163,21 +134,9 @@ def _known_characters() -> frozenset[int]:
 
 
 def plain(text: object, width: int = 0, lines: int = 3) -> str:
-    """Text from data for a figure: no mathematics, no control characters, wrapped and not endless.
+    """Text from data: no mathematics, no control characters, a question mark for what the font lacks.
 
-    Parameters
-    ----------
-    text : object
-        Anything with a string form.
-    width : int
-        Characters per line; 0 keeps one line.
-    lines : int
-        Most lines; what is left over becomes an ellipsis.
-
-    Returns
-    -------
-    str
-        Characters that the font lacks are replaced by a question mark.
+    Wrapped to so many characters (0 keeps one line) and cut to so many lines.
     """
     known = _known_characters()
     words = " ".join(str(text).split())
@@ -188,50 +147,99 @@ def plain(text: object, width: int = 0, lines: int = 3) -> str:
 
 
 def choose_axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
-    """The axes given, or those of a new figure.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes or None
-    height, width : float
-        Of the new figure, in inches.
-
-    Returns
-    -------
-    matplotlib Axes
-    """
+    """The axes given, or those of a new figure of this size in inches."""
     return plt.figure(figsize=(width, height)).subplots() if ax is None else ax
 
 
 def say_nothing_to_show(ax: Axes) -> Axes:
-    """Put a line of text in place of a drawing without data.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-
-    Returns
-    -------
-    matplotlib Axes
-    """
+    """Put a line of text in place of a drawing without data."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, "Nothing to show", ha="center", va="center", color=GREY, transform=ax.transAxes)
     return ax
 
 
+def open_panels(count: int, columns: int, *, height: float, head: float, **options: object) -> np.ndarray:
+    """Small multiples in rows of `height` inches under a `head`; what is left of the last row is not seen."""
+    columns = min(count, columns)
+    n_rows = -(-count // columns)
+    figure = plt.figure(figsize=(WIDTH, head + height * n_rows))
+    panels = figure.subplots(n_rows, columns, squeeze=False, **options).ravel()
+    for unused in panels[count:]:
+        unused.set_visible(False)
+    return panels[:count]
+
+
+def add_grid(ax: Axes, axis: str = "both") -> None:
+    """Faint lines behind everything, across the axis x, y or both."""
+    ax.grid(axis=axis, color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def open_left(ax: Axes) -> None:
+    """Rows that are named where the left edge would be, with faint lines down from the ticks."""
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    add_grid(ax, "x")
+
+
+def mark_times(ax: Axes, ticks: Iterable[float], shift: float = 0.0) -> None:
+    """Ticks of an axis of time, each under the time it is of."""
+    ax.set_xticks([tick + shift for tick in ticks], [f"{tick:g}" for tick in ticks])
+
+
+def make_mark(marker: object, size: float, face: object = INK, label: str = "", **look: object) -> Line2D:
+    """A legend's entry for a mark edged in ink."""
+    look = {"markersize": size, "markerfacecolor": face, "markeredgecolor": INK, **look}
+    return Line2D([], [], linestyle="", marker=marker, label=label, **look)
+
+
+def set_share_axes(ax: Axes, right: float, ticks: Iterable[float], sign: str) -> None:
+    """Axes of curves between 0 and 1 over time, told in percent with this sign."""
+    mark_times(ax, ticks)
+    ax.tick_params(labelbottom=True)
+    ax.set_xlim(-0.015 * right, 1.02 * right)
+    ax.set_ylim(-0.02, 1.03)
+    ax.set_yticks(np.arange(0, 1.01, 0.25))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f}{sign}"))
+    add_grid(ax, "y")
+
+
+def write_counts(ax: Axes, blocks: Mapping[str, Mapping[str, Mapping[float, str]]], looks: Mapping) -> None:
+    """Numbers right under the ticks they belong to: a block for each heading, in it a row for each group.
+
+    `blocks` holds headings, their groups, and text by time.
+    """
+    names, y = {}, 0.0
+    for heading, block in blocks.items():
+        names[y] = (heading, INK, "bold")
+        for group, texts in block.items():
+            y += 1
+            names[y] = (plain(looks[group].name, 26, lines=1), looks[group].dark, "normal")
+            for time, text in texts.items():
+                ax.text(time, y, text, ha="center", va="center", fontsize=SMALL, color=INK)
+        y += 1.4
+    ax.set_ylim(y - 0.4, -0.6)
+    ax.set_yticks(list(names), [name for name, *_ in names.values()], fontsize=SMALL)
+    for tick, (_, shade, weight) in zip(ax.get_yticklabels(), names.values(), strict=True):
+        tick.set(color=shade, fontweight=weight)
+    ax.tick_params(left=False, bottom=False, labelbottom=False)
+    ax.spines[:].set_visible(False)
+
+
+def shorten_names(names: pd.Series) -> tuple[str, list[str]]:
+    """What all patients' names begin with, up to a hyphen, and what each goes on with."""
+    names = names.astype("str")
+    shortest, longest = min(names), max(names)
+    n_same = next((i for i, pair in enumerate(zip(shortest, longest, strict=False)) if pair[0] != pair[1]), 0)
+    start = shortest[: shortest.rfind("-", 0, n_same) + 1]
+    return start, [plain(name.removeprefix(start), 14, lines=1) for name in names]
+
+
 def choose_axis_end(curves: pd.DataFrame) -> float:
     """Where an axis of time should end for the steps of survival curves to be seen.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        Columns ``time n_events``, as `survival_by_group.estimate_km_by_group` returns it.
-
-    Returns
-    -------
-    float
-        The last follow-up, or where follow-up goes on for more than twice as long as events were seen, a
-        little after the last event.
+    The last of the ``time`` of the curves, or where follow-up goes on for more than twice as long as events
+    (``n_events`` above 0) were seen, a little after the last event.
     """
     last = float(curves["time"].max())
     last_event = float(curves.loc[curves["n_events"] > 0, "time"].max())
@@ -241,17 +249,7 @@ def choose_axis_end(curves: pd.DataFrame) -> float:
 def list_time_ticks(last: float, unit: str) -> list[float]:
     """Times to mark on an axis of follow-up: whole weeks, quarters or years, at most ten of them.
 
-    Parameters
-    ----------
-    last : float
-        Longest time shown.
-    unit : {"days", "weeks", "months", "years"}
-        Unit of `last`.
-
-    Returns
-    -------
-    list of float
-        From 0 to no later than `last`.
+    From 0 to no later than `last`, the longest time shown, in `unit`: days, weeks, months, years or another.
     """
     if not np.isfinite(last) or last <= 0:
         return [0.0]
@@ -265,20 +263,7 @@ def list_time_ticks(last: float, unit: str) -> list[float]:
 
 
 def spread_apart(positions: Iterable[float], gap: float) -> list[float]:
-    """Positions for labels that would overlap, moved as little as keeps `gap` between neighbours.
-
-    Parameters
-    ----------
-    positions : iterable of float
-        Where the labels belong.
-    gap : float
-        Smallest distance between two of them.
-
-    Returns
-    -------
-    list of float
-        In the order given.
-    """
+    """Positions for labels that would overlap, moved as little as keeps `gap` between neighbours."""
     wanted = np.asarray(list(positions), dtype=float)
     order = np.argsort(wanted, kind="stable")
     blocks: list[list[float]] = []  # each: sum of wanted starts, number of labels
@@ -294,19 +279,7 @@ def spread_apart(positions: Iterable[float], gap: float) -> list[float]:
 
 
 def known_groups(frame, labels: Mapping[str, str]) -> list[str]:
-    """Groups of a frame in the order of their labels, then those without a label but "All".
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Has a column `group`.
-    labels : mapping of str to str
-        Group code to label, in order.
-
-    Returns
-    -------
-    list of str
-    """
+    """Groups of a frame in the order of their labels, then those without a label but "All"."""
     present = list(dict.fromkeys(frame["group"].astype("str")))
     return [code for code in labels if code in present] + [
         code for code in present if code not in labels and code != "All"
@@ -319,17 +292,9 @@ WIDEST = (0.001, 1000.0)
 
 
 def limit_ratios(values: Iterable) -> tuple[float, float]:
-    """Where an axis of hazard ratios begins and ends, no wider than a reader can use.
+    """Ends of an axis of ratios that holds 1/2, 2 and these values, but stays within `WIDEST`.
 
-    Parameters
-    ----------
-    values : array-like of float
-        Ratios and limits to be seen; those that are missing, 0 or infinite do not count.
-
-    Returns
-    -------
-    tuple of float
-        They hold 1/2 and 2 and lie within `WIDEST`.
+    Values that are missing, 0 or infinite do not count.
     """
     values = np.asarray(values, dtype=float).ravel()
     seen = [0.5, 2.0, *values[np.isfinite(values) & (values > 0)]]
@@ -337,16 +302,9 @@ def limit_ratios(values: Iterable) -> tuple[float, float]:
 
 
 def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) -> None:
-    """Make an axis of hazard ratios: logarithmic, with as many round ticks as there is room for.
+    """Make the axis x or y logarithmic, with as many round ticks as there is room for.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    which : {"x", "y"}
-    low, high : float
-        Ends of the axis, above 0.
-    room : int
-        Characters that fit along the axis x, half lines along the axis y.
+    `room` is told in characters along the axis x, half lines along the axis y.
     """
     axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
@@ -363,16 +321,7 @@ def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) 
 
 
 def name_rows(ax: Axes, rows: pd.DataFrame, *, top: float = -0.6) -> None:
-    """Name the rows of a figure from the top down, headings in bold.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    rows : pandas.DataFrame
-        Columns ``name is_heading``.
-    top : float
-        Where the axis begins; the first row is at 0.
-    """
+    """Name rows from the top down by ``name``, in bold where ``is_heading``; the first is at 0."""
     ax.set_ylim(len(rows) - 0.4, top)
     ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
     for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
@@ -402,17 +351,8 @@ def draw_range(
 ) -> None:
     """Draw what values are over all cohorts: a thin line from end to end, a thick one, and the median.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    y : float
-        The row.
-    known : mapping of str to float
-        ``smallest largest`` of all, ``lower upper`` of 95 %, ``median``; what is missing is not drawn.
-    colour : colour
-        Of the thick line; the rest is darker.
-    body : colour, optional
-        Of the thick line, where it is to be another.
+    ``smallest largest`` are of all, ``lower upper`` of 95 %; what is not `known` is not drawn. `body` is the
+    colour of the thick line, where it is to be another.
     """
     if {"smallest", "largest"} <= set(known):
         ax.hlines(y, known["smallest"], known["largest"], color=darken(colour), linewidth=1.6, zorder=3)
@@ -423,16 +363,7 @@ def draw_range(
 
 
 def explain_above(ax: Axes, handles: Iterable, title: str = "") -> None:
-    """Explain marks above everything drawn.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    handles : iterable of matplotlib artists
-        With labels.
-    title : str
-        What the whole figure is about.
-    """
+    """Explain marks above everything drawn, under a title of the whole figure."""
     handles = list(handles)
     look = {"ncols": min(len(handles), 5), "fontsize": SMALL, "title_fontsize": 10.5, "alignment": "left"}
     ax.figure.legend(handles=handles, loc="outside upper left", title=plain(title, 80) or None, **look)

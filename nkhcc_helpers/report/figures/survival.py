@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves with what stands behind them written under the axis."""
+"""What comes of time: curves with the counts under them, the null distribution of a test, residuals."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from nkhcc_helpers.report.figures.style import (
-    FAINT,
     GREY,
     INK,
     SMALL,
     WIDTH,
+    Look,
+    add_grid,
     choose_axes,
     darken,
-    group_lines,
     group_palette,
     in_house_style,
     known_groups,
+    list_looks,
     list_time_ticks,
+    open_panels,
     plain,
+    rows_of,
     say_nothing_to_show,
+    set_share_axes,
     spread_apart,
+    write_counts,
 )
 from nkhcc_helpers.report.numbers import format_number, is_estimable
 
 COUNT_ROWS = {"n_at_risk": "At risk", "n_events": "Events so far", "n_censored": "Censored so far"}
 ROW_HEIGHT = 0.175  # inches
 CURVE_HEIGHT = 4.0
+LINE_WIDTH = 1.9
+DASHED = (0, (3, 3))
 
 
 @in_house_style
@@ -59,169 +66,216 @@ def plot_km(
     ----------
     curves : pandas.DataFrame
         Columns ``group time n_censored survival`` (and ``ci_lower ci_upper`` for bands), as
-        `survival_by_group.estimate_km_by_group` returns it.
+        `survival.estimate_km_by_group` returns it.
     counts : pandas.DataFrame or None
-        Columns ``group time n_at_risk n_events n_censored``, as `survival_by_group.count_at_risk_table`
-        returns it; its times become the ticks. Not drawn on axes that are given.
+        Columns ``group time n_at_risk n_events n_censored``, as `survival.count_at_risk_table` returns it;
+        its times become the ticks. Not drawn on axes that are given.
     medians : pandas.DataFrame or None
-        Columns ``group median``, as `survival_by_group.summarize_survival` returns it.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
-    unit : str
-        Unit of the times.
+        Columns ``group median``, as `survival.summarize_survival` returns it.
     endpoint_label : str
         What survival is of.
     show_ci : bool
         Draw the confidence bands.
     until : float, optional
-        End of the time axis, such as `style.choose_axis_end` gives; by default the last follow-up.
-    ax : matplotlib Axes, optional
-        Axes to draw into.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the curves.
+        End of the time axis, such as `choose_axis_end` gives; by default the last follow-up.
     """
-    groups = known_groups(curves, labels)
-    if not groups:
+    looks = list_looks(known_groups(curves, labels), labels)
+    if not looks:
         return say_nothing_to_show(choose_axes(ax, CURVE_HEIGHT))
-    with_rows = ax is None and counts is not None and len(counts) > 0
-    if with_rows:
-        n_rows = len(COUNT_ROWS) * (len(groups) + 1.4)
-        heights = (CURVE_HEIGHT, n_rows * ROW_HEIGHT)
-        figure = plt.figure(figsize=(WIDTH, sum(heights) + 0.7 + 0.5 * ((len(groups) + 1) // 2)))
-        ax, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-        _write_counts(below, counts, groups, labels)
+    counted = counts is not None and len(counts) > 0
+    if ax is None and counted:
+        ax, below = _open_above(CURVE_HEIGHT, len(COUNT_ROWS) * (len(looks) + 1.4), 0.7, 0.5 * _halve(looks))
+        blocks = {
+            heading: {group: _list_counts(rows_of(counts, group), column) for group in looks}
+            for column, heading in COUNT_ROWS.items()
+        }
+        write_counts(below, blocks, looks)
     ax = choose_axes(ax, CURVE_HEIGHT)
     last = float(curves["time"].max())
     until = last if until is None else min(until, last)
-    _draw_curves(ax, curves[curves["time"] <= until], groups, labels, show_ci)
-    _continue_curves(ax, curves, groups, labels, until)
-    _draw_medians(ax, medians, groups, labels)
-    _label_axes(ax, until, counts, unit, endpoint_label)
-    _add_legend(ax, medians, groups, labels, unit)
+    found = {group: _find_median(medians, group) for group in looks}
+    for group, look in looks.items():
+        _draw_curve(ax, rows_of(curves[curves["time"] <= until], group), look, show_ci=show_ci)
+    _continue_curves(ax, curves, looks, until)
+    _draw_medians(ax, found, looks)
+    ticks = sorted(set(counts["time"])) if counted else list_time_ticks(until, unit)
+    set_share_axes(ax, max(until, max(ticks), np.finfo(float).tiny) or 1.0, ticks, " %")
+    ax.set_xlabel(f"Time ({plain(unit)})")
+    ax.set_ylabel(plain(endpoint_label, 40))
+    _explain_curves(ax, looks, found if medians is not None else {}, plain(unit))
     return ax
 
 
-def _rows_of(frame: pd.DataFrame, group: str) -> pd.DataFrame:
-    return frame[frame["group"].astype("str") == group]
+def _open_above(height: float, n_rows: float, head: float, legend: float) -> tuple[Axes, Axes]:
+    """Axes for curves, and for so many rows of counts under them."""
+    heights = (height, n_rows * ROW_HEIGHT)
+    figure = plt.figure(figsize=(WIDTH, sum(heights) + head + legend))
+    return tuple(figure.subplots(2, 1, sharex=True, height_ratios=heights))
 
 
-def _draw_curves(ax: Axes, curves: pd.DataFrame, groups: list, labels: Mapping, show_ci: bool) -> None:
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
-    for group in groups:
-        curve = _rows_of(curves, group)
-        colour, line = colours.get(group, INK), lines.get(group, "-")
-        ax.step(curve["time"], curve["survival"], where="post", color=colour, linestyle=line, linewidth=1.9)
-        if show_ci:
-            band = curve.dropna(subset=["ci_lower", "ci_upper"])
-            limits = (band["ci_lower"], band["ci_upper"])
-            ax.fill_between(band["time"], *limits, step="post", color=colour, alpha=0.15, linewidth=0)
-        censored = curve[curve["n_censored"] > 0]
-        if len(censored):  # an empty line has a box at the figure's corner, which upsets the layout
-            style = {"linestyle": "", "marker": "|", "markersize": 10, "markeredgewidth": 1.6}
-            at = (censored["time"], censored["survival"])
-            ax.plot(*at, color=darken(colour, 0.25), clip_on=False, zorder=4, **style)
+def _halve(looks: Mapping[str, Look]) -> int:
+    """Lines of a legend in two columns."""
+    return (len(looks) + 1) // 2
 
 
-def _continue_curves(ax: Axes, curves: pd.DataFrame, groups: list, labels: Mapping, until: float) -> None:
+def _list_counts(rows: pd.DataFrame, column: str) -> dict[float, str]:
+    return {row["time"]: format_number(row[column], 0) for row in rows.to_dict("records")}
+
+
+def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> None:
+    line = {"color": look.colour, "linestyle": look.line, "linewidth": LINE_WIDTH}
+    ax.step(curve["time"], curve["survival"], where="post", **line)
+    if show_ci:
+        _draw_band(ax, curve.dropna(subset=["ci_lower", "ci_upper"]), "ci_lower", "ci_upper", look)
+    censored = curve[curve["n_censored"] > 0]
+    if len(censored):  # an empty line has a box at the figure's corner, which upsets the layout
+        style = {"linestyle": "", "marker": "|", "markersize": 10, "markeredgewidth": 1.6}
+        at = (censored["time"], censored["survival"])
+        ax.plot(*at, color=darken(look.colour, 0.25), clip_on=False, zorder=4, **style)
+
+
+def _draw_band(ax: Axes, band: pd.DataFrame, lower: str, upper: str, look: Look) -> None:
+    style = {"color": look.colour, "alpha": 0.15, "linewidth": 0}
+    ax.fill_between(band["time"], band[lower], band[upper], step="post", **style)
+
+
+def _continue_curves(ax: Axes, curves: pd.DataFrame, looks: Mapping[str, Look], until: float) -> None:
     """Curves that go on past the axis: an arrow at its end, and the time of the last follow-up."""
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
-    longer = {group: _rows_of(curves, group) for group in groups}
+    longer = {group: rows_of(curves, group) for group in looks}
     longer = {group: curve for group, curve in longer.items() if curve["time"].max() > until}
     levels = {group: curve.loc[curve["time"] <= until].iloc[-1] for group, curve in longer.items()}
     heights = spread_apart([row["survival"] for row in levels.values()], 0.05)
     for (group, row), height in zip(levels.items(), heights, strict=True):
-        colour = colours.get(group, INK)
-        ends = ([row["time"], until], [row["survival"]] * 2)
-        ax.plot(*ends, color=colour, linestyle=lines.get(group, "-"), linewidth=1.9)
-        ax.plot(until, row["survival"], color=colour, marker=">", markersize=7, clip_on=False, zorder=4)
+        look, end = looks[group], (until, row["survival"])
+        level = ([row["time"], until], [row["survival"]] * 2)
+        ax.plot(*level, color=look.colour, linestyle=look.line, linewidth=LINE_WIDTH)
+        ax.plot(*end, color=look.colour, marker=">", markersize=7, clip_on=False, zorder=4)
         text = f"followed to {format_number(longer[group]['time'].max())}"
         place = {"xytext": (until, height + 0.035), "ha": "right", "va": "center", "fontsize": SMALL}
-        ax.annotate(text, (until, row["survival"]), color=darken(colour), **place)
+        ax.annotate(text, end, color=look.dark, **place)
 
 
 def _find_median(medians: pd.DataFrame | None, group: str) -> float:
-    found = _rows_of(medians, group)["median"] if medians is not None else []
+    found = rows_of(medians, group)["median"] if medians is not None else []
     return float(found.iloc[0]) if len(found) and is_estimable(found.iloc[0]) else np.nan
 
 
-def _draw_medians(ax: Axes, medians: pd.DataFrame | None, groups: list, labels: Mapping) -> None:
-    colours = group_palette(labels or groups)
-    found = {group: _find_median(medians, group) for group in groups}
+def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look]) -> None:
     reached = {group: median for group, median in found.items() if np.isfinite(median)}
-    if not reached:
-        return
-    ax.hlines(0.5, 0, max(reached.values()), color=GREY, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+    if reached:
+        ax.hlines(0.5, 0, max(reached.values()), color=GREY, linewidth=0.9, linestyle=DASHED, zorder=1)
     for group, median in reached.items():
-        colour = darken(colours.get(group, INK), 0.15)
-        ax.vlines(median, 0, 0.5, color=colour, linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
+        shade = darken(looks[group].colour, 0.15)
+        ax.vlines(median, 0, 0.5, color=shade, linewidth=0.9, linestyle=DASHED, zorder=1)
 
 
-def _label_axes(ax: Axes, last: float, counts: pd.DataFrame | None, unit: str, label: str) -> None:
-    at = sorted(set(counts["time"])) if counts is not None and len(counts) else list_time_ticks(last, unit)
-    right = max(last, max(at), np.finfo(float).tiny) or 1.0
-    ax.set_xticks(at, [f"{time:g}" for time in at])
-    ax.tick_params(labelbottom=True)
-    ax.set_xlim(-0.015 * right, 1.02 * right)
-    ax.set_ylim(-0.02, 1.03)
-    ax.set_yticks(np.arange(0, 1.01, 0.25))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
-    ax.set_xlabel(f"Time ({plain(unit)})")
-    ax.set_ylabel(plain(label, 40))
-    ax.grid(axis="y", color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
+def _explain_curves(ax: Axes, looks: Mapping[str, Look], medians: Mapping[str, float], unit: str) -> None:
+    handles = []
+    for group, look in looks.items():
+        name = plain(look.name, 34, lines=2)
+        if group in medians:
+            told = f" {unit}" if np.isfinite(medians[group]) else ""
+            name += f"\nmedian {format_number(medians[group])}{told}"
+        line = {"color": look.colour, "linestyle": look.line, "linewidth": LINE_WIDTH}
+        handles.append(Line2D([], [], label=name, **line))
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2, "handlelength": 3.2}
+    ax.legend(handles=handles, ncols=min(len(looks), 2), fontsize=SMALL, **place)
 
 
-def _add_legend(ax: Axes, medians: pd.DataFrame | None, groups: list, labels: Mapping, unit: str) -> None:
-    colours, lines = group_palette(labels or groups), group_lines(labels or groups)
-    handles, names = [], []
-    for group in groups:
-        name = plain(labels.get(group, group), 34, lines=2)
-        if medians is not None:
-            median = _find_median(medians, group)
-            name += f"\nmedian {format_number(median)}" + (f" {plain(unit)}" if np.isfinite(median) else "")
-        names.append(name)
-        look = {"color": colours.get(group, INK), "linestyle": lines.get(group, "-")}
-        handles.append(Line2D([], [], linewidth=1.9, **look))
-    ax.legend(
-        handles,
-        names,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        ncols=2 if len(groups) > 1 else 1,
-        borderaxespad=0.2,
-        handlelength=3.2,
-        fontsize=SMALL,
-    )
+FIRST_HEIGHT = 3.4  # inches
+WIDEST, THINNEST = 4.0, 1.7  # points, the curves of the first and the last group
+PAST_LAST_EVENT = 1.35  # the end of the axis is at this many times the day of the last first event
+CROSS = {"marker": "X", "markersize": 6, "linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
-def _write_counts(ax: Axes, counts: pd.DataFrame, groups: list, labels: Mapping) -> None:
-    """A block of rows for each kind of count, a row for each group, right under the ticks they belong to."""
-    colours = group_palette(labels or groups)
-    positions, names, shades = [], [], []
-    y = 0.0
-    for column, heading in COUNT_ROWS.items():
-        positions.append(y)
-        names.append(heading)
-        shades.append(INK)
-        for group in groups:
-            y += 1
-            positions.append(y)
-            names.append(plain(labels.get(group, group), 26, lines=1))
-            shades.append(darken(colours.get(group, INK)))
-            for row in _rows_of(counts, group).to_dict("records"):
-                shown = format_number(row[column], 0)
-                ax.text(row["time"], y, shown, ha="center", va="center", fontsize=SMALL, color=INK)
-        y += 1.4
-    ax.set_ylim(y - 0.4, -0.6)
-    ax.set_yticks(positions, names, fontsize=SMALL)
-    for tick, shade in zip(ax.get_yticklabels(), shades, strict=True):
-        tick.set_color(shade)
-        tick.set_fontweight("bold" if shade == INK else "normal")
-    ax.tick_params(left=False, bottom=False, labelbottom=False)
-    ax.spines[:].set_visible(False)
+@in_house_style
+def plot_first_event(
+    curves: pd.DataFrame,
+    labels: Mapping[str, str],
+    unit: str,
+    *,
+    event_label: str = "First adverse event",
+    show_ci: bool = False,
+    until: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Cumulative incidence of the first adverse event by group, with patients at risk under the axis.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Columns ``group time event_probability n_at_risk`` (and ``lower upper`` for bands), as
+        `safety.estimate_first_event` returns it: a row for time 0 and for each later time of a group;
+        probabilities from 0 to 1, patients at risk just before. With ``competing_probability``, death
+        without the event is a competing event, a thin line with crosses. The first group's curve is the
+        widest and the last one's the thinnest, so that curves that coincide are all seen.
+    event_label : str
+        What the first event is.
+    show_ci : bool
+        Draw the confidence bands, where the frame has them.
+    until : float, optional
+        End of the time axis; by default a little after the last first event of any group, and later
+        deaths are not drawn.
+    """
+    looks = list_looks(known_groups(curves, labels), labels)
+    if not looks:
+        return say_nothing_to_show(choose_axes(ax, FIRST_HEIGHT))
+    until = _choose_end(curves) if until is None else min(float(until), float(curves["time"].max()))
+    ticks = list_time_ticks(until, unit)
+    if ax is None:
+        ax, below = _open_above(FIRST_HEIGHT, len(looks) + 1.4, 1.03, 0.2 * _halve(looks))
+        at_risk = {group: _count_at_risk(rows_of(curves, group), ticks) for group in looks}
+        write_counts(below, {"At risk": at_risk}, looks)
+    widths = np.linspace(WIDEST, THINNEST, len(looks)) if len(looks) > 1 else [LINE_WIDTH]
+    handles = []
+    for (group, look), width in zip(looks.items(), widths, strict=True):
+        line = {"color": look.colour, "linestyle": look.line, "linewidth": width}
+        part = _cut(rows_of(curves, group), until)
+        ax.step(part["time"], part["event_probability"], where="post", **line)
+        _draw_competing(ax, part, look)
+        if show_ci and {"lower", "upper"} <= set(part):
+            _draw_band(ax, part.dropna(subset=["lower", "upper"]), "lower", "upper", look)
+        handles.append(Line2D([], [], label=plain(look.name, 40, lines=1), **line))
+    if curves.loc[curves["time"] <= until].get("competing_probability", pd.Series([0])).max() > 0:
+        look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
+        handles.append(Line2D([], [], label="Died without an event", color=GREY, **look))
+    set_share_axes(ax, until or 1.0, ticks, "")
+    ax.set_xlabel(f"Time since the first infusion ({plain(unit)})")
+    ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
+    place = {"loc": "outside upper left", "handlelength": 3.2, "fontsize": SMALL}
+    ax.figure.legend(handles=handles, ncols=min(len(handles), 2), **place)
+    return ax
+
+
+def _choose_end(curves: pd.DataFrame) -> float:
+    last = float(curves["time"].max())
+    rises = curves.groupby("group", observed=True)["event_probability"].diff() > 0
+    return min(last, PAST_LAST_EVENT * float(curves.loc[rises, "time"].max())) if rises.any() else last
+
+
+def _cut(part: pd.DataFrame, until: float) -> pd.DataFrame:
+    """The steps up to the end of the axis, the last of them drawn out to it where the curve goes on."""
+    inside = part[part["time"] <= until].sort_values("time", kind="stable")
+    if part["time"].max() > until:
+        inside = pd.concat([inside, inside.tail(1).assign(time=until)], ignore_index=True)
+    return inside
+
+
+def _draw_competing(ax: Axes, part: pd.DataFrame, look: Look) -> None:
+    """A thin line with a cross where it rises; none where nobody died without the event."""
+    if "competing_probability" not in part:
+        return
+    risen = part[part["competing_probability"].diff() > 0]
+    if len(risen):
+        ax.step(part["time"], part["competing_probability"], where="post", color=look.colour, linewidth=0.8)
+        ax.plot(risen["time"], risen["competing_probability"], color=look.colour, **CROSS)
+
+
+def _count_at_risk(part: pd.DataFrame, ticks: list[float]) -> dict[float, str]:
+    """Patients at risk at each tick: those of the first time on or after it."""
+    part = part.sort_values("time", kind="stable")
+    later = {tick: part.loc[part["time"] >= tick, "n_at_risk"] for tick in ticks}
+    return {tick: f"{int(at_risk.iloc[0])}" if len(at_risk) else "0" for tick, at_risk in later.items()}
 
 
 OBSERVED_COLOUR = "#b34700"
@@ -238,16 +292,11 @@ def plot_null_distribution(null: np.ndarray, observed: float, df: int) -> Axes:
     Parameters
     ----------
     null : ndarray of float, shape (n_draws,)
-        Statistic under random relabelling, as `permutation.draw_null` returns it.
+        Statistic under random relabelling, as `survival.draw_null` returns it.
     observed : float
         Statistic of the data.
     df : int
         Degrees of freedom of the approximation.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the density.
     """
     null = np.asarray(null, dtype=float)
     if not len(null) or not np.isfinite(observed) or not df:
@@ -261,8 +310,7 @@ def plot_null_distribution(null: np.ndarray, observed: float, df: int) -> Axes:
         ax.axvline(observed, color=OBSERVED_COLOUR, linewidth=1.6)
         ax.set_xlim(0, last)
         ax.set_xlabel("Chi-square")
-        ax.grid(axis="y", color=FAINT, linewidth=0.6)
-        ax.set_axisbelow(True)
+        add_grid(ax, "y")
     handles = [
         Patch(color=NULL_COLOUR, label="Random relabellings"),
         Line2D([], [], color=INK, linestyle="--", label="Chi-square approximation"),
@@ -295,3 +343,37 @@ def _draw_tail(ax: Axes, null: np.ndarray, observed: float, last: float, df: int
     ax.set_yscale("log")
     ax.set_ylim(lowest, 1.3)
     ax.set_ylabel("Share at least as large (P)")
+
+
+@in_house_style
+def plot_schoenfeld(
+    residuals: pd.DataFrame, labels: Mapping[str, str] | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Schoenfeld residuals against the rank of time, a panel per covariate, each with a straight line.
+
+    Parameters
+    ----------
+    residuals : pandas.DataFrame
+        Columns ``covariate rank residual``, as `cox.estimate_schoenfeld_residuals` returns it.
+    """
+    residuals = residuals.dropna(subset=["rank", "residual"]).astype({"rank": float, "residual": float})
+    covariates = list(dict.fromkeys(residuals["covariate"]))
+    if not covariates:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    panels = [ax] if ax else open_panels(len(covariates), 2, height=2.9, head=0.3, sharex=True)
+    colours = group_palette(["points", "line", "", "", "trend"])
+    for panel, covariate in zip(panels, covariates, strict=False):
+        rank, residual = residuals.loc[residuals["covariate"] == covariate, ["rank", "residual"]].to_numpy().T
+        panel.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        panel.plot(rank, residual, linestyle="", marker="o", color=colours["points"], alpha=0.85)
+        if rank.min() < rank.max():
+            ends = np.array([rank.min(), rank.max()])
+            panel.plot(
+                ends, np.polyval(np.polyfit(rank, residual, 1), ends), color=colours["trend"], linewidth=2
+            )
+        panel.set_title(plain((labels or {}).get(covariate, covariate), 40))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        panel.set_xlabel("Rank of time")
+        panel.set_ylabel("Schoenfeld residual")
+        panel.tick_params(labelbottom=True)
+    return panels[0]

@@ -1,5 +1,29 @@
-"""Every display table: each takes a computed frame and returns what is shown."""
+"""Which table shows which result: the layouts, by the function or class that the result is from."""
 
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nkhcc_helpers.cohort import (
+    count_disposition,
+    summarize_baseline,
+    summarize_exposure,
+    summarize_follow_up,
+)
+from nkhcc_helpers.cox import (
+    attained_in_trial,
+    check_proportional_hazards,
+    compare_models,
+    fit_received,
+    simulate_immortal_time,
+    summarize_models,
+    sweep_codings,
+)
+from nkhcc_helpers.identification import compare_published, recalibrate_published
+from nkhcc_helpers.report.display import display_table
 from nkhcc_helpers.report.tables.cohort import (
     format_baseline,
     format_disposition,
@@ -16,32 +40,30 @@ from nkhcc_helpers.report.tables.compatible import (
     format_narrowing,
     format_signs,
 )
-from nkhcc_helpers.report.tables.cox import format_design, format_hazard_ratios, format_model_comparison
-from nkhcc_helpers.report.tables.cox_checks import (
+from nkhcc_helpers.report.tables.cox import (
     format_attained_cox,
     format_codings,
+    format_hazard_ratios,
     format_immortal_time,
+    format_model_comparison,
     format_proportional_hazards,
     format_received,
     list_detectable,
 )
 from nkhcc_helpers.report.tables.safety import (
-    EVENTS_NOTE,
-    NOT_RECORDED_NOTE,
-    SEVERITY_NOTE,
-    TREATMENT_NOTES,
     format_adverse_events,
-    format_listing,
-    format_shares,
-    format_terms,
-)
-from nkhcc_helpers.report.tables.safety_dose import (
     format_differences,
+    format_listing,
+    format_terms,
+    list_event_notes,
+)
+from nkhcc_helpers.report.tables.safety_timing import (
+    format_by_infusion,
     format_dose_limiting,
     format_dose_relation,
-    show_definition,
+    format_onset,
+    format_rates,
 )
-from nkhcc_helpers.report.tables.safety_timing import format_by_infusion, format_onset, format_rates
 from nkhcc_helpers.report.tables.survival import (
     format_attained,
     format_comparison,
@@ -54,52 +76,112 @@ from nkhcc_helpers.report.tables.survival import (
     format_survival_summary,
     format_tests,
 )
+from nkhcc_helpers.safety import (
+    compare_groups,
+    count_by_infusion,
+    count_by_term,
+    count_dose_limiting,
+    estimate_differences,
+    estimate_rates,
+    estimate_shares,
+    list_adverse_events,
+    list_dose_limiting,
+    summarize_onset,
+)
+from nkhcc_helpers.survival import (
+    attained_coverage,
+    attained_size,
+    compare_pairs,
+    estimate_km,
+    summarize_comparisons,
+    summarize_rmst,
+    summarize_survival,
+    summarize_survival_at,
+)
+from nkhcc_helpers.survival.permutation import Comparison
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+    from nkhcc_helpers.trial.trial import Trial
 
 __all__ = [
-    "EVENTS_NOTE",
-    "NOT_RECORDED_NOTE",
-    "SEVERITY_NOTE",
-    "TREATMENT_NOTES",
-    "format_adverse_events",
     "format_answers",
     "format_assumptions",
-    "format_attained",
-    "format_attained_cox",
-    "format_baseline",
-    "format_by_infusion",
     "format_claims",
-    "format_codings",
     "format_cohort_diagnostics",
-    "format_comparison",
     "format_conclusions",
-    "format_coverage",
-    "format_curve",
-    "format_design",
-    "format_differences",
-    "format_disposition",
-    "format_dose_limiting",
-    "format_dose_relation",
-    "format_exposure",
-    "format_follow_up",
-    "format_hazard_ratios",
-    "format_immortal_time",
-    "format_landmarks",
-    "format_listing",
-    "format_model_comparison",
     "format_narrowing",
-    "format_onset",
-    "format_pairs",
-    "format_proportional_hazards",
-    "format_published",
-    "format_rates",
-    "format_recalibrated",
-    "format_received",
-    "format_rmst",
-    "format_shares",
+    "format_result",
     "format_signs",
-    "format_survival_summary",
-    "format_terms",
-    "format_tests",
     "list_detectable",
-    "show_definition",
+    "list_event_notes",
 ]
+LAYOUTS = {
+    count_disposition: format_disposition,
+    summarize_baseline: format_baseline,
+    summarize_exposure: format_exposure,
+    summarize_follow_up: format_follow_up,
+    compare_published: format_published,
+    recalibrate_published: format_recalibrated,
+    estimate_km: format_curve,
+    summarize_survival: format_survival_summary,
+    summarize_survival_at: format_landmarks,
+    Comparison: format_comparison,
+    summarize_comparisons: format_tests,
+    attained_size: format_attained,
+    attained_coverage: format_coverage,
+    compare_pairs: format_pairs,
+    summarize_rmst: format_rmst,
+    summarize_models: format_hazard_ratios,
+    attained_in_trial: format_attained_cox,
+    compare_models: format_model_comparison,
+    check_proportional_hazards: format_proportional_hazards,
+    sweep_codings: format_codings,
+    fit_received: format_received,
+    simulate_immortal_time: format_immortal_time,
+    estimate_shares: format_adverse_events,
+    estimate_differences: format_differences,
+    count_by_term: format_terms,
+    list_adverse_events: format_listing,
+    list_dose_limiting: format_listing,
+    estimate_rates: format_rates,
+    summarize_onset: format_onset,
+    count_by_infusion: format_by_infusion,
+    count_dose_limiting: format_dose_limiting,
+    compare_groups: format_dose_relation,
+}
+
+
+def format_result(result: object, trial: Trial, *, endpoint: str = "", **options) -> GT:
+    """The table that shows a result.
+
+    Parameters
+    ----------
+    result : Result, Comparison or pandas.DataFrame
+        What a statistics function returned. A plain frame is shown as it is, by `display_table`.
+    trial : Trial
+        Knows what groups and endpoints are called.
+    endpoint : str
+        Code of the endpoint, for tables that name it.
+    **options
+        ``notes``: further lines under the table; and what else the table takes, such as ``labels`` or
+        ``title``. They go before the options that the result carries.
+
+    Returns
+    -------
+    great_tables.GT
+
+    Raises
+    ------
+    TypeError
+        No table shows such a result, or it takes no such option.
+    """
+    layout = LAYOUTS.get(getattr(result, "made_by", type(result)))
+    if layout is None and isinstance(result, pd.DataFrame):
+        return display_table(result, illustrative=trial.is_illustrative, **options)
+    if layout is None:
+        raise TypeError(f"no table shows a {type(result).__name__}")
+    carried = {"endpoint": endpoint, **getattr(result, "options", {})}
+    taken = inspect.signature(layout).parameters
+    return layout(result, trial, **{name: carried[name] for name in carried if name in taken} | options)

@@ -1,156 +1,112 @@
-"""Display tables of the cohort: disposition, baseline, exposure, follow-up, published against reproduced."""
+"""Tables of the cohort: disposition, baseline, exposure, follow-up, published against reproduced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_rows, display_table
+from nkhcc_helpers.report.display import (
+    Layout,
+    group,
+    lay_out_groups,
+    lay_out_rows,
+    median_with_limits,
+    number,
+    shows_table,
+)
 from nkhcc_helpers.report.names import (
-    ROW,
-    arrange_by_group,
     list_group_headings,
+    name_dose_unit,
+    name_interval,
     show_endpoint,
-    show_group,
     show_interval,
 )
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     format_count,
     format_interval,
-    format_median,
     format_number,
+    format_or_none,
     format_share,
     is_estimable,
 )
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.trial.trial import Trial
 
-
-DISPOSITION = {
-    "n_treated": "Treated",
-    "n_completed": "Received all planned infusions",
-    "n_fewer": "Received fewer than planned",
-    "n_progressed": "Progressed",
-    "n_died": "Died",
-    "n_alive": "Alive at data cut-off",
-    "n_lost": "Lost to follow-up",
+STAGES = {
+    "Treated": "n_treated",
+    "Received all planned infusions": "n_completed",
+    "Received fewer than planned": "n_fewer",
+    "Progressed": "n_progressed",
+    "Died": "n_died",
+    "Alive at data cut-off": "n_alive",
+    "Lost to follow-up": "n_lost",
 }
 
 
-def format_disposition(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Where everyone enrolled ended up, a column per group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `cohort.count_disposition` returns it.
-    trial : Trial
-        Knows the group labels.
-    notes : iterable of str
-        Lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    rows = {"Enrolled": lambda row: format_number(row["n_enrolled"], 0)}
-    for column, heading in DISPOSITION.items():
-        rows[heading] = lambda row, column=column: format_count(row[column], row["n_enrolled"])
-    return display_table(
-        arrange_by_group(frame, rows),
+@shows_table
+def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
+    """Where everyone enrolled ended up, from `count_disposition`."""
+    reaching = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
+    return lay_out_groups(
+        frame,
+        lambda row: {
+            "Enrolled": format_number(row["n_enrolled"], 0),
+            **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in STAGES.items()},
+        },
+        list_group_headings(frame, trial, "n_enrolled"),
         title="Disposition",
         subtitle="Patients, and percent of those enrolled",
-        labels={ROW: ""},
-        groups=list_group_headings(frame, trial, "n_enrolled"),
-        notes=notes,
-        illustrative=trial.is_illustrative,
+        notes=[*([] if grace_days is None else [reaching])],
     )
 
 
-def format_baseline(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Table 1: who the patients were, a block per variable and a column per group; no significance tests.
+@shows_table
+def format_baseline(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """Table 1, from `summarize_baseline`: who the patients were; no significance tests.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `cohort.summarize_baseline` returns it.
-    trial : Trial
-        Knows the group labels.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-
-    Notes
-    -----
     The median carries its range, which at n = 3 or fewer shows every value; the standard deviation of one
     value is ``-``. Range as measured, medians and means with one more decimal.
     """
-    frame = frame.assign(enrolled=frame["n"] + frame["n_missing"])
-    blocks = [_baseline_block(part) for _, part in frame.groupby("variable", sort=False, observed=True)]
-    groups = list_group_headings(frame, trial, "enrolled")
-    empty = pd.DataFrame(columns=["block", ROW, *groups])
-    return display_table(
-        pd.concat(blocks, ignore_index=True) if blocks else empty,
+    ranges = frame.groupby("variable", observed=True)[["minimum", "maximum"]]
+    decimals = {variable: _decimals_needed(values) for variable, values in ranges}
+    last = ~frame.duplicated(["variable", "group"], keep="last")
+    frame = frame.assign(enrolled=frame["n"] + frame["n_missing"], is_last=last)
+    return lay_out_groups(
+        frame,
+        lambda row: _baseline_cells(row, decimals[row["variable"]]),
+        list_group_headings(frame, trial, "enrolled"),
+        key=["variable", "level"],
         title="Baseline characteristics",
-        labels={ROW: ""},
-        groups=groups,
-        row_group="block",
-        notes=["SD: standard deviation. Percent of patients with a value.", *notes],
-        illustrative=trial.is_illustrative,
+        notes=["SD: standard deviation. Percent of patients with a value."],
     )
 
 
-def _baseline_block(part: pd.DataFrame) -> pd.DataFrame:
-    first = part.iloc[0]
-    one_per_group = part.drop_duplicates("group")
-    missing = {"Missing": lambda row: format_number(row["n_missing"], 0)}
-    if first["kind"] == "continuous":
-        rows = {**_continuous_rows(part), **missing}
-        shown, statistic = arrange_by_group(one_per_group, rows), ""
-    else:
-        levels = part.groupby("level", sort=False, observed=True)
-        share = {"": lambda row: format_share(row["count"], row["percent"])}
-        shown = [arrange_by_group(level, share).assign(**{ROW: _level_label(level)}) for _, level in levels]
-        shown, statistic = pd.concat([*shown, arrange_by_group(one_per_group, missing)]), ", n (%)"
-    unit = first["unit"]
-    unit = f" ({unit})" if isinstance(unit, str) and unit else ""
-    shown.insert(0, "block", f"{first['label']}{unit}{statistic}")
-    return shown
+def _baseline_cells(row: dict, decimals: int) -> dict:
+    unit = f" ({row['unit']})" if isinstance(row["unit"], str) and row["unit"] else ""
+    cells = _values(row, decimals) if row["kind"] == "continuous" else _level(row)
+    if row["is_last"]:
+        cells["Missing"] = format_number(row["n_missing"], 0)
+    block = f"{row['label']}{unit}{'' if row['kind'] == 'continuous' else ', n (%)'}"
+    return {(block, heading): cell for heading, cell in cells.items()}
 
 
-def _level_label(level: pd.DataFrame) -> str:
-    label = level["level_label"].iloc[0]
-    return label if isinstance(label, str) and label else str(level["level"].iloc[0]) or "No value"
+def _values(row: dict, decimals: int) -> dict[str, str]:
+    n, spread, mean = format_number(row["n"], 0), NOT_APPLICABLE, NOT_APPLICABLE
+    if is_estimable(row["median"]):
+        ends = format_interval(row["minimum"], row["maximum"], decimals)
+        spread = f"{format_number(row['median'], decimals + 1)} ({ends})"
+    if is_estimable(row["mean"]):
+        mean = f"{format_number(row['mean'], decimals + 1)} ({format_or_none(row['sd'], decimals + 1)})"
+    return {"n": n, "Median (range)": spread, "Mean (SD)": mean}
 
 
-def _continuous_rows(part: pd.DataFrame) -> dict:
-    decimals = _decimals_needed(part[["minimum", "maximum"]])
-    return {
-        "n": lambda row: format_number(row["n"], 0),
-        "Median (range)": lambda row: (
-            f"{format_number(row['median'], decimals + 1)}"
-            f" ({format_interval(row['minimum'], row['maximum'], decimals)})"
-            if is_estimable(row["median"])
-            else NOT_APPLICABLE
-        ),
-        "Mean (SD)": lambda row: _mean_sd(row, decimals + 1),
-    }
-
-
-def _mean_sd(row: pd.Series, decimals: int) -> str:
-    if not is_estimable(row["mean"]):
-        return NOT_APPLICABLE
-    sd = format_number(row["sd"], decimals) if is_estimable(row["sd"]) else NOT_APPLICABLE
-    return f"{format_number(row['mean'], decimals)} ({sd})"
+def _level(row: dict) -> dict[str, str]:
+    label = row["level_label"]
+    label = label if isinstance(label, str) and label else str(row["level"]) or "No value"
+    return {label: format_share(row["count"], row["percent"])}
 
 
 def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
@@ -161,52 +117,27 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
     return next((d for d in range(most) if all(round(v, d) == v for v in found)), most)
 
 
-def format_exposure(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Infusions and cumulative dose, planned and received, a column per group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `cohort.summarize_exposure` returns it.
-    trial : Trial
-        Knows the group labels and the unit of dose.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    infusions = {
-        "Planned": lambda row: _planned(row["planned_infusions"], 0),
-        "Received, median (range)": lambda row: _received(row, "received", 0),
-        "All planned received, n (%)": lambda row: format_count(row["n_completed"], row["n"]),
-    }
-    dose = {
-        "Planned dose": lambda row: _planned(row["planned_dose"], 2),
-        "Received dose, median (range)": lambda row: _received(row, "received_dose", 2),
-    }
-    shown = arrange_by_group(frame, {**infusions, **dose})
-    shown.insert(0, "block", ["Infusions"] * len(infusions) + ["Cumulative dose"] * len(dose))
-    unit = getattr(trial.metadata, "dose_unit", "")
-    return display_table(
-        shown,
+@shows_table
+def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """Infusions and cumulative dose, planned and received, from `summarize_exposure`."""
+    infusions, dose = "Infusions", "Cumulative dose"
+    return lay_out_groups(
+        frame,
+        lambda row: {
+            (infusions, "Planned"): _trimmed(row["planned_infusions"], 0),
+            (infusions, "Received, median (range)"): _received(row, "received", 0),
+            (infusions, "All planned received, n (%)"): format_count(row["n_completed"], row["n"]),
+            (dose, "Planned dose"): _trimmed(row["planned_dose"], 2),
+            (dose, "Received dose, median (range)"): _received(row, "received_dose", 2),
+        },
+        list_group_headings(frame, trial),
         title="Exposure",
         subtitle="Planned and received infusions and dose",
-        labels={ROW: ""},
-        groups=list_group_headings(frame, trial),
-        row_group="block",
-        notes=[*([f"Dose: {unit}."] if unit else []), *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*name_dose_unit(trial)],
     )
 
 
-def _planned(value: float, decimals: int) -> str:
-    """A plan that differs between groups has no value for all of them together."""
-    return _trimmed(value, decimals) if is_estimable(value) else NOT_APPLICABLE
-
-
-def _received(row: pd.Series, name: str, decimals: int) -> str:
+def _received(row: dict, name: str, decimals: int) -> str:
     if not is_estimable(row[f"{name}_median"]):
         return NOT_APPLICABLE
     ends = " to ".join(_trimmed(row[f"{name}_{end}"], decimals) for end in ("minimum", "maximum"))
@@ -214,70 +145,37 @@ def _received(row: pd.Series, name: str, decimals: int) -> str:
 
 
 def _trimmed(value: float, decimals: int) -> str:
-    shown = format_number(value, decimals)
+    """Without noughts at the end; a plan that differs between groups has no value for all of them."""
+    shown = format_or_none(value, decimals)
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
+@shows_table
 def format_follow_up(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
-    """How long patients were followed, a row per group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `cohort.summarize_follow_up` returns it.
-    trial : Trial
-        Knows the group and endpoint labels and the time unit.
-    endpoint : str
-        Code of the endpoint whose follow-up it is.
-    conf_level : float
-        Level of the interval, for its heading.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    return display_rows(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
+) -> Layout:
+    """How long patients were followed, a row per group, from `summarize_follow_up`."""
+    return lay_out_rows(
         frame,
         {
-            "Group": lambda row: show_group(row["group"], trial),
+            "Group": group(trial),
             "Patients": "n",
             "Events": "n_events",
-            f"Median ({show_interval(conf_level)})": lambda row: format_median(
-                row["median"], row["ci_lower"], row["ci_upper"]
-            ),
-            "Longest": lambda row: format_number(row["longest"]),
+            f"Median ({show_interval(conf_level)})": median_with_limits,
+            "Longest": number("longest", 1),
         },
         title=f"Follow-up for {show_endpoint(endpoint, trial, within=True)}",
         subtitle=f"Time in {trial.unit}",
-        notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *notes],
-        illustrative=trial.is_illustrative,
+        notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *name_interval(conf_type)],
     )
 
 
-def format_published(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """What the paper reported beside what these data give.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `published.compare_published` returns it.
-    trial : Trial
-        Knows whether the data are illustrative.
-    notes : iterable of str
-        Lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    return display_table(
-        frame[["claim", "published", "reproduced", "agrees"]],
+@shows_table
+def format_published(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """What the paper reported beside what these data give, from `compare_published`."""
+    columns = {name.capitalize(): name for name in ("claim", "published", "reproduced", "agrees")}
+    return lay_out_rows(
+        frame,
+        columns,
         title="Published against reproduced",
-        labels={"claim": "Claim", "published": "Published", "reproduced": "Reproduced", "agrees": "Agrees"},
-        notes=notes,
-        illustrative=trial.is_illustrative,
     )

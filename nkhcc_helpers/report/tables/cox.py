@@ -1,259 +1,345 @@
-"""Display tables of Cox models: hazard ratios, likelihood-ratio tests, and the design they stand on."""
+"""Tables of Cox models: hazard ratios, likelihood-ratio tests, and what both hang on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_table
-from nkhcc_helpers.report.names import list_covariate_labels, show_endpoint, show_groups, show_interval
+from nkhcc_helpers.report.display import Layout, lay_out_rows, number, p_value, shows_table
+from nkhcc_helpers.report.names import (
+    DOSE_NAMES,
+    FIT_NAMES,
+    list_covariate_labels,
+    name_dose_unit,
+    show_endpoint,
+    show_interval,
+    show_method,
+)
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
-    format_number,
     format_p,
+    format_p_with_error,
+    format_percent,
     format_ratio,
     format_ratio_interval,
     is_estimable,
 )
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.trial.trial import Trial
 
-
 PERMUTED_NOTE = "Permutation: in brackets the Monte-Carlo standard error, or exact where all were counted."
+CONTRASTS_NOTE = "Permutation: within pure contrasts."
 AICC_NOTE = (
     "AICc: smaller is better for the size of the model, as far as so few events can tell; differences below "
     "2 say nothing. NE where there are too few events for the number of coefficients."
 )
+ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large trials only."
+SIMULATED_NOTE = (
+    "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
+)
+MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
+ATTAINED_NAMES = {
+    "wald": "Partial, Wald",
+    "likelihood ratio": "Partial, likelihood ratio",
+    "firth wald": "Firth, Wald",
+    "firth": "Firth, likelihood ratio",
+    "permuted": "Permuted",
+}
 
 
+@shows_table
 def format_hazard_ratios(
     frame: pd.DataFrame,
     trial: Trial,
     *,
     endpoint: str,
+    dose_coding: str = "relative",
     labels: Mapping[str, str] | None = None,
     conf_level: float = 0.95,
-    notes: Iterable[str] = (),
-) -> GT:
-    """Hazard ratios of one Cox model, or of several under one another.
+    method: str = "",
+    ties: str = "breslow",
+) -> Layout:
+    """Hazard ratios of Cox models, as `fit_cox` and `summarize_models` give them.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``covariate hr ci_lower ci_upper p_value``, as in the summary of `cox.fit_cox`; a column
-        ``model``, when there is one, heads blocks of rows. Shown when there: ``p_permutation`` and
-        ``p_permutation_error`` (0 where every relabelling was counted), ``exact_lower`` and ``exact_upper``.
-    trial, endpoint, conf_level
-        As in :func:`tables_survival.format_survival_summary`.
-    labels : mapping of str to str, optional
-        Covariate to what it is called; by default :func:`labels.list_covariate_labels`.
-    notes : iterable of str
-        Lines under the table: name the likelihood, the handling of ties and the interval.
-
-    Returns
-    -------
-    great_tables.GT
+    A column ``model`` heads blocks of rows. Shown when there: ``p_permutation`` and ``p_permutation_error``
+    (0 where every relabelling was counted), ``exact_lower`` and ``exact_upper``. `labels` are of covariates.
     """
-    shown = _show_hazard_ratios(frame, {**list_covariate_labels(trial), **(labels or {})})
-    permuted = [column for column in ("exact", "p_permutation") if column in shown]
-    return display_table(
-        shown,
+    interval = show_interval(conf_level)
+    columns = {"": _covariate(trial, dose_coding, labels), "Hazard ratio": _ratio("hr")}
+    likelihood = {interval: _limits("ci"), "P": p_value("p_value")}
+    permutation = {interval: _limits("exact")} if "exact_lower" in frame else {}
+    if "p_permutation" in frame:
+        permutation["P"] = _permuted("p_permutation")
+    columns |= {"Likelihood": likelihood, "Permutation": permutation} if permutation else likelihood
+    return lay_out_rows(
+        frame,
+        columns,
+        block=(lambda row: row["model"]) if "model" in frame else None,
         title=f"{show_endpoint(endpoint, trial)}: hazard ratios",
-        labels={
-            "covariate": "",
-            "hr": "Hazard ratio",
-            "interval": show_interval(conf_level),
-            "p_value": "P",
-            "exact": show_interval(conf_level),
-            "p_permutation": "P",
-        },
-        row_group="model" if "model" in frame else None,
-        spanners=[("Likelihood", ["interval", "p_value"]), ("Permutation", permuted)] if permuted else (),
         notes=[
             "For one unit more of a covariate, or of a group against the first; below 1: events come later.",
             *(["NE: not estimable."] if frame["hr"].isna().any() else []),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
-            *_name_dose_unit(trial),
-            *notes,
+            *name_dose_unit(trial),
+            *([f"{show_method(method)}, ties by {ties.capitalize()}. {CONTRASTS_NOTE}"] if method else []),
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
-def _show_hazard_ratios(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    shown = pd.DataFrame(
-        {
-            "covariate": [names.get(name, name) for name in frame["covariate"]],
-            "hr": [format_ratio(ratio) for ratio in frame["hr"]],
-            "interval": show_ratio_intervals(frame, "ci"),
-            "p_value": [format_p(p_value) for p_value in frame["p_value"]],
-        }
-    )
-    if "exact_lower" in frame:
-        shown["exact"] = show_ratio_intervals(frame, "exact")
-    if "p_permutation" in frame:
-        shown["p_permutation"] = show_permuted(frame, "p_permutation")
-    if "model" in frame:
-        shown["model"] = list(frame["model"])
-    return shown
+def _covariate(
+    trial: Trial, dose_coding: str = "relative", labels: Mapping[str, str] | None = None
+) -> Callable[[dict], str]:
+    names = {**list_covariate_labels(trial, dose_coding=dose_coding), **(labels or {})}
+    return lambda row: names.get(row["covariate"], row["covariate"])
 
 
-def show_ratio_intervals(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """Limits of hazard ratios as text.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns `prefix` followed by ``_lower`` and ``_upper``.
-    prefix : str
-
-    Returns
-    -------
-    list of str
-    """
-    limits = zip(frame[f"{prefix}_lower"], frame[f"{prefix}_upper"], strict=True)
-    return [format_ratio_interval(lower, upper) for lower, upper in limits]
+def _ratio(column: str) -> Callable[[dict], str]:
+    return lambda row: format_ratio(row[column])
 
 
-def show_permuted(frame: pd.DataFrame, column: str) -> list[str]:
-    """P-values by permutation, each with its Monte-Carlo error or the word "exact".
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns `column` and, when the errors are known, `column` followed by ``_error``.
-    column : str
-
-    Returns
-    -------
-    list of str
-        ``0.0403 (exact)``, ``0.0403 (0.0006)``, ``NE``.
-    """
-    errors = frame.get(f"{column}_error", pd.Series(float("nan"), index=frame.index))
-    return [_with_error(*pair) for pair in zip(frame[column], errors, strict=True)]
+def _limits(prefix: str) -> Callable[[dict], str]:
+    return lambda row: format_ratio_interval(row[f"{prefix}_lower"], row[f"{prefix}_upper"])
 
 
-def _with_error(p_value: float, error: float) -> str:
-    if not is_estimable(p_value):
-        return NOT_ESTIMABLE
-    if not is_estimable(error):
-        return format_p(p_value)
-    shown = "exact" if error == 0 else f"{error:.1g}" if error >= 0.00005 else "<0.0001"
-    return f"{format_p(p_value)} ({shown})"
+def _permuted(column: str) -> Callable[[dict], str]:
+    """``0.0403 (exact)``, ``0.0403 (0.0006)``, or without brackets where no error is known."""
+
+    def show(row: dict) -> str:
+        value, error = row[column], row.get(f"{column}_error")
+        exact = is_estimable(value) and is_estimable(error) and error == 0
+        return f"{format_p(value)} (exact)" if exact else format_p_with_error(value, error)
+
+    return show
 
 
-def _name_dose_unit(trial: Trial) -> list[str]:
-    unit = getattr(trial.metadata, "dose_unit", "")
-    return [f"Dose: {unit}."] if unit else []
-
-
-def format_model_comparison(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, notes: Iterable[str] = ()
-) -> GT:
-    """Likelihood-ratio tests of Cox models, a row per model.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `cox.compare_models` returns it: ``model df log_likelihood lr_statistic p_value``, and
-        ``lack_df lack_statistic lack_p_value`` when models are compared with the last one. Shown when there:
-        ``aicc``, and ``p_permutation`` and ``lack_p_permutation`` with their errors.
-    trial, endpoint, notes
-        As in :func:`tables_survival.format_survival_summary`.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    shown = frame[["model"]].assign(log_likelihood=[format_number(v, 2) for v in frame["log_likelihood"]])
+@shows_table
+def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
+    """Likelihood-ratio tests of Cox models, a row per model, from `compare_models`."""
+    columns = {"Model": "model", "Log likelihood": number("log_likelihood", 2)}
     if "aicc" in frame:
-        shown["aicc"] = [format_number(value, 1) for value in frame["aicc"]]
-    spanners = []
-    for heading, prefix in (("Against no covariates", ""), ("Against the last model", "lack_")):
-        if f"{prefix}df" in frame:
-            block = _show_likelihood_ratios(frame, prefix)
-            shown = shown.join(block)
-            spanners.append((heading, list(block)))
-    permuted = "p_permutation" in frame
-    labels = {"model": "Model", "log_likelihood": "Log likelihood", "aicc": "AICc"}
-    for prefix in ("", "lack_"):
-        labels |= {f"{prefix}statistic": "Chi-square", f"{prefix}df": "df"}
-        labels |= {f"{prefix}p_value": "P", f"{prefix}p_permutation": "Permuted P"}
-    return display_table(
-        shown,
+        columns["AICc"] = number("aicc", 1)
+    columns["Against no covariates"] = _likelihood_ratio(frame, "", "lr_statistic")
+    if "lack_df" in frame:
+        columns["Against the last model"] = _likelihood_ratio(frame, "lack_", "lack_statistic")
+    return lay_out_rows(
+        frame,
+        columns,
         title=f"{show_endpoint(endpoint, trial)}: likelihood-ratio tests",
-        labels=labels,
-        spanners=spanners,
         notes=[
             "df: degrees of freedom. NE: not estimable.",
-            *([PERMUTED_NOTE] if permuted else []),
+            *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *([AICC_NOTE] if "aicc" in frame else []),
-            *notes,
         ],
-        illustrative=trial.is_illustrative,
     )
 
 
-def _show_likelihood_ratios(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    """One test of each model; no test where it has no degree of freedom."""
-    statistic = "lack_statistic" if prefix else "lr_statistic"
-    columns = {
-        f"{prefix}statistic": [format_number(value, 2) for value in frame[statistic]],
-        f"{prefix}df": [format_number(value, 0) for value in frame[f"{prefix}df"]],
-        f"{prefix}p_value": [format_p(value) for value in frame[f"{prefix}p_value"]],
-    }
+def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
+    """The columns of one test; a model without a degree of freedom has no test."""
+    columns = {"Chi-square": number(statistic, 2), "df": number(f"{prefix}df")}
+    columns["P"] = p_value(f"{prefix}p_value")
     if f"{prefix}p_permutation" in frame:
-        columns[f"{prefix}p_permutation"] = show_permuted(frame, f"{prefix}p_permutation")
-    shown = pd.DataFrame(columns, index=frame.index)
-    return shown.mask(frame[f"{prefix}df"] == 0, NOT_APPLICABLE)
+        columns["Permuted P"] = _permuted(f"{prefix}p_permutation")
+    return {
+        heading: lambda row, cell=cell: NOT_APPLICABLE if row[f"{prefix}df"] == 0 else cell(row)
+        for heading, cell in columns.items()
+    }
 
 
-def format_design(
+@shows_table
+def format_proportional_hazards(
+    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative"
+) -> Layout:
+    """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
+    return lay_out_rows(
+        frame,
+        {
+            "": _covariate(trial, dose_coding),
+            "Chi-square": number("statistic", 2),
+            "Degrees of freedom": "df",
+            "P": p_value("p_value"),
+        },
+        title="Are the hazards proportional?",
+        notes=[
+            "A small P speaks against one hazard ratio for the whole follow-up.",
+            "P from the chi-square distribution: in small trials it comes out too small somewhat too often.",
+        ],
+    )
+
+
+def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """List in words what the events can show of each covariate.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``covariate hr_detectable drift_detectable``, as `cox.estimate_detectable` returns it.
+    labels : mapping of str to str
+        Covariate to what it is called.
+
+    Returns
+    -------
+    list of str
+    """
+    told = []
+    for row in frame.to_dict("records"):
+        ratio, drift = row["hr_detectable"], row["drift_detectable"]
+        times = "over 1,000" if 1000 < drift < np.inf else format_ratio(drift)
+        told.append(
+            f"{labels.get(row['covariate'], row['covariate'])}: a hazard ratio of {format_ratio(1 / ratio)} "
+            f"or {format_ratio(ratio)}, or one that changes {times} times over from the first event to the "
+            "last"
+        )
+    return told
+
+
+@shows_table
+def format_codings(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
+    """Hazard ratios under each coding of dose, and over the range of the trial, from `sweep_codings`."""
+    covariate = _covariate(trial)
+    return lay_out_rows(
+        frame,
+        {
+            "": lambda row: _coding(row) if row["covariate"] == "dose" else covariate(row),
+            "Hazard ratio per unit": _ratio("hr"),
+            show_interval(conf_level): _limits("ci"),
+            "P": p_value("p_value"),
+            "Hazard ratio over the range": _ratio("hr_range"),
+        },
+        block=lambda row: f"Dose as: {_coding(row).lower()}",
+        title=f"{show_endpoint(endpoint, trial)}: does the coding of dose matter?",
+        notes=[
+            "A unit changes with the coding. Over the range: from the smallest value in the trial to the "
+            "largest, which can be compared.",
+            ASYMPTOTIC_NOTE,
+        ],
+    )
+
+
+def _coding(row: dict) -> str:
+    return DOSE_NAMES.get(row["dose_coding"], row["dose_coding"])
+
+
+@shows_table
+def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
+    """One model on the same patients, infusions counted in several ways, from `fit_received`."""
+    landmark = frame["landmark"].max() if "landmark" in frame else np.nan
+    return lay_out_rows(
+        frame,
+        {
+            "Infusions counted": _counted,
+            "Patients": number("n"),
+            "Events": number("n_events"),
+            "Hazard ratio": _ratio("hr"),
+            show_interval(conf_level): _limits("ci"),
+            "P": p_value("p_value"),
+        },
+        title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one infusion more",
+        notes=[
+            "Below 1: events come later. NE: not estimable.",
+            "Partial likelihood, ties by Efron.",
+            ASYMPTOTIC_NOTE,
+            *([f"Landmark: {landmark:.3g} {trial.unit}."] if is_estimable(landmark) else []),
+        ],
+    )
+
+
+def _counted(row: dict) -> str:
+    return FIT_NAMES.get(row["fit"], row["fit"])
+
+
+@shows_table
+def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
+    """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
+    return lay_out_rows(
+        frame,
+        {
+            "Infusions counted": _counted,
+            "Percent rejected (Monte-Carlo error)": lambda row: _share(
+                row["rejected"], row["error"], row["not_estimable"], above=alpha
+            ),
+            "Median hazard ratio for one infusion more": _ratio("median_hr"),
+            "Without estimate": lambda row: format_percent(100 * row["not_estimable"], 1),
+        },
+        title="Infusions without any effect: who finds one?",
+        subtitle=f"{frame['n_trials'].max():,} simulated trials in which one hazard holds for everyone",
+        notes=[
+            f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
+            "A trial without estimate does not reject.",
+            MARK_NOTE,
+        ],
+    )
+
+
+def _share(share: float, error: float, missing: float, *, above: float = 1.0, below: float = 0.0) -> str:
+    """A percentage with its error, marked where it is surely on the wrong side of what is nominal."""
+    if missing == 1:
+        return NOT_ESTIMABLE
+    if not is_estimable(share):
+        return NOT_APPLICABLE
+    wrong = share - 3 * error > above or share + 3 * error < below
+    return f"{100 * share:.1f} ({100 * error:.1f}){' *' if wrong else ''}"
+
+
+@shows_table
+def format_attained_cox(
     frame: pd.DataFrame,
     trial: Trial,
     *,
-    labels: Mapping[str, str] | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
-    """The points in the space of the covariates that the groups occupy.
+    dose_coding: str = "relative",
+    alpha: float = 0.05,
+    n_trials: int | None = None,
+) -> Layout:
+    """How often each test rejects and each interval, of level 1 - `alpha`, holds the truth.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The points of `design.describe_design`: the covariates, ``groups n n_events``.
-    trial : Trial
-        Knows the group labels and the unit of dose.
-    labels : mapping of str to str, optional
-        As in :func:`format_hazard_ratios`.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
+    Shows what `attained_in_trial` returns: shares between 0 and 1, a row per model, covariate and test.
     """
-    covariates = [column for column in frame if column not in ("groups", "n", "n_events")]
-    shown = pd.DataFrame({"groups": [show_groups(codes, trial) for codes in frame["groups"]]})
-    for column in covariates:
-        shown[column] = [f"{value:.4g}" for value in frame[column]]
-    shown = shown.assign(n=list(frame["n"]), n_events=list(frame["n_events"]))
-    names = {**list_covariate_labels(trial), **(labels or {})}
-    return display_table(
-        shown,
-        title="Design points",
-        subtitle="Each a combination of covariates that some group has",
-        labels={
-            "groups": "Group",
-            **{column: names.get(column, column) for column in covariates},
-            "n": "Patients",
-            "n_events": "Events",
+    found = {(row["model"], row["covariate"], row["test"]): row for row in frame.to_dict("records")}
+
+    def spread(column: str, **bounds: float) -> dict[str, Callable]:
+        """A column per test; what was not tested is not applicable."""
+
+        def show(row: dict, test: str) -> str:
+            of = found.get((row["model"], row["covariate"], test))
+            if of is None:
+                return NOT_APPLICABLE
+            return _share(of[column], of[f"{column}_error"], of["not_estimable"], **bounds)
+
+        return {
+            ATTAINED_NAMES.get(test, test): lambda row, test=test: show(row, test)
+            for test in frame["test"].unique()
+        }
+
+    level, confidence = format_percent(100 * alpha), format_percent(100 * (1 - alpha))
+    return lay_out_rows(
+        frame[["model", "covariate"]].drop_duplicates(),
+        {
+            "": _covariate(trial, dose_coding),
+            f"Percent of trials rejected (nominal {level})": spread("rejected", above=alpha),
+            f"Percent of intervals with the truth (nominal {confidence})": spread(
+                "coverage", below=1 - alpha
+            ),
         },
-        notes=[*_name_dose_unit(trial), *notes],
-        illustrative=trial.is_illustrative,
+        block=lambda row: row["model"],
+        title="How far to trust each test and each interval",
+        subtitle="Simulated trials (Monte-Carlo error)",
+        notes=[
+            "A test without answer does not reject, an interval without limits does not hold.",
+            MARK_NOTE,
+            *_name_missing(frame),
+            *([SIMULATED_NOTE.format(n_trials=n_trials)] if n_trials else []),
+        ],
     )
+
+
+def _name_missing(frame: pd.DataFrame) -> list[str]:
+    """A line on the tests that some trials, but not all, have no answer for."""
+    some = frame[frame["not_estimable"].between(0, 1, inclusive="neither")]
+    most = some.groupby("test", sort=False)["not_estimable"].max()
+    names = [ATTAINED_NAMES.get(test, test) for test in most.index]
+    told = [f"{name} {format_percent(100 * share, 1)}" for name, share in zip(names, most, strict=True)]
+    return [f"Trials without answer, at most: {'; '.join(told)}."] if told else []

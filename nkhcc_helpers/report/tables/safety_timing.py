@@ -1,31 +1,35 @@
-"""Display tables of when adverse events come, and how long they last."""
+"""Tables of when adverse events come, whether they are dose-limiting, and whether they go with the group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.report.display import display_rows, display_table
-from nkhcc_helpers.report.names import show_group, show_interval
+from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, number, shows_table
+from nkhcc_helpers.report.names import name_scope, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
     format_estimate,
     format_interval,
     format_number,
+    format_or_none,
+    format_p,
+    format_p_with_error,
     format_percent,
+    format_share,
     is_estimable,
 )
-from nkhcc_helpers.safety.counts import choose_terms, list_block_keys, list_term_names, say_left_out
+from nkhcc_helpers.report.tables.safety import name_block
+from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.safety.exposure import list_unplaced
+from nkhcc_helpers.safety.relation import list_scores
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
+    from nkhcc_helpers.safety.listings import Definition
     from nkhcc_helpers.trial.trial import Trial
-
 
 END_OF_OBSERVATION = "the end of observation"
 WINDOW_END = "{window_days} days after the last, or the end of observation if that is earlier"
@@ -36,91 +40,89 @@ RATE_NOTE = (
     "and none within; they are not at risk, and left out of the rate."
 )
 GARWOOD_NOTE = "Limits: exact, Garwood. A rate assumes that the risk stays the same over time."
+ONSET_NOTES = (
+    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
+    "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
+    "Median duration and limits, and percent resolved the same or next day, by Kaplan-Meier. An event whose "
+    "outcome says that it goes on is ongoing: censored at its end date if it has one, else at the patient's "
+    "end of observation. A fatal event never resolves, and stays unresolved at every time. One without an "
+    "end date and without such an outcome is left out, its end not known. Longest seen to resolve: of ends "
+    "dated to the day. Events of one patient are taken for independent, so that the limits may be too "
+    "narrow.",
+)
+BY_INFUSION_NOTE = (
+    "An event belongs to the latest infusion on or before its onset, however long ago that was: this table "
+    "has no window of days. Later infusions were received by fewer "
+    "patients, and not by chance: who had bad events may have stopped."
+)
+LIMITING_NOTES = (
+    "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
+    "{infusions} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
+    "Doses given after those days, as in a schedule that goes on or rises, are not judged by this table.",
+    "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
+    "there were.",
+)
+RELATION_NOTES = (
+    "Trend: exact conditional Cochran-Armitage, two-sided. Any difference: exact Fisher-Freeman-Halton. Both "
+    "over all ways in which as many patients with the event could fall to the groups.",
+    "Smallest possible: what these numbers of patients can give at all. Every term is shown, none chosen by "
+    "its P, and no P is adjusted for the others.",
+)
+SCORE_NAMES = {"equal": "equally spaced, whatever their doses", "dose": "planned dose of each arm"}
+NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
+BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
+DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
+ROUNDING = 1e-9
 
 
+@shows_table
 def format_rates(
     frame: pd.DataFrame,
     trial: Trial,
     *,
     window_days: int | None = 30,
     conf_level: float = 0.95,
+    related_only: bool | None = None,
     counts: pd.DataFrame | None = None,
     most: int | None = None,
-    notes: Iterable[str] = (),
-) -> GT:
-    """First events per patient and time, and per infusion, a block per term and a row per group.
+) -> Layout:
+    """First events per patient and time, and per infusion, a block per term, from `estimate_rates`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``level organ_class term group n_patients n_at_risk time_at_risk rate ci_lower ci_upper
-        n_infusions rate_per_infusion infusion_lower infusion_upper n_outside n_undated``,
-        as `exposure.estimate_rates` returns it.
-    trial : Trial
-        Knows the group labels and the unit of time.
-    window_days : int, optional
-        As in `exposure.estimate_rates`, for the note; None: to the end of observation.
-    conf_level : float
-        Level of the intervals, for their heading.
-    counts : pandas.DataFrame, optional
-        As `safety_terms.count_by_term` returns it; tells which terms reached which grade. Without it every
-        term is shown.
-    most : int, optional
-        With `counts`: terms shown, the most frequent; beyond them every term that a patient had at grade 3
-        or more or without a known grade. All by default.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
+    With `counts`, from `count_by_term`, the `most` frequent terms are shown, and beyond them every term that
+    a patient had at grade 3 or more or without a known grade.
     """
-    frame = frame.assign(unplaced=list_unplaced(frame))
     names = list_term_names(frame)
     chosen = set(names if counts is None else choose_terms(counts, most))
-    shown = {key: name for key, name in names.items() if key in chosen}
-    keys = list_block_keys(frame)
-    rows = [
-        {"block": shown[key], **_show_rate(row, trial)}
-        for key, row in zip(keys, frame.to_dict("records"), strict=True)
-        if key in shown
-    ]
-    left_out = say_left_out(len(names) - len(shown), none_severe=True)
-    more = [f"{left_out}; the CSV file of this table has them all."] if left_out else []
+    keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
+    kept = keys.isin(chosen)
+    left_out = say_left_out(len(names) - len(chosen & set(names)), none_severe=True)
     interval = show_interval(conf_level)
-    labels = {
-        "group": "",
-        "n_patients": "Patients with it",
-        "time": f"Time at risk ({trial.unit})",
-        "rate": f"First events per patient-{trial.unit.removesuffix('s')} ({interval})",
-        "n_infusions": "Infusions",
-        "per_infusion": f"First events per infusion ({interval})",
-        "n_outside": "Only outside",
-        "n_undated": "Day not known",
-    }
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
-    return display_table(
-        pd.DataFrame(rows, columns=["block", *labels]),
+    return lay_out_rows(
+        frame.assign(unplaced=list_unplaced(frame), block=keys.map(names))[kept],
+        {
+            "": group(trial),
+            "Patients with it": _people,
+            f"Time at risk ({trial.unit})": number("time_at_risk", 1),
+            f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": lambda row: (
+                _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"])
+            ),
+            "Infusions": number("n_infusions"),
+            f"First events per infusion ({interval})": lambda row: _rate_and_limits(
+                row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"]
+            ),
+            "Only outside": number("n_outside"),
+            "Day not known": number("n_undated"),
+        },
+        block=lambda row: row["block"],
         title="Adverse events per time at risk and per infusion",
-        labels=labels,
-        row_group="block",
-        notes=[RATE_NOTE.format(end=end), GARWOOD_NOTE, *more, *notes],
-        illustrative=trial.is_illustrative,
+        notes=[
+            RATE_NOTE.format(end=end),
+            GARWOOD_NOTE,
+            *([f"{left_out}; the CSV file of this table has them all."] if left_out else []),
+            *name_scope(related_only),
+        ],
     )
-
-
-def _show_rate(row: dict, trial: Trial) -> dict[str, str]:
-    per_infusion = (row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"])
-    return {
-        "group": show_group(row["group"], trial),
-        "n_patients": _people(row),
-        "time": format_number(row["time_at_risk"]),
-        "rate": _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"]),
-        "n_infusions": format_number(row["n_infusions"], 0),
-        "per_infusion": _rate_and_limits(*per_infusion),
-        "n_outside": format_number(row["n_outside"], 0),
-        "n_undated": format_number(row["n_undated"], 0),
-    }
 
 
 def _people(row: dict) -> str:
@@ -138,52 +140,20 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
     return format_estimate(rate, lower, upper, decimals)
 
 
-ONSET_NOTES = (
-    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
-    "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
-    "Median duration and limits, and percent resolved the same or next day, by Kaplan-Meier. An event whose "
-    "outcome says that it goes on is ongoing: censored at its end date if it has one, else at the patient's "
-    "end of observation. A fatal event never resolves, and stays unresolved at every time. One without an "
-    "end date and without such an outcome is left out, its end not known. Longest seen to resolve: of ends "
-    "dated to the day. Events of one patient are taken for independent, so that the limits may be too "
-    "narrow.",
-)
-BY_INFUSION_NOTE = (
-    "An event belongs to the latest infusion on or before its onset, however long ago that was: this table "
-    "has no window of days. Later infusions were received by fewer "
-    "patients, and not by chance: who had bad events may have stopped."
-)
-
-
+@shows_table
 def format_onset(
-    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, notes: Iterable[str] = ()
-) -> GT:
-    """When adverse events began after an infusion, and how long they lasted, a row per term.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `safety_timing.summarize_onset` returns it; days.
-    trial : Trial
-        Knows whether the data are illustrative.
-    conf_level : float
-        Level of the intervals, for their heading.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    return display_rows(
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
+) -> Layout:
+    """When events began after an infusion and how long they lasted, in days, from `summarize_onset`."""
+    return lay_out_rows(
         frame,
         {
             "": "term",
             "Patients": "n_patients",
             "Events": "n_events",
             "Onset after infusion: median (range)": _median_and_range,
-            f"Duration: median ({show_interval(conf_level)})": _median_and_limits,
-            "Longest seen to resolve": lambda row: _number_or_none(row["duration_maximum"]),
+            f"Duration: median ({show_interval(conf_level)})": _duration,
+            "Longest seen to resolve": lambda row: format_or_none(row["duration_maximum"]),
             "Resolved the same or next day": lambda row: format_percent(row["percent_within_one_day"]),
             "Ongoing": "n_ongoing",
             "Fatal": "n_fatal",
@@ -192,8 +162,7 @@ def format_onset(
         },
         title="Onset and duration",
         subtitle="Days",
-        notes=[*ONSET_NOTES, *notes],
-        illustrative=trial.is_illustrative,
+        notes=[*ONSET_NOTES, *name_scope(related_only)],
     )
 
 
@@ -204,60 +173,152 @@ def _median_and_range(row: dict) -> str:
     return f"{format_number(row['onset_median'])} ({ends})"
 
 
-def _median_and_limits(row: dict) -> str:
+def _duration(row: dict) -> str:
     limits = (row["duration_lower"], row["duration_upper"])
     if not is_estimable(row["duration_median"]) and pd.isna(limits[0]):
         return NOT_APPLICABLE
     return format_estimate(row["duration_median"], *limits)
 
 
-def _number_or_none(value: float) -> str:
-    return format_number(value, 0) if is_estimable(value) else NOT_APPLICABLE
+@shows_table
+def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
+    """Adverse events after each infusion, a row per infusion, from `count_by_infusion`."""
 
+    def heading(row: dict) -> str:
+        return "Infusion not known" if pd.isna(row["infusion"]) else f"Infusion {int(row['infusion'])}"
 
-def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Adverse events after each infusion: a row per infusion, a column per group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``infusion group n_patients n_received n_events percent``, as
-        `safety_timing.count_by_infusion` returns it.
-    trial : Trial
-        Knows the group labels.
-    notes : iterable of str
-        Further lines under the table.
-
-    Returns
-    -------
-    great_tables.GT
-    """
-    frame = frame.assign(group=frame["group"].astype("str"))
-    codes = list(dict.fromkeys(frame["group"]))
-    headings = {code: show_group(code, trial) for code in codes}
-    frame["infusion"] = frame["infusion"].astype("object").where(frame["infusion"].notna(), None)
-    cells = {(row["infusion"], row["group"]): _cell(row) for row in frame.to_dict("records")}
-    numbers = list(dict.fromkeys(frame["infusion"]))
-    names = ["Infusion not known" if pd.isna(number) else f"Infusion {number}" for number in numbers]
-    columns = {code: [cells.get((number, code), NOT_APPLICABLE) for number in numbers] for code in codes}
-    return display_table(
-        pd.DataFrame({"": names, **columns}, dtype="object"),
+    return lay_out_groups(
+        frame,
+        lambda row: {heading(row): _after_infusion(row)},
+        {str(code): show_group(code, trial) for code in frame["group"].unique()},
         title="Adverse events after each infusion",
         subtitle="Patients with an event / patients who received the infusion (%) [events]",
-        labels={"": ""},
-        groups=headings,
-        notes=[BY_INFUSION_NOTE, *notes],
-        illustrative=trial.is_illustrative,
+        notes=[BY_INFUSION_NOTE, *name_scope(related_only)],
     )
 
 
-def _cell(row: dict) -> str:
-    if row["infusion"] is not None and not row["n_received"]:
+def _after_infusion(row: dict) -> str:
+    unplaced = pd.isna(row["infusion"])
+    if not unplaced and not row["n_received"]:
         return NOT_APPLICABLE
     if not is_estimable(row["n_patients"]):
         return NOT_ESTIMABLE
     n_patients, n_events = int(row["n_patients"]), int(row["n_events"])
-    if row["infusion"] is None:
+    if unplaced:
         return f"{n_patients} [{n_events}]" if n_patients else "0"
     share = f" ({format_percent(row['percent'])}) [{n_events}]" if n_patients else ""
     return f"{n_patients}/{int(row['n_received'])}{share}"
+
+
+@shows_table
+def format_dose_limiting(
+    frame: pd.DataFrame, trial: Trial, definition: Definition, *, conf_level: float = 0.95
+) -> Layout:
+    """Patients with a dose-limiting toxicity, a row per group, from `count_dose_limiting`."""
+    fewest = definition.fewest_infusions
+    infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
+    return lay_out_rows(
+        frame,
+        {
+            "Group": group(trial),
+            "Treated": "n_treated",
+            "Evaluable": "n_evaluable",
+            "With it (%)": lambda row: format_share(row["n_patients"], row["percent"]),
+            "Events": number("n_events"),
+            f"{show_interval(conf_level)}, %": lambda row: format_interval(
+                row["ci_lower"], row["ci_upper"], 0
+            ),
+            f"Upper limit, one-sided {100 * conf_level:g} %": lambda row: format_percent(
+                row["one_sided_upper"]
+            ),
+        },
+        title="Dose-limiting toxicity",
+        subtitle=show_definition(definition),
+        notes=[*(note.format(infusions=infusions) for note in LIMITING_NOTES)],
+    )
+
+
+def show_definition(definition: Definition) -> str:
+    """What counts as a dose-limiting toxicity, in words."""
+    grade = "grade 5" if definition.grade == 5 else f"grade {definition.grade} or more"
+    related = "related to treatment, " if definition.related_only else "whatever its cause, "
+    days = f"beginning within {definition.window_days} days after the first infusion"
+    excluded = f"; not counted: {', '.join(definition.excluded_terms)}" if definition.excluded_terms else ""
+    text = f"{related}{grade}, {days}{excluded}"
+    return text[0].upper() + text[1:]
+
+
+@shows_table
+def format_dose_relation(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    counts: pd.DataFrame | None = None,
+    scores: str | Sequence[float] = "equal",
+    related_only: bool | None = None,
+) -> Layout:
+    """Exact tests of each term across the groups, each beside the smallest P possible, from `compare_groups`.
+
+    `counts`, from `count_by_term`, show which way a trend goes; `scores` are those that `frame` rests on.
+    """
+    names = list_term_names(frame)
+    columns: dict[str, object] = {"": lambda row: name_block(row, names), "Patients": number("n_patients")}
+    explained = [_name_scores(trial, scores)]
+    if (frame[["trend_smallest", "groups_smallest"]] > 1 - ROUNDING).any(axis=None):
+        explained.append(NO_TEST_NOTE)
+    if counts is not None:
+        columns["By group"] = _by_group(counts, trial)
+        explained.append(BY_GROUP_NOTE.format(groups=", ".join(trial.group_labels.values())))
+    columns["Trend over the groups"] = _test("trend")
+    columns["Any difference"] = _test("groups")
+    all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
+    return lay_out_rows(
+        frame,
+        columns,
+        title="Do adverse events go with the group?",
+        notes=[*RELATION_NOTES, *explained, *([] if all_exact else [DRAWN_NOTE]), *name_scope(related_only)],
+    )
+
+
+def _test(test: str) -> dict[str, Callable[[dict], str]]:
+    """The columns of one test; none where no P other than 1 is possible."""
+
+    def show(row: dict) -> str:
+        p_value, error, smallest = row[f"p_{test}"], row[f"p_{test}_error"], row[f"{test}_smallest"]
+        if is_estimable(smallest) and smallest > 1 - ROUNDING:
+            return NOT_APPLICABLE
+        drawn = is_estimable(p_value) and is_estimable(error) and error > 0
+        return format_p_with_error(p_value, error) if drawn else _whole(p_value)
+
+    return {"P": show, "Smallest possible": lambda row: _whole(row[f"{test}_smallest"])}
+
+
+def _whole(p_value: float) -> str:
+    """A P of 1 prints as 1, although its sum of probabilities may fall short of it in the last digits."""
+    return format_p(1.0 if is_estimable(p_value) and p_value > 1 - ROUNDING else p_value)
+
+
+def _by_group(counts: pd.DataFrame, trial: Trial) -> Callable[[dict], str]:
+    """A cell with the patients with the event of those treated, group by group."""
+    keys = [*BLOCK, "grade"]
+    cells = {
+        (*(str(row[key]) for key in keys), str(row["group"])): (
+            f"{format_number(row['n_patients'], 0)}/{int(row['n_evaluable'])}"
+        )
+        for row in counts.to_dict("records")
+    }
+
+    def show(row: dict) -> str:
+        of = [str(row[key]) for key in keys]
+        return " ".join(cells.get((*of, str(code)), NOT_ESTIMABLE) for code in trial.groups)
+
+    return show
+
+
+def _name_scores(trial: Trial, scores: str | Sequence[float]) -> str:
+    """The scores behind the trend, group by group, and what they are."""
+    kind = SCORE_NAMES.get(scores, "as given") if isinstance(scores, str) else "as given"
+    if kind == SCORE_NAMES["dose"] and trial.metadata.dose_unit:
+        kind = f"{kind}, {trial.metadata.dose_unit}"
+    each = [f"{show_group(code, trial)}: {score:g}" for code, score in list_scores(trial, scores).items()]
+    return f"Scores of the groups for the trend ({kind}): {'; '.join(each)}."

@@ -1,4 +1,4 @@
-"""Adverse events by term and worst grade: stacked bars, a panel per group."""
+"""Adverse events by term: worst grades, shares with their limits, and when they begin and end."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from nkhcc_helpers.report.figures.style import (
-    FAINT,
     GREY,
     INK,
     SMALL,
     WIDTH,
+    Look,
     choose_axes,
-    group_markers,
     group_palette,
     in_house_style,
     known_groups,
+    list_looks,
+    open_left,
+    open_panels,
     plain,
     say_nothing_to_show,
 )
@@ -47,34 +50,13 @@ MOST_COLUMNS = 5  # panels side by side
 
 
 def list_grade_look(grade: str) -> dict[str, object]:
-    """How a bar of this grade is filled; one without a grade is white and hatched.
-
-    Parameters
-    ----------
-    grade : str
-        A key of `GRADE_NAMES`.
-
-    Returns
-    -------
-    dict
-        For a matplotlib patch.
-    """
+    """How a bar of this grade is filled; one without a grade is white and hatched."""
     look = {"facecolor": GRADE_COLOURS.get(grade, "white"), "edgecolor": INK, "linewidth": 0.6}
     return look if grade in GRADE_COLOURS else {**look, "hatch": HATCH}
 
 
 def list_grade_handles(*, with_missing: bool) -> list[Patch]:
-    """Legend entries of the grades.
-
-    Parameters
-    ----------
-    with_missing : bool
-        Whether some grades are missing.
-
-    Returns
-    -------
-    list of matplotlib Patch
-    """
+    """Legend entries of the grades."""
     grades = [*GRADE_COLOURS, *([MISSING] if with_missing else [])]
     return [Patch(label=GRADE_NAMES[grade], **list_grade_look(grade)) for grade in grades]
 
@@ -85,24 +67,18 @@ def plot_grades(
 ) -> Axes:
     """Patients with each adverse event by worst grade: a row per term, a panel per group.
 
+    Bars are percent of the group's patients; the number behind each bar is of patients.
+
     Parameters
     ----------
     counts_by_term : pandas.DataFrame
         Columns ``level organ_class term grade group n_patients n_evaluable percent``, as
         `safety.count_by_term` returns it.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
     most : int
         Terms shown, the most frequent; beyond them every term that a patient had at grade 3 or more or
         without a known grade.
     ax : matplotlib Axes, optional
-        Axes to draw all patients together into (or where the frame has no "All", its last group), without
-        the other panels.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel. Bars are percent of the group's patients; the number behind each bar is of patients.
+        For all patients together (or where the frame has no "All", its last group), without the others.
     """
     frame = list_terms(counts_by_term.assign(group=counts_by_term["group"].astype("str")))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
@@ -111,12 +87,14 @@ def plot_grades(
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     groups = groups if ax is None else groups[-1:]
-    panels = _choose_panels(ax, len(groups), len(shown), len(names) > len(shown))
+    columns = -(-len(groups) // -(-len(groups) // MOST_COLUMNS))
+    height = {"height": 1.2 + 0.3 * len(shown), "head": 0.6 + 0.2 * (len(names) > len(shown))}
+    panels = [ax] if ax else open_panels(len(groups), columns, sharex=True, sharey=True, **height)
     cells = {
         (*key, row["group"], str(row["grade"])): row
         for key, row in zip(list_block_keys(frame), frame.to_dict("records"), strict=True)
     }
-    width = int(13.8 * (WIDTH - NAME_COLUMN) / _count_columns(len(groups)))
+    width = int(13.8 * (WIDTH - NAME_COLUMN) / columns)
     for panel, group in zip(panels, groups, strict=True):
         _draw_panel(panel, cells, shown, group)
         size = frame.loc[frame["group"] == group, "n_evaluable"].max()
@@ -130,39 +108,9 @@ def plot_grades(
 
 
 def wrap_label(label: object, width: int, lines: int = 4) -> str:
-    """Text from data as `style.plain` wraps it, but no line begins with a number.
-
-    Parameters
-    ----------
-    label : object
-    width : int
-        Characters per line.
-    lines : int
-        Most lines.
-
-    Returns
-    -------
-    str
-    """
+    """Text from data as `style.plain` wraps it, but no line begins with a number."""
     tied = re.sub(r" (?=\d)", "\N{NO-BREAK SPACE}", " ".join(str(label).split()))
     return "\n".join(plain(line) for line in textwrap.wrap(tied, width, max_lines=lines, placeholder=" …"))
-
-
-def _count_columns(n_panels: int) -> int:
-    return -(-n_panels // -(-n_panels // MOST_COLUMNS))
-
-
-def _choose_panels(ax: Axes | None, n_panels: int, n_terms: int, cut: bool) -> list[Axes]:
-    if ax is not None:
-        return [ax]
-    columns = _count_columns(n_panels)
-    lines = -(-n_panels // columns)
-    height = 0.6 + 0.2 * cut + lines * (1.2 + 0.3 * n_terms)
-    figure = plt.figure(figsize=(WIDTH, height))
-    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for unused in panels[n_panels:]:
-        unused.set_visible(False)
-    return list(panels[:n_panels])
 
 
 def _draw_panel(ax: Axes, cells: dict, shown: list[tuple[str, str, str]], group: str) -> None:
@@ -182,11 +130,8 @@ def _draw_panel(ax: Axes, cells: dict, shown: list[tuple[str, str, str]], group:
         ax.text(left[y] + 3, y, text, va="center", fontsize=SMALL)
     ax.set_xlim(0, 122)
     ax.set_xticks([0, 50, 100], ["0", "50", "100"])
-    ax.tick_params(axis="y", length=0)
     ax.tick_params(labelbottom=True)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x", color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
+    open_left(ax)
 
 
 def _percent(row: dict | None) -> float:
@@ -226,26 +171,14 @@ def plot_shares(
         Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``level
         organ_class term grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
         `safety.count_by_term`.
-    labels : mapping of str to str
-        Group code to label, all groups of the trial in order.
     differences : pandas.DataFrame, optional
         The same columns that name rows, and ``group reference difference ci_lower ci_upper interval`` in
-        percentage points, as `risk_difference.estimate_differences` returns it. Not drawn on axes that are
-        given.
-    conf_level : float
-        Level of the intervals.
+        percentage points, as `safety.estimate_differences` returns it. Not drawn on axes that are given.
     grade : str
         Of a frame by term: the rows of this grade.
     most : int
         Rows shown, the first of the frame; of a frame by term the most frequent, and beyond them every term
         that a patient had at grade 3 or more or without a known grade.
-    ax : matplotlib Axes, optional
-        Axes to draw the shares into.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the shares.
     """
     every = shares
     shares, names = _name_rows(shares, grade)
@@ -259,7 +192,7 @@ def plot_shares(
         figure = plt.figure(figsize=(WIDTH, height + 0.3))
         ax, beside = figure.subplots(1, 2, sharey=True, width_ratios=(1.15, 1))
     ax = choose_axes(ax, height)
-    looks = _list_looks(groups, labels)
+    looks = list_looks(groups, labels)
     _draw_intervals(ax, shares, "percent", shown, looks, (0.0, 100.0))
     ax.set_xlabel(f"Patients, %\n({100 * conf_level:g} % CI, Clopper-Pearson)", fontsize=SMALL)
     ax.set_xlim(-4, 104)
@@ -272,8 +205,16 @@ def plot_shares(
     more = say_left_out(len(names) - len(shown), none_severe="category" not in shares)
     if more:
         ax.set_title(plain(more, 36), fontsize=SMALL)
-    _explain_groups(ax, groups, labels, looks)
+    handles = [
+        Line2D([], [], linewidth=1.4, label=plain(look.name, 46, lines=1), color=look.colour, **_point(look))
+        for look in looks.values()
+    ]
+    ax.figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 2), fontsize=SMALL)
     return ax
+
+
+def _point(look: Look) -> dict[str, object]:
+    return {"marker": look.marker, "markersize": 5.5, "markeredgecolor": INK, "markeredgewidth": 0.6}
 
 
 def _name_rows(frame: pd.DataFrame, grade: str) -> tuple[pd.DataFrame, dict]:
@@ -294,45 +235,33 @@ def _choose_shown(shares: pd.DataFrame, names: dict, most: int) -> list:
     return [key for key in names if key in chosen]
 
 
-def _list_looks(groups: list[str], labels: Mapping[str, str]) -> dict[str, tuple]:
-    """Colour, marker and place within a row of each group."""
-    colours, markers = group_palette(labels or groups), group_markers(labels or groups)
-    spread = min(0.8, 0.2 * len(groups))
-    places = (np.arange(len(groups)) - (len(groups) - 1) / 2) * spread / max(len(groups), 1)
-    return {
-        group: (colours.get(group, INK), markers.get(group, "o"), place)
-        for group, place in zip(groups, places, strict=True)
-    }
-
-
 def _draw_intervals(
-    ax: Axes, frame: pd.DataFrame, column: str, shown: list, looks: dict, ends: tuple
+    ax: Axes, frame: pd.DataFrame, column: str, shown: list, looks: Mapping[str, Look], ends: tuple
 ) -> None:
     """A point with its interval for every row and group; NE at the axis' start where there is none."""
     place = {key: y for y, key in enumerate(shown)}
+    middle = (len(looks) - 1) / 2
+    shifts = {group: (i - middle) * min(0.8 / len(looks), 0.2) for i, group in enumerate(looks)}
     for y in range(1, len(shown), 2):
         ax.axhspan(y - 0.5, y + 0.5, color=BAND, linewidth=0, zorder=0)
     for row in frame.to_dict("records"):
         if row["key"] not in place or row["group"] not in looks:
             continue
-        colour, marker, shift = looks[row["group"]]
-        y = place[row["key"]] + shift
+        look, y = looks[row["group"]], place[row["key"]] + shifts[row["group"]]
         if not is_estimable(row[column]):
             ax.text(2, y, NOT_ESTIMABLE, va="center", fontsize=6.5, color=GREY)
             continue
         limits = [
             row[side] if is_estimable(row[side]) else end for side, end in zip(SIDES, ends, strict=True)
         ]
-        ax.plot(limits, [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
-        look = {"markersize": 5.5, "markeredgecolor": INK, "markeredgewidth": 0.6, "zorder": 3}
-        ax.plot(row[column], y, marker=marker, color=colour, clip_on=False, **look)
-    ax.grid(axis="x", color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
+        ax.plot(limits, [y, y], color=look.colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
+        ax.plot(row[column], y, color=look.colour, clip_on=False, zorder=3, **_point(look))
+    open_left(ax)
 
 
-def _draw_differences(ax: Axes, frame: pd.DataFrame, grade: str, shown: list, looks: dict) -> None:
+def _draw_differences(
+    ax: Axes, frame: pd.DataFrame, grade: str, shown: list, looks: Mapping[str, Look]
+) -> None:
     frame, _ = _name_rows(frame, grade)
     ax.axvline(0, color=INK, linewidth=0.9, zorder=1)
     _draw_intervals(ax, frame, "difference", shown, looks, (-100.0, 100.0))
@@ -348,12 +277,92 @@ def _explain_differences(ax: Axes, frame: pd.DataFrame, labels: Mapping[str, str
     ax.set_xlabel(f"Percentage points\n{interval}", fontsize=SMALL)
 
 
-def _explain_groups(ax: Axes, groups: list[str], labels: Mapping[str, str], looks: dict) -> None:
-    handles = []
-    for group in groups:
-        colour, marker, _ = looks[group]
-        look = {"color": colour, "marker": marker, "markeredgecolor": INK, "markeredgewidth": 0.6}
-        name = plain(labels.get(group, group), 46, lines=1)
-        handles.append(Line2D([], [], linewidth=1.4, markersize=5.5, label=name, **look))
-    columns = 2 if len(groups) > 1 else 1
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=SMALL)
+FEWEST = 3  # events, for an interval of their duration
+
+
+@in_house_style
+def plot_onset(
+    onset: pd.DataFrame, *, most: int = 15, conf_level: float = 0.95, ax: Axes | None = None
+) -> Axes:
+    """Days from infusion to onset: median and range. Days to the end: median and its interval. By term.
+
+    An interval without an upper end runs to the edge in an arrow; of fewer than 3 events whose duration is
+    known in part or whole there is none.
+
+    Parameters
+    ----------
+    onset : pandas.DataFrame
+        Columns ``term n_events n_ongoing`` (and ``n_unknown_end``), ``onset_`` with ``median minimum
+        maximum`` and ``duration_`` with ``median lower upper``, as `safety.summarize_onset` returns it.
+    most : int
+        Terms shown, the first of the frame.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes of the onset; the duration is not drawn beside axes that are given.
+    """
+    shown = onset.head(most)
+    if shown.empty:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    panels = [ax]
+    if ax is None:
+        panels = plt.figure(figsize=(WIDTH, 1.1 + 0.36 * len(shown))).subplots(1, 2, sharey=True)
+    shown = _leave_out_intervals(shown)
+    interval = f"{100 * conf_level:g} % CI from {FEWEST} events on{_say_arrow(shown)}"
+    looks = [
+        ("onset", ("minimum", "maximum"), "o", "Onset: days since infusion\n(median, range)"),
+        ("duration", ("lower", "upper"), "s", f"Duration: days (median,\n{interval})"),
+    ]
+    colours = group_palette("AB").values()
+    for panel, (name, sides, marker, title), colour in zip(panels, looks, colours, strict=False):
+        values = shown[[f"{name}_{column}" for column in ("median", *sides)]].to_numpy(dtype=float)
+        _draw_ranges(panel, values, marker, colour)
+        panel.set_xlabel(title)
+    first = panels[0]
+    names = [_term_and_events(row) for row in shown.to_dict("records")]
+    first.set_yticks(range(len(shown)), names, fontsize=SMALL)
+    first.set_ylim(len(shown) - 0.4, -0.6)
+    first.set_title(say_left_out(len(onset) - len(shown)), fontsize=SMALL)
+    return first
+
+
+def _leave_out_intervals(shown: pd.DataFrame) -> pd.DataFrame:
+    """Durations of which too few are known end where they begin, at the median."""
+    known = shown["n_events"] - shown.get("n_unknown_end", 0)
+    few = (known < FEWEST) & shown["duration_lower"].notna()
+    # Without a median a lower limit of 0 makes the row say that the median was not reached, and no more.
+    lower = shown["duration_lower"].mask(few, shown["duration_median"].fillna(0.0))
+    upper = shown["duration_upper"].mask(few, shown["duration_median"])
+    return shown.assign(duration_lower=lower, duration_upper=upper)
+
+
+def _say_arrow(shown: pd.DataFrame) -> str:
+    drawn = shown["duration_median"].notna() | shown["duration_lower"].gt(0)
+    return ";\narrow: no upper limit" if (drawn & ~np.isfinite(shown["duration_upper"])).any() else ""
+
+
+def _term_and_events(row: dict) -> str:
+    n_events, n_ongoing = int(row["n_events"]), int(row["n_ongoing"])
+    ongoing = f", {n_ongoing} ongoing" if n_ongoing else ""
+    return f"{plain(row['term'], 28, lines=2)} ({n_events} event{'' if n_events == 1 else 's'}{ongoing})"
+
+
+def _draw_ranges(ax: Axes, values: np.ndarray, marker: str, colour: object) -> None:
+    """A line from limit to limit and the median on it, for each row of median, lower and upper limit."""
+    right = 1.08 * max(1.0, np.max(values, where=np.isfinite(values), initial=1.0))
+    for y, (median, low, high) in enumerate(values):
+        if np.isnan(median) and not 0 < low < np.inf:
+            text = "not known" if np.isnan(low) else "median not reached"
+            ax.text(0, y, text, va="center", fontsize=SMALL)
+            continue
+        without_end = not np.isfinite(high)
+        ends = [low if np.isfinite(low) else 0.0, right if without_end else high]
+        ax.plot(ends, [y, y], color=INK, linewidth=1.6)
+        if without_end:
+            ax.plot(right, y, marker=">", markersize=6, color=INK, clip_on=False)
+        if np.isfinite(median):
+            ax.plot(median, y, marker=marker, markersize=8, color=colour, markeredgecolor=INK)
+    ax.set_xlim(-0.05 * right, right)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    open_left(ax)
