@@ -362,11 +362,13 @@ def test_compatible_cohorts_of_a_hostile_trial(tmp_path, monkeypatch):
     check_shown(executed.html, out_dir, name)
 
 
-def test_claims_can_be_dropped_one_by_one(load_variant, tmp_path, monkeypatch):
+def test_claims_can_be_dropped_one_by_one(load_variant, find_prepared, tmp_path, monkeypatch):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     name = "05_what_the_abstract_can_tell"
     parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
-    executed = execute_here(PATHS[name], **parameters, n_cohorts=20, n_side=10)
+    prepared = find_prepared(name, parameters["data_dir"])
+    executed = execute_here(PATHS[name], **parameters, **prepared, n_side=10)
+    assert re.search(r"Sampled in this run: \d+ of \d+ cohorts\.", " ".join(map(read_visible, executed.html)))
     visible = check_shown(executed.html, tmp_path, name)
     assert "Median, A: low x 4" in visible
     assert "Left out in this run" not in visible
