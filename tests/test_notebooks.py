@@ -15,15 +15,15 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from claimed_trials import SMALL
 from executing import execute_here, read_visible
 from papermill import inspect_notebook
+from prepared_cohorts import wander
 from small_notebooks import check_parameters_cell
 from trials import VARIANTS, write_trial
 
 import nkhcc_helpers
 from nkhcc_helpers.compatible.claims import ClaimedTrial
-from nkhcc_helpers.compatible.cohorts import sample_compatible, save_cohorts
+from nkhcc_helpers.compatible.cohorts import save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
 from nkhcc_helpers.run.parameters import TAG, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
@@ -261,7 +261,7 @@ COMPATIBLE = "05_what_the_abstract_can_tell"
 
 @pytest.fixture(scope="session")
 def find_prepared(tmp_path_factory):
-    """Function from a trial's folder and assumptions to parameters that name cohorts drawn quickly."""
+    """Function from a trial's folder and assumptions to parameters that name cohorts made quickly."""
     folder = tmp_path_factory.mktemp("cohorts")
 
     @cache
@@ -272,7 +272,7 @@ def find_prepared(tmp_path_factory):
         if most_censored >= 0:
             changes["censored"] = [{"endpoint": code, "most": most_censored} for code in claimed.endpoints]
         claimed = claimed.assume(**changes)
-        cohorts = sample_compatible(claimed, n_cohorts=12, seed=1, jobs=1, effort=SMALL)
+        cohorts = wander(trial, claimed, 12)
         return save_cohorts(cohorts, folder / f"{len(list(folder.iterdir()))}.parquet")
 
     def find(name, data_dir, *, prior="", most_censored=-1, **_):
@@ -362,11 +362,13 @@ def test_compatible_cohorts_of_a_hostile_trial(tmp_path, monkeypatch):
     check_shown(executed.html, out_dir, name)
 
 
-def test_claims_can_be_dropped_one_by_one(load_variant, tmp_path, monkeypatch):
+def test_claims_can_be_dropped_one_by_one(load_variant, find_prepared, tmp_path, monkeypatch):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     name = "05_what_the_abstract_can_tell"
     parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
-    executed = execute_here(PATHS[name], **parameters, n_cohorts=20, n_side=10)
+    prepared = find_prepared(name, parameters["data_dir"])
+    executed = execute_here(PATHS[name], **parameters, **prepared, n_side=10)
+    assert re.search(r"Sampled in this run: \d+ of \d+ cohorts\.", " ".join(map(read_visible, executed.html)))
     visible = check_shown(executed.html, tmp_path, name)
     assert "Median, A: low x 4" in visible
     assert "Left out in this run" not in visible
