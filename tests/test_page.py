@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import seaborn as sns
 from great_tables import GT
+from small_notebooks import PAGED, code, write_notebook
 
 from nkhcc_helpers import survival
 from nkhcc_helpers.report import page as page_module
@@ -343,3 +345,20 @@ def test_page_prints_text_outside_of_a_notebook():
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "A & B is 1.00\n"
+
+
+def test_progress_is_one_line_on_the_page_and_many_in_the_log(tmp_path, caplog):
+    watched = "for n_done in (0, 10, 40): page.show_progress(n_done, 40, 120 - 3 * n_done)\npage.say('Done.')"
+    write_notebook(tmp_path / "watched.ipynb", code(PAGED), code(watched))
+    with caplog.at_level("INFO", logger="papermill"):
+        executed = papermill.execute_notebook(
+            tmp_path / "watched.ipynb", None, log_output=True, progress_bar=False
+        )
+    said = [output["data"]["text/plain"] for output in executed.cells[-1].outputs]
+    assert said == ["Sampled in this run: 40 of 40 cohorts", "Done."]
+    lines = [line for line in caplog.messages if line.startswith("Sampled")]
+    ends = ["; about 2 minutes to go", "; about 2 minutes to go", ""]
+    done = (0, 10, 40)
+    assert lines == [
+        f"Sampled in this run: {n} of 40 cohorts{end}" for n, end in zip(done, ends, strict=True)
+    ]

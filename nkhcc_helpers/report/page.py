@@ -18,7 +18,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image, display, update_display
+from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report.names import show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
@@ -38,7 +38,6 @@ from nkhcc_helpers.report.tables import format_result
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
 _DPI = 200
 _CSS_PIXELS_PER_INCH = 96
-_PROGRESS = "nkhcc-progress"  # the line that is shown anew
 _BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
 _FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
@@ -301,14 +300,19 @@ class Page:
             self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
 
     def show_progress(self, n_done: int, n_wanted: int, seconds_left: float) -> None:
-        """Show how many cohorts are sampled, on one line that is shown anew and stays as it is at the end."""
+        """Show how many cohorts are sampled, on one line in place of the cell's earlier ones.
+
+        Each is an output of its own until the next one comes, so that the log of a run holds them all.
+        """
         text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
         if n_done < n_wanted:
             minutes = seconds_left / 60
             left = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{seconds_left:.0f} seconds"
             text += f"; about {left} to go"
         shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
-        (update_display if n_done else display)(shown, raw=True, display_id=_PROGRESS)
+        if n_done:
+            clear_output(wait=True)
+        display(shown, raw=True)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
