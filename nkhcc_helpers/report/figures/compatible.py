@@ -35,6 +35,7 @@ from nkhcc_helpers.report.figures.style import (
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_percent
 from nkhcc_helpers.survival.curves import Curves
 
+Names = Mapping[str, str]  # what codes, groups, statistics or claims are called
 MOST_COLUMNS = 3
 BOUND = {"color": GREY, "linewidth": 1.0}
 LOWEST_P = 1e-5
@@ -46,13 +47,7 @@ _ENDS = ("median", "lower", "upper", "smallest", "largest", "bound_lower", "boun
 
 @in_house_style
 def plot_compatible_curves(
-    cohorts: object,
-    endpoint: str,
-    labels: Mapping[str, str],
-    unit: str,
-    *,
-    most: int = 60,
-    ax: Axes | None = None,
+    cohorts: object, endpoint: str, labels: Names, unit: str, *, most: int = 60, ax: Axes | None = None
 ) -> Axes:
     """Kaplan-Meier curves of the first compatible cohorts, a panel per group, with the claimed medians.
 
@@ -102,8 +97,8 @@ def plot_compatible_curves(
 def plot_p_values(
     statistics: pd.DataFrame,
     answers: pd.DataFrame,
-    names: Mapping[str, str],
-    endpoint_labels: Mapping[str, str],
+    names: Names,
+    endpoint_labels: Names,
     *,
     alpha: float = 0.05,
     ax: Axes | None = None,
@@ -154,8 +149,8 @@ def plot_p_values(
 @in_house_style
 def plot_pairs(
     answers: pd.DataFrame,
-    names: Mapping[str, str],
-    endpoint_labels: Mapping[str, str],
+    names: Names,
+    endpoint_labels: Names,
     *,
     alpha: float = 0.05,
     ax: Axes | None = None,
@@ -251,12 +246,7 @@ def _finish_rows(ax: Axes, rows: pd.DataFrame, alpha: float, highest: float, wha
 
 @in_house_style
 def plot_narrowing(
-    narrowing: pd.DataFrame,
-    names: Mapping[str, str],
-    claim_names: Mapping[str, str],
-    *,
-    title: str = "",
-    ax: Axes | None = None,
+    narrowing: pd.DataFrame, names: Names, claim_names: Names, *, title: str = "", ax: Axes | None = None
 ) -> Axes:
     """How many times as wide each answer becomes when one claim is dropped.
 
@@ -277,11 +267,7 @@ def plot_narrowing(
 
 @in_house_style
 def plot_candidates(
-    candidates: pd.DataFrame,
-    names: Mapping[str, str],
-    *,
-    title: str = "",
-    ax: Axes | None = None,
+    candidates: pd.DataFrame, names: Names, *, title: str = "", ax: Axes | None = None
 ) -> Axes:
     """What is left of the spread of each answer once one further number is known.
 
@@ -321,8 +307,8 @@ def _show_times(value: float) -> str:
 def _draw_grid(
     grid: pd.DataFrame,
     texts: list,
-    rows: Mapping[str, str],
-    columns: Mapping[str, str],
+    rows: Names,
+    columns: Names,
     scale: Normalize,
     ax: Axes | None,
     title: str,
