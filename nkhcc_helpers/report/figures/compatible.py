@@ -98,7 +98,7 @@ def plot_p_values(
     statistics: pd.DataFrame,
     answers: pd.DataFrame,
     names: Names,
-    endpoint_labels: Names,
+    endpoints: Names,
     *,
     alpha: float = 0.05,
     ax: Axes | None = None,
@@ -114,7 +114,7 @@ def plot_p_values(
         bound_upper`` where bounds are known.
     names : mapping of Statistic to str
         What statistics are called.
-    endpoint_labels : mapping of str to str
+    endpoints : mapping of str to str
         Endpoint code to label.
     alpha : float
         Level marked by a line.
@@ -125,7 +125,7 @@ def plot_p_values(
     -------
     matplotlib Axes
     """
-    rows = _arrange(answers, names, endpoint_labels)
+    rows = _arrange(answers, names, endpoints)
     if not len(rows):
         return say_nothing_to_show(choose_axes(ax, 2.0))
     ax = choose_axes(ax, 1.3 + 0.42 * len(rows))
@@ -148,21 +148,16 @@ def plot_p_values(
 
 @in_house_style
 def plot_pairs(
-    answers: pd.DataFrame,
-    names: Names,
-    endpoint_labels: Names,
-    *,
-    alpha: float = 0.05,
-    ax: Axes | None = None,
+    answers: pd.DataFrame, names: Names, endpoints: Names, *, alpha: float = 0.05, ax: Axes | None = None
 ) -> Axes:
     """P-values of pairs of groups over all compatible cohorts.
 
     Parameters
     ----------
-    answers, names, endpoint_labels, alpha, ax
+    answers, names, endpoints, alpha, ax
         As in :func:`plot_p_values`; one row per pair and endpoint.
     """
-    rows = _arrange(answers, names, endpoint_labels)
+    rows = _arrange(answers, names, endpoints)
     if not len(rows):
         return say_nothing_to_show(choose_axes(ax, 2.0))
     ax = choose_axes(ax, 1.3 + 0.32 * len(rows))
