@@ -10,12 +10,11 @@ from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata,
 from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
-    BLANK,
     SEVERITY_GRADES,
-    YES_NO,
     Tables,
     find_column,
     find_text,
+    list_answers,
     list_text,
     parse_numbers,
 )
@@ -49,7 +48,7 @@ def list_death_records(tables: Tables) -> pd.DataFrame:
     adsl = tables["ADSL"].drop_duplicates("USUBJID").dropna(subset=["USUBJID"])
     records = pd.DataFrame({"USUBJID": adsl["USUBJID"], "date": find_column(adsl, "DTHDT"), "blank": False})
     if "DTHDT" in adsl:
-        blank = tables.raw["ADSL"].frame["DTHDT"].isin(BLANK)
+        blank = ~tables.is_filled("ADSL", "DTHDT")
         records["blank"] = blank.loc[adsl.index] & (not blank.all())
     return records.set_index("USUBJID")
 
@@ -223,7 +222,7 @@ def _list_described(tables: Tables) -> list[str]:
 
 def _list_untreated(tables: Tables) -> list[str]:
     adsl = tables["ADSL"]
-    treated = list_text(adsl, "SAFFL").map(YES_NO).eq(True)
+    treated = list_answers(adsl, "SAFFL").eq(True)
     rule = "says treated, but ADEX has no infusion of the subject"
     return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(tables["ADEX"]["USUBJID"]), rule)
 
@@ -260,7 +259,7 @@ def _list_emergent(tables: Tables) -> list[str]:
         return []
     adae = tables["ADAE"]
     first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
-    emergent = list_text(adae, "TRTEMFL").map(YES_NO).eq(True)
+    emergent = list_answers(adae, "TRTEMFL").eq(True)
     rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)

@@ -16,12 +16,11 @@ from nkhcc_helpers.trial.metadata import find_endpoint
 from nkhcc_helpers.trial.patients import list_enrolment_dates
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
-    BLANK,
     SEVERITY_GRADES,
-    YES_NO,
     Tables,
     find_column,
     find_text,
+    list_answers,
     list_text,
     parse_numbers,
     parse_partial_dates,
@@ -198,7 +197,7 @@ def _check_safety_population(tables: Tables) -> list[Problem]:
         return []
     adsl, adex = tables["ADSL"], tables["ADEX"]
     n_infusions = adsl["USUBJID"].map(adex.loc[adex["EXDOSE"] > 0, "USUBJID"].value_counts())
-    left_out = list_text(adsl, "SAFFL").map(YES_NO).eq(False) & (n_infusions > 0)
+    left_out = list_answers(adsl, "SAFFL").eq(False) & (n_infusions > 0)
     rules = n_infusions.map(lambda n: f"says untreated, but ADEX has {n:.0f} infusions of the subject")
     return tables.report("ADSL", "SAFFL", left_out, rules)
 
@@ -208,7 +207,7 @@ def _check_fatal_events(tables: Tables) -> list[Problem]:
         return []
     adae, adsl, adtte = (tables[name] for name in ("ADAE", "ADSL", "ADTTE"))
     # A faulty DTHDT is a problem of its own; a death that ADTTE alone knows is one of ADTTE.
-    dead = set(adsl.loc[~tables.raw["ADSL"].frame["DTHDT"].isin(BLANK), "USUBJID"])
+    dead = set(adsl.loc[tables.is_filled("ADSL", "DTHDT"), "USUBJID"])
     if tables.has("ADTTE", "USUBJID", "PARAMCD", "event"):
         overall = adtte["PARAMCD"] == find_endpoint(tables.metadata, "overall_survival")
         dead |= set(adtte.loc[overall & adtte["event"], "USUBJID"])

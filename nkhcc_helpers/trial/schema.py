@@ -101,6 +101,11 @@ def list_text(frame: pd.DataFrame, column: str) -> pd.Series:
     return text.map({entry: entry.strip().upper() for entry in text.unique()}).astype("string")
 
 
+def list_answers(frame: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column of yes and no as true and false, missing where neither is said."""
+    return list_text(frame, column).map(YES_NO)
+
+
 def _is_given(cells: pd.Series) -> pd.Series:
     return ~cells.isin(BLANK)
 
@@ -263,6 +268,10 @@ class Tables:
     def has(self, table: str, *columns: str) -> bool:
         """Whether a table was read, and has these columns."""
         return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
+
+    def is_filled(self, table: str, column: str) -> pd.Series:
+        """For each row, whether anything stands in the cell, be it readable or not."""
+        return _is_given(self.raw[table].frame[column])
 
     def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
         """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""

@@ -23,7 +23,6 @@ from nkhcc_helpers.report.figures.style import (
     Look,
     add_grid,
     choose_axes,
-    darken,
     in_house_style,
     known_groups,
     lighten,
@@ -109,7 +108,7 @@ def _order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFra
 def _draw_courses(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], right: float) -> None:
     rows = rows.assign(last_contact=rows["last_contact"].fillna(0.0))
     shades = [lighten(looks[group].colour, 0.55) for group in rows["group"]]
-    edges = [darken(looks[group].colour, 0.1) for group in rows["group"]]
+    edges = [looks[group].darken(0.1) for group in rows["group"]]
     ax.barh(rows["y"], rows["last_contact"], height=0.62, color=shades, edgecolor=edges, linewidth=0.7)
     for column, marker, size, face in (("progression", "D", 5.5, "white"), ("death", "X", 7, INK)):
         seen = rows[rows[column].notna() & (rows[column] <= right)]

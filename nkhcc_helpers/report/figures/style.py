@@ -107,7 +107,10 @@ class Look:
 
     @property
     def dark(self) -> tuple[float, ...]:
-        return darken(self.colour)
+        return self.darken()
+
+    def darken(self, share: float = 0.3) -> tuple[float, ...]:
+        return darken(self.colour, share)
 
 
 def list_looks(groups: Iterable[str], labels: Mapping[str, str]) -> dict[str, Look]:

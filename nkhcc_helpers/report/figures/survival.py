@@ -22,7 +22,6 @@ from nkhcc_helpers.report.figures.style import (
     Look,
     add_grid,
     choose_axes,
-    darken,
     group_palette,
     in_house_style,
     known_groups,
@@ -125,7 +124,7 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> 
     if len(censored):  # an empty line has a box at the figure's corner, which upsets the layout
         style = {"linestyle": "", "marker": "|", "markersize": 10, "markeredgewidth": 1.6}
         at = (censored["time"], censored["survival"])
-        ax.plot(*at, color=darken(look.colour, 0.25), clip_on=False, zorder=4, **style)
+        ax.plot(*at, color=look.darken(0.25), clip_on=False, zorder=4, **style)
 
 
 def _draw_band(ax: Axes, band: pd.DataFrame, lower: str, upper: str, look: Look) -> None:
@@ -159,7 +158,7 @@ def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look
     if reached:
         ax.hlines(0.5, 0, max(reached.values()), color=GREY, linewidth=0.9, linestyle=DASHED, zorder=1)
     for group, median in reached.items():
-        shade = darken(looks[group].colour, 0.15)
+        shade = looks[group].darken(0.15)
         ax.vlines(median, 0, 0.5, color=shade, linewidth=0.9, linestyle=DASHED, zorder=1)
 
 
