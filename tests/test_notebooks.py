@@ -344,19 +344,28 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path):
     check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
 
 
-def test_compatible_cohorts_of_a_hostile_trial(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("variant", "sizes", "medians", "asked"),
+    [
+        ("hostile", {"<b>L": 3, "$x$": 5, "**H**": 4}, {"$x$": 13.1, "**H**": 5.7}, (20, 10)),
+        ("os_only", {"LOW": 3, "MID": 5, "HIGH": 4}, {"LOW": 90.0}, (12, 0)),
+    ],
+)
+def test_compatible_cohorts_are_sampled_in_the_notebook(
+    variant, sizes, medians, asked, tmp_path, monkeypatch
+):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     name = "05_what_the_abstract_can_tell"
-    sizes = {"<b>L": 3, "$x$": 5, "**H**": 4}
     claims = [{"kind": "group_size", "group": group, "value": n} for group, n in sizes.items()]
     claims += [
         {"kind": "median", "endpoint": "OS", "group": group, "value": value, "decimals": 1}
-        for group, value in (("$x$", 13.1), ("**H**", 5.7))
+        for group, value in medians.items()
     ]
     published = {"citation": "<script>alert(1)</script> $x$", "claims": claims}
-    folder = write_trial(tmp_path / "trial", variant="hostile", published=published)
+    folder = write_trial(tmp_path / "trial", variant=variant, published=published)
     out_dir = tmp_path / "out"
-    parameters = {"data_dir": str(folder), "out_dir": str(out_dir), "n_cohorts": 20, "n_side": 10}
+    parameters = {"data_dir": str(folder), "out_dir": str(out_dir)}
+    parameters |= dict(zip(("n_cohorts", "n_side"), asked, strict=True))
     executed = execute_here(PATHS[name], **parameters)
     assert executed.printed == ""
     check_shown(executed.html, out_dir, name)
