@@ -279,7 +279,7 @@ def describe(cohorts, plan, n_draws=N_DRAWS):
         Columns (endpoint, statistic), without digits that depend on the order of sums. What does not exist, a
         median not reached, counts as infinite.
     """
-    known = calculate_statistics(cohorts, n_draws=n_draws)
+    known = calculate_statistics(cohorts, n_draws=n_draws).rename(columns=str, level="statistic")
     columns = {}
     for at, endpoint in enumerate(ENDPOINTS):
         group = name_unclaimed(plan, endpoint)

@@ -65,7 +65,7 @@ def make_answers(kind="four", *, bounds=True):
             row |= {"bound_lower": 0.3 * scale, "bound_upper": 3 * scale} if bounds else {}
             rows.append({"endpoint": endpoint, "statistic": statistic, **row})
     table = pd.DataFrame(rows)
-    last = table["statistic"] == f"rate 12 {list(frames.ARMS[kind])[-1]}"
+    last = table["statistic"] == Statistic("rate", list(frames.ARMS[kind])[-1], at=12)
     ends = [*NOT_A_NUMBER, *(["bound_lower", "bound_upper"] if bounds else [])]
     table.loc[last, ends] = np.nan
     return table

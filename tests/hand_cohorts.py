@@ -1,10 +1,22 @@
 """`CompatibleCohorts` made by hand, which meet no claim."""
 
 import numpy as np
+import pandas as pd
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
+from nkhcc_helpers.identification.statistics import Named
 from nkhcc_helpers.trial.claims import CohortAssumptions
+
+
+def by_name(frame):
+    """The same with statistics and designs by their names, in cells and in column names."""
+    columns = [
+        tuple(map(str, each)) if isinstance(each, tuple) else str(each) for each in frame.columns.tolist()
+    ]
+    named = frame.map(lambda each: each.name if isinstance(each, Named) else each)
+    named.columns = pd.MultiIndex.from_tuples(columns) if frame.columns.nlevels > 1 else columns
+    return named.rename_axis(columns=frame.columns.names)
 
 
 def make_cohorts(times, events, sizes, *, endpoints=("OS",), unit="months", chain=None, claims=()):

@@ -315,6 +315,7 @@ def make_design(kind="four"):
     infusions = [4.0, 4.0, 8.0, 8.0, 8.0, 8.0, 12.0][: len(arms)]
     n = [size for _, size in arms.values()]
     points = pd.DataFrame({"dose": dose, "infusions": infusions, "groups": list(arms)})
+    points["codes"] = [(code,) for code in arms]
     return points.assign(n=n, n_events=[max(size - 1, 1) for size in n])
 
 

@@ -82,10 +82,15 @@ def sampled(bundled):
     return sample_compatible(bundled, n_cohorts=24, seed=1, jobs=1, effort=FEW)
 
 
-@pytest.mark.parametrize(
-    "effort", [SMALL, pytest.param(Effort(), marks=pytest.mark.slow)], ids=["small", "usual"]
-)
-@pytest.mark.parametrize("name", KNOWN)
+QUICKEST = "three patients, one claim"
+EFFORTS = [pytest.param(name, SMALL, id=f"{name}-small") for name in KNOWN]
+EFFORTS += [
+    pytest.param(name, Effort(), id=f"{name}-usual", marks=[pytest.mark.slow] if name != QUICKEST else [])
+    for name in KNOWN
+]
+
+
+@pytest.mark.parametrize(("name", "effort"), EFFORTS)
 def test_sample_is_distributed_as_all_cohorts_listed(name, effort):
     claimed, n_cohorts = KNOWN[name], 2_000
     times, events, weights = list_cohorts(claimed)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from claimed_trials import SMALL, claim_trial, median
 from click.testing import CliRunner
+from hand_cohorts import by_name
 
 from nkhcc_helpers import cli
 from nkhcc_helpers.compatible import cohorts as cohorts_module
@@ -119,11 +120,11 @@ def test_the_bundled_bounds_hold_the_bundled_cohorts():
     cohorts = load_cohorts(folder / COHORTS, read_claimed(folder))
     bounds = pd.read_csv(folder / BOUNDS).set_index(["endpoint", "statistic"])
     statistics = calculate_statistics(cohorts, n_draws=1)
-    for endpoint, name in statistics:
-        values = name.place_not_reached(statistics[endpoint, name])
-        if name not in ("permutation_p", "trend_p"):  # drawn, with an error
-            assert bounds.loc[(endpoint, name), "lowest"] <= np.nanmin(values) + 1e-9
-            assert bounds.loc[(endpoint, name), "highest"] >= np.nanmax(values) - 1e-9
+    for endpoint, each in statistics:
+        values = each.place_not_reached(statistics[endpoint, each])
+        if each.kind not in ("permutation_p", "trend_p"):  # drawn, with an error
+            assert bounds.loc[(endpoint, each.name), "lowest"] <= np.nanmin(values) + 1e-9
+            assert bounds.loc[(endpoint, each.name), "highest"] >= np.nanmax(values) - 1e-9
 
 
 def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(sample, tmp_path):
@@ -133,12 +134,13 @@ def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(samp
     bounds = pd.read_csv(path).set_index(["endpoint", "statistic"])
     statistics = calculate_statistics(sample, n_draws=200)
     ratios = {"hr dose (firth)", "hr infusions (firth)", "hr dose (partial)", "hr infusions (partial)"}
-    assert set(bounds.index) == {*statistics.columns, *(("OS", ratio) for ratio in ratios)}
+    assert set(bounds.index) == {*by_name(statistics).columns, *(("OS", ratio) for ratio in ratios)}
     for name in (each for each in statistics if not each[1].is_p_value):
         known = statistics[name].dropna()
         if len(known):
-            assert bounds.loc[name, "lowest"] <= known.min() + 1e-9
-            assert bounds.loc[name, "highest"] >= known.max() - 1e-9
+            endpoint, each = name
+            assert bounds.loc[(endpoint, each.name), "lowest"] <= known.min() + 1e-9
+            assert bounds.loc[(endpoint, each.name), "highest"] >= known.max() - 1e-9
 
 
 def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path, monkeypatch):

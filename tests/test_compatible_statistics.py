@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from claimed_trials import measure_claims
-from hand_cohorts import draw_cohorts, make_cohorts
+from hand_cohorts import by_name, draw_cohorts, make_cohorts
 
 from nkhcc_helpers.cox.fit import fit_cox
-from nkhcc_helpers.identification.answers import SIGNS, summarize_signs
+from nkhcc_helpers.identification.answers import SIGNS, summarize_answers, summarize_signs
 from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic
 from nkhcc_helpers.identification.statistics import (
     HAZARD_RATIOS,
@@ -42,7 +42,7 @@ def cohorts():
 
 @pytest.fixture(scope="module")
 def statistics(cohorts):
-    return calculate_statistics(cohorts, landmarks=LANDMARKS, tau=TAU)
+    return by_name(calculate_statistics(cohorts, landmarks=LANDMARKS, tau=TAU))
 
 
 def walk(cohorts, n_cohorts):
@@ -106,7 +106,7 @@ def test_every_statistic_is_named(statistics):
 
 def test_landmarks_and_horizon_are_months_whatever_the_unit():
     weeks = draw_cohorts(5, SIZES, seed=2, n_times=150, share_censored=0.0, unit="weeks")
-    statistics = calculate_statistics(weeks, n_draws=10)["OS"]
+    statistics = by_name(calculate_statistics(weeks, n_draws=10))["OS"]
     times, events = weeks.of("OS")
     for cohort in range(5):
         at = 12 * 30.4375 / 7
@@ -117,8 +117,9 @@ def test_landmarks_and_horizon_are_months_whatever_the_unit():
 
 
 def test_one_group_has_estimates_only():
-    statistics = calculate_statistics(draw_cohorts(4, {"A": 5}, seed=3), n_draws=10)["OS"]
-    assert not [each for each in statistics.columns if each.is_p_value]
+    statistics = calculate_statistics(draw_cohorts(4, {"A": 5}, seed=3), n_draws=10)
+    assert not [each for each in statistics["OS"] if each.is_p_value]
+    statistics = by_name(statistics)["OS"]
     assert (statistics["median A"].fillna(-1) == statistics["median all"].fillna(-1)).all()
 
 
@@ -164,7 +165,7 @@ def test_separated_cohorts_are_not_estimable_by_partial_likelihood():
 
 
 def test_designs_move_each_assumed_number_in_turn():
-    designs = dict(list_designs(load_trial().metadata))
+    designs = {design.name: x for design, x in list_designs(load_trial().metadata)}
     base = designs["relative, as assumed"]
     assert base.to_numpy().tolist() == [[0.5, 4], [1, 4], [1, 8], [1.25, 8]]
     assert base.index.tolist() == ["A", "B", "C", "D"]
@@ -182,7 +183,7 @@ def test_designs_that_cannot_be_estimated_are_left_out():
     a, b, c, d = metadata.arms
     two = metadata.model_copy(update={"arms": [a, c]})
     assert list_designs(two) == []
-    assert [label for label, _ in list_designs(two, ["dose"], dose_codings=["relative"])] == [
+    assert [design.name for design, _ in list_designs(two, ["dose"], dose_codings=["relative"])] == [
         "relative, as assumed",
         "relative, dose of A 0.25",
     ]
@@ -253,6 +254,26 @@ def find_in_sample(cohorts, statistic, *, endpoint):
     )
 
 
+def test_statistics_of_one_name_are_held_apart():
+    cohorts = draw_cohorts(6, {"B-A": 2, "A": 2, "A-B": 3}, seed=1)
+    one, other = Statistic("pair_p", "A", "B-A"), Statistic("pair_p", "A-B", "A")
+    assert one.name == other.name == "pair_p A-B-A" != one
+    assert one != other
+    statistics = calculate_statistics(cohorts, n_draws=10)
+    bounds = bound_statistics(cohorts, [("OS", one), ("OS", other)], find=find_in_sample, jobs=1)
+    for each, lowest, highest in zip((one, other), bounds["lowest"], bounds["highest"], strict=True):
+        values = statistics["OS", each]
+        assert isinstance(values, pd.Series)
+        assert (lowest, highest) == pytest.approx((values.min(), values.max()))
+    answers = summarize_answers(cohorts, statistics, bounds=bounds).set_index("statistic")
+    for each in (one, other):
+        own = answers.loc[each]
+        assert own[["smallest", "largest"]].tolist() == pytest.approx(
+            own[["bound_lower", "bound_upper"]].tolist()
+        )
+    assert (statistics["OS", one] != statistics["OS", other]).any()
+
+
 def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
     first = pd.DataFrame({"dose": [0.5, 1.0, 1.0], "infusions": [4.0, 4.0, 8.0]}, index=list(SIZES))
     designs = [("one", first), ("two", first.assign(dose=[0.5, 1.0, 3.0]))]
@@ -260,11 +281,11 @@ def test_bounds_are_a_table_of_what_the_search_found(cohorts, statistics):
     asked = [(endpoint, KNOWN[name]) for endpoint, name in wanted]
     bounds = bound_statistics(cohorts, asked, find=find_in_sample, designs=designs, tau=TAU, jobs=1)
     assert bounds.columns.tolist() == ["endpoint", "statistic", "lowest", "highest"]
-    assert list(zip(bounds["endpoint"], bounds["statistic"], strict=True)) == wanted
+    assert by_name(bounds)[["endpoint", "statistic"]].to_numpy().tolist() == [list(each) for each in wanted]
     trend, restricted, nobody, ratio = bounds[["lowest", "highest"]].to_numpy()
     for ends, column in ((trend, ("PFS", "trend_p")), (restricted, ("OS", "rmst B"))):
         assert ends == pytest.approx([statistics[column].min(), statistics[column].max()])
-    some_died_out = calculate_statistics(cohorts, landmarks=(99,), n_draws=10)["OS", "rate 99 all"]
+    some_died_out = calculate_statistics(cohorts, landmarks=(99,), n_draws=10)["OS", KNOWN["rate 99 all"]]
     assert nobody == pytest.approx([some_died_out.min(), some_died_out.max()], nan_ok=True)
     coef = calculate_hazard_ratios(cohorts, designs, methods=["firth"]).query(
         "endpoint == 'OS' and covariate == 'dose'"

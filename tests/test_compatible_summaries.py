@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import shown_frames as frames
 from claimed_trials import SMALL
+from hand_cohorts import by_name, draw_cohorts
 
 from nkhcc_helpers import identification
 from nkhcc_helpers.compatible import claims as claims_module
@@ -44,16 +45,17 @@ def test_ratios_of_the_first_design_stand_beside_the_statistics():
     ]
     ratios = pd.DataFrame(rows, columns=["endpoint", "design", "method", "covariate", "cohort", "coef"])
     spread = identification.spread_ratios(ratios)
-    assert spread.columns.tolist() == [("OS", "hr dose (firth)")]
+    assert spread.columns.tolist() == [("OS", Statistic("hr", covariate="dose", method="firth"))]
     assert spread.iloc[:, 0].tolist() == pytest.approx(np.exp([0, 1, 2]).tolist())
     assert identification.spread_ratios(ratios.head(0)).shape[1] == 0
 
 
 def test_sides_of_hazard_ratios():
     names = {"dose": "Dose", "infusions": "Infusions"}
-    counted = identification.count_sides(made.make_signs(), names)
+    signs = made.make_signs()
+    counted = identification.count_sides(signs, names)
     assert counted.loc["PFS"].tolist() == [16, 4, 0, 12, ["Dose", "Infusions"]]
-    settled = identification.count_sides(made.make_signs().query("design == 'relative, as assumed'"), names)
+    settled = identification.count_sides(signs[signs["design"] == made.DESIGNS[0]], names)
     assert settled.loc["OS"].tolist() == [4, 4, 0, 0, []]
 
 
@@ -76,7 +78,7 @@ def test_verdicts_by_endpoint():
 
 def test_the_claim_that_widens_most():
     narrowing = made.make_narrowing()
-    at = narrowing.index[(narrowing["statistic"] == "permutation_p") & (narrowing["claim"] != "")][2]
+    at = narrowing.index[(narrowing["statistic"] == made.AIMS[0]) & (narrowing["claim"] != "")][2]
     narrowing.loc[at, "width_ratio"] = 7.0
     labels = {each: each.upper() for each in narrowing["claim"]}
     found = identification.find_most_telling(narrowing, labels)
@@ -92,9 +94,9 @@ def test_nothing_is_sampled_where_no_cohorts_are_asked_for():
 
 def test_the_most_telling_candidates_come_first():
     ranked = made.make_candidates()
-    ranked.loc[ranked["candidate"] == "rate 12 B", "share_covered"] = 0.2
+    ranked.loc[ranked["candidate"] == Statistic("rate", "B", at=12), "share_covered"] = 0.2
     picked = identification.pick_candidates(ranked, most=2)
-    assert picked["candidate"].drop_duplicates().tolist() == ["rate 12 all", "rate 12 A"]
+    assert by_name(picked)["candidate"].drop_duplicates().tolist() == ["rate 12 all", "rate 12 A"]
     assert picked["mean_left"].is_monotonic_increasing
 
 
@@ -118,7 +120,7 @@ def test_cohorts_are_sampled_where_none_are_stored(tmp_path):
 def test_statistics_have_names_for_readers():
     trial = frames.make_trial()
     names = names_module.list_statistic_labels(made.list_statistics(), trial)
-    assert names["pair_p B-A"] == "A: low dose x 4 against B: normal dose x 4"
+    assert names[Statistic("pair_p", "B", "A")] == "A: low dose x 4 against B: normal dose x 4"
     assert not any("_" in name for name in names.values())
 
 
@@ -152,6 +154,20 @@ def test_stored_bounds_are_taken_where_they_fit(tmp_path):
     bounds_module.store_table(tmp_path / bounds_module.BOUNDS_FILE, [(claimed, bounds)])
     pd.testing.assert_frame_equal(bounds_module.obtain_bounds(trial, claimed), bounds)
     assert bounds_module.obtain_bounds(trial, claimed.assume(longest=5)).empty
+
+
+def test_statistics_that_share_a_name_are_neither_written_nor_read(tmp_path):
+    trial = frames.make_trial()
+    trial.source, path = tmp_path, tmp_path / bounds_module.BOUNDS_FILE
+    claimed = draw_cohorts(1, {"B-A": 2, "A": 2, "A-B": 2}, seed=1).claimed
+    pairs = [Statistic("pair_p", "A", "B-A"), Statistic("pair_p", "A-B", "A")]
+    both = pd.DataFrame({"endpoint": "OS", "statistic": pairs, "lowest": 0.1, "highest": 0.2})
+    with pytest.raises(ValueError, match=r"'pair_p A-B-A' would be .*: rename a group"):
+        bounds_module.store_table(path, [(claimed, both)])
+    assert not path.exists()
+    bounds_module.store_table(path, [(claimed, both.head(1))])
+    with pytest.raises(ValueError, match="rename a group"):
+        bounds_module.obtain_bounds(trial, claimed)
 
 
 # Narrowing stored

@@ -85,7 +85,7 @@ def test_models_that_can_be_estimated_are_kept_once():
 def test_groups_of_one_design_point_stand_together():
     frame = pd.DataFrame({"group": list("abbc"), "event": [1, 0, 1, 1], "dose": [1.0, 2, 2, 1]})
     points = design.list_design_points(frame, ["dose"])
-    assert points.to_numpy().tolist() == [[1.0, "a, c", 2, 2], [2.0, "b", 2, 1]]
+    assert points.to_numpy().tolist() == [[1.0, "a, c", 2, 2, ("a", "c")], [2.0, "b", 2, 1, ("b",)]]
     assert design.list_contrasts(points).to_numpy().tolist() == [["dose", "a, c", "b", 1.0]]
 
 

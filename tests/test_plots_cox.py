@@ -7,6 +7,7 @@ import shown_frames as frames
 from figure_texts import check_contracts, check_readable, keep_drawn, shown, texts_outside
 from matplotlib.colors import to_rgb
 
+from nkhcc_helpers.cox.design import list_design_points
 from nkhcc_helpers.report import figures
 from nkhcc_helpers.report import names as names_module
 from nkhcc_helpers.report.figures import ratios as ratios_module
@@ -150,6 +151,7 @@ def test_design_leaves_out_contrasts_of_unknown_points():
 
 def test_design_with_one_covariate_and_shared_points():
     points = pd.DataFrame({"order": [0.0, 1.0], "groups": ["A, B", "C"], "n": [8, 1], "n_events": [7, 1]})
+    points["codes"] = [("A", "B"), ("C",)]
     ax = figures.plot_design(points, frames.make_trial().group_labels, names={"order": "Order"})
     texts = shown(ax)
     assert "A: low dose x 4; B: normal\ndose x 4\n7 events, n = 8" in texts
@@ -158,6 +160,13 @@ def test_design_with_one_covariate_and_shared_points():
     assert (
         figures.plot_design(points[["groups", "n", "n_events"]], {}).texts[0].get_text() == "Nothing to show"
     )
+
+
+def test_a_code_with_a_comma_is_one_group():
+    frame = pd.DataFrame({"group": ["A, B", "B", "C"], "event": 1, "dose": [1.0, 1.0, 2.0]})
+    labels = {"A, B": "Both", "B": "Second", "C": "Third"}
+    ax = figures.plot_design(list_design_points(frame, ["dose"]), labels)
+    assert [text.get_text().splitlines()[0] for text in ax.texts] == ["Both; Second", "Third"]
 
 
 def test_schoenfeld_has_a_panel_and_a_line_per_covariate():

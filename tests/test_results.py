@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nkhcc_helpers.identification.statistics import Statistic
 from nkhcc_helpers.report import results
-from nkhcc_helpers.report.results import format_json_value, list_versions, write_json
+from nkhcc_helpers.report.results import format_json_value, list_versions, write_csv, write_json
 
 
 def test_frames_become_rows_of_plain_values():
@@ -35,6 +36,17 @@ def test_arrays_and_tuples_become_lists():
 def test_what_json_cannot_hold_is_refused():
     with pytest.raises(TypeError, match="a set cannot be recorded"):
         format_json_value({"a": {1, 2}})
+
+
+def test_two_statistics_that_would_be_called_alike_are_refused(tmp_path):
+    pairs = [Statistic("pair_p", "A", "B-A"), Statistic("pair_p", "A-B", "A")]
+    frame = pd.DataFrame({"statistic": pairs, "lowest": [0.1, 0.2]})
+    for given in (frame, pairs, dict.fromkeys(pairs, 1), frame.set_index("statistic").T):
+        with pytest.raises(ValueError, match=r"'pair_p A-B-A' would be .*: rename a group"):
+            format_json_value(given)
+    with pytest.raises(ValueError, match="rename a group"):
+        write_csv(frame, tmp_path / "it.csv")
+    assert format_json_value(frame.iloc[[0, 0]])[1] == {"statistic": "pair_p A-B-A", "lowest": 0.1}
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):

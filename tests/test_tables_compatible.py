@@ -114,8 +114,8 @@ def test_groups_with_hyphens_in_their_codes_keep_their_names():
     trial = frames.make_trial()
     trial.group_labels = {"A": "One", "A-B": "Two", "B": "Three"}
     trial.groups = list(trial.group_labels)
-    named = {each.name: names_module.show_statistic(each, trial) for each in list_statistics(trial.groups)}
-    assert named["pair_p A-B-A"] == "One against Two"
-    assert named["pair_p B-A-B"] == "Two against Three"
-    assert named["median A-B"] == "Median, Two"
+    named = names_module.list_statistic_labels(list_statistics(trial.groups), trial)
+    assert named[Statistic("pair_p", "A-B", "A")] == "One against Two"
+    assert named[Statistic("pair_p", "B", "A-B")] == "Two against Three"
+    assert named[Statistic("median", "A-B")] == "Median, Two"
     assert names_module.show_value(np.nan, Statistic("rate", at=12)) == "NE"

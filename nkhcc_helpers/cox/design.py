@@ -171,18 +171,16 @@ def list_design_points(frame, covariates):
     Returns
     -------
     DataFrame
-        The covariates, ``groups`` (codes, separated by commas) ``n n_events``.
+        The covariates, ``groups`` (codes, separated by commas) ``n n_events codes``, the last a tuple.
     """
-    return (
-        frame.assign(group=frame["group"].astype(str))
-        .groupby(list(covariates), sort=True)
-        .agg(
-            groups=("group", lambda codes: ", ".join(pd.unique(codes))),
-            n=("event", "size"),
-            n_events=("event", "sum"),
-        )
-        .reset_index()
+    grouped = frame.assign(group=frame["group"].astype(str)).groupby(list(covariates), sort=True)
+    points = grouped.agg(
+        groups=("group", lambda codes: ", ".join(codes.unique())),
+        n=("event", "size"),
+        n_events=("event", "sum"),
+        codes=("group", lambda codes: tuple(codes.unique())),
     )
+    return points.reset_index()
 
 
 def list_contrasts(points):
@@ -198,7 +196,7 @@ def list_contrasts(points):
     DataFrame
         Columns ``covariate first second difference``; the pair by their groups.
     """
-    covariates = [name for name in points.columns if name not in ("groups", "n", "n_events")]
+    covariates = [name for name in points.columns if name not in ("groups", "n", "n_events", "codes")]
     rows = []
     for (_, first), (_, second) in combinations(points.iterrows(), 2):
         changed = [name for name in covariates if first[name] != second[name]]

@@ -226,8 +226,8 @@ class PartialLikelihood:
         spread = np.matmul(inverse[:, None] if self._moves else inverse, x)
         length = (x * spread).sum(axis=-2, keepdims=True)
         sums = self._sum(at.hazard, np.concatenate([length, x * length], axis=-2)) / at.total[:, None]
-        pull = (at.variance * np.matmul(inverse, at.mean)[:, None]).sum(axis=2)
-        slope = ((sums[:, 1:] - at.mean * sums[:, :1]) / 2 - pull).sum(axis=2)
+        of_means = (at.variance * np.matmul(inverse, at.mean)[:, None]).sum(axis=2)
+        slope = ((sums[:, 1:] - at.mean * sums[:, :1]) / 2 - of_means).sum(axis=2)
         penalty = np.where(identified, log_determinant / 2, -np.inf)
         return penalty, np.where(identified[:, None], slope, 0)
 
@@ -278,21 +278,21 @@ def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=F
         return state.log_likelihood - target[cohort[at]]
 
     step = 2.0 * side - 1
-    near = coef[cohort, column] * span
-    far = near + step
-    inside = np.arange(len(near))
+    inner = coef[cohort, column] * span
+    outer = inner + step
+    inside = np.arange(len(inner))
     for _ in range(MOST_OUTWARDS):
-        inside = inside[excess(far[inside], inside) >= 0]
+        inside = inside[excess(outer[inside], inside) >= 0]
         if not len(inside):
             break
-        near[inside] = far[inside]
+        inner[inside] = outer[inside]
         step[inside] *= 1.5
-        far[inside] += step[inside]
-    found = np.setdiff1d(np.arange(len(near)), inside)
+        outer[inside] += step[inside]
+    found = np.setdiff1d(np.arange(len(inner)), inside)
     limits = np.where(side == 1, np.inf, -np.inf)
     if len(found):
         root = elementwise.find_root(
-            excess, (near[found], far[found]), args=(found,), tolerances={"xatol": TOLERANCE}
+            excess, (inner[found], outer[found]), args=(found,), tolerances={"xatol": TOLERANCE}
         )
         limits[found] = root.x / span[found]
     return limits.reshape(shape)

@@ -25,8 +25,8 @@ MOST_PLACES = 500_000  # orders of one stratum, times its patients
 NUMBERS_AT_A_TIME = 1_000_000  # of orders of many cohorts
 PAIRS_AT_A_TIME = 50_000
 ALMOST_ONE = 1 - 1e-12  # keeps a product with a random number below the other factor
-FAR = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
-LARGEST = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
+LARGEST_GAP = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
+LARGEST_SPREAD = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
 FINE, COARSE = (1e-6, 161, 161), (1e-3, 41, 3)  # precision, places and patience of a search for limits
 
 
@@ -43,7 +43,7 @@ class RelabelledP:
 def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SEED):
     """Test one covariate of a Cox model over relabellings of patients who agree in all others.
 
-    How often is the stratified score statistic (ties by Breslow) as far from 0? Exact at any number of
+    How often is the stratified score statistic (ties by Breslow) as extreme? Exact at any number of
     patients and any other coefficients, if censoring does not depend on the covariate. Cox (1972) J R Stat
     Soc B; Mantel (1966) Cancer Chemother Rep; Phipson, Smyth (2010) Stat Appl Genet Mol Biol, for draws.
     """
@@ -67,7 +67,7 @@ class ExactLimits:
 
 
 def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_000, seed=DEFAULT_SEED):
-    """The smallest interval with every hazard ratio that the test of `permute_covariate` does not reject.
+    """The smallest interval with the estimate and all that the test of `permute_covariate` does not reject.
 
     At a log hazard ratio of c, whoever leaves by an event is drawn from those left in the stratum in
     proportion to exp(c x), whoever is censored evenly. Without censoring and ties it holds the truth at least
@@ -89,48 +89,47 @@ def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_
     if search.accepts(0.0):
         # Scores may tie at no effect only, which then stands alone.
         lower, upper = min(lower, 0.0), max(upper, 0.0)
-    if lower == upper == search.far:
-        upper = np.inf  # an estimate without end, and nothing else that is not rejected
-    elif lower == upper == -search.far:
-        lower = -np.inf
+    # An estimate without end belongs to the interval, rejected or not.
+    lower = -np.inf if lower == -search.largest else lower
+    upper = np.inf if upper == search.largest else upper
     return ExactLimits(float(exponentiate(lower)), float(exponentiate(upper)), is_listed)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """Where and how closely to look for limits: the estimate, its standard error, and the farthest place."""
+    """Where and how closely to look for limits: the estimate, its standard error, and the last place."""
 
     accepts: Callable
     centre: float
     error: float
-    far: float
+    largest: float  # coefficient that is evaluated, with either sign
     precision: float  # of the limits, relative to the standard error
-    n_places: int  # coefficients looked at, dense near the estimate
+    n_places: int  # coefficients evaluated, dense near the estimate
     patience: int  # rejected ones in a row before the search ends
 
     @classmethod
     def of(cls, test, accepts):
         spread = max(np.ptp(stratum.values) for stratum in test.strata)
         gap = min(np.diff(stratum.values).min() for stratum in test.strata)
-        far = min(FAR / gap, LARGEST / spread)
+        largest = min(LARGEST_GAP / gap, LARGEST_SPREAD / spread)
 
         def calculate_score(coef):
             return test.observe(coef)[0][0]
 
-        if calculate_score(far) < 0 < calculate_score(-far):
-            centre = optimize.brentq(calculate_score, -far, far)
+        if calculate_score(largest) < 0 < calculate_score(-largest):
+            centre = optimize.brentq(calculate_score, -largest, largest)
         else:
-            centre = far if calculate_score(far) >= 0 else -far
+            centre = largest if calculate_score(largest) >= 0 else -largest
         information = test.observe(np.clip(centre, -1 / spread, 1 / spread))[1][0]
         error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
-        looking = FINE if test.can_list(MOST_LISTED_EACH) else COARSE
-        return cls(accepts, centre, error, far, *looking)
+        search = FINE if test.can_list(MOST_LISTED_EACH) else COARSE
+        return cls(accepts, centre, error, largest, *search)
 
     def find_limit(self, side):
         """Where rejection starts on one side for good; infinite where it never does."""
-        if self.accepts(side * self.far):
+        if self.accepts(side * self.largest):
             return side * np.inf
-        inside, outside, rejected = side * self.centre, self.far, 0
+        inside, outside, rejected = side * self.centre, self.largest, 0
         for place in self._list_places(side):
             if self.accepts(side * place):
                 inside, rejected = place, 0
@@ -147,10 +146,10 @@ class _Search:
 
     def _list_places(self, side):
         """Coefficients outward from the estimate, mirrored for the lower side."""
-        around = self.centre if abs(self.centre) < self.far else 0.0
-        reach = np.arcsinh(2 * self.far / self.error)
+        around = self.centre if abs(self.centre) < self.largest else 0.0
+        reach = np.arcsinh(2 * self.largest / self.error)
         places = side * (around + self.error * np.sinh(np.linspace(-reach, reach, self.n_places)))
-        places = np.unique(np.clip(places, -self.far, self.far))
+        places = np.unique(np.clip(places, -self.largest, self.largest))
         return places[places > side * self.centre]
 
 
@@ -230,7 +229,7 @@ class StratifiedScore:
 
 
 def share_reaching(drawn, score, information):
-    """(1 + count) / (1 + draws) of drawn scores and informations as far out as those of each cohort."""
+    """(1 + count) / (1 + draws) of drawn scores and informations as extreme as those of each cohort."""
     bound = _find_bound(score, information)
     return (1 + _reach(*drawn, bound[:, None]).sum(axis=-1)) / (1 + drawn.shape[-1])
 

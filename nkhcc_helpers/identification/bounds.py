@@ -19,6 +19,7 @@ from nkhcc_helpers.compatible.space import Partners, find_step, pair_at_random
 from nkhcc_helpers.identification.statistics import (
     ENDS,
     Observed,
+    check_names,
     list_planned_designs,
     list_ratios,
     list_statistics,
@@ -117,7 +118,7 @@ class TiltedChains(Chains):
 
 
 def _tilt(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, effort):
-    """What each chain passed farthest in one direction, the farthest of all last: value, times, events."""
+    """Value, times and events of the most extreme cohort that each chain passed, the most extreme last."""
     claimed, step = cohorts.claimed, find_step(cohorts.claimed)
     at = claimed.endpoints.index(endpoint)
     chosen = _choose_starts(values, sign, n_chains, rng)
@@ -135,17 +136,17 @@ def _tilt(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, e
         other = claimed.endpoints.index(second if endpoint == first else first)
         alike = np.zeros(len(steps))
         chains.take_partners(Partners(steps[:, other], alike, claimed.codes, endpoint == first), chosen)
-    farthest = values[chosen].copy()
+    extreme = values[chosen].copy()
     its_steps, its_events, partner = steps[chosen, at], cohorts.events[chosen, at], chosen.copy()
     for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * effort.iterations_per_sweep):
         chains.advance()
         here = sign * chains.values * spread  # noqa: PD011
-        better = chains.meets_all & (sign * here > sign * farthest)
-        farthest[better], its_steps[better] = here[better], chains.steps[better]
+        better = chains.meets_all & (sign * here > sign * extreme)
+        extreme[better], its_steps[better] = here[better], chains.steps[better]
         its_events[better], partner[better] = chains.events[better], chains.chosen[better]
-    order = np.argsort(sign * farthest)
+    order = np.argsort(sign * extreme)
     found = (each[order] for each in (its_steps, its_events, partner))
-    return farthest[order], *_complete(cohorts, steps, at, *found, rng)
+    return extreme[order], *_complete(cohorts, steps, at, *found, rng)
 
 
 def _choose_starts(values, sign, n_chains, rng):
@@ -182,7 +183,9 @@ def choose_statistic(
         place_covariate(claimed, statistic, designs)
     else:
         listed = list_statistics(claimed.groups, () if statistic.at is None else (statistic.at,))
-        check_choice(statistic.name, "statistic", [each.name for each in listed])
+        if statistic not in listed:
+            known = ", ".join(map(str, listed))
+            raise ValueError(f"statistic must be one of {known}; got {statistic!r}")
     n_draws = 1 if statistic.kind == "logrank_p" else n_draws
     options = {"n_draws": n_draws, "seed": seed, "tau": tau, "designs": designs, "end": end}
     return lambda times, events: statistic.calculate(Observed(times, events, claimed, **options))
@@ -305,7 +308,12 @@ def obtain_bounds(trial, claimed):
 
 
 def store_table(path, parts):
-    """Write tables of statistics, whole or not at all, each with the `ClaimedTrial` that it was made for."""
+    """Write tables of statistics, whole or not at all, each with the `ClaimedTrial` that it was made for.
+
+    Raises ValueError where two statistics of a table share a name, and so does `read_table`.
+    """
+    for _, table in parts:
+        check_names(table["statistic"])
     building = path.with_suffix(".building")
     tables = [table.assign(fingerprint=fingerprint(claimed)) for claimed, table in parts]
     pd.concat(tables).to_csv(building, index=False)
@@ -319,6 +327,7 @@ def read_table(path, claimed, known, columns, *, float_precision=None, **options
     """
     if not path.is_file():
         return pd.DataFrame(columns=columns)
+    check_names(known)
     stored = pd.read_csv(path, float_precision=float_precision)
     fits = stored["fingerprint"] == fingerprint(claimed)
     for name, value in options.items():

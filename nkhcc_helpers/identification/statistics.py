@@ -32,22 +32,25 @@ HAZARD_RATIOS = ["endpoint", "design", "method", "covariate", "cohort", "coef"]
 
 
 class Named:
-    """What is called by its `name` in frames and files, and equals it, so that either finds it."""
+    """What is called by its `name` in files and messages only; `check_names` holds apart what differs."""
 
     def __str__(self):
         return self.name
 
-    def __eq__(self, other):
-        return self.name == str(other)
-
-    def __hash__(self):
-        return hash(self.name)
-
     def __lt__(self, other):
-        return self.name < str(other)
+        # Frames sort what they are grouped by.
+        return (self.name, repr(self)) < (other.name, repr(other))
 
 
-@dataclass(frozen=True, eq=False)
+def check_names(things):
+    """Raise ValueError where two different `Named` share a name, as of groups ``A``, ``B-A`` and ``A-B``."""
+    held = {}
+    for each in things:
+        if isinstance(each, Named) and held.setdefault(each.name, each) != each:
+            raise ValueError(f"{each.name!r} would be {held[each.name]!r} and {each!r}: rename a group")
+
+
+@dataclass(frozen=True)
 class Statistic(Named):
     """One statistic of a cohort and an endpoint, of one group or a pair, or of everyone.
 
@@ -65,7 +68,7 @@ class Statistic(Named):
 
     @cached_property
     def name(self):
-        """What it is called in frames and files, such as ``rate 12 all`` or ``hr dose (firth)``."""
+        """What it is called in files, such as ``rate 12 all`` or ``hr dose (firth)``."""
         if self.kind == "pair_p":
             return f"pair_p {self.group}-{self.against}"
         if self.kind == "hr":
@@ -261,7 +264,7 @@ def place_covariate(claimed, ratio, designs):
     return [(x.to_numpy(float), list(x.columns).index(ratio.covariate)) for x in having]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Design(Named):
     """What planned doses and infusions are taken to be: a coding of dose, and a number moved, if any."""
 
@@ -277,7 +280,7 @@ class Design(Named):
 
     @cached_property
     def name(self):
-        """What it is called in frames and files, such as ``log2, dose of A 0.25``."""
+        """What it is called in files, such as ``log2, dose of A 0.25``."""
         moved = "as assumed" if self.is_as_assumed else f"{self.quantity} of {self.group} {self.value:g}"
         return f"{self.coding}, {moved}"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.identification.statistics import Named
+from nkhcc_helpers.identification.statistics import Named, check_names
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
@@ -47,15 +47,18 @@ def format_json_value(value: Any) -> Any:
     """Turn a value into what strict JSON can hold, or raise TypeError.
 
     A number that is not finite becomes ``"NE"``, a date its ISO text, no date ``None``, a frame a list of
-    rows.
+    rows. ValueError where two different statistics of one list, mapping or column would have one name.
     """
     if isinstance(value, pd.DataFrame):
+        check_names(value.columns)
         columns = [format_json_value(value.iloc[:, i]) for i in range(value.shape[1])]
         names = [str(name) for name in value.columns]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(value, Mapping):
+        check_names(value)
         return {str(key): format_json_value(item) for key, item in value.items()}
     if is_sequence(value):
+        check_names(value)
         return [format_json_value(item) for item in value]
     return _format_scalar(value)
 
@@ -106,7 +109,8 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:
 
     Text, in cells and in column names, that begins with ``= + - @``, a tab or a line end gets a leading
     apostrophe (OWASP Foundation, *CSV Injection*); numbers written as text and a lone ``-`` stay as they are.
-    What is missing or unbounded is an empty cell, so that a column of numbers is read back as one.
+    What is missing or unbounded is an empty cell, so that a column of numbers is read back as one. ValueError
+    where two different statistics of one column would have one name.
     """
     safe = pd.DataFrame(
         {i: _plain_column(frame.iloc[:, i]) for i in range(frame.shape[1])}, index=frame.index
@@ -122,6 +126,7 @@ def _plain_column(column: pd.Series) -> pd.Series:
         return column.replace([np.inf, -np.inf], np.nan)
     if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
         return column
+    check_names(column)
     return pd.Series([_plain_cell(value) for value in column], index=column.index, dtype="object")
 
 

@@ -194,7 +194,7 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
 
 
 CONTRAST_LINES = ("-", (0, (4, 2)))
-NOT_COVARIATES = ("groups", "group", "n", "n_events")
+NOT_COVARIATES = ("groups", "group", "n", "n_events", "codes")
 
 
 @in_house_style
@@ -211,8 +211,8 @@ def plot_design(
     Parameters
     ----------
     points : pandas.DataFrame
-        The points of `cox.describe_design`: one or two covariates, ``groups n n_events``. The area of a
-        point grows with n.
+        The points of `cox.describe_design`: one or two covariates, ``groups n n_events codes``, or
+        ``group`` where each is of one group. The area of a point grows with n.
     contrasts : pandas.DataFrame, optional
         Columns ``covariate first second``, pairs of points by their groups; drawn as arrows.
     names : mapping of str to str, optional
@@ -224,9 +224,10 @@ def plot_design(
         return say_nothing_to_show(ax)
     across = "infusions" if "infusions" in covariates else covariates[0]
     up = next((column for column in covariates if column != across), None)
-    codes = points["groups" if "groups" in points else "group"].astype("str")
+    names_of_points = points["groups" if "groups" in points else "group"].astype("str")
+    codes = points["codes"] if "codes" in points else [(each,) for each in names_of_points]
     height = points[up].astype(float) if up else 0.0
-    placed = points.assign(code=codes, x=points[across].astype(float), y=height)
+    placed = points.assign(point=names_of_points, codes=codes, x=points[across].astype(float), y=height)
     names = names or {"dose": "Dose per infusion", "infusions": "Planned infusions"}
     _frame_design(ax, placed, names.get(across, across), names.get(up, up) if up else "")
     if contrasts is not None and len(contrasts):
@@ -253,7 +254,7 @@ def _draw_contrasts(
 ) -> None:
     """Arrows between neighbours only: with three points on a line the long pair says nothing more."""
     covariates = list(dict.fromkeys(contrasts["covariate"]))
-    at = placed.drop_duplicates("code").set_index("code")[["x", "y"]]
+    at = placed.drop_duplicates("point").set_index("point")[["x", "y"]]
     for row in contrasts.to_dict("records"):
         if row["first"] not in at.index or row["second"] not in at.index:
             continue
@@ -272,14 +273,15 @@ def _draw_contrasts(
 
 
 def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> None:
-    colours, markers = group_palette(labels or placed["code"]), group_markers(labels or placed["code"])
+    known = labels or [codes[0] for codes in placed["codes"]]
+    colours, markers = group_palette(known), group_markers(known)
     low, high = ax.get_ylim()
     for x, column in placed.groupby("x"):
         texts = [_point_text(row, labels) for row in column.to_dict("records")]
         gap = 0.05 * (high - low) * (1 + max(text.count("\n") for text in texts))
         heights = spread_apart(column["y"], gap)
         for row, text, y in zip(column.to_dict("records"), texts, heights, strict=True):
-            first = row["code"] if row["code"] in colours else row["code"].split(", ")[0]
+            first = row["codes"][0]
             colour, marker = colours.get(first, INK), markers.get(first, "o")
             size = 40 + 28 * float(row["n"])
             ax.scatter(x, row["y"], s=min(size, 600), color=colour, marker=marker, edgecolor=INK, zorder=3)
@@ -290,7 +292,6 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
 
 
 def _point_text(row: dict, labels: Mapping[str, str]) -> str:
-    known = [row["code"]] if row["code"] in labels else row["code"].split(", ")
-    name = plain("; ".join(labels.get(code, code) for code in known), 26)
+    name = plain("; ".join(labels.get(code, code) for code in row["codes"]), 26)
     n_events = format_number(row["n_events"], 0)
     return f"{name}\n{n_events} event{'' if n_events == '1' else 's'}, n = {format_number(row['n'], 0)}"

@@ -48,8 +48,10 @@ if TYPE_CHECKING:
 
 RANGE_NOTE = (
     "95 % range and sample range: over the cohorts sampled, so that they depend on the prior. A median that "
-    "a cohort does not reach, NE, is counted as later than any. Bounds: the smallest and largest values "
-    "found by search; the true bounds are at least as wide as these."
+    "a cohort does not reach, NE, is counted as later than any."
+)
+BOUNDS_NOTE = (
+    "Bounds: the smallest and largest values found by search; the true bounds are at least as wide as these."
 )
 DRAWS_NOTE = (
     "Permuted P: over all allocations, or random ones where there are too many. Of these {n_draws:,}: "
@@ -221,7 +223,7 @@ def format_answers(
         columns,
         block=lambda row: show_endpoint(row["endpoint"], trial),
         title=title,
-        notes=[RANGE_NOTE if bounded else RANGE_NOTE.partition(" Bounds")[0], *notes],
+        notes=[f"{RANGE_NOTE} {BOUNDS_NOTE}" if bounded else RANGE_NOTE, *notes],
     )
 
 
