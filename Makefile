@@ -10,10 +10,10 @@ run: $(READY)
 	$(BIN)/nkhcc run
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n auto --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 test-full: $(READY)
-	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n auto
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import fields, is_dataclass
+from datetime import date
 from typing import Annotated
 
 import numpy as np
@@ -88,13 +90,22 @@ def check_groups(group, n):
 
 
 class Result(pd.DataFrame):
-    """A frame with `made_by`, the function that made it, and `options`, by name.
+    """A frame with `made_by`, the function that made it (None if not known), and `options`, a dict by name.
 
     What is made from it in turn (a selection, a copy with another column) is a plain frame, of which nobody
-    says that the options still hold.
+    says that the options still hold; what is changed in place keeps them, as if the function had made it so.
+    ``pd.DataFrame(result)`` is the plain frame, to hold against another with `assert_frame_equal`.
     """
 
-    _metadata = ["made_by", "options"]  # noqa: RUF012 (pandas reads it as a list)
+    _metadata = ["made_by", "_options"]  # noqa: RUF012 (pandas reads it as a list)
+    made_by = _options = None
+
+    @property
+    def options(self):
+        """The options by name; empty of a frame that no such function made."""
+        if self._options is None:
+            self._options = {}
+        return self._options
 
     @property
     def _constructor(self):
@@ -102,23 +113,36 @@ class Result(pd.DataFrame):
 
 
 def keeps_options(function):
-    """Make `function` return its frame as a `Result`: the options are its keyword-only arguments.
+    """Make `function` return its frame as a `Result`: the options are its arguments other than data.
 
-    They come after the options of a `Result` among its positional arguments, which it was made from.
+    These are all keyword-only ones, and of the others those that are plain values (`_is_plain`). They come
+    after the options of every `Result` among the arguments, which it was made from.
     """
     signature = inspect.signature(function)
-    names = [name for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY]
+    kinds = {name: each.kind for name, each in signature.parameters.items()}
 
     @functools.wraps(function)
     def make(*args, **kwargs):
         result = Result(function(*args, **kwargs))
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
+        given = call.arguments
         result.made_by = make
-        result.options = {}
-        for made_from in args:
-            result.options |= made_from.options if isinstance(made_from, Result) else {}
-        result.options |= {name: call.arguments[name] for name in names}
+        for made_from in given.values():
+            result.options.update(made_from.options if isinstance(made_from, Result) else {})
+        for name, value in given.items():
+            if kinds[name] is inspect.Parameter.KEYWORD_ONLY or _is_plain(value):
+                result.options[name] = value
         return result
 
     return make
+
+
+def _is_plain(value):
+    """Whether a value is text, a number, a date, None, or a tuple or frozen dataclass of nothing else."""
+    if is_dataclass(value):
+        frozen = not isinstance(value, type) and value.__dataclass_params__.frozen
+        return frozen and all(_is_plain(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | np.generic | date)

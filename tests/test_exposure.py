@@ -24,7 +24,10 @@ def trial(tmp_path_factory):
 
 
 def ends_of(trial):
-    return trial.subjects.set_index("USUBJID")["observed_until"].dt.strftime("%Y-%m-%d").to_dict()
+    observed = safety.list_observation(trial)
+    assert list(observed) == ["USUBJID", "end"]
+    assert list(observed["USUBJID"]) == list(trial.subjects["USUBJID"])
+    return observed.set_index("USUBJID")["end"].dt.strftime("%Y-%m-%d").to_dict()
 
 
 def test_observation_ends_with_the_latest_time_of_any_endpoint(trial):

@@ -14,7 +14,7 @@ import seaborn as sns
 from great_tables import GT
 from small_notebooks import PAGED, code, write_notebook
 
-from nkhcc_helpers import survival
+from nkhcc_helpers import cohort, cox, safety, survival
 from nkhcc_helpers.report import page as page_module
 from nkhcc_helpers.report import results
 from nkhcc_helpers.report.page import open_page
@@ -223,6 +223,54 @@ def test_what_no_table_shows_is_refused(page):
         page.show({}, "it")
     with pytest.raises(TypeError, match="tite"):
         page.show(pd.DataFrame({"a": [1]}), "it", tite="T")
+
+
+def test_a_result_changed_or_without_a_table_says_what_to_give(page, plain_trial):
+    result = survival.summarize_survival(plain_trial.survival("OS"))
+    said = "was changed after it was made, or no table shows it; give title=... and labels=...$"
+    with pytest.raises(TypeError, match=f"^this result {said}"):
+        page.show(result[result["group"] == "A"], "it")
+    coded = cox.code_trial(plain_trial, "OS", ["dose"])
+    with pytest.raises(TypeError, match=f"^this result of code_trial {said}"):
+        page.show(coded, "it", labels={"dose": "Dose"})
+    page.show(coded[["dose"]], "it", title="As coded", labels={"dose": "Dose"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda trial, endpoint: cox.fit_received(trial, endpoint),
+        lambda trial, endpoint: cox.sweep_codings(trial, endpoint, ["dose"]),
+        lambda trial, endpoint: cohort.summarize_follow_up(trial, endpoint=endpoint),
+        lambda trial, endpoint: cox.summarize_models(
+            cox.code_trial(trial, endpoint, ["dose"]), {"Dose": ["dose"]}, n_draws=0
+        ),
+    ],
+)
+def test_a_result_knows_its_endpoint_better_than_the_page(plain_trial, shown, make):
+    about_pfs = open_page(plain_trial, "sample", endpoint="PFS")
+    pfs, os_ = (plain_trial.endpoint_labels[code].casefold() for code in ("PFS", "OS"))
+    about_pfs.show(make(plain_trial, "OS"), "it")
+    assert os_ in shown[-1][0].casefold()
+    assert pfs not in shown[-1][0].casefold()
+    about_pfs.show(make(plain_trial, "OS"), "it", endpoint="PFS")
+    assert pfs in shown[-1][0].casefold()
+    assert os_ not in shown[-1][0].casefold()
+
+
+def test_a_result_of_the_first_endpoint_is_titled_with_it(plain_trial, shown):
+    coded = cox.code_trial(plain_trial, "", ["dose"])
+    ratios = cox.summarize_models(coded, {"Dose": ["dose"]}, n_draws=0)
+    open_page(plain_trial, "sample", endpoint="OS").show(ratios, "it")
+    assert plain_trial.endpoint_labels["PFS"] in shown[-1][0]
+
+
+@pytest.mark.parametrize("definition", [None, safety.Definition(grade=2, window_days=21)])
+def test_a_dose_limiting_table_knows_its_definition(page, plain_trial, shown, definition):
+    page.show(safety.count_dose_limiting(plain_trial, definition), "limiting")
+    chosen = definition or safety.Definition()
+    assert f"grade {chosen.grade} or more, beginning within {chosen.window_days} days" in shown[-1][0]
+    page.show(safety.estimate_shares(counts=safety.count_adverse_events(plain_trial)), "shares")
 
 
 def test_figure_is_shown_written_and_closed(page, shown):

@@ -1,4 +1,7 @@
+import math
+
 import nbformat
+import papermill
 import pytest
 from executing import execute_here
 from small_notebooks import PARAMETERS, check_parameters_cell, code, write_notebook
@@ -251,6 +254,73 @@ def test_good_values_and_names_of_another_meaning_pass(plain_trial):
     kinds = {"conf_level": float, "n_draws": str, "landmarks": list, "endpoint": str}
     check_parameters({"__annotations__": kinds, **namespace}, plain_trial)
     check_parameters({}, plain_trial)
+
+
+@pytest.mark.parametrize("value", [0, 6, 10**18, 10**19, -(10**30)])
+def test_a_grade_of_any_size_is_refused_in_words(plain_trial, value):
+    namespace = {"dlt_grade": value, "__annotations__": {"dlt_grade": int}}
+    with pytest.raises(ParameterError, match=f"^dlt_grade: must be 1, 2, 3, 4 or 5, not {value}$"):
+        check_parameters(namespace, plain_trial)
+
+
+@pytest.mark.parametrize("name", ["horizon", "axis_end", "landmarks", "alpha", "conf_level", "of_another"])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_number_must_be_finite(plain_trial, name, value):
+    of_list = name == "landmarks"
+    namespace = {
+        name: [6, value] if of_list else value,
+        "__annotations__": {name: list if of_list else float},
+    }
+    due = "may hold finite numbers only" if of_list else "must be a finite number"
+    with pytest.raises(ParameterError, match=f"^{name}: {due}, not {value}$"):
+        check_parameters(namespace, plain_trial)
+
+
+def test_only_a_confidence_level_is_taken_for_percent(plain_trial):
+    with pytest.raises(ParameterError, match=r"^alpha: must lie .* such as 0\.05, not 95$"):
+        check_parameters({"alpha": 95, "__annotations__": {"alpha": float}}, plain_trial)
+    assert refuse(plain_trial, conf_level=195)[0].endswith("not 195")
+
+
+SETUP = """import math
+from nkhcc_helpers.run import check_parameters
+from nkhcc_helpers.trial import load_trial
+
+trial = load_trial(data_dir)
+check_parameters(globals(), trial)"""
+
+
+def test_a_misspelt_name_is_refused_under_papermill_alone(tmp_path):
+    path = write_notebook(tmp_path / "alone.ipynb", code(SETUP))
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        papermill.execute_notebook(
+            str(path),
+            str(tmp_path / "out.ipynb"),
+            {"n_drawz": 5, "zzz": [1], "n_draws": 7},
+            progress_bar=False,
+        )
+    known = "conf_level, data_dir, endpoint, landmarks, n_draws, out_dir, show_all"
+    assert caught.value.ename == "ParameterError"
+    assert caught.value.evalue.splitlines() == [
+        f"n_drawz: no such parameter; did you mean 'n_draws'? known are {known}",
+        f"zzz: no such parameter; known are {known}",
+    ]
+
+
+def test_a_notebook_run_cell_by_cell_and_again_passes(tmp_path):
+    own = code(
+        "assert {'In', 'Out', 'exit', 'quit', 'get_ipython', '_i1'} <= set(globals())\nmine, n = 5, [1]\nn"
+    )
+    cells = [code(SETUP), own, code("_ + [2]"), code(PARAMETERS), code(SETUP)]
+    path = write_notebook(tmp_path / "again.ipynb", *cells)
+    papermill.execute_notebook(str(path), str(tmp_path / "out.ipynb"), {"n_draws": 7}, progress_bar=False)
+
+
+def test_names_of_imports_are_no_parameters(plain_trial):
+    annotated = {"__annotations__": {"n_draws": int}, "n_draws": 7}
+    check_parameters({"In": [""], "x": 1, **annotated, "math": math, "LIMIT": 3}, plain_trial)
+    with pytest.raises(ParameterError, match=r"^n_drwas: no such parameter; did you mean 'n_draws'"):
+        check_parameters({**annotated, "_i1": "", "n_drwas": None, "math": math}, plain_trial)
 
 
 def test_papermill_alone_is_refused_by_the_notebook(tmp_path):

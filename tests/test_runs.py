@@ -400,8 +400,8 @@ def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
     assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
-QUICK = signal.SIGTERM  # `test_cli` turns each of the three into one interruption
-SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP)]
+QUICK = signal.SIGINT  # `test_cli` turns each of the three into one interruption
+SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)]
 
 
 @pytest.mark.parametrize("number", [QUICK, *SLOW])

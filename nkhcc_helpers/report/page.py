@@ -227,13 +227,14 @@ class Page:
             The numbers to keep, where they are not those of `result`.
         **options
             ``notes`` and what else the table takes; of a plain frame ``title``, ``labels``, ``decimals``.
+            They go before the options that the result carries, and its endpoint before the page's.
 
         Raises
         ------
         TypeError
-            No table shows such a result, or it takes no such option.
+            No table shows such a result, or it takes no such option; a plain frame without ``title``.
         """
-        table = format_result(result, self.trial, **{"endpoint": self.endpoint} | options)
+        table = format_result(result, self.trial, about=self.endpoint, **options)
         self.show_table(table, name, data=result if data is None else data)
 
     def show_table(self, table: Any, name: str, *, data: pd.DataFrame | None = None) -> None:

@@ -15,12 +15,13 @@ import tokenize
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 import yaml
 from annotated_types import Ge, Gt, Lt
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from nkhcc_helpers.checks import ConfLevel, NotNegative
 from nkhcc_helpers.cox.design import DoseCodingOfTrial, Slopes
@@ -33,6 +34,7 @@ from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
 from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode
 
 TAG = "parameters"
+_INJECTED = (str, int, float, bool, list, tuple, dict, type(None))
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 RESERVED = {"data_dir": "--data", "out_dir": "--out"}
 """Parameters that the run itself sets, and the option to set each with."""
@@ -99,28 +101,45 @@ _OPTIONS = get_type_hints(Options, include_extras=True)
 
 
 def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
-    """Check the values that a notebook's parameters have, however it was started.
+    """Check the values that a notebook's parameters have, however it was started, and that none is unknown.
 
     Parameters
     ----------
     namespace : mapping of str to object
-        The notebook's ``globals()``. Its parameters are the names annotated so far.
+        The notebook's ``globals()``. Its parameters are the names annotated so far; a value that follows the
+        first of them before anything is imported was meant for one, as papermill injects it.
     trial : Trial
         The trial analysed, for what it alone can tell: endpoints, baseline columns, doses.
 
     Raises
     ------
     ParameterError
-        A value is not of its parameter's type or not among what the parameter can be; lists every problem.
+        A value is not of its parameter's type or not among what the parameter can be, or there is no such
+        parameter; lists every problem.
     """
-    problems = {}
-    for name, annotation in namespace.get("__annotations__", {}).items():
+    annotations = namespace.get("__annotations__", {})
+    problems = {
+        name: _describe_stranger(name, annotations, "this notebook has none")
+        for name in _list_injected(namespace, annotations)
+    }
+    for name, annotation in annotations.items():
         kind = getattr(annotation, "__name__", str(annotation))
         if kind in TYPES and name in namespace:
             problems[name] = _find_problem(TYPES[kind], namespace[name])
             problems[name] = problems[name] or find_problem(kind, name, namespace[name], lambda: trial)
     if any(problems.values()):
         raise ParameterError(f"{name}: {problem}" for name, problem in problems.items() if problem)
+
+
+def _list_injected(namespace: Mapping[str, Any], annotations: Mapping[str, Any]) -> list[str]:
+    """Names set to plain values, without annotation, between a notebook's parameters and its imports.
+
+    What IPython itself sets comes before, or begins with an underscore; names keep the place they had first.
+    """
+    names = dropwhile(lambda name: name not in annotations, namespace)
+    names = [name for name in names if not name.startswith("_")]
+    before = list(takewhile(lambda name: name in annotations or type(namespace[name]) in _INJECTED, names))
+    return [name for name in before if name not in annotations] if len(before) < len(names) else []
 
 
 def find_problem(kind: str, name: str, value: Any, load: Callable[[], Any] | None) -> str:
@@ -136,7 +155,7 @@ def find_problem(kind: str, name: str, value: Any, load: Callable[[], Any] | Non
 
 @cache
 def _adapter(annotation: Any) -> TypeAdapter:
-    return TypeAdapter(annotation)
+    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
 
 
 def _find_problem(annotation: Any, value: Any, load: Callable[[], Any] | None = None) -> str:
@@ -178,8 +197,10 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
     kind, item, of_list = problem["type"], problem["input"], bool(problem["loc"])
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    if kind == "literal_error":
+    if kind in ("literal_error", "int_parsing_size"):
         return describe_unknown(item, [each for each in get_args(annotation) if each != ""], of_list=of_list)
+    if kind == "finite_number":
+        return f"{'may hold finite numbers only' if of_list else 'must be a finite number'}, not {item!r}"
     if kind.endswith("_type"):
         kind = kind.removesuffix("_type").replace("string", "str")
         due = f"may hold {_HELD[kind]}" if of_list else f"must be {_DUE[kind]}"
@@ -189,7 +210,8 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
     for each in added:
         bounds |= asdict(each) if is_dataclass(each) else {}
     if "lt" in bounds:
-        hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 else ""
+        is_level = added == list(get_args(ConfLevel)[1:])
+        hint = f"; did you mean {item / 100:g}?" if is_level and 1 < item < 100 else ""
         return f"must lie between {bounds['gt']} and {bounds['lt']}{words}, not {item!r}{hint}"
     if "le" in bounds:
         return f"must be from {bounds['ge']} to {bounds['le']}{words}, not {item!r}"
@@ -293,7 +315,9 @@ def read_values(
         if name in RESERVED:
             problems.append(f"{name}: set it with {RESERVED[name]}")
         elif not owners:
-            problems.append(_describe_stranger(name, notebooks))
+            known = {known for parameters in notebooks.values() for known in parameters} - set(RESERVED)
+            stranger = _describe_stranger(name, known, "the notebooks to run have none")
+            problems.append(f"{name}: {stranger}")
         else:
             wrong: dict[str, list[str]] = {}
             for notebook, parameter in owners.items():
@@ -305,10 +329,10 @@ def read_values(
     return values
 
 
-def _describe_stranger(name: str, notebooks: Mapping[str, Mapping[str, Parameter]]) -> str:
-    known = sorted({known for parameters in notebooks.values() for known in parameters} - set(RESERVED))
-    listed = f"known are {', '.join(known)}" if known else "the notebooks to run have none"
-    return f"{name}: no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
+def _describe_stranger(name: str, known: Iterable[str], none_known: str) -> str:
+    known = sorted(known)
+    listed = f"known are {', '.join(known)}" if known else none_known
+    return f"no such parameter{suggest_name(name, known)}; {listed}".replace("?;", "?")
 
 
 def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None) -> tuple[Any, str]:

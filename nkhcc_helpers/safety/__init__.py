@@ -1,13 +1,13 @@
 """Which adverse events there were, in whom, when, how often, and how groups compare."""
 
 from nkhcc_helpers.safety.counts import (
-    ANY_OF_CLASS,  # noqa: F401
-    ANY_RELATED,  # noqa: F401
-    ANY_TERM,  # noqa: F401
+    ANY_OF_CLASS,
+    ANY_RELATED,
+    ANY_TERM,
     BLOCK,
     CATEGORIES,
-    GRADES,  # noqa: F401
-    ORGAN_CLASS,  # noqa: F401
+    GRADES,
+    ORGAN_CLASS,
     OVERALL,
     TERM,
     count_adverse_events,
@@ -20,9 +20,10 @@ from nkhcc_helpers.safety.counts import (
 from nkhcc_helpers.safety.differences import estimate_differences, estimate_shares
 from nkhcc_helpers.safety.exposure import (
     estimate_first_event,
-    estimate_poisson_rate,  # noqa: F401
+    estimate_poisson_rate,
     estimate_rates,
     list_first_event,
+    list_observation,
     list_time_at_risk,
 )
 from nkhcc_helpers.safety.listings import (
@@ -36,21 +37,25 @@ from nkhcc_helpers.safety.listings import (
     list_dose_limiting,
 )
 from nkhcc_helpers.safety.relation import (
-    calculate_groups_p,  # noqa: F401
-    calculate_trend_p,  # noqa: F401
+    calculate_groups_p,
+    calculate_trend_p,
     compare_groups,
-    list_scores,  # noqa: F401
+    list_scores,
 )
 from nkhcc_helpers.safety.timing import (
-    Timelines,  # noqa: F401
+    Timelines,
     count_by_infusion,
     list_timelines,
     summarize_onset,
 )
 from nkhcc_helpers.safety.totals import TotalsError, check_totals
+from nkhcc_helpers.trial.patients import GROUPS
+from nkhcc_helpers.trial.trial import describe_treatment, group_by_treatment
 
-# In the order a reader meets them; what is imported above and not named here is seldom wanted.
-__all__ = [  # noqa: RUF022
+__all__ = [  # noqa: RUF022, in the order a reader meets them
+    "GROUPS",
+    "group_by_treatment",
+    "describe_treatment",
     "list_events",
     "describe_events",
     "count_evaluable",
@@ -61,20 +66,31 @@ __all__ = [  # noqa: RUF022
     "BLOCK",
     "OVERALL",
     "TERM",
+    "ORGAN_CLASS",
+    "ANY_TERM",
+    "ANY_OF_CLASS",
+    "ANY_RELATED",
+    "GRADES",
     "count_by_term",
     "list_terms",
     "list_term_names",
+    "list_observation",
     "list_time_at_risk",
     "estimate_rates",
+    "estimate_poisson_rate",
     "list_first_event",
     "estimate_first_event",
     "summarize_onset",
     "count_by_infusion",
     "list_timelines",
+    "Timelines",
     "Definition",
     "count_dose_limiting",
     "list_absent_terms",
     "compare_groups",
+    "list_scores",
+    "calculate_trend_p",
+    "calculate_groups_p",
     "LISTINGS",
     "LISTING_LABELS",
     "list_adverse_events",

@@ -28,11 +28,27 @@ CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
 """Outcomes of `list_first_event`."""
 
 
+def list_observation(trial):
+    """List until when each patient was observed.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    DataFrame
+        Columns ``USUBJID end``, one row for each row of ``trial.subjects``, treated or not: its
+        ``observed_until``, NaT where nothing dates it.
+    """
+    return trial.subjects[["USUBJID", "observed_until"]].rename(columns={"observed_until": "end"})
+
+
 def list_time_at_risk(trial, *, window_days=30):
     """List the time in which an adverse event of a treated patient counts towards a rate.
 
     It begins on the day of the first infusion and ends `window_days` days after the last one, or at the
-    end of observation if that is earlier.
+    end of observation (`list_observation`) if that is earlier.
 
     Parameters
     ----------

@@ -48,7 +48,8 @@ class Trial:
 
     UPPERCASE columns are as received, known ones parsed to float, datetime64 or text; lower_snake columns
     are computed. Those marked * are derived whenever a trial is made, so that they hold as well for one made
-    of another by `dataclasses.replace`; nothing else derives them again.
+    of another by `dataclasses.replace`; nothing else derives them again. So do not edit its frames in place:
+    use `dataclasses.replace`.
 
     subjects : ADSL, one row per subject
         - ``group``: ordered categorical of arm codes, every arm a category; so in all frames

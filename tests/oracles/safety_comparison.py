@@ -133,7 +133,7 @@ def _compare_by_infusion(by_infusion, recounted):
     told = by_infusion.assign(infusion=by_infusion["infusion"].fillna(0).astype(int).astype(str))
     told = _index(told, ["infusion", "group"])
     counted = {key: row for key, row in recounted.items() if key[0] or row["n_events"]}
-    # Groups in which nobody received an infusion have a row of noughts.
+    # Groups in which nobody received an infusion have a row of zeros.
     seen = {" / ".join(map(str, key)): row for key, row in counted.items()}
     nothing = dict.fromkeys(("n_patients", "n_received", "n_events"), 0)
     seen = dict.fromkeys(told.index, nothing) | seen

@@ -153,7 +153,7 @@ LAYOUTS = {
 }
 
 
-def format_result(result: object, trial: Trial, *, endpoint: str = "", **options) -> GT:
+def format_result(result: object, trial: Trial, *, about: str = "", **options) -> GT:
     """The table that shows a result.
 
     Parameters
@@ -162,11 +162,12 @@ def format_result(result: object, trial: Trial, *, endpoint: str = "", **options
         What a statistics function returned. A plain frame is shown as it is, by `display_table`.
     trial : Trial
         Knows what groups and endpoints are called.
-    endpoint : str
-        Code of the endpoint, for tables that name it.
+    about : str
+        Code of the endpoint that the page is about, for tables that name one and results that know none;
+        empty for the trial's first.
     **options
-        ``notes``: further lines under the table; and what else the table takes, such as ``labels`` or
-        ``title``. They go before the options that the result carries.
+        ``notes``: further lines under the table; and what else the table takes, such as ``labels``,
+        ``title`` or ``endpoint``. They go before the options that the result carries.
 
     Returns
     -------
@@ -175,13 +176,21 @@ def format_result(result: object, trial: Trial, *, endpoint: str = "", **options
     Raises
     ------
     TypeError
-        No table shows such a result, or it takes no such option.
+        No table shows such a result, or it takes no such option; a plain frame without ``title``.
     """
-    layout = LAYOUTS.get(getattr(result, "made_by", type(result)))
+    made_by = getattr(result, "made_by", None)
+    layout = LAYOUTS.get(made_by or type(result))
     if layout is None and isinstance(result, pd.DataFrame):
+        if "title" not in options and options.keys() <= inspect.signature(display_table).parameters.keys():
+            name = f" of {made_by.__name__}" if made_by else ""
+            raise TypeError(
+                f"this result{name} was changed after it was made, or no table shows it; "
+                "give title=... and labels=..."
+            )
         return display_table(result, illustrative=trial.is_illustrative, **options)
     if layout is None:
         raise TypeError(f"no table shows a {type(result).__name__}")
-    carried = {"endpoint": endpoint, **getattr(result, "options", {})}
+    carried = {"endpoint": about, **getattr(result, "options", {})}
+    carried["endpoint"] = carried["endpoint"] or next(iter(trial.endpoint_labels))
     taken = inspect.signature(layout).parameters
     return layout(result, trial, **{name: carried[name] for name in carried if name in taken} | options)

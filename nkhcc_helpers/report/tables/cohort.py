@@ -145,7 +145,7 @@ def _received(row: dict, name: str, decimals: int) -> str:
 
 
 def _trimmed(value: float, decimals: int) -> str:
-    """Without noughts at the end; a plan that differs between groups has no value for all of them."""
+    """Without zeros at the end; a plan that differs between groups has no value for all of them."""
     shown = format_or_none(value, decimals)
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 

@@ -25,10 +25,10 @@ from nkhcc_helpers.report.numbers import (
 from nkhcc_helpers.report.tables.safety import name_block
 from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.safety.exposure import list_unplaced
+from nkhcc_helpers.safety.listings import Definition
 from nkhcc_helpers.safety.relation import list_scores
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.safety.listings import Definition
     from nkhcc_helpers.trial.trial import Trial
 
 END_OF_OBSERVATION = "the end of observation"
@@ -212,9 +212,10 @@ def _after_infusion(row: dict) -> str:
 
 @shows_table
 def format_dose_limiting(
-    frame: pd.DataFrame, trial: Trial, definition: Definition, *, conf_level: float = 0.95
+    frame: pd.DataFrame, trial: Trial, definition: Definition | None = None, *, conf_level: float = 0.95
 ) -> Layout:
     """Patients with a dose-limiting toxicity, a row per group, from `count_dose_limiting`."""
+    definition = definition or Definition()
     fewest = definition.fewest_infusions
     infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
     return lay_out_rows(
