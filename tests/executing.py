@@ -20,6 +20,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
+CLEARED = "\033[2K\r"  # what stands for a line cleared, where there is no page to clear it on
+
 
 @dataclass
 class Executed:
@@ -62,7 +64,7 @@ def execute_here(path: Path, **parameters: Any) -> Executed:
                 with capture_output() as captured:
                     result = shell.run_cell(cell.source, store_history=False)
                 result.raise_error()
-                executed.printed += captured.stdout + captured.stderr
+                executed.printed += (captured.stdout + captured.stderr).replace(CLEARED, "")
                 shown = [output.data for output in captured.outputs]
                 executed.html += [data["text/html"] for data in shown if "text/html" in data]
     return executed
