@@ -20,6 +20,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
+CLEARED = "\033[2K\r"  # what stands for a line cleared, where there is no page to clear it on
+
 
 CLEARED = "\033[2K\r"  # what stands for a line cleared, where there is no page to clear it on
 
