@@ -23,9 +23,6 @@ from traitlets.config import Config
 CLEARED = "\033[2K\r"  # what stands for a line cleared, where there is no page to clear it on
 
 
-CLEARED = "\033[2K\r"  # what stands for a line cleared, where there is no page to clear it on
-
-
 @dataclass
 class Executed:
     """What an executed notebook showed.
