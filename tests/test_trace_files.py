@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.no_cover  # it traces by itself
+
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "trace_files.py"
 
 

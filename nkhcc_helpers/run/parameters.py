@@ -211,7 +211,7 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
         bounds |= asdict(each) if is_dataclass(each) else {}
     if "lt" in bounds:
         is_level = added == list(get_args(ConfLevel)[1:])
-        hint = f"; did you mean {item / 100:g}?" if is_level and 1 < item < 100 else ""
+        hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 and (is_level or item < 50) else ""
         return f"must lie between {bounds['gt']} and {bounds['lt']}{words}, not {item!r}{hint}"
     if "le" in bounds:
         return f"must be from {bounds['ge']} to {bounds['le']}{words}, not {item!r}"
