@@ -111,9 +111,10 @@ def describe(value):
     if isinstance(value, pd.DataFrame):
         return f"{list(value.columns)}{[describe(value[name]) for name in value.columns.unique()]}"
     if isinstance(value, (pd.Series, pd.Index)):
-        return repr(value.tolist())
+        plain = isinstance(value.dtype, np.dtype) and value.dtype != object
+        return describe(value.to_numpy()) if plain else repr(value.tolist())
     if isinstance(value, np.ndarray):
-        return repr(value.tolist())
+        return repr(value.tolist()) if value.dtype == object else f"{value.shape}{hash(value.tobytes())}"
     if isinstance(value, dict):
         return repr({key: describe(each) for key, each in value.items()})
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -17,6 +17,8 @@ from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.many import permute_logrank_many
 from nkhcc_helpers.trial.claims import CohortAssumptions
 
+pytestmark = pytest.mark.no_cover
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "check_compatible.py"
 N_DRAWN, N_ALIKE, N_COHORTS = 250_000, 1_000, 700
 HORIZON = 8.0  # months

@@ -297,6 +297,7 @@ def count_by_hand(rows, term, group, window_days):
     return totals.tolist()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("window_days", [5, None])
 @given(rows=EVENTS)
 def test_random_events_agree_with_counting_day_by_day(trial, window_days, rows):

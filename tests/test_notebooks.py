@@ -349,7 +349,10 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("variant", "sizes", "medians", "asked"),
     [
-        ("hostile", {"<b>L": 3, "$x$": 5, "**H**": 4}, {"$x$": 13.1, "**H**": 5.7}, (20, 10)),
+        pytest.param(
+            *("hostile", {"<b>L": 3, "$x$": 5, "**H**": 4}, {"$x$": 13.1, "**H**": 5.7}, (20, 10)),
+            marks=pytest.mark.slow,
+        ),
         ("os_only", {"LOW": 3, "MID": 5, "HIGH": 4}, {"LOW": 90.0}, (12, 0)),
     ],
 )

@@ -506,6 +506,7 @@ CELLS = st.one_of(
 )
 
 
+@pytest.mark.no_cover
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from(TABLES), st.integers(0, 19), st.integers(0, 12), CELLS),

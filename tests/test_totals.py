@@ -163,6 +163,7 @@ def test_recounts_of_the_trial_made_by_hand(hand):
     assert limiting["L"] == {"n_treated": 2, "n_evaluable": 1, "n_patients": 1, "n_events": 1}
 
 
+@pytest.mark.no_cover
 @given(rows=EVENTS)
 def test_random_tables_of_timing_agree(hand, rows):
     trial = replace_events(hand, rows)
