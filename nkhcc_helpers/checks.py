@@ -48,6 +48,12 @@ def check_conf_level(conf_level):
         raise ValueError(f"conf_level must lie between 0 and 1, such as 0.95; got {conf_level!r}")
 
 
+def check_censoring(censoring):
+    """Raise ValueError unless the share of censored patients is at least 0 and below 1."""
+    if not 0 <= censoring < 1:
+        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+
+
 def check_vector(values, name):
     """Return the argument `name` as a one-dimensional array of float, or raise ValueError."""
     try:

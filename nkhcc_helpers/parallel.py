@@ -28,12 +28,6 @@ def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit=
     return np.concatenate(parts)
 
 
-def check_censoring(censoring):
-    """Raise ValueError unless the share of censored patients is at least 0 and below 1."""
-    if not 0 <= censoring < 1:
-        raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
-
-
 def run_blocks(function, arguments, jobs):
     """Yield what a function of a module returns for each argument, in order, from so many processes."""
     if jobs < 2 or len(arguments) < 2:

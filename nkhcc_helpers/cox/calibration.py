@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import keeps_options
+from nkhcc_helpers.checks import check_censoring, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
@@ -18,7 +18,7 @@ from nkhcc_helpers.cox.relabelling import (
     StratifiedScore,
     share_reaching,
 )
-from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.metadata import ALL_GROUPS

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, keeps_options
-from nkhcc_helpers.parallel import check_censoring, simulate_blocks
+from nkhcc_helpers.checks import check_censoring, check_choice, keeps_options
+from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.logrank import RiskSets

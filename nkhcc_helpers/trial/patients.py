@@ -100,6 +100,7 @@ def plan_groups(subjects: pd.DataFrame, codes: pd.Series, metadata: TrialMetadat
 
 
 def group_rows(frame: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.Categorical:
+    """Return the group of the patient of each row, ordered as in `trial.yaml`."""
     code = frame["USUBJID"].map(subjects.set_index("USUBJID")["group"].astype(object))
     return pd.Categorical(code, [arm.code for arm in metadata.arms], ordered=True)
 
