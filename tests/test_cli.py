@@ -121,16 +121,19 @@ def test_run_says_what_an_earlier_failed_one_left(invoke, monkeypatch):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_run_ends_in_order_whatever_ends_it(invoke, fake_run, monkeypatch, name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    inherited = signal.signal(number, signal.SIG_DFL)  # nohup and a shell's background jobs ignore some
 
     def end(*_, **__):
         os.kill(os.getpid(), number)
         time.sleep(5)
 
     monkeypatch.setattr(run, "run_notebooks", end)
-    done = invoke("run")
-    assert (done.exit_code, done.stderr) == (130, "interrupted; nothing was published\n")
-    assert signal.getsignal(number) is before
+    try:
+        done = invoke("run")
+        assert (done.exit_code, done.stderr) == (130, "interrupted; nothing was published\n")
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_a_signal_set_to_be_ignored_stays_ignored(invoke, fake_run, monkeypatch):
