@@ -1,6 +1,12 @@
 """How long patients go without the event, and whether groups differ."""
 
 from nkhcc_helpers.survival.calibration import attained_coverage, attained_size, recalibrate_p
+from nkhcc_helpers.survival.competing import (
+    compare_incidence,
+    estimate_incidence,
+    estimate_incidence_by_group,
+    summarize_incidence_at,
+)
 from nkhcc_helpers.survival.curves import count_at_risk, estimate_km
 from nkhcc_helpers.survival.exact import exact_p
 from nkhcc_helpers.survival.logrank import logrank_scores
@@ -40,6 +46,10 @@ __all__ = [  # noqa: RUF022, in the order a reader meets them
     "compare_pairs",
     "summarize_comparisons",
     "draw_null",
+    "estimate_incidence",
+    "estimate_incidence_by_group",
+    "summarize_incidence_at",
+    "compare_incidence",
     "recalibrate_p",
     "attained_size",
     "attained_coverage",

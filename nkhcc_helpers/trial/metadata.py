@@ -76,6 +76,7 @@ class Endpoint(Model):
     label: Text
     role: Literal["progression_free_survival", "overall_survival", "other"] = "other"
     event: Text = "event"
+    competing: str = ""
 
 
 class BaselineColumn(Model):
