@@ -78,8 +78,10 @@ def merge_times(time):
 
 
 def match_times(at, time):
-    """Times `at`, those near-equal to one of `time` (any order, not empty) replaced by it."""
+    """Times `at`, those near-equal to one of `time`, in any order, replaced by it."""
     at, times = np.asarray(at, dtype=float), np.unique(time)
+    if not len(times):
+        return at
     above = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
     for near in (times[above - 1], times[np.minimum(above, len(times) - 1)]):
         at = np.where(np.abs(at - near) <= _find_tolerance(times), near, at)
@@ -161,6 +163,13 @@ class Result(pd.DataFrame):
     _metadata = ["made_by", "_options"]  # noqa: RUF012 (pandas reads it as a list)
     made_by = _options = None
 
+    @classmethod
+    def of(cls, frame, **options):
+        """A frame with options that its function settled, which go before the arguments it was given."""
+        result = cls(frame)
+        result.options.update(options)
+        return result
+
     @property
     def options(self):
         """The options by name; empty of a frame that no such function made."""
@@ -177,14 +186,16 @@ def keeps_options(function):
     """Make `function` return its frame as a `Result`: the options are its arguments other than data.
 
     These are all keyword-only ones, and of the others those that are plain values (`_is_plain`). They come
-    after the options of every `Result` among the arguments, which it was made from.
+    after the options of every `Result` among the arguments, which it was made from, and before those that
+    `function` settled (`Result.of`).
     """
     signature = inspect.signature(function)
     kinds = {name: each.kind for name, each in signature.parameters.items()}
 
     @functools.wraps(function)
     def make(*args, **kwargs):
-        result = Result(function(*args, **kwargs))
+        made = function(*args, **kwargs)
+        result = Result(made)
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
         given = call.arguments
@@ -194,6 +205,7 @@ def keeps_options(function):
         for name, value in given.items():
             if kinds[name] is inspect.Parameter.KEYWORD_ONLY or _is_plain(value):
                 result.options[name] = value
+        result.options.update(made.options if isinstance(made, Result) else {})
         return result
 
     return make

@@ -7,7 +7,7 @@ from nkhcc_helpers.survival.competing import (
     estimate_incidence_by_group,
     summarize_incidence_at,
 )
-from nkhcc_helpers.survival.curves import count_at_risk, estimate_km
+from nkhcc_helpers.survival.curves import count_at_risk, estimate_km, estimate_survival_at
 from nkhcc_helpers.survival.exact import exact_p
 from nkhcc_helpers.survival.logrank import logrank_scores
 from nkhcc_helpers.survival.permutation import (
@@ -22,7 +22,7 @@ from nkhcc_helpers.survival.summaries import (
     estimate_km_by_group,
     estimate_median,
     estimate_rmst,
-    estimate_survival_at,
+    summarize_medians,
     summarize_rmst,
     summarize_survival,
     summarize_survival_at,
@@ -40,6 +40,7 @@ __all__ = [  # noqa: RUF022, in the order a reader meets them
     "summarize_survival",
     "summarize_survival_at",
     "summarize_rmst",
+    "summarize_medians",
     "logrank_scores",
     "exact_p",
     "compare_survival",

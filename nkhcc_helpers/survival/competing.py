@@ -19,7 +19,7 @@ from nkhcc_helpers.checks import (
     keeps_options,
     match_times,
 )
-from nkhcc_helpers.survival.curves import TOLERANCE, trace_survival
+from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, trace_survival
 from nkhcc_helpers.survival.exact import TOLERANCE as TIE
 from nkhcc_helpers.survival.exact import count_allocations, list_labels
 from nkhcc_helpers.survival.logrank import solve_quadratic
@@ -33,7 +33,7 @@ MOST_NUMBERS = 4_000_000  # held at a time
 
 @dataclass(frozen=True)
 class IncidenceComparison:
-    """Gray's test of one cause across groups, with the options that made it; NaN where nothing was computed."""
+    """Gray's test of one cause across groups, with its options; NaN where nothing was computed."""
 
     statistic: float
     df: int  # rank of the variance, at most the number of groups less one
@@ -208,7 +208,7 @@ def estimate_incidence_by_group(frame, *, conf_level=0.95, conf_type="beta"):
     Parameters
     ----------
     frame : DataFrame
-        Columns ``time cause group``, and ``time_enter`` if there is one; groups in the order of the categories.
+        Columns ``time cause group``, and ``time_enter`` where subjects come under observation late.
     conf_level, conf_type
         As in `estimate_incidence`.
 
@@ -257,9 +257,8 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
         shown = shown.reset_index(drop=True)
         decided = event["incidence"].iloc[-1] + other["incidence"].iloc[-1] >= 1 - TOLERANCE
         shown[(asked > event["time"].iloc[-1]) & (not decided)] = np.nan
-        time, enter = part["time"].to_numpy(), part.get("time_enter", 0 * part["time"]).to_numpy()
-        began = (enter[:, None] < asked) | (enter[:, None] == 0)
-        shown.insert(0, "n_at_risk", ((time[:, None] >= asked) & began).sum(axis=0))
+        at_risk = count_at_risk(part["time"], at=at, time_enter=part.get("time_enter"))
+        shown.insert(0, "n_at_risk", at_risk)
         shown.insert(0, "time", at)
         return shown
 
