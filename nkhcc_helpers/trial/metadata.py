@@ -96,6 +96,10 @@ class BaselineColumn(Model):
             return data | {"column": data["column"].upper()}
         return data
 
+    @property
+    def is_categorical(self) -> bool:
+        return self.kind == "categorical"
+
     @model_validator(mode="after")
     def _check_kind(self) -> BaselineColumn:
         if self.column in _NOT_BASELINE:

@@ -366,10 +366,7 @@ def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator
 
 EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
 StrataColumn = Annotated[
-    str,
-    _choose_from(
-        lambda trial: [each.column for each in trial.metadata.baseline if each.kind == "categorical"]
-    ),
+    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
 ]
 BaselineColumns = Annotated[
     list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
