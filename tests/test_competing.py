@@ -186,11 +186,12 @@ def test_the_competing_event_counts_at_its_own_time(tmp_path):
             adtte.loc[place, ["AVAL", "CNSR"]] = values
         return adtte.reset_index()
 
-    dropped = {
+    undated = {
         "adsl": lambda adsl: adsl.drop(columns=["DTHDT", "SAFFL"]),
         "adex": lambda adex: adex.iloc[-3:],
+        "adae": lambda adae: adae.iloc[:0],
     }
-    folder = write_trial(tmp_path, metadata=name_competing, adtte=edit, published=None, **dropped)
+    folder = write_trial(tmp_path, metadata=name_competing, adtte=edit, published=None, **undated)
     trial = load_trial(folder)
     frame = trial.competing("PFS").set_index("USUBJID")
     assert frame.loc[["S-01", "S-02", "S-03"], ["time", "cause", "last_assessed"]].to_numpy().tolist() == [
