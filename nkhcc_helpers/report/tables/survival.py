@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
 OPEN_NOTE = (
-    "The data do not end the flat stretch at one half in {}: follow-up does, so that the median is a guess."
+    "Not an event but the end of follow-up ends the flat stretch at one half in {}: the median is a guess."
 )
+LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 INCIDENCE_NOTES = {
     "beta": "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
     "log-log": "Interval: log-log, with the infinitesimal jackknife's variance.",
@@ -74,8 +75,7 @@ def format_survival_summary(
     flat = f"Median where the curve is flat at one half: {convention}."
     method = " ".join([*name_interval(conf_type), *([flat] if convention else [])])
     covered = [COVERAGE_NOTE] if "coverage" in frame else []
-    ends = [show_group(each, trial) for each in frame.loc[frame.get("open_ended", False), "group"]]
-    covered += [OPEN_NOTE.format(", ".join(ends))] if ends else []
+    covered += _name_groups(OPEN_NOTE, frame, frame.get("open_ended"), trial)
     return lay_out_rows(
         frame,
         columns,
@@ -88,6 +88,12 @@ def format_survival_summary(
 def _range_with_censoring(row: dict) -> str:
     marks = {end: "+" if row[f"{end}_censored"] else "" for end in ("minimum", "maximum")}
     return " to ".join(f"{format_number(row[end])}{mark}" for end, mark in marks.items())
+
+
+def _name_groups(note: str, frame: pd.DataFrame, where: pd.Series | None, trial: Trial) -> list[str]:
+    """The note with the groups that it is about, or none."""
+    named = [show_group(each, trial) for each in ([] if where is None else frame.loc[where, "group"])]
+    return [note.format(", ".join(named))] if named else []
 
 
 def _limits_in_percent(row: dict) -> str:
@@ -145,16 +151,17 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
     freedom = f"{comparison.df} degree{'' if comparison.df == 1 else 's'} of freedom"
     p = format_p(comparison.p_asymptotic)
     p = f"{p[0]} {p[1:]}" if p[0] in "<>" else f"= {p}"
+    counted = pd.DataFrame({"observed": comparison.observed, "expected": comparison.expected})
     test = f"Chi-square {format_number(comparison.statistic, 2)} on {freedom}, P {p}"
     return lay_out_rows(
-        comparison.by_group,
+        counted.rename_axis("group").reset_index(),
         {
             "Group": group(trial),
             "Events observed": number("observed"),
             "Events expected": number("expected", 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: log-rank test across groups",
-        subtitle=test if comparison.df else name_lack(comparison.by_group),
+        subtitle=test if comparison.df else name_lack(counted),
         notes=[
             "Expected: if all groups had the same survival.",
             "P from the chi-square distribution, which holds for large groups.",
@@ -291,7 +298,7 @@ def format_incidence(
         notes=[
             *([BEYOND_NOTE] if frame["incidence"].isna().any() else []),
             INCIDENCE_NOTES.get(conf_type, ""),
-            "1 - Kaplan-Meier: with the competing event taken for censoring; too large wherever it came first.",
+            "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come.",
         ],
     )
 
@@ -337,5 +344,8 @@ def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level:
             show_interval(conf_level): lambda row: format_interval(row["ci_lower"], row["ci_upper"], 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
-        notes=["Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients."],
+        notes=[
+            "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
+            *_name_groups(LEFT_NOTE, frame, frame["estimate"].isna(), trial),
+        ],
     )
