@@ -131,25 +131,22 @@ def check_positions(bad, name, rule, values):
         raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
 
 
-def check_groups(group, n):
+def check_groups(group, n, name="group"):
     """Return the groups in order, of the categories or sorted, and each subject's place among them.
 
-    Groups without subjects are left out. ValueError where `group` does not hold `n` values, one is missing,
-    or there are fewer than two groups.
+    Groups without subjects are left out. ValueError where the argument `name` does not hold `n` values or one
+    is missing.
     """
     group = pd.Series(group).reset_index(drop=True)
     if len(group) != n:
-        raise ValueError(f"group has {len(group)} values for {n} subjects; they must match one to one")
+        raise ValueError(f"{name} has {len(group)} values for {n} subjects; they must match one to one")
     missing = np.flatnonzero(group.isna())
     if len(missing):
-        raise ValueError(f"group is missing at position {missing[0]}")
+        raise ValueError(f"{name} is missing at position {missing[0]}")
     if not isinstance(group.dtype, pd.CategoricalDtype):
         group = group.astype("category")
     group = group.cat.remove_unused_categories()
-    groups = list(group.cat.categories)
-    if len(groups) < 2:
-        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
-    return groups, group.cat.codes.to_numpy()
+    return list(group.cat.categories), group.cat.codes.to_numpy()
 
 
 class Result(pd.DataFrame):
