@@ -320,7 +320,7 @@ def _calculate_normal_limits(n, d, conf_level, conf_type):
     survival = trace_survival(n, d)
     z = stats.norm.ppf((1 + conf_level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))
+        half = z * np.sqrt(np.cumsum(np.where(d > 0, d / (n * (n - d)), 0.0), axis=-1))
         if conf_type == "plain":
             lower, upper = survival * (1 - half), survival * (1 + half)
         elif conf_type == "log":
