@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
 OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: there the median is a guess."
-    "Not an event but the end of follow-up ends the flat stretch at one half in {}: the median is a guess."
-)
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 INCIDENCE_NOTES = {
     "beta": "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
