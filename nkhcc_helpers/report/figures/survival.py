@@ -320,7 +320,7 @@ def plot_null_distribution(null: np.ndarray, observed: float, df: int) -> Axes:
     """
     null = np.asarray(null, dtype=float)
     if not len(null) or not np.isfinite(observed) or not df:
-        return say_nothing_to_show(choose_axes(None, 3.2))
+        return say_nothing_to_show(choose_axes(None, 1.2), "Nothing to compare")
     figure = plt.figure(figsize=(WIDTH, 3.8))
     density, tail = figure.subplots(1, 2)
     last = max(float(np.quantile(null, 0.9999)), observed) * 1.06

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
 OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: there the median is a guess."
+NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
+MOST_STEPS = 20  # of a curve
 INCIDENCE_NOTES = {
     "beta": "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
     "log-log": "Interval: log-log, with the infinitesimal jackknife's variance.",
@@ -98,11 +100,6 @@ def _limits_in_percent(row: dict) -> str:
     return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
 
 
-def name_lack(by_group: pd.DataFrame) -> str:
-    """Why groups cannot be compared."""
-    return "Needs two groups" if len(by_group) < 2 else "Nothing to compare: no event with others at risk"
-
-
 @shows_table
 def format_landmarks(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
@@ -135,10 +132,12 @@ def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str
     }
     if "ci_lower" in frame:
         columns |= {"Lower limit": number("ci_lower", 4), "Upper limit": number("ci_upper", 4)}
+    n_steps = len(frame)
     return lay_out_rows(
-        frame,
+        frame.head(MOST_STEPS),
         columns,
         title=f"{show_endpoint(endpoint, trial)}, step by step",
+        notes=[f"The first {MOST_STEPS} of {n_steps} steps."] if n_steps > MOST_STEPS else [],
         subtitle=show_group(group, trial) if group else "",
     )
 
@@ -159,7 +158,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
             "Events expected": number("expected", 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: log-rank test across groups",
-        subtitle=test if comparison.df else name_lack(counted),
+        subtitle=test if comparison.df else NO_TEST,
         notes=[
             "Expected: if all groups had the same survival.",
             "P from the chi-square distribution, which holds for large groups.",
@@ -182,6 +181,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
             "Exact P of the score test": _exact_or_why_not,
         },
         title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
+        subtitle="" if frame["df"].any() else NO_TEST,
         notes=[
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
@@ -214,6 +214,7 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
             ),
         },
         title=f"{show_endpoint(endpoint, trial)}: pairs of groups",
+        subtitle="" if len(frame) else NO_TEST,
         notes=[
             "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
             "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
@@ -232,7 +233,7 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
             "Permutation P (error)": lambda row: format_p_with_error(row["p_value"], row["error"]),
         },
         title="What the published P-values are worth",
-        notes=["How often random allocation alone reaches a statistic as large; nobody censored."],
+        notes=["How often random allocation alone reaches a statistic as large; as if nobody were censored."],
     )
 
 
@@ -241,6 +242,8 @@ def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
         (row["test"], row["alpha"]): f"{100 * row['rejected']:.2f} ({100 * row['error']:.2f})"
+        if is_estimable(row["rejected"])
+        else NOT_ESTIMABLE
         for row in frame.to_dict("records")
     }
     levels = {
@@ -319,7 +322,7 @@ def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str)
             "With competing event": "n_competing",
         },
         title=f"{show_endpoint(endpoint, trial)}: Gray's test across groups",
-        subtitle=told if comparison.df else name_lack(comparison.by_group),
+        subtitle=told if comparison.df else NO_TEST,
         notes=[
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{comparison.n_draws:,} random relabellings, with Monte-Carlo standard error.",
