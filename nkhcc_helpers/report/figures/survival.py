@@ -172,7 +172,7 @@ def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look
 
 def _explain_curves(ax: Axes, looks: Mapping[str, Look], medians: Mapping[str, float], unit: str) -> None:
     handles = []
-    names = tell_apart([look.name for look in looks.values()], 34, 2)
+    names = tell_apart([look.name for look in looks.values()], 34, 3)
     for (group, look), name in zip(looks.items(), names, strict=True):
         if group in medians:
             told = f" {unit}" if np.isfinite(medians[group]) else ""
@@ -263,7 +263,8 @@ def plot_incidence(
     """
     event, other = (curves[curves["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
     wide = event.assign(event_probability=event["incidence"], competing_probability=other["incidence"])
-    names = {"event_label": event_label, "competing_label": competing_label, "time_label": "Time"}
+    shown = (label[:1].upper() + label[1:] for label in (event_label, competing_label))
+    names = dict(zip(("event_label", "competing_label"), shown, strict=True), time_label="Time")
     return plot_first_event(wide, labels, unit, **names, until=float(curves["time"].max()))
 
 
