@@ -373,7 +373,8 @@ def choose_horizon(frame):
     last, ended = np.array(last), np.array(ended)
     counted = ended | (last >= FOLLOWED * np.median(last))
     limiting = counted & ~ended
-    return float(last[limiting].min() if limiting.any() else last[counted].max())
+    horizon = float(last[limiting].min() if limiting.any() else last[counted].max())
+    return horizon or 1.0  # some horizon, where nobody is followed beyond time 0
 
 
 def _pick_times(part):
