@@ -150,7 +150,7 @@ def test_too_many_allocations_say_what_to_do_instead():
         ([1, np.nan], [0, 1], None, "scores must be finite numbers; position 1 is nan"),
         ([1, 2, 3], [2, 2, 2], None, "group holds only"),
         ([1, 2, 3], ["a", None, "b"], None, "group is missing at position 1"),
-        ([1, 2], [0, 1], [1], "trend needs a finite score for each of 2 groups"),
+        ([1, 2], [0, 1], [1], "trend must be 2 finite numbers"),
     ],
 )
 def test_bad_input(scores, group, trend, message):

@@ -262,3 +262,12 @@ def test_late_entry_leaves_the_risk_sets_before_it():
     same = compare_survival(time, event, list("abab"), time_enter=[0] * 4, n_draws=0)
     usual = compare_survival(time, event, list("abab"), n_draws=0)
     assert same.statistic == usual.statistic
+
+
+@pytest.mark.parametrize("strata", [None, np.arange(2_000) % 2])
+def test_a_large_trial_has_no_exact_p(strata):
+    rng = np.random.default_rng(1)
+    time, group = rng.exponential(size=2_000), rng.permutation(2_000) % 4
+    got = compare_survival(time, time > 0, group, strata=strata, n_draws=0)
+    assert np.isnan(got.p_exact)
+    assert got.p_asymptotic > 0

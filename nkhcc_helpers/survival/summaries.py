@@ -327,7 +327,8 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
     frame, conf_level
         As in `summarize_survival` and `estimate_rmst`.
     tau : float, optional
-        As in `estimate_rmst`; by `choose_horizon` when absent.
+        As in `estimate_rmst`; when absent, the latest time that all groups reach. Those whose curve ends at 0
+        do not limit it, nor does one that is followed for less than half as long as the median group.
 
     Returns
     -------
@@ -346,24 +347,10 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
 
 
 def choose_horizon(frame):
-    """Choose the horizon of restricted means: the latest time that the groups followed long enough all reach.
+    """The earliest last time of groups whose curve has not reached 0; the latest of all where none is left.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        As in `estimate_km_by_group`.
-
-    Returns
-    -------
-    float
-        The earliest last time of the groups whose curve has not reached 0; the latest of all where every
-        curve has, which leaves no time out. A group that is not followed for `FOLLOWED` of the median of the
-        groups' last times, and has not reached 0, does not count: its mean is not estimable, rather than that
-        it throws away the follow-up of the others.
-
-    References
-    ----------
-    Tian, Jin, Uno, et al. (2020) Biometrics 76:1157.
+    A group not followed for `FOLLOWED` of the median of the groups' last times, and not at 0, does not count:
+    better that its mean is not estimable than that it throws away the follow-up of the others.
     """
     last, ended = [], []
     for _, part in frame.groupby("group", observed=True):
