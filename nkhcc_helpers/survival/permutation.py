@@ -12,7 +12,7 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_groups, keeps_options
 from nkhcc_helpers.survival.exact import TooManyAllocationsError, count_allocations, exact_p
-from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic
+from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic, check_scores
 
 DEFAULT_SEED = 20260124
 CHUNK = 5_000  # allocations at a time, so that memory stays small
@@ -330,11 +330,3 @@ def _try_exact(risk, codes, group_scores):
         return exact_p(risk.scores, codes, trend=group_scores, strata=risk.strata)
     except TooManyAllocationsError:
         return None
-
-
-def check_scores(scores, n_groups):
-    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
-    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
-    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
-    return scores
