@@ -240,6 +240,18 @@ def find_endpoint(metadata: TrialMetadata | None, role: str) -> str | None:
     return next((endpoint.code for endpoint in endpoints if endpoint.role == role), None)
 
 
+def pluralize(word: str) -> str:
+    """Return the plural of an English noun: patches, doses, therapies."""
+    if word.endswith("y") and word[-2:-1].casefold() not in set("aeiou"):
+        return f"{word[:-1]}ies"
+    return f"{word}{'es' if word.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
+
+
+def count_noun(n: int, word: str) -> str:
+    """Return a number with its noun, singular or plural: 1 infusion, 2 patches."""
+    return f"{n} {word if n == 1 else pluralize(word)}"
+
+
 def convert(one, other):
     """How many of unit `other` one of unit `one` is."""
     return DAYS_PER_UNIT[one] / DAYS_PER_UNIT[other]
