@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r_values import read_reference
 
-from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
+from nkhcc_helpers.cox.models import fit_cox
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])

@@ -14,9 +14,7 @@ from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
 from nkhcc_helpers.cox.relabelling import (
     MOST_LISTED_EACH,
-    NUMBERS_AT_A_TIME,
     StratifiedScore,
-    share_reaching,
 )
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
@@ -264,21 +262,8 @@ def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=No
         cohorts = range(len(times))
         p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
     else:
-        p_value = _draw_p_together(test, n_draws, rng)
+        p_value = test.exchange_p(n_draws, rng)
     return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
-
-
-def _draw_p_together(test, n_draws, rng):
-    """P-values of no effect over the same drawn relabellings for all cohorts."""
-    score, information = test.observe(0.0)
-    orders = [each.draw_orders(n_draws, rng) for each in test.strata]
-    size, p_values = max(1, NUMBERS_AT_A_TIME // n_draws), []
-    for start in range(0, len(score), size):
-        cohorts = slice(start, start + size)
-        parts = zip(test.strata, orders, strict=True)
-        drawn = sum(np.stack(each.list_scores(0.0, cohorts, some)[:2]) for each, some in parts)
-        p_values.append(share_reaching(drawn, score[cohorts], information[cohorts]))
-    return np.concatenate(p_values)
 
 
 def _judge_all_permuted(plan, model, times, events, observed, rng):

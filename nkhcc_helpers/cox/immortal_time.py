@@ -12,7 +12,6 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
-from nkhcc_helpers.cox.design import count_events_before_plans_part
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -37,6 +36,38 @@ class Count(StrEnum):
     def is_late(self):
         """Whether only those still followed at the landmark are counted."""
         return self in (Count.LANDMARK_RECEIVED, Count.LANDMARK_PLANNED)
+
+
+def count_events_before_plans_part(trial, endpoint):
+    """Count the events before the planned numbers of infusions can make a difference.
+
+    Until the shortest plan has run out and its next infusion would be due, equal doses are treated alike.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint; ValueError where the trial has no such one.
+
+    Returns
+    -------
+    dict
+        ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
+        and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
+    """
+    frame = trial.survival(endpoint)
+    arms = trial.metadata.arms
+    shortest = min(arm.infusions for arm in arms)
+    intervals = [arm.interval_days for arm in arms]
+    parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
+    days = shortest * min(intervals) if parts else float("nan")
+    time = days / DAYS_PER_UNIT[trial.unit]
+    return {
+        "days": days,
+        "time": time,
+        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if parts else None,
+        "n_events": int(frame["event"].sum()),
+    }
 
 
 def list_infusion_intervals(trial, endpoint):
