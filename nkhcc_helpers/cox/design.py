@@ -232,7 +232,7 @@ def check_estimable(x, frame=None):
     """
     unusable = find_unusable(x)
     one_group = frame is not None and "group" in frame and frame["group"].nunique() < 2
-    if one_group and len(unusable) == len(x.columns):
+    if one_group and 0 < len(x.columns) == len(unusable):
         return
     if unusable:
         reasons = "; ".join(f"{name} {why}" for name, why in unusable.items())
