@@ -79,8 +79,10 @@ def merge_times(time):
 
 
 def match_times(at, time):
-    """Times `at`, those near-equal to one of `time` (any order, not empty) replaced by it."""
+    """Times `at`, those near-equal to one of `time`, in any order, replaced by it."""
     at, times = np.asarray(at, dtype=float), np.unique(time)
+    if not len(times):
+        return at
     above = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
     for near in (times[above - 1], times[np.minimum(above, len(times) - 1)]):
         at = np.where(np.abs(at - near) <= _find_tolerance(times), near, at)
@@ -130,25 +132,22 @@ def check_positions(bad, name, rule, values):
         raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
 
 
-def check_groups(group, n):
+def check_groups(group, n, name="group"):
     """Return the groups in order, of the categories or sorted, and each subject's place among them.
 
-    Groups without subjects are left out. ValueError where `group` does not hold `n` values, one is missing,
-    or there are fewer than two groups.
+    Groups without subjects are left out. ValueError where the argument `name` does not hold `n` values or one
+    is missing.
     """
     group = pd.Series(group).reset_index(drop=True)
     if len(group) != n:
-        raise ValueError(f"group has {len(group)} values for {n} subjects; they must match one to one")
+        raise ValueError(f"{name} has {len(group)} values for {n} subjects; they must match one to one")
     missing = np.flatnonzero(group.isna())
     if len(missing):
-        raise ValueError(f"group is missing at position {missing[0]}")
+        raise ValueError(f"{name} is missing at position {missing[0]}")
     if not isinstance(group.dtype, pd.CategoricalDtype):
         group = group.astype("category")
     group = group.cat.remove_unused_categories()
-    groups = list(group.cat.categories)
-    if len(groups) < 2:
-        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
-    return groups, group.cat.codes.to_numpy()
+    return list(group.cat.categories), group.cat.codes.to_numpy()
 
 
 class Result(pd.DataFrame):
@@ -161,6 +160,13 @@ class Result(pd.DataFrame):
 
     _metadata = ["made_by", "_options"]  # noqa: RUF012 (pandas reads it as a list)
     made_by = _options = None
+
+    @classmethod
+    def of(cls, frame, **options):
+        """A frame with options that its function settled, which go before the arguments it was given."""
+        result = cls(frame)
+        result.options.update(options)
+        return result
 
     @property
     def options(self):
@@ -178,7 +184,8 @@ def keeps_options(function):
     """Make `function` return its frame as a `Result`: the options are its arguments other than data.
 
     These are all keyword-only ones, and of the others those that are plain values (`_is_plain`). They come
-    after the options of every `Result` among the arguments, which it was made from.
+    after the options of every `Result` among the arguments, which it was made from, and before those that
+    `function` settled (`Result.of`).
     """
     signature = inspect.signature(function)
     kinds = {name: each.kind for name, each in signature.parameters.items()}
@@ -196,7 +203,6 @@ def keeps_options(function):
         for name, value in given.items():
             if kinds[name] is inspect.Parameter.KEYWORD_ONLY or _is_plain(value):
                 result.options[name] = value
-        # What the function itself says holds, such as the group that a default came to.
         result.options.update(made.options if isinstance(made, Result) else {})
         return result
 

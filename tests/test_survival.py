@@ -131,8 +131,34 @@ def test_median_conventions(time, midpoint, first):
     assert summaries.estimate_median(time, event, convention="first").estimate == first
 
 
-def test_median_flat_at_half_to_the_end_is_the_time_it_was_reached():
-    assert summaries.estimate_median([1, 2, 3, 4], [1, 1, 0, 0]).estimate == 2
+def test_median_flat_at_half_to_the_last_censored_time():
+    # R's quantile takes the middle up to the last time, its print the first time, SAS none.
+    got = summaries.estimate_median([6.94, 13.34], [1, 0])
+    assert got.estimate == pytest.approx(10.14)
+    assert got.open_ended
+    first = summaries.estimate_median([6.94, 13.34], [1, 0], convention="first")
+    assert (first.estimate, first.open_ended) == (6.94, True)
+    assert summaries.estimate_median([1, 2, 3, 4], [1, 1, 0, 0]).estimate == 3
+    assert not summaries.estimate_median([1, 2, 3, 4], [1, 1, 1, 0]).open_ended
+    assert not summaries.estimate_median([1, 2], [0, 0]).open_ended
+    follow_up = summaries.estimate_follow_up([6.94, 13.34], [0, 1])
+    assert follow_up.estimate == pytest.approx(10.14)
+    assert follow_up.open_ended
+
+
+def test_medians_by_program():
+    frame = pd.DataFrame({"time": [6.94, 13.34, 1, 2, 3, 4], "event": [1, 0, 1, 1, 1, 1]})
+    got = summaries.summarize_medians(frame.assign(group=list("AABBBB")))
+    assert got.columns.tolist() == ["group", "r_quantile", "r_print", "sas", "first", "open_ended"]
+    assert got.iloc[0].tolist() == [
+        "A",
+        pytest.approx(10.14),
+        6.94,
+        pytest.approx(np.nan, nan_ok=True),
+        6.94,
+        True,
+    ]
+    assert got.iloc[1].tolist() == ["B", 2.5, 2.5, 2.5, 2, False]
 
 
 def test_median_survives_floating_point():

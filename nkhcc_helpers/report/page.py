@@ -21,7 +21,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report.names import show_endpoint
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -89,6 +89,8 @@ class _EscapingFormatter(string.Formatter):
             return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
         if is_missing(value):
             return NOT_ESTIMABLE
+        if format_spec == "," and isinstance(value, int):
+            return format_large(value)
         return html.escape(format(value, format_spec))
 
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:

@@ -31,7 +31,7 @@ from nkhcc_helpers.survival.curves import ConfType, Convention
 from nkhcc_helpers.trial.claims import Prior
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
-from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode
+from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode, StrataColumn
 
 TAG = "parameters"
 _INJECTED = (str, int, float, bool, list, tuple, dict, type(None))
@@ -94,6 +94,7 @@ class Options(TypedDict, total=False):
     n_trials: Annotated[int, Ge(2)]
     prior: Literal[Prior, ""]
     seed: Annotated[int, Ge(0)]
+    strata: StrataColumn
     variables: BaselineColumns
 
 

@@ -38,14 +38,14 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     p : float
         P-value from the chi-square distribution, above 0 and below 1.
     sizes : sequence of int
-        Patients in each group, at least two groups of at least one.
+        Patients in each group, at least one.
     n_draws, seed : int
 
     Returns
     -------
     RecalibratedP
         How often random allocation alone reaches a statistic as large, when nobody is censored and no times
-        are tied; then the answer depends on the sizes only.
+        are tied; then the answer depends on the sizes only. NaN for one group.
 
     Raises
     ------
@@ -55,6 +55,8 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")
     codes = _check_sizes(sizes)
+    if not codes.any():
+        return RecalibratedP(p, np.nan, np.nan, n_draws, seed)
     risk = RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool))
     bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
     blocks = draw_allocations(codes, n_draws, seed)
@@ -93,7 +95,8 @@ def attained_size(
     Returns
     -------
     DataFrame
-        Columns ``test alpha rejected error``: share of trials rejected and its Monte-Carlo standard error.
+        Columns ``test alpha rejected error ratio``: share of trials rejected, its Monte-Carlo standard error,
+        and the share over `alpha`. NaN for one group.
 
     Raises
     ------
@@ -105,15 +108,19 @@ def attained_size(
     alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
     if not ((alpha > 0) & (alpha < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha.tolist()}")
-    seeds = np.random.SeedSequence(seed).spawn(n_trials)
-    blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
-    arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
-    rejections = simulate_blocks(_simulate_block, arguments, n_trials=n_trials, jobs=jobs, progress=progress)
-    rejected = rejections.mean(axis=0)
-    error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
+    rejected = error = np.full((len(alpha), len(TESTS)), np.nan)
+    if codes.any():
+        seeds = np.random.SeedSequence(seed).spawn(n_trials)
+        blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
+        arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
+        options = {"n_trials": n_trials, "jobs": jobs, "progress": progress}
+        rejections = simulate_blocks(_simulate_block, arguments, **options)
+        rejected = rejections.mean(axis=0)
+        error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
-    table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index)
-    return table.reset_index()[["test", "alpha", "rejected", "error"]]
+    table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index).reset_index()
+    table["ratio"] = table["rejected"] / table["alpha"]
+    return table[["test", "alpha", "rejected", "error", "ratio"]]
 
 
 @keeps_options
@@ -228,6 +235,6 @@ def _is_extreme(statistics, alpha):
 
 def _check_sizes(sizes):
     sizes = np.asarray(sizes)
-    if sizes.ndim != 1 or len(sizes) < 2 or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
-        raise ValueError(f"sizes must be at least two whole numbers above 0; got {sizes.tolist()}")
+    if sizes.ndim != 1 or not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
+        raise ValueError(f"sizes must be whole numbers above 0, one a group; got {sizes.tolist()}")
     return np.repeat(np.arange(len(sizes)), sizes)

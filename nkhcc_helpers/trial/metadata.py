@@ -76,6 +76,7 @@ class Endpoint(Model):
     label: Text
     role: Literal["progression_free_survival", "overall_survival", "other"] = "other"
     event: Text = "event"
+    competing: str = ""
 
 
 class BaselineColumn(Model):
@@ -94,6 +95,10 @@ class BaselineColumn(Model):
         if isinstance(data, dict) and isinstance(data.get("column"), str):
             return data | {"column": data["column"].upper()}
         return data
+
+    @property
+    def is_categorical(self) -> bool:
+        return self.kind == "categorical"
 
     @model_validator(mode="after")
     def _check_kind(self) -> BaselineColumn:

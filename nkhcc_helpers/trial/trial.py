@@ -149,6 +149,23 @@ class Trial:
         frame = frame.rename(columns={"planned_infusions": "infusions"})
         return frame[["USUBJID", "group", "time", "event", "dose", "infusions"]].astype({"event": bool})
 
+    def competing(self, endpoint: str) -> pd.DataFrame:
+        """Return `survival` with `cause`: 0 censored, 1 the event, 2 the event of the competing endpoint.
+
+        A competing event counts at its own time, also after the patient's last assessment for the endpoint,
+        which stays in `last_assessed`; at one time the event goes before it. ValueError where `trial.yaml`
+        names no competing endpoint.
+        """
+        frame = self.survival(endpoint)
+        named = next(each.competing for each in self.metadata.endpoints if each.code == endpoint)
+        if not named:
+            raise ValueError(f"trial.yaml names no competing endpoint of {endpoint}")
+        other = self.survival(named).set_index("USUBJID")[["time", "event"]].reindex(frame["USUBJID"])
+        competes = (other["event"].eq(True) & ~frame["event"].to_numpy()).to_numpy()
+        time = frame["time"].mask(competes, other["time"].to_numpy())
+        cause = frame["event"].astype(int).mask(competes, 2)
+        return frame.drop(columns="event").assign(cause=cause, last_assessed=frame["time"], time=time)
+
     def endpoint_with_role(self, role: str) -> str | None:
         """Return the code of the endpoint with a role, such as `overall_survival`; None without one."""
         return find_endpoint(self.metadata, role)
@@ -348,6 +365,9 @@ def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator
 
 
 EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
+StrataColumn = Annotated[
+    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
+]
 BaselineColumns = Annotated[
     list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
 ]

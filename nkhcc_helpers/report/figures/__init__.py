@@ -19,6 +19,7 @@ from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_sh
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
 from nkhcc_helpers.report.figures.survival import (
     plot_first_event,
+    plot_incidence,
     plot_km,
     plot_null_distribution,
     plot_schoenfeld,
@@ -35,6 +36,7 @@ __all__ = [
     "plot_flow",
     "plot_forest",
     "plot_grades",
+    "plot_incidence",
     "plot_km",
     "plot_leave_one_out",
     "plot_narrowing",
