@@ -1,5 +1,6 @@
 """Hand-made statistics frames, of the columns that tables and figures take, for three kinds of trial."""
 
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,9 @@ def make_trial(kind="four", *, illustrative=True):
         endpoint_labels={"OS": "Overall survival", "PFS": "Progression-free survival"},
         unit="months",
         is_illustrative=illustrative,
-        metadata=SimpleNamespace(dose_unit="relative to the normal dose"),
+        metadata=SimpleNamespace(
+            dose_unit="relative to the normal dose", treatment_word="infusion", data_cut_off=date(2025, 9, 30)
+        ),
     )
 
 

@@ -197,9 +197,10 @@ def plot_first_event(
     *,
     event_label: str = "First adverse event",
     competing_label: str = "Died without an event",
-    time_label: str = "Time since the first infusion",
+    time_label: str = "",
     show_ci: bool = False,
     until: float | None = None,
+    word: str = "infusion",
     ax: Axes | None = None,
 ) -> Axes:
     """Cumulative incidence of the first adverse event by group, with patients at risk under the axis.
@@ -216,7 +217,10 @@ def plot_first_event(
     show_ci : bool
         Draw the confidence bands, where the frame has them.
     until : float, optional
-        End of the time axis; by default a little after the last first event of any group.
+        End of the time axis; by default a little after the last first event of any group, and later
+        deaths are not drawn.
+    word : str
+        What one treatment is called.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:
@@ -241,7 +245,8 @@ def plot_first_event(
         look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
         handles.append(Line2D([], [], label=plain(competing_label, 40, lines=1), color=GREY, **look))
     set_share_axes(ax, until or 1.0, ticks, "")
-    ax.set_xlabel(f"{time_label} ({plain(unit)})")
+    since = plain(time_label) or f"Time since the first {plain(word)}"
+    ax.set_xlabel(f"{since} ({plain(unit)})")
     ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
     place = {"loc": "outside upper left", "handlelength": 3.2, "fontsize": SMALL}
     ax.figure.legend(handles=handles, ncols=min(len(handles), 2), **place)

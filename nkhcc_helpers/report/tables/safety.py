@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import list_group_headings, name_scope, show_group, show_interval
+from nkhcc_helpers.report.names import (
+    list_group_headings,
+    name_scope,
+    name_treatment,
+    show_group,
+    show_interval,
+)
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
@@ -20,6 +26,7 @@ from nkhcc_helpers.report.numbers import (
 )
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
+from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
@@ -54,12 +61,13 @@ COUNT_NOTE = (
     "Patients (%), each counted once a row at the worst grade, once a class however many of its terms; "
     "percent of patients treated. Grade missing: no event of the row has a known grade."
 )
-DAY_NOTE = "Day 1 is the day of the first infusion. Latest infusion: its number, and days since it."
+DAY_NOTE = "Day 1 is the day of the first {word}. Latest {word}: its number, and days since it began."
 IMPUTED_NOTE = "* The day of onset was not recorded in full and is imputed."
 NOT_RECORDED_NOTE = (
     "Something that this listing goes by is recorded for no event, or events were not collected: what is not "
     "listed may have occurred."
 )
+TWO_GROUPS_NOTE = "A comparison needs two groups in which patients were treated."
 ANY_BLOCK = "All events"
 GRADES = {
     **{grade: f"Grade {grade}" for grade in "12345"},
@@ -158,13 +166,14 @@ def format_listing(
     n_events = len(frame)
     frame = frame.head(n_events if most is None else most)
     imputed = "onset_imputed" in frame and bool(frame["onset_imputed"].fillna("").ne("").any())
+    words = name_treatment(trial)
     columns = {
         "Patient": lambda row: str(row["USUBJID"]),
         "Group": group(trial),
         "Term": _text("term"),
         "Grade": _whole("grade"),
         "Day": _day("day"),
-        "Latest infusion": _whole("latest_infusion"),
+        f"Latest {words['word']}": _whole("latest_infusion"),
         "Days since": _day("days_since_infusion"),
         "Related": _yes_or_no("related"),
         "Serious": _yes_or_no("serious"),
@@ -177,8 +186,8 @@ def format_listing(
         frame,
         columns,
         title=title or listed,
-        subtitle=f"{n_events} event{'' if n_events == 1 else 's'}",
-        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
+        subtitle=count_noun(n_events, "event"),
+        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
     )
 
 
@@ -220,7 +229,7 @@ def format_differences(frame: pd.DataFrame, trial: Trial, *, conf_level: float =
         missing=NOT_ESTIMABLE,
         title="Differences in the share of patients",
         subtitle=than if reference else "",
-        notes=[*([f"Interval: {methods}, each for itself."] if methods else [])],
+        notes=[f"Interval: {methods}, each for itself." if methods else TWO_GROUPS_NOTE],
     )
 
 
