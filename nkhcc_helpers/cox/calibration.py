@@ -120,9 +120,9 @@ def attained_cox(
 ):
     """The table of `attained_in_trial` for groups of these sizes and a row of covariates `x` for each.
 
-    With `strata`, one for each row, rows are the parts of groups in them. `coef` are true log hazard ratios by column of `x`; a share `censoring` of exponential times is censored,
-    by one hazard in all groups. Trials of one block share relabellings; coverage is NaN also where a model
-    cannot hold the truth.
+    With `strata`, one for each row, rows are the parts of groups in them. `coef` are true log hazard ratios
+    by column of `x`; a share `censoring` of exponential times is censored, by one hazard in all groups.
+    Trials of one block share relabellings; coverage is NaN also where a model cannot hold the truth.
     """
     plan = _Plan.of(sizes, x, models, coef, censoring, alpha, n_draws, strata)
     starts = range(0, n_trials, BLOCK)

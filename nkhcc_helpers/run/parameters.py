@@ -31,7 +31,7 @@ from nkhcc_helpers.survival.curves import ConfType, Convention
 from nkhcc_helpers.trial.claims import Prior
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
-from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode, StrataColumn
+from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode, GroupCode, StrataColumn
 
 TAG = "parameters"
 _INJECTED = (str, int, float, bool, list, tuple, dict, type(None))
@@ -93,6 +93,7 @@ class Options(TypedDict, total=False):
     n_side: Annotated[int, Ge(0)]
     n_trials: Annotated[int, Ge(2)]
     prior: Literal[Prior, ""]
+    reference: GroupCode
     seed: Annotated[int, Ge(0)]
     strata: StrataColumn
     variables: BaselineColumns
