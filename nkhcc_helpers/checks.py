@@ -238,9 +238,7 @@ def check_covariates(frame, covariates, taken=("time", "event", "time_enter")):
                 f"covariate {name!r} is no column of the frame; it has {', '.join(map(str, frame))}"
             )
         if name in taken:
-            raise ValueError(
-                f"covariate {name!r} cannot be one: the model takes that column for something else"
-            )
+            raise ValueError(f"covariate {name!r} is the model's column of times, events or strata")
     return pd.DataFrame({name: _read_covariate(frame[name]) for name in names}, frame.index, dtype=float)
 
 
@@ -251,14 +249,14 @@ def _read_covariate(column):
     known = np.where(numeric & ~missing, column.astype(object), np.nan).astype(float)
     for bad, rule in (
         (missing, "is missing"),
-        (~numeric, "is not a number, which a covariate has to be"),
+        (~numeric, "is not a number, which a covariate has to be,"),
         (~np.isfinite(known), "is not finite"),
     ):
         if bad.any():
-            first = int(bad.argmax())
-            more = f" (and {bad.sum() - 1} more)" if bad.sum() > 1 else ""
+            row, more = int(bad.argmax()), f" (and {bad.sum() - 1} more)" if bad.sum() > 1 else ""
+            both = column.index[row], column.iloc[row]
+            label, value = (each.item() if isinstance(each, np.generic) else each for each in both)
             raise ValueError(
-                f"covariate {column.name!r} {rule} in row {first} ({column.index[first]!r}){more}: "
-                f"{column.iloc[first]!r:.80}"
+                f"covariate {column.name!r} {rule} in row {row} ({label!r}){more}: {value!r:.80}"
             )
     return known

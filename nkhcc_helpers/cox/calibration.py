@@ -169,7 +169,7 @@ class _Plan:
             linear = linear + value * x[name].to_numpy(float)
         hazard = np.repeat(np.exp(linear), sizes)
         built = [_build_model(name, list(columns), x, sizes, linear) for name, columns in models.items()]
-        numbers = None if strata is None else np.repeat(pd.factorize(strata)[0], sizes)
+        numbers = None if strata is None else np.repeat(pd.factorize(np.asarray(strata))[0], sizes)
         return cls(built, hazard, _find_censoring_hazard(hazard, censoring), alpha, n_draws, numbers)
 
 
