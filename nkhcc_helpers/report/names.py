@@ -150,9 +150,12 @@ def name_scope(related_only: bool | None) -> list[str]:
 
 def name_strata(trial: Trial, strata: str) -> list[str]:
     """The note that a model is stratified, where it is."""
-    labels = {each.column: each.label for each in trial.metadata.baseline}
-    told = "patients are compared within its levels only, each with a baseline hazard of its own."
-    return [f"Stratified by {labels.get(strata, strata)}: {told}"] if strata else []
+    if not strata:
+        return []
+    label = {each.column: each.label for each in trial.metadata.baseline}.get(strata, strata)
+    return [
+        f"Stratified by {label}: patients are compared within its levels only, each with its own baseline."
+    ]
 
 
 def show_coding(coding: str, trial: Trial) -> str:

@@ -163,6 +163,7 @@ def _ratio_text(row: dict) -> str:
 
 
 MOST_COLUMNS = 3
+QUANTITY_NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 ASSUMED = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.5))}
 
 
@@ -206,7 +207,7 @@ def plot_sweep(
             panel = panels[block * len(covariates) + i, column]
             part = of_covariate[(of_covariate["group"] == group) & (of_covariate["quantity"] == quantity)]
             _draw_sweep(panel, part.sort_values("value"), ends, looks[group].colour)
-            panel.set_xlabel(plain((quantities or {}).get(quantity, quantity.capitalize())))
+            panel.set_xlabel(plain((quantities or QUANTITY_NAMES).get(quantity, quantity)))
             panel.set_title(titles[group], fontsize=SMALL)
             if column == 0:
                 name = plain(labels.get(covariate, covariate), 26, lines=2)
@@ -276,8 +277,8 @@ def plot_leave_one_out(
         `cox.leave_one_out` returns it: one row per patient left out and covariate.
     """
     covariates = list(dict.fromkeys(frame["covariate"]))
-    if frame["hr_all"].isna().all():
-        return say_nothing_to_show(choose_axes(ax, 2.0), "Not estimable")
+    if frame[["hr", "hr_all"]].isna().all(axis=None):
+        return say_nothing_to_show(choose_axes(ax, 2.0), *(["Not estimable"] if covariates else []))
     looks = list_looks(known_groups(frame, group_labels), group_labels)
     subject = frame["USUBJID" if "USUBJID" in frame else "subject"].astype("str")
     rows = frame.assign(subject=subject, group=pd.Categorical(frame["group"].astype("str"), list(looks)))
