@@ -318,7 +318,7 @@ def test_flow_arrows_lead_from_enrolled_to_groups_to_treated_and_no_further():
         "Progressed", "Died", "Alive", "Lost to follow-up",
     ]  # fmt: skip
     assert counts["Treated"] == ["3", "5", "6", "4"]
-    assert counts["All planned infusions"] == counts["Died"] == ["2", "4", "5", "3"]
+    assert counts["As many as planned"] == counts["Died"] == ["2", "4", "5", "3"]
     assert counts["Fewer than planned"] == counts["Alive"] == ["1"] * 4
     assert counts["Lost to follow-up"] == ["0"] * 4
     treated = next(-y for y, names in rows.items() if names[0] == "Treated")

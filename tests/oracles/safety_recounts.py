@@ -25,7 +25,7 @@ ROUNDING = 1e-9
 
 
 class Course(NamedTuple):
-    """A treated patient: group, days of the infusions in order, the last day of any, and the end of observation."""
+    """A treated patient: group, days of the infusions, the last day of any, and the end of observation."""
 
     group: str
     infusions: list

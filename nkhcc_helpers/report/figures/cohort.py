@@ -288,8 +288,8 @@ def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None
         make_mark("X", 7, label="Death"),
         *(make_mark(">", 6.5, face, label) for name, (face, label) in ENDS.items() if name in ends),
     ]
-    ncols = min(len(handles), 5) if len(handles) < 6 else 4
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=ncols, handletextpad=0.2)
+    ncols = len(handles) if len(handles) < 6 else 4
+    ax.figure.legend(handles=handles, loc="outside upper left", ncols=ncols, handletextpad=0.4)
 
 
 CONTRAST_LINES = ("-", (0, (4, 2)))
