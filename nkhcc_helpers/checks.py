@@ -6,6 +6,7 @@ import functools
 import inspect
 from dataclasses import fields, is_dataclass
 from datetime import date
+from numbers import Real
 from typing import Annotated
 
 import numpy as np
@@ -216,3 +217,46 @@ def _is_plain(value):
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float | np.generic | date)
+
+
+def check_covariates(frame, covariates, taken=("time", "event", "time_enter")):
+    """Return columns of a frame as covariates: a frame of float in which True is 1 and False 0.
+
+    ValueError names the covariate that is given twice, no column of the frame, or one of `taken`, which are
+    no covariates; and, by its position (counted from 0) and its label in the index, the row in which one is
+    missing, infinite or not a number: text has no order and no distances until it is coded.
+    """
+    if isinstance(covariates, str):
+        raise ValueError(f"covariates must be a list of columns, such as [{covariates!r}]")
+    names = list(covariates)
+    for name in names:
+        found = list(frame.columns).count(name)
+        if names.count(name) > 1 or found > 1:
+            raise ValueError(f"covariate {name!r} is {'given' if found < 2 else 'in the frame'} twice")
+        if not found:
+            raise ValueError(
+                f"covariate {name!r} is no column of the frame; it has {', '.join(map(str, frame))}"
+            )
+        if name in taken:
+            raise ValueError(f"covariate {name!r} is the model's column of times, events or strata")
+    return pd.DataFrame({name: _read_covariate(frame[name]) for name in names}, frame.index, dtype=float)
+
+
+def _read_covariate(column):
+    """The column as float, or ValueError."""
+    missing = column.isna().to_numpy()
+    numeric = column.map(lambda value: isinstance(value, Real | np.bool_)).to_numpy(bool)
+    known = np.where(numeric & ~missing, column.astype(object), np.nan).astype(float)
+    for bad, rule in (
+        (missing, "is missing"),
+        (~numeric, "is not a number, which a covariate has to be,"),
+        (~np.isfinite(known), "is not finite"),
+    ):
+        if bad.any():
+            row, more = int(bad.argmax()), f" (and {bad.sum() - 1} more)" if bad.sum() > 1 else ""
+            both = column.index[row], column.iloc[row]
+            label, value = (each.item() if isinstance(each, np.generic) else each for each in both)
+            raise ValueError(
+                f"covariate {column.name!r} {rule} in row {row} ({label!r}){more}: {value!r:.80}"
+            )
+    return known

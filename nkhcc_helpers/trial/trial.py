@@ -392,6 +392,7 @@ def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator
 
 
 EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
+GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
 StrataColumn = Annotated[
     str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
 ]

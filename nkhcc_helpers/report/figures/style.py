@@ -176,10 +176,10 @@ def choose_axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
     return plt.figure(figsize=(width, height)).subplots() if ax is None else ax
 
 
-def say_nothing_to_show(ax: Axes, text: str = "Nothing to show") -> Axes:
+def say_nothing_to_show(ax: Axes, why: str = "Nothing to show") -> Axes:
     """Put a line of text in place of a drawing without data."""
     ax.set_axis_off()
-    ax.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=ax.transAxes)
+    ax.text(0.5, 0.5, why, ha="center", va="center", color=GREY, transform=ax.transAxes)
     return ax
 
 
