@@ -136,8 +136,8 @@ def _draw_steps(ax: Axes, time: pd.Series, height: pd.Series, start: float, **li
 
 
 def _draw_band(ax: Axes, band: pd.DataFrame, lower: str, upper: str, look: Look) -> None:
-    style = {"color": look.colour, "alpha": 0.15, "linewidth": 0}
-    ax.fill_between(band["time"], band[lower], band[upper], step="post", **style)
+    ends = (band[each] for each in ("time", lower, upper))
+    ax.fill_between(*ends, step="post", color=look.colour, alpha=0.15, linewidth=0)
 
 
 def _continue_curves(ax: Axes, curves: pd.DataFrame, looks: Mapping[str, Look], until: float) -> None:
@@ -210,8 +210,8 @@ def plot_first_event(
     curves : pandas.DataFrame
         Columns ``group time event_probability n_at_risk`` (and ``lower upper`` for bands), as
         `safety.estimate_first_event` returns it: a row for time 0 and for each later time of a group;
-        patients at risk just before. With ``competing_probability``, a thin line with crosses for the
-        competing event. The first group's curve is the widest, so that curves that coincide are all seen.
+        patients at risk just before. With ``competing_probability``, a thin line with crosses for that.
+        The first group's curve is the widest, so that curves that coincide are all seen.
     event_label, competing_label, time_label : str
         What the events are, and the time; the time since the first treatment by default.
     show_ci : bool
@@ -241,8 +241,8 @@ def plot_first_event(
             _draw_band(ax, part.dropna(subset=["lower", "upper"]), "lower", "upper", look)
         handles.append(Line2D([], [], label=name, **line))
     if curves.loc[curves["time"] <= until].get("competing_probability", pd.Series([0])).max() > 0:
-        look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
-        handles.append(Line2D([], [], label=plain(competing_label, 40, lines=1), color=GREY, **look))
+        look = {**CROSS, "linestyle": "-", "linewidth": 0.8, "color": GREY}
+        handles.append(Line2D([], [], label=plain(competing_label, 40, lines=1), **look))
     set_share_axes(ax, until or 1.0, ticks, "")
     ax.set_xlabel(f"{time_label or f'Time since the first {plain(word)}'} ({plain(unit)})")
     ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
@@ -261,14 +261,12 @@ def plot_incidence(
     ----------
     curves : pandas.DataFrame
         As `survival.estimate_incidence_by_group` returns it.
-    event_label, competing_label : str
-        What the events are.
     """
     event, other = (curves[curves["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
     wide = event.assign(event_probability=event["incidence"], competing_probability=other["incidence"])
-    shown = (label[:1].upper() + label[1:] for label in (event_label, competing_label))
-    names = dict(zip(("event_label", "competing_label"), shown, strict=True), time_label="Time")
-    return plot_first_event(wide, labels, unit, **names, until=float(curves["time"].max()))
+    names = [label[:1].upper() + label[1:] for label in (event_label, competing_label)]
+    options = {"time_label": "Time", "until": float(curves["time"].max())}
+    return plot_first_event(wide, labels, unit, event_label=names[0], competing_label=names[1], **options)
 
 
 def _choose_end(curves: pd.DataFrame) -> float:
@@ -392,9 +390,8 @@ def plot_schoenfeld(
         panel.plot(rank, residual, linestyle="", marker="o", color=colours["points"], alpha=0.85)
         if rank.min() < rank.max():
             ends = np.array([rank.min(), rank.max()])
-            panel.plot(
-                ends, np.polyval(np.polyfit(rank, residual, 1), ends), color=colours["trend"], linewidth=2
-            )
+            line = np.polyval(np.polyfit(rank, residual, 1), ends)
+            panel.plot(ends, line, color=colours["trend"], linewidth=2)
         panel.set_title(plain((labels or {}).get(covariate, covariate), 40))
         panel.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         panel.set_xlabel("Rank of time")
