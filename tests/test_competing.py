@@ -14,7 +14,6 @@ from trials import write_trial
 from nkhcc_helpers.survival import (
     compare_incidence,
     estimate_incidence,
-    estimate_incidence_by_group,
     estimate_km,
     summarize_incidence_at,
 )
@@ -154,7 +153,7 @@ def test_near_equal_times_are_one_and_causes_are_checked():
 
 def test_landmarks_show_what_kaplan_meier_overstates():
     frame = pd.DataFrame({"time": [1, 2, 3, 4, 2, 5], "cause": [1, 2, 1, 1, 2, 0], "group": list("AAAABB")})
-    curves = estimate_incidence_by_group(frame)
+    curves = estimate_incidence(**frame)
     assert list(curves["group"].unique()) == ["A", "B"]
     rates = summarize_incidence_at(frame, at=[2, 9])
     got = rates.set_index(["group", "time"])

@@ -112,5 +112,5 @@ def test_late_entry_and_an_endpoint_of_some_are_told(run):
     visible, results, _ = run(metadata=edit, adsl=diagnose, adtte=of_some)
     assert "Of 18 patients only 16 are in it: responders." in visible
     assert results["values"]["n_late"] == 11
-    assert "Late entry: 11 patients, under observation from up to 6.6 months after time 0." in visible
+    assert "Late entry: 11 patients, observed from up to 6.6 months after time 0 on." in visible
     assert "Competing event: none is named in trial.yaml." in visible

@@ -4,7 +4,6 @@ from nkhcc_helpers.survival.calibration import attained_coverage, attained_size,
 from nkhcc_helpers.survival.competing import (
     compare_incidence,
     estimate_incidence,
-    estimate_incidence_by_group,
     summarize_incidence_at,
 )
 from nkhcc_helpers.survival.curves import count_at_risk, estimate_km, estimate_survival_at
@@ -48,7 +47,6 @@ __all__ = [  # noqa: RUF022, in the order a reader meets them
     "summarize_comparisons",
     "draw_null",
     "estimate_incidence",
-    "estimate_incidence_by_group",
     "summarize_incidence_at",
     "compare_incidence",
     "recalibrate_p",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -48,7 +47,7 @@ class IncidenceComparison:
 
 
 @keeps_options
-def estimate_incidence(time, cause, *, time_enter=None, conf_level=0.95, conf_type="beta"):
+def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0.95, conf_type="beta"):
     """Estimate the cumulative incidence of each of two causes by Aalen-Johansen, with pointwise limits.
 
     Parameters
@@ -56,6 +55,8 @@ def estimate_incidence(time, cause, *, time_enter=None, conf_level=0.95, conf_ty
     time : array_like, shape (n_subjects,)
     cause : array_like of int, shape (n_subjects,)
         0 censored, 1 the event, 2 the competing event, after which the event cannot come.
+    group : array_like or categorical Series, shape (n_subjects,), optional
+        Group of each subject, for a curve of each.
     time_enter : array_like, shape (n_subjects,), optional
         When each came under observation; see `checks.check_entry`.
     conf_level : float, default 0.95
@@ -68,6 +69,7 @@ def estimate_incidence(time, cause, *, time_enter=None, conf_level=0.95, conf_ty
     DataFrame
         Columns ``time cause n_at_risk n_events incidence ci_lower ci_upper``: of cause 1, then 2, a row for
         time 0 and for each distinct time. ``n_events`` are of the cause. Limits are NaN where none exists.
+        Groups are stacked, behind a column ``group``.
 
     Raises
     ------
@@ -87,6 +89,14 @@ def estimate_incidence(time, cause, *, time_enter=None, conf_level=0.95, conf_ty
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
     time, cause, enter = _check_causes(time, cause, time_enter)
+    options = {"conf_level": conf_level, "conf_type": conf_type}
+    if group is not None:
+        groups, codes = check_groups(group, len(time))
+        frame = pd.DataFrame({"time": time, "cause": cause, "time_enter": enter})
+        frame["group"] = pd.Categorical.from_codes(codes, groups, ordered=True)
+        return _stack_by_group(
+            frame, lambda part: estimate_incidence(**part.drop(columns="group"), **options)
+        )
     times = np.unique(np.append(0.0, time))
     causes = [_Causes.of(times, time, each, enter) for each in (cause, np.array([0, 2, 1])[cause])]
     parts = []
@@ -202,8 +212,8 @@ def _calculate_limits(incidence, variance, left, conf_level, conf_type):
 
 
 @keeps_options
-def estimate_incidence_by_group(frame, *, conf_level=0.95, conf_type="beta"):
-    """Estimate the cumulative incidence of both causes for each group.
+def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf_type="beta"):
+    """Estimate the cumulative incidence of the event at given times, for each group and for everyone.
 
     Parameters
     ----------
@@ -211,27 +221,6 @@ def estimate_incidence_by_group(frame, *, conf_level=0.95, conf_type="beta"):
         Columns ``time cause group``, and ``time_enter`` where subjects come under observation late.
     conf_level, conf_type
         As in `estimate_incidence`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `estimate_incidence` behind a column ``group``.
-    """
-    return _stack_by_group(frame, partial(_estimate_part, conf_level=conf_level, conf_type=conf_type))
-
-
-def _estimate_part(part, **options):
-    return estimate_incidence(part["time"], part["cause"], time_enter=part.get("time_enter"), **options)
-
-
-@keeps_options
-def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf_type="beta"):
-    """Estimate the cumulative incidence of the event at given times, for each group and for everyone.
-
-    Parameters
-    ----------
-    frame, conf_level, conf_type
-        As in `estimate_incidence_by_group`.
     at : sequence of float
         Landmark times, in the unit of ``time``.
     unit : {"days", "weeks", "months", "years"}, default "months"
@@ -246,7 +235,8 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
     at = check_vector(at if len(at) else choose_landmarks(unit), "at")
 
     def estimate(part):
-        curve = _estimate_part(part, conf_level=conf_level, conf_type=conf_type)
+        options = {"time_enter": part.get("time_enter"), "conf_level": conf_level, "conf_type": conf_type}
+        curve = estimate_incidence(part["time"], part["cause"], **options)
         event, other = (curve[curve["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
         event["one_minus_km"] = 1 - trace_survival(
             event["n_at_risk"].to_numpy(), event["n_events"].to_numpy()

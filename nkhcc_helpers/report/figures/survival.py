@@ -260,7 +260,7 @@ def plot_incidence(
     Parameters
     ----------
     curves : pandas.DataFrame
-        As `survival.estimate_incidence_by_group` returns it.
+        As `survival.estimate_incidence` returns it for groups.
     """
     event, other = (curves[curves["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
     wide = event.assign(event_probability=event["incidence"], competing_probability=other["incidence"])

@@ -38,9 +38,13 @@ OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: t
 NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 MOST_STEPS = 20  # of a curve
+KM_NOTE = "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come."
 INCIDENCE_NOTES = {
-    "beta": "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
-    "log-log": "Interval: log-log, with the infinitesimal jackknife's variance.",
+    "beta": [
+        "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
+        KM_NOTE,
+    ],
+    "log-log": ["Interval: log-log, with the infinitesimal jackknife's variance.", KM_NOTE],
 }
 BEYOND_NOTE = "NE: nobody is followed that long, so that nothing can be said."
 TEST_NAMES = {
@@ -96,27 +100,33 @@ def _name_groups(note: str, frame: pd.DataFrame, where: pd.Series | None, trial:
     return [note.format(", ".join(named))] if named else []
 
 
-def _limits_in_percent(row: dict) -> str:
-    return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
-
-
 @shows_table
 def format_landmarks(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
-    """Percent free of the event at given times, a block per time, from `summarize_survival_at`."""
+    """Percent at given times, a block per time: free of the event, from `summarize_survival_at`, or with it
+    where another competes, from `summarize_incidence_at`."""
 
+    def percent(column: str) -> Callable[[dict], str]:
+        return lambda row: format_percent(100 * row[column])
+
+    def limits(row: dict) -> str:
+        return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
+
+    competes = "incidence" in frame
+    share = "incidence" if competes else "survival"
+    columns = {"With event" if competes else "Without event": percent(share)}
+    columns |= {f"{show_interval(conf_level)} (%)": limits}
+    columns |= {"1 - Kaplan-Meier": percent("one_minus_km")} if competes else {}
     return lay_out_rows(
         frame.sort_values("time", kind="stable"),
-        {
-            "Group": group(trial),
-            "At risk": "n_at_risk",
-            "Without event": lambda row: format_percent(100 * row["survival"]),
-            f"{show_interval(conf_level)} (%)": _limits_in_percent,
-        },
+        {"Group": group(trial), "At risk": "n_at_risk", **columns},
         block=lambda row: f"At {row['time']:g} {trial.unit}",
-        title=f"{show_endpoint(endpoint, trial)} at fixed times",
-        notes=[*([BEYOND_NOTE] if frame["survival"].isna().any() else []), *name_interval(conf_type)],
+        title=f"{show_endpoint(endpoint, trial)}{', cumulative incidence' * competes} at fixed times",
+        notes=[
+            *([BEYOND_NOTE] if frame[share].isna().any() else []),
+            *(INCIDENCE_NOTES[conf_type] if competes else name_interval(conf_type)),
+        ],
     )
 
 
@@ -161,7 +171,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
         subtitle=test if comparison.df else NO_TEST,
         notes=[
             "Expected: if all groups had the same survival.",
-            "P from the chi-square distribution, which holds for large groups.",
+            *(["P from the chi-square distribution, which holds for large groups."] if comparison.df else []),
         ],
     )
 
@@ -273,34 +283,6 @@ def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.
         title="How far to trust each interval of a survival curve",
         subtitle=f"Percent of simulated groups whose {show_interval(conf_level)} holds the truth",
         notes=[f"The lowest of three: where true survival is {places}."],
-    )
-
-
-@shows_table
-def format_incidence(
-    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
-) -> Layout:
-    """Percent with the event at given times where another competes, from `summarize_incidence_at`."""
-
-    def percent(column: str) -> Callable[[dict], str]:
-        return lambda row: format_percent(100 * row[column])
-
-    return lay_out_rows(
-        frame.sort_values("time", kind="stable"),
-        {
-            "Group": group(trial),
-            "At risk": "n_at_risk",
-            "With event": percent("incidence"),
-            f"{show_interval(conf_level)} (%)": _limits_in_percent,
-            "1 - Kaplan-Meier": percent("one_minus_km"),
-        },
-        block=lambda row: f"At {row['time']:g} {trial.unit}",
-        title=f"{show_endpoint(endpoint, trial)}: cumulative incidence at fixed times",
-        notes=[
-            *([BEYOND_NOTE] if frame["incidence"].isna().any() else []),
-            INCIDENCE_NOTES.get(conf_type, ""),
-            "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come.",
-        ],
     )
 
 
