@@ -278,7 +278,8 @@ def plot_leave_one_out(
     """
     covariates = list(dict.fromkeys(frame["covariate"]))
     if frame[["hr", "hr_all"]].isna().all(axis=None):
-        return say_nothing_to_show(choose_axes(ax, 2.0), *(["Not estimable"] if covariates else []))
+        why = "Needs two groups" if covariates and frame["group"].nunique() < 2 else "Nothing to show"
+        return say_nothing_to_show(choose_axes(ax, 2.0), why)
     looks = list_looks(known_groups(frame, group_labels), group_labels)
     subject = frame["USUBJID" if "USUBJID" in frame else "subject"].astype("str")
     rows = frame.assign(subject=subject, group=pd.Categorical(frame["group"].astype("str"), list(looks)))
