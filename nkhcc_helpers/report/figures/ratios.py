@@ -198,7 +198,8 @@ def plot_sweep(
     else:
         panels, numbers, covariates = np.array([[ax]]), numbers[:1], covariates[:1]
     looks = list_looks(known_groups(frame, group_labels), group_labels)
-    titles = dict(zip(looks, tell_apart([look.name for look in looks.values()], 28, 2), strict=True))
+    names = {group: look.name for group, look in looks.items()} | dict(group_labels)
+    titles = dict(zip(names, tell_apart(names.values(), 28, 2), strict=True))
     for i, covariate in enumerate(covariates):
         of_covariate = frame[frame["covariate"] == covariate]
         ends = limit_ratios(of_covariate[["hr", "ci_lower", "ci_upper"]])
