@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import keeps_options
+from nkhcc_helpers.checks import check_entry, keeps_options
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
-from nkhcc_helpers.survival.curves import estimate_survival_at
+from nkhcc_helpers.survival.curves import Curves, estimate_survival_at
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival
-from nkhcc_helpers.survival.summaries import estimate_median, pick_times
+from nkhcc_helpers.survival.summaries import pick_times
 from nkhcc_helpers.trial.claims import (
     Censored,
     CohortAssumptions,
@@ -34,7 +34,8 @@ def compare_published(trial, *, convention="midpoint"):
     ----------
     trial : Trial
     convention : {"midpoint", "first"}, default "midpoint"
-        How a median is read off a curve that is flat at 0.5; see `survival.estimate_median`.
+        How a median is read off a curve that is flat at 0.5; see `survival.estimate_median`. Where no event
+        ends the flat stretch, the first time, as programs print it.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def _publish_endpoint(endpoint, frame, groups, decimals, p_decimals):
     claims = []
     for group in (None, *groups):
         own = frame if group is None else frame[frame["group"] == group]
-        median = estimate_median(**pick_times(own), conf_type="log-log").estimate
+        median = _read_median(own)
         if np.isfinite(median):
             made = {"endpoint": endpoint, "group": group, "value": _round(median, decimals)}
             claims.append(Median(kind="median", decimals=decimals, **made))
@@ -170,8 +171,13 @@ def _last_enrolment(trial, claim):
 
 def _median(trial, claim, convention):
     frame, of = _take_group(trial, claim)
-    median = estimate_median(**pick_times(frame), conf_type="log-log", convention=convention)
-    return f"Median {claim.endpoint}, {of} ({trial.unit})", median.estimate
+    return f"Median {claim.endpoint}, {of} ({trial.unit})", _read_median(frame, convention)
+
+
+def _read_median(frame, convention="midpoint"):
+    """The median as a program prints it: the first time where no event ends a curve flat at one half."""
+    curve = Curves.of_sample(*check_entry(**pick_times(frame)))
+    return float(curve.find_medians("printed" if convention == "midpoint" else convention)[0])
 
 
 def _logrank_p(trial, claim, _):

@@ -97,7 +97,7 @@ class RiskSets:
     def count_degrees(self, membership):
         """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
         variance = self._calculate_variance(_mark_inside(membership[None]))[0]
-        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
+        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True)) if variance.size else 0
 
     def _calculate_variance(self, inside):
         return _sum_covariance((inside @ self.at_risk.T) / self.n_at_risk, self._spread)

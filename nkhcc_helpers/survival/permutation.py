@@ -115,7 +115,7 @@ def compare_survival(
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata
     )
-    df = _count_degrees(risk, codes, trend)
+    df = 1 if group_scores is not None else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
     p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws if df else 0, seed=seed)
     counted = _try_exact(risk, codes, group_scores) if exact and df else None
@@ -221,15 +221,17 @@ def draw_null(
     Returns
     -------
     ndarray of float, shape (n_draws,)
-        NaN where nothing can be compared.
+        NaN where there is one group only.
 
     Raises
     ------
     ValueError
         As `compare_survival`.
     """
-    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores, time_enter, strata)
-    if not _count_degrees(risk, codes, trend):
+    risk, groups, codes, group_scores = _lay_out(
+        time, event, group, weights, trend, scores, time_enter, strata
+    )
+    if len(groups) < 2:
         return np.full(n_draws, np.nan)
     blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
@@ -240,13 +242,6 @@ def _lay_out(time, event, group, weights, trend, scores, time_enter, strata):
     risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
     return risk, groups, codes, check_scores(scores, len(groups)) if trend and len(groups) > 1 else None
-
-
-def _count_degrees(risk, codes, trend):
-    """Degrees of freedom; 0 where nothing can be compared."""
-    if not codes.any():
-        return 0
-    return 1 if trend else risk.count_degrees(codes)
 
 
 @keeps_options
