@@ -98,6 +98,21 @@ def test_limits_are_exact_where_nobody_is_censored():
         assert (row["incidence"], row["ci_lower"], row["ci_upper"]) == pytest.approx((n_events / 5, *exact))
 
 
+@pytest.mark.parametrize(("n", "censoring"), [(5, 0.0), (6, 0.5), (18, 0.25), (18, 0.5)])
+def test_limits_keep_their_level(n, censoring):
+    # Of 60 % the first of two exponential times is the event; at this time 54 % have had it.
+    rng, at, truth, n_held, n_samples = np.random.default_rng(n), np.log(10), 0.54, 0, 300
+    for _ in range(n_samples):
+        time, cause = rng.exponential(size=n), np.where(rng.random(n) < 0.6, 1, 2)
+        if censoring:
+            left = rng.exponential((1 - censoring) / censoring, n)
+            time, cause = np.minimum(time, left), np.where(left < time, 0, cause)
+        curve = estimate_incidence(time, cause)
+        row = curve[(curve["cause"] == 1) & (curve["time"] <= at)].iloc[-1]
+        n_held += row["ci_lower"] <= truth <= row["ci_upper"]
+    assert n_held / n_samples > 0.93
+
+
 @given(samples.filter(lambda sample: {cause for _, cause in sample} == {0, 1, 2}), st.data())
 def test_influence_is_the_derivative_by_weight(sample, data):
     time, cause = np.array(sample).T

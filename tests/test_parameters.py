@@ -11,6 +11,7 @@ from nkhcc_helpers.run.parameters import (
     Parameter,
     ParameterError,
     check_parameters,
+    find_problem,
     format_parameters,
     read_parameters,
     read_values,
@@ -283,6 +284,12 @@ def test_only_a_confidence_level_is_taken_for_percent(plain_trial):
     with pytest.raises(ParameterError, match=r"^alpha: must lie .* such as 0\.05, not 95$"):
         check_parameters({"alpha": 95, "__annotations__": {"alpha": float}}, plain_trial)
     assert refuse(plain_trial, conf_level=195)[0].endswith("not 195")
+
+
+@pytest.mark.parametrize(("value", "problem"), [("SEX", ""), ("AGE", "SEX or CHILDPUG"), ("sex", "'SEX'")])
+def test_strata_are_a_categorical_baseline_column(plain_trial, value, problem):
+    found = find_problem("str", "strata", value, lambda: plain_trial)
+    assert problem in found if problem else not found
 
 
 SETUP = """import math

@@ -225,6 +225,61 @@ def test_axis_ends_where_the_steps_can_be_seen(times, events, end):
     assert figures.choose_axis_end(curves) == pytest.approx(end)
 
 
+@pytest.mark.parametrize(
+    ("labels", "width", "lines", "shown_as"),
+    [
+        (["A: low", "B: high"], 20, 1, ["A: low", "B: high"]),
+        (
+            ["Group that has the low dose", "Group that has the high dose"],
+            14,
+            1,
+            ["… low dose", "… high dose"],
+        ),
+        (["Group that has the low dose", "All"], 14, 1, ["Group that …", "All"]),
+        (["same and same again"] * 2, 9, 1, ["same …"] * 2),
+        (["Given low now", "Given lower later"], 40, 1, ["Given low now", "Given lower later"]),
+        (["x" * 40 + "a", "x" * 40 + "b"], 12, 1, ["… xxxxa", "… xxxxb"]),
+        (["Start $a$ with", "Start $a$ without"], 9, 1, ["… with", "… without"]),
+    ],
+)
+def test_labels_that_begin_alike_are_told_apart(labels, width, lines, shown_as):
+    assert style.tell_apart(labels, width, lines) == shown_as
+
+
+def test_labels_under_the_curves_and_above_them_are_told_apart():
+    labels = {code: f"Patients with recurrent disease after transplantation, arm {code}" for code in "ABCD"}
+    curves = frames.make_curves()
+    ax = figures.plot_km(curves, frames.make_counts(), None, labels, "months", "OS")
+    named = {text.get_text() for text in ax.get_legend().get_texts()}
+    below = [text for text in shown(ax) if text.startswith("… ")]
+    assert len(named) == len(set(below)) == curves["group"].nunique()
+
+
+def test_a_curve_drops_at_time_0():
+    curves = pd.DataFrame(
+        {"group": "A", "time": [0.0, 5.0], "n_events": [1, 1], "n_censored": [1, 0], "survival": [0.5, 0.0]}
+    )
+    ax = figures.plot_km(curves, None, None, {"A": "A"}, "days", "OS")
+    assert ax.lines[0].get_xydata().tolist() == [[0, 1], [0, 0.5], [5, 0]]
+
+
+def test_incidence_stands_beside_its_competing_event():
+    curves = pd.DataFrame(
+        {
+            "group": "A",
+            "time": [0.0, 2.0, 3.0] * 2,
+            "cause": [1, 1, 1, 2, 2, 2],
+            "n_at_risk": [4, 4, 2] * 2,
+            "incidence": [0, 0.25, 0.25, 0, 0.25, 0.5],
+        }
+    )
+    ax = figures.plot_incidence(curves, {"A": "A: low"}, "months", "progression", "death")
+    heights = [line.get_ydata().tolist() for line in ax.lines]
+    assert heights[:2] == [[0, 0.25, 0.25], [0, 0.25, 0.5]]
+    assert ax.get_ylabel().startswith("Progression, % of patients")
+    assert {"A: low", "Death", "At risk"} <= set(shown(ax))
+
+
 def test_null_distribution_shows_both_p_values():
     null = np.random.default_rng(1).chisquare(3, 20_000) * 1.4
     density = figures.plot_null_distribution(null, 12.0, 3)

@@ -157,7 +157,8 @@ def tell_apart(texts: Iterable[object], width: int, lines: int = 1) -> list[str]
         alike = sorted({text for text, each in zip(texts, shown, strict=True) if each == cut})
         same = _count_same(alike[0], alike[-1])
         # From the word in which they differ on, unless that word is too long to show it.
-        start = max(alike[0].rfind(" ", 0, same) + 1, same - width // 3)
+        word = alike[0].rfind(" ", 0, same) + 1
+        start = word if same - word < width - 3 else same - width // 3
         if len(alike) > 1 and start > 2:
             short = tell_apart([f"… {text[start:]}" for text in alike], width, lines)
             told = dict(zip(alike, short, strict=True))
