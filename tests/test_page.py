@@ -105,6 +105,11 @@ def test_a_noun_has_the_number_of_its_count(page, shown):
     assert "&lt;patch&gt; each" in shown[0][0]
 
 
+def test_a_count_with_many_digits_is_shortened(page, shown):
+    page.say("{n:,}, {many:,} and {share:,}.", n=514_594_080, many=12 * 10**116, share=0.5)
+    assert shown[0][1] == "514,594,080, 1.2 x 10^117 and 0.5."
+
+
 def test_a_sentence_of_what_is_not_estimable_gives_way_to_another(page, shown):
     text = "On average {mean:.1f}, in {group}."
     page.say(text, mean=2.0, group="A", otherwise="No mean in {group}.")

@@ -10,6 +10,13 @@ from table_texts import read, row
 from nkhcc_helpers.report import display, names, numbers, results, tables
 from nkhcc_helpers.report.display import display_rows
 from nkhcc_helpers.report.numbers import is_estimable
+from nkhcc_helpers.survival import (
+    compare_incidence,
+    estimate_km,
+    summarize_incidence_at,
+    summarize_rmst,
+    summarize_survival,
+)
 from nkhcc_helpers.trial.trial import Trial
 
 LEVEL = "A: low dose x 4 (n = 3)"
@@ -32,6 +39,38 @@ LEVEL = "A: low dose x 4 (n = 3)"
 )
 def test_number(value, decimals, shown):
     assert numbers.format_number(value, decimals) == shown
+
+
+def tell(table):
+    return " | ".join(cell for cells in read(table) for cell in cells)
+
+
+def test_incidence_and_grays_test():
+    trial = frames.make_trial()
+    group, cause = list("AAABBBBB"), [1, 1, 2, 1, 0, 2, 1, 1]
+    frame = pd.DataFrame({"time": range(1, 9), "cause": cause, "group": group})
+    table = tables.format_result(summarize_incidence_at(frame, at=[3, 20]), trial, about="OS")
+    assert "Overall survival, cumulative incidence at fixed times" in tell(table)
+    assert row(table, LEVEL.split(" (n")[0])[1:] == ["1", "67 %", "9 to 99", "67 %"]
+    assert "Clopper-Pearson" in tell(table)
+    gray = compare_incidence(**frame, n_draws=100)
+    shown = tell(tables.format_result(gray, trial, about="OS"))
+    assert re.search(
+        r"Chi-square \d\.\d\d on 1 df; asymptotic P .*, permuted P \(error\) .*, exact P ", shown
+    )
+    alone = compare_incidence([1, 2], [1, 2], ["A", "A"])
+    assert "No test: that needs two groups" in tell(tables.format_result(alone, trial, about="OS"))
+
+
+def test_medians_horizons_and_long_curves_say_what_the_data_do_not_tell():
+    trial = frames.make_trial()
+    frame = pd.DataFrame({"time": [6.94, 13.34, 1, 2], "event": [1, 0, 1, 1], "group": list("AABB")})
+    told = tell(tables.format_result(summarize_survival(frame), trial, about="OS"))
+    assert "Follow-up, not an event, ends the flat stretch at one half in A: low dose x 4: " in told
+    told = tell(tables.format_result(summarize_rmst(frame, tau=20), trial, about="OS"))
+    assert "NE in A: low dose x 4" in told
+    long = tell(tables.format_result(estimate_km(range(1, 40), [1] * 39), trial, about="OS"))
+    assert "The first 20 of 40 steps." in long
 
 
 @pytest.mark.parametrize(
