@@ -13,6 +13,7 @@ from nkhcc_helpers.trial.problems import Problem, TrialDataError, list_unknown, 
 
 Prior = Literal["log_uniform", "uniform"]
 """What times of compatible cohorts may be drawn from before any claim."""
+ROUNDING = 1e-9  # relative, of a computed number against the limits of a printed one
 
 
 class PrintedNumber(Model):
@@ -23,6 +24,12 @@ class PrintedNumber(Model):
         """The smallest and the largest number that the printed one stands for."""
         half = 0.5 * 10.0**-self.decimals
         return max(self.value - half, 0.0), self.value + half
+
+    def covers(self, number):
+        """Whether a number, or each of an array, lies within the limits: printed half up or half to even."""
+        lowest, highest = self.limits
+        slack = ROUNDING * max(highest, 1e-6)
+        return (number >= lowest - slack) & (number <= highest + slack)
 
 
 class GroupSize(Model):
