@@ -16,6 +16,7 @@ from nkhcc_helpers import __version__
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_RESUME = "the same command with --resume executes what is missing"
 _AT_LEAST_1 = click.IntRange(min=1)
 
 
@@ -71,9 +72,10 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
     leaves the report of all of them alone: it goes into a folder of its own, reports/<data folder>-02 or the
     like, unless --out says otherwise. A run of all notebooks with -p replaces the report of all.
 
-    When a notebook fails the others finish, the earlier report stays as it is, and what did run is kept in
-    <folder>-failed until the same command with --resume has executed what is missing. One run at a time
-    writes into a folder; a second one is refused.
+    When a notebook fails the others finish. Then, and when a run is interrupted, the earlier report stays
+    as it is, and what did run is kept in <folder>-partial until the same command with --resume has executed
+    what is missing; of a run that was killed, the next run puts it there. One run at a time writes into a
+    folder; a second one is refused.
 
     Exit code: 0 when every notebook ran, 1 when one failed, 2 when the trial, a parameter's name or value,
     or a folder is not as it must be (nothing is run then).
@@ -96,7 +98,7 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
     except (NotebookError, ParameterError, PublishError) as error:
         _fail(str(error), BAD_INPUT)
     except OSError as error:
-        _fail(f"the report cannot be written: {error}", 1)
+        _fail("\n".join([f"the report cannot be written: {error}", *_describe_kept(error)]), 1)
 
 
 def _run(notebooks: tuple[str, ...], **options: Any) -> None:
@@ -106,24 +108,31 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
     try:
         with _interruptible():
             result = run_notebooks(notebooks, on_start=progress.start, on_outcome=progress.advance, **options)
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was published", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        kept = _describe_kept(stop) or ["no notebook had finished"]
+        _fail("\n".join(["interrupted; an earlier report was not touched", *kept]), INTERRUPTED)
     finally:
         progress.close()
     for outcome in result.failed:
         click.echo(f"{outcome.name}: {outcome.error}", err=True)
     if result.failed:
         click.echo(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", err=True)
-        _fail("When the cause is mended, the same command with --resume executes what is missing.", 1)
+        _fail(f"When the cause is mended, {_RESUME}", 1)
     click.echo(f"Report: {_near(result.folder / 'index.html')}")
     if result.left:
-        told = "still holds what did run when an earlier run failed; complete that run with --resume, or"
+        told = "still holds what did run when an earlier run was stopped; complete that run with --resume, or"
         click.echo(f"{_near(result.left)} {told} delete the folder.", err=True)
+
+
+def _describe_kept(stop: BaseException) -> list[str]:
+    """Say what a run that was stopped has kept; nothing where it kept nothing."""
+    notes = getattr(stop, "__notes__", [])
+    return [*notes, _RESUME] if notes else []
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Make whatever ends a run end it once and in order: workers stopped, half-made folder removed."""
+    """Make whatever ends a run end it once and in order: workers stopped, what had finished kept."""
     signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     earlier = {number: signal.getsignal(number) for number in signals}
 

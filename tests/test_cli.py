@@ -42,7 +42,7 @@ def fake_run(monkeypatch):
         for outcome in fake_run.outcomes:
             on_outcome(outcome)
         failed = any(outcome.error for outcome in fake_run.outcomes)
-        folder = "nkhcc-failed" if failed else "nkhcc"
+        folder = "nkhcc-partial" if failed else "nkhcc"
         return RunResult(Path.cwd() / "reports" / folder, fake_run.outcomes)
 
     monkeypatch.setattr(run, "run_notebooks", run_notebooks)
@@ -102,18 +102,18 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
     assert done.stdout.splitlines() == ["[1/2] 01_cohort  failed", "[2/2] 02_survival  3.0 s"]
     assert done.stderr.splitlines() == [
         f"01_cohort: {error}",
-        f"What did run is in {Path('reports', 'nkhcc-failed')}; an earlier report was not touched.",
-        "When the cause is mended, the same command with --resume executes what is missing.",
+        f"What did run is in {Path('reports', 'nkhcc-partial')}; an earlier report was not touched.",
+        "When the cause is mended, the same command with --resume executes what is missing",
     ]
 
 
-def test_run_says_what_an_earlier_failed_one_left(invoke, monkeypatch):
-    kept = Path.cwd() / "reports" / "X-failed"
+def test_run_says_what_an_earlier_stopped_one_left(invoke, monkeypatch):
+    kept = Path.cwd() / "reports" / "X-partial"
     monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
     done = invoke("run")
     assert done.exit_code == 0
     assert done.stderr == (
-        f"{Path('reports', 'X-failed')} still holds what did run when an earlier run failed; "
+        f"{Path('reports', 'X-partial')} still holds what did run when an earlier run was stopped; "
         "complete that run with --resume, or delete the folder.\n"
     )
 
@@ -130,7 +130,8 @@ def test_run_ends_in_order_whatever_ends_it(invoke, fake_run, monkeypatch, name)
     monkeypatch.setattr(run, "run_notebooks", end)
     try:
         done = invoke("run")
-        assert (done.exit_code, done.stderr) == (130, "interrupted; nothing was published\n")
+        told = "interrupted; an earlier report was not touched\nno notebook had finished\n"
+        assert (done.exit_code, done.stderr) == (130, told)
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, inherited)

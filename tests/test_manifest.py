@@ -3,15 +3,9 @@ import json
 
 import pytest
 
-from nkhcc_helpers.run import publish
-from nkhcc_helpers.run.publish import (
-    copy_earlier,
-    find_earlier,
-    hash_data,
-    hash_file,
-    hash_inputs,
-    list_files,
-)
+from nkhcc_helpers.report import results
+from nkhcc_helpers.report.results import hash_data, hash_file, hash_inputs
+from nkhcc_helpers.run.publish import copy_earlier, find_earlier, list_files
 
 
 @pytest.fixture
@@ -51,10 +45,10 @@ def test_anything_that_decides_the_outcome_changes_the_fingerprint(tmp_path, mon
     assert hash_inputs(path, dict(data), dict(values)) == first
     others = [hash_inputs(path, {"adsl.csv": "2"}, values), hash_inputs(path, data, {"endpoint": "PFS"})]
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "hash_code", lambda: "other")
+        patched.setattr(results, "hash_code", lambda: "other")
         others.append(hash_inputs(path, data, values))
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "list_versions", lambda: {"python": "4"})
+        patched.setattr(results, "list_versions", lambda: {"python": "4"})
         others.append(hash_inputs(path, data, values))
     path.write_text("2")
     others.append(hash_inputs(path, data, values))

@@ -90,6 +90,32 @@ def test_sentence_joins_lists(page, shown):
     assert "&lt;y&gt;" in shown[0][0]
 
 
+def test_a_noun_has_the_number_of_its_count(page, shown):
+    text = "{n: group|groups} {n:- is|are} here, {many:, row|rows}, {n: {word}|{word}es} each."
+    page.say(text, n=1, many=1000, word="<patch>")
+    page.say(text, n=np.int64(4), many=1, word="patch")
+    page.say(text, n=0, many=np.nan, word="patch")
+    page.say("{n:.1f mean|means}.", n=pd.NA)
+    assert [told for _, told in shown] == [
+        "1 group is here, 1,000 rows, 1 <patch> each.",
+        "4 groups are here, 1 row, 4 patches each.",
+        "0 groups are here, NE rows, 0 patches each.",
+        "NE means.",
+    ]
+    assert "&lt;patch&gt; each" in shown[0][0]
+
+
+def test_a_sentence_of_what_is_not_estimable_gives_way_to_another(page, shown):
+    text = "On average {mean:.1f}, in {group}."
+    page.say(text, mean=2.0, group="A", otherwise="No mean in {group}.")
+    page.say(text, mean=np.nan, group="B", otherwise="No mean in {group}.")
+    page.say(text, mean=np.nan, group="C", otherwise="")
+    assert [told for _, told in shown] == ["On average 2.0, in A.", "No mean in B."]
+    assert page.results["values"] == {
+        "mean": 2.0, "mean_2": "NE", "group": "A", "group_2": "B", "group_3": "C",
+    }  # fmt: skip
+
+
 def test_sentence_without_a_value_says_which(page):
     with pytest.raises(ValueError, match=r"uses \{median\}"):
         page.say("It is {median:.1f}.", mean=3)
@@ -387,7 +413,8 @@ def test_page_prints_text_outside_of_a_notebook():
     script = (
         "from types import SimpleNamespace as N\n"
         "from nkhcc_helpers.report import open_page\n"
-        "open_page(N(is_illustrative=True), 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
+        "trial = N(is_illustrative=True, metadata=N(treatment_word='patch'))\n"
+        "open_page(trial, 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True

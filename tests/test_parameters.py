@@ -1,4 +1,5 @@
 import math
+import re
 
 import nbformat
 import papermill
@@ -14,7 +15,7 @@ from nkhcc_helpers.run.parameters import (
     read_parameters,
     read_values,
 )
-from nkhcc_helpers.run.run import list_notebooks
+from nkhcc_helpers.run.run import list_notebooks, plan_run
 
 
 @pytest.fixture
@@ -152,10 +153,12 @@ def test_text_is_taken_as_it_is(known):
         ("landmarks", "[6, 12", "list in brackets"),
         ("landmarks", "[[6]]", "list in brackets"),
         ("landmarks", "[.nan]", "list in brackets"),
-        ("landmarks", "[2015-02-03]", "list in brackets"),
+        ("landmarks", "[2015-02-03]", "list of numbers only"),
+        ("landmarks", "[1:30]", "list of numbers only"),
+        ("landmarks", "[null]", "list in brackets"),
+        ("landmarks", "[" * 1200, "list in brackets"),
         ("landmarks", "[six]", "list of numbers only"),
         ("landmarks", "[true]", "list of numbers only"),
-        ("landmarks", "[1e2]", "list of numbers only"),  # text to YAML, which wants 1.0e+2
     ],
 )
 def test_a_text_of_another_type_is_refused(known, name, text, message):
@@ -337,3 +340,53 @@ def test_papermill_alone_is_refused_by_the_notebook(tmp_path):
 def test_every_notebook_checks_its_parameters(path):
     cells = [cell for cell in nbformat.read(str(path), as_version=4).cells if cell.cell_type == "code"]
     assert "check_parameters(globals(), trial)" in cells[1].source.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "problem"),
+    [
+        ("01", {"grace_days": -3}, "grace_days: must be 0 or more, not -3"),
+        ("02", {"landmarks": 6}, "landmarks: must be a list, not 6"),
+        ("02", {"n_draws": "100"}, "n_draws: must be a whole number, not the text '100'"),
+        ("02", {"n_draws": 0}, "n_draws: must be 1 or more, not 0"),
+        ("03", {"covariates": "dose"}, "covariates: must be a list, not the text 'dose'"),
+        ("04", {"related_only": "false"}, "related_only: must be true or false, not the text 'false'"),
+        ("04", {"treatment_emergent_only": 0}, "treatment_emergent_only: must be true or false, not 0"),
+        (
+            "04",
+            {"dlt_excluded_terms": "Pyrexia"},
+            "dlt_excluded_terms: must be a list, not the text",
+        ),
+        ("05", {"alfa": 0.1}, "alfa: no such parameter; did you mean 'alpha'?"),
+    ],
+)
+def test_the_notebooks_refuse_what_papermill_gives_them(number, given, problem):
+    (path,) = list_notebooks([number]).values()
+    with pytest.raises(ParameterError) as caught:
+        execute_here(path, **given)
+    assert caught.value.problems[0].startswith(problem)
+
+
+LISTS = [
+    (notebook, item)
+    for notebook, path in list_notebooks().items()
+    for item in read_parameters(path).values()
+    if item.kind == "list"
+]
+
+
+@pytest.mark.parametrize(("notebook", "item"), LISTS, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(
+    "text", ["[abc]", "[true]", "[null]", "[[1]]", "[.nan]", "[.inf]", "[a: 1]", "[1, a]", "[-1]", "6", "[6"]
+)
+def test_items_of_every_list_are_checked_before_anything_runs(plain_trial, notebook, item, text):
+    if (item.name, text) == ("dlt_excluded_terms", "[abc]"):
+        text = "[2020-01-01]"  # any text is a term
+    with pytest.raises(ParameterError, match=rf"^{item.name}: (may hold|must be a list) .*\({notebook}\)$"):
+        plan_run([notebook], [(item.name, text)], load=lambda: plain_trial)
+
+
+def test_a_list_of_text_is_shown_with_text(plain_trial):
+    for name, example in (("dlt_excluded_terms", "[one, two]"), ("landmarks", "[6, 12]")):
+        with pytest.raises(ParameterError, match=re.escape(f"such as '{example}'")):
+            plan_run([], [(name, "6")], load=lambda: plain_trial)

@@ -11,7 +11,7 @@ from lifelines import CoxPHFitter
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.space import CohortSpace, find_step
 from nkhcc_helpers.identification.published import compare_published, publish_claims, recalibrate_published
-from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
+from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate, LongestFollowUp, Median
 from nkhcc_helpers.trial.trial import load_trial
 
 
@@ -93,6 +93,34 @@ def test_hazard_ratios_are_those_of_a_cox_model_with_efron_ties(bundled, endpoin
     table = compare_published(publish(tied, *claims))
     assert table["reproduced"].tolist() == [f"{expected:.4f}"] * 2
     assert table["agrees"].tolist() == [True, False]
+
+
+def test_a_number_between_two_printed_ones_agrees_with_either(bundled):
+    # Eight patients who die after 1 to 8 months: rates of 62.5 and 12.5 %, a median of 4.5 months.
+    times = bundled.times[bundled.times["endpoint"] == "OS"].iloc[:8]
+    eight = times.assign(time=np.arange(1.0, 9.0), event=True)
+    trial = dataclasses.replace(bundled, times=eight, subjects=bundled.subjects.iloc[:8])
+    rate = {"kind": "landmark_rate", "endpoint": "OS", "decimals": 0}
+    claims = [LandmarkRate(at=3.5, value=value, **rate) for value in (61, 62, 63, 64)]
+    claims += [LandmarkRate(at=7.5, value=value, **rate) for value in (12, 13, 14)]
+    claims += [Median(kind="median", endpoint="OS", value=value, decimals=0) for value in (3, 4, 5)]
+    claims += [LongestFollowUp(kind="longest_follow_up", unit="months", value=8, decimals=0)]
+    table = compare_published(publish(trial, *claims))
+    agrees = [False, True, True, False, True, True, False, False, True, True, True]
+    assert table["agrees"].tolist() == agrees
+    same = table["published"] == table["reproduced"]
+    assert same.tolist() == agrees
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "covered"),
+    [(2.3, 1, 2.25), (2.2, 1, 2.25), (1.01, 2, 1.005), (1.0, 2, 1.005), (0.05, 2, 0.045), (63, 0, 62.5)],
+)
+def test_a_printed_number_covers_both_ends(value, decimals, covered):
+    claim = HazardRatio(kind="hazard_ratio", endpoint="OS", group="A", value=value, decimals=decimals)
+    below, at, above = claim.covers(np.array([value - 0.6 * 10.0**-decimals, covered, np.nan]))
+    assert (below, at, above) == (False, True, False)
+    assert all(claim.covers(limit) for limit in claim.limits)
 
 
 def test_hazard_ratio_of_separated_groups_is_not_estimable(bundled):

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
@@ -204,7 +206,7 @@ def test_earlier_report_is_untouched_by_failures(failed_run):
 
 def test_what_did_run_is_kept_beside_it(failed_run):
     folder, _, result = failed_run
-    assert result.folder == folder / "out-failed"
+    assert result.folder == folder / "out-partial"
     assert read_executed(result.folder, "quick") == "PFS\n"
     manifest = read_json(result.folder / "manifest.json")
     statuses = [entry["status"] for entry in manifest["notebooks"].values()]
@@ -226,8 +228,8 @@ def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
     assert result.folder == folder / "out"
     assert read_executed(folder / "out", "raises") == "mended\n"
     assert read_executed(folder / "out", "quick") == "PFS\n"
-    assert (folder / "out-failed").is_dir()  # it holds notebooks that this run did not
-    assert result.left == folder / "out-failed"
+    assert (folder / "out-partial").is_dir()  # it holds notebooks that this run did not
+    assert result.left == folder / "out-partial"
     manifest = read_json(folder / "out" / "manifest.json")
     assert manifest["notebooks"]["quick"]["reused"] is True
     assert "taken over from an earlier run" in (folder / "out" / "index.html").read_text(encoding="utf-8")
@@ -242,9 +244,9 @@ def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
     assert read_files(folder / "out") == before
 
 
-def test_a_good_run_removes_what_a_failed_one_kept(tmp_path):
+def test_a_good_run_removes_what_a_stopped_one_kept(tmp_path):
     notebook = str(write_notebook(tmp_path / "one.ipynb", code("1 / 0")))
-    failed = tmp_path / "out-failed"
+    failed = tmp_path / "out-partial"
     failed.mkdir()
     (failed / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"one": {}}}')
     write_notebook(tmp_path / "one.ipynb", code("1 / 1"))
@@ -267,13 +269,13 @@ def test_a_run_of_some_notebooks_leaves_the_report_of_all_alone(project, tmp_pat
     data = write_trial(tmp_path / "X", variant="plain")
     assert run_notebooks(data_dir=data, jobs=2).folder == project / "X"
     before = read_files(project / "X")
-    (project / "X-failed").mkdir()
-    (project / "X-failed" / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"01_one": {}}}')
+    (project / "X-partial").mkdir()
+    (project / "X-partial" / "manifest.json").write_text('{"nkhcc": "0", "notebooks": {"01_one": {}}}')
     result = run_notebooks(["02"], data_dir=data, given=[("endpoint", "OS")])
-    assert (result.folder, result.left) == (project / "X-02", project / "X-failed")
+    assert (result.folder, result.left) == (project / "X-02", project / "X-partial")
     assert read_executed(project / "X-02", "02_two") == "OS\n"
     assert read_files(project / "X") == before
-    assert list_reports(project) == ["X", "X-02", "X-failed"]
+    assert list_reports(project) == ["X", "X-02", "X-partial"]
 
 
 def test_a_run_of_some_notebooks_replaces_no_other_pages_unasked(project, tmp_path):
@@ -328,30 +330,47 @@ def test_report_never_replaces_the_data_it_is_made_from(tmp_path, quick):
         run_notebooks([quick], data_dir=data, out_dir=data)
 
 
-def test_folder_for_failures_is_checked_too(tmp_path, quick):
-    (tmp_path / "out-failed").mkdir()
-    (tmp_path / "out-failed" / "notes.txt").write_text("mine")
-    with pytest.raises(PublishError, match="out-failed is not empty"):
+def test_folder_for_what_is_kept_is_checked_too(tmp_path, quick):
+    (tmp_path / "out-partial").mkdir()
+    (tmp_path / "out-partial" / "notes.txt").write_text("mine")
+    with pytest.raises(PublishError, match="out-partial is not empty"):
         run_notebooks([quick], out_dir=tmp_path / "out")
 
 
 START = """from pathlib import Path
 import os, time
-Path(r"{marker}").write_text(f"{{os.getpid()}} {{os.getppid()}}")
-time.sleep(60)"""
+mark = Path(r"{marker}")
+mark.write_text(f"{{os.getpid()}} {{os.getppid()}}")
+Path("half-made.txt").write_text("of it")
+while mark.exists():
+    time.sleep(0.05)"""
+QUICK = signal.SIGINT  # `test_cli` turns each of the three into one interruption
+SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)]
+
+
+def start_run(*arguments):
+    """Start the command; a shell's background jobs ignore some signals, and would hand that on."""
+
+    def listen():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "nkhcc_helpers.cli", "run", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, preexec_fn=listen, **pipes)
 
 
 @pytest.fixture
 def sleeping(tmp_path):
-    """The command, running a notebook that sleeps, over an earlier report."""
+    """The command over an earlier report, running a notebook that sleeps, after one that is finished."""
     marker = tmp_path / "started"
-    notebook = write_notebook(tmp_path / "sleeps.ipynb", code(START.format(marker=marker)))
+    sleeps = write_notebook(tmp_path / "sleeps.ipynb", code(START.format(marker=marker)))
+    done = write_notebook(tmp_path / "done.ipynb", code(PAGED))
     target = tmp_path / "reports" / "out"
     target.mkdir(parents=True)
     (target / "manifest.json").write_text('{"nkhcc": "0"}')
     (target / "index.html").write_text("earlier")
-    command = [sys.executable, "-m", "nkhcc_helpers.cli", "run", str(notebook), "--out", str(target)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_run(sleeps, done, "--out", target, "--jobs", 1)  # the last of them first
     wait_until(lambda: marker.exists() and len(marker.read_text().split()) == 2, process)
     yield process, target, [int(number) for number in marker.read_text().split()]
     process.kill()
@@ -375,6 +394,35 @@ def is_running(number):
     return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
+def check_partial(target, tmp_path):
+    """What was finished is there and said to be part; going on with it executes the rest only."""
+    partial = target.with_name("out-partial")
+    assert (target / "index.html").read_text() == "earlier"
+    files = sorted(read_files(partial))
+    assert [name for name in files if "/" not in name] == [
+        "done.html", "index.html", "manifest.json", "results.json",
+    ]  # fmt: skip
+    assert "notebooks/sleeps.ipynb" not in files
+    manifest = read_json(partial / "manifest.json")
+    assert manifest["complete"] is False
+    statuses = {name: entry["status"] for name, entry in manifest["notebooks"].items()}
+    assert statuses == {"sleeps": "not executed", "done": "ok"}
+    assert read_json(partial / "results.json")["notebooks"]["done"]["values"]["n"] == 18
+    index = (partial / "index.html").read_text(encoding="utf-8")
+    assert "<b>Partial report.</b> Finished: 1 of 2 notebooks." in index
+    assert "Not executed: the run was stopped before it had ended" in index
+    check_links(partial)
+
+    notebooks = [str(tmp_path / f"{name}.ipynb") for name in ("sleeps", "done")]
+    (tmp_path / "sleeps.ipynb").unlink()
+    write_notebook(tmp_path / "sleeps.ipynb", code("print('awake')"))
+    result = run_notebooks(notebooks, out_dir=target, resume=True)
+    assert [outcome.reused for outcome in result.outcomes] == [False, True]
+    assert "Partial report" not in (target / "index.html").read_text(encoding="utf-8")
+    assert read_json(target / "manifest.json")["complete"] is True
+    assert list_reports(target.parent) == ["out"]
+
+
 def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
     process, target, helpers = sleeping
     process.kill()
@@ -384,33 +432,139 @@ def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
     wait_until(lambda: not any(map(is_running, helpers)), seconds=20)
     assert list_hidden(target.parent) == [f".nkhcc.building-out-{process.pid}"]
 
-    quick = write_notebook(tmp_path / "quick.ipynb", code("print('next')"))
-    assert run_notebooks([str(quick)], out_dir=target).folder == target
-    assert read_executed(target, "quick") == "next\n"
-    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    other = write_notebook(tmp_path / "other.ipynb", code("print('next')"))
+    result = run_notebooks([str(other)], out_dir=target.with_name("other"))
+    assert result.left is None  # it is of another report
+    shutil.rmtree(target.with_name("other"))
+    assert list_reports(target.parent) == ["out", "out-partial"]
+    check_partial(target, tmp_path)
 
 
 def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
     process, target, _ = sleeping
-    command = [sys.executable, "-m", "nkhcc_helpers.cli", "run", quick, "--out", str(target)]
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert (second.returncode, second.stdout) == (2, "")
-    assert f"another run (process {process.pid}) is writing {target}; wait" in second.stderr
+    second = start_run(quick, "--out", target)
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, out) == (2, "")
+    assert f"another run (process {process.pid}) is writing {target}; wait" in err
     assert process.poll() is None
     assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
-QUICK = signal.SIGINT  # `test_cli` turns each of the three into one interruption
-SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)]
-
-
 @pytest.mark.parametrize("number", [QUICK, *SLOW])
-def test_interrupted_run_leaves_nothing_behind(sleeping, number):
+def test_interrupted_run_keeps_what_had_finished(sleeping, tmp_path, number):
     process, target, helpers = sleeping
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert (out, err) == ("", "interrupted; nothing was published\n")
+    assert re.fullmatch(r"\[1/2\] done  \d+\.\d s\n", out)
+    assert err.splitlines() == [
+        "interrupted; an earlier report was not touched",
+        f"finished: 1 of 2 notebooks, kept in {target}-partial",
+        "the same command with --resume executes what is missing",
+    ]
     assert not any(map(is_running, helpers))
-    assert [path.name for path in target.parent.iterdir()] == ["out"]
-    assert (target / "index.html").read_text() == "earlier"
+    assert list_reports(target.parent) == ["out", "out-partial"]
+    check_partial(target, tmp_path)
+
+
+class Stop(BaseException):
+    """Stands for whatever ends a run."""
+
+
+def stop_at(name):
+    def on_outcome(outcome):
+        if outcome.name == name:
+            raise Stop
+
+    return on_outcome
+
+
+def test_a_run_stopped_again_loses_nothing(tmp_path):
+    one, two = [str(write_notebook(tmp_path / f"{name}.ipynb", code("print(1)"))) for name in ("one", "two")]
+    out, partial = tmp_path / "reports" / "out", tmp_path / "reports" / "out-partial"
+    with pytest.raises(Stop) as stopped:
+        run_notebooks([one, two], out_dir=out, jobs=1, on_outcome=stop_at("two"))
+    assert stopped.value.__notes__ == [f"finished: 1 of 2 notebooks, kept in {partial}"]
+    before = read_files(partial)
+    with pytest.raises(Stop) as stopped:
+        run_notebooks([two, one], out_dir=out, jobs=1, on_outcome=stop_at("one"))
+    assert stopped.value.__notes__ == [f"finished: 2 of 2 notebooks, kept in {partial}"]
+    after = read_files(partial)
+    assert after["notebooks/two.ipynb"] == before["notebooks/two.ipynb"]
+    with pytest.raises(Stop) as stopped:
+        run_notebooks([one, two], out_dir=out, given=[("n_draws", "9")], on_start=lambda _: stop_at(1)(Other))
+    assert not hasattr(stopped.value, "__notes__")
+    assert read_files(partial) == after
+    result = run_notebooks([one, two], out_dir=out, resume=True)
+    assert [outcome.reused for outcome in result.outcomes] == [True, True]
+    assert list_reports(out.parent) == ["out"]
+
+
+class Other:
+    name = 1
+
+
+def test_a_full_disk_at_the_end_keeps_what_had_finished(tmp_path, monkeypatch):
+    one, two = [str(write_notebook(tmp_path / f"{name}.ipynb", code("print(1)"))) for name in ("one", "two")]
+    write, calls = plan.write_summaries, []
+
+    def fill_up(run):
+        calls.append(run)
+        if len(calls) > 1:
+            (run.building / "index.html").write_text("whole")
+            raise OSError(28, "No space left on device")
+        write(run)
+
+    monkeypatch.setattr(plan, "write_summaries", fill_up)
+    with pytest.raises(OSError, match="No space left") as stopped:
+        run_notebooks([one, two], out_dir=tmp_path / "out", jobs=1)
+    partial = tmp_path / "out-partial"
+    assert stopped.value.__notes__ == [f"finished: 1 of 2 notebooks, kept in {partial}"]
+    assert read_json(partial / "manifest.json")["notebooks"]["one"]["status"] == "not executed"
+    monkeypatch.undo()
+    result = run_notebooks([one, two], out_dir=tmp_path / "out", resume=True)
+    assert [outcome.reused for outcome in result.outcomes] == [False, True]
+
+
+NAMES = ["check #1 50%", "why? é \"so\" 'it' & <b>", "a:b;c=d [x] {y}"]
+
+
+class Links(HTMLParser):
+    """Addresses and anchors of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.anchors = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("href", "src"):
+                self.addresses.append(value)
+            if name == "id":
+                self.anchors.add(value)
+
+
+def check_links(report):
+    """Every address of every page leads to a file of the report, or to a place on the page."""
+    for page in report.glob("*.html"):
+        links = Links(page.read_text(encoding="utf-8"))
+        for address in links.addresses:
+            parts = urlsplit(address)
+            if parts.scheme in ("data", "http", "https"):
+                continue
+            assert (parts.scheme, parts.netloc, parts.query) == ("", "", ""), address
+            assert not parts.path or (report / unquote(parts.path)).is_file(), (page.name, address)
+            assert not parts.fragment or parts.fragment in links.anchors, (page.name, address)
+
+
+def test_every_link_of_a_report_leads_somewhere(tmp_path):
+    heading = prose("## 50 % of #1 & 'two' <b>é</b>?")
+    notebooks = [str(write_notebook(tmp_path / f"{name}.ipynb", heading, code(PAGED))) for name in NAMES]
+    result = run_notebooks(notebooks, out_dir=tmp_path / "out #2 50%", jobs=2)
+    assert result.failed == []
+    assert {page.stem for page in result.folder.glob("*.html")} == {"index", *NAMES}
+    check_links(result.folder)
+    index = Links((result.folder / "index.html").read_text(encoding="utf-8"))
+    assert "check%20%231%2050%25.html" in index.addresses
+    assert "figures/check%20%231%2050%25/second.png" in index.addresses

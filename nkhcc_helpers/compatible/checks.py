@@ -21,9 +21,8 @@ from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.trial.claims import ROUNDING
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
-
-ROUNDING = 1e-9  # relative, of a computed number against the limits of a printed one; of survival, absolute
 
 
 def check_cohorts(cohorts, *, engine="lifelines"):
@@ -36,20 +35,20 @@ def check_cohorts(cohorts, *, engine="lifelines"):
     """
     if engine not in _ENGINES:
         raise ValueError(f"engine must be {' or '.join(map(repr, _ENGINES))}; got {engine!r}")
-    claimed, printed, values = cohorts.claimed, [], []
+    claimed, printed, values, meets = cohorts.claimed, [], [], []
     for claim in claimed.claims:
         printed.append((describe_claim(claim), *claim.limits))
         values.append(_compute(claim, claimed, *cohorts.of(claimed.endpoint_of(claim)), engine))
+        meets.append(claim.covers(np.asarray(values[-1], dtype=float)))
     if claimed.ordered:
         (first, _), (second, _) = map(cohorts.of, claimed.ordered)
         printed.append((f"{claimed.ordered[0]} after {claimed.ordered[1]}", 0.0, 0.0))
         values.append((first > second * (1 + ROUNDING)).sum(axis=1))
+        meets.append(values[-1] == 0)
     limits = pd.DataFrame(printed, columns=["claim", "lowest", "highest"])
     table = pd.DataFrame({"cohort": range(len(cohorts))}).merge(limits, how="cross")
     table.insert(2, "value", np.array(values, dtype=float).T.ravel())
-    slack = ROUNDING * np.maximum(table["highest"].abs(), 1e-6)
-    inside = (table["value"] >= table["lowest"] - slack) & (table["value"] <= table["highest"] + slack)
-    return table.assign(meets=inside)
+    return table.assign(meets=np.array(meets).T.ravel())
 
 
 def recheck_claims(cohorts, *, engine="textbook"):

@@ -41,7 +41,8 @@ def compare_published(trial, *, convention="midpoint"):
     -------
     DataFrame
         Columns ``claim published reproduced agrees``: both numbers as text with the decimals the paper
-        printed, ``NE`` where the data give none; ``agrees`` is boolean. No rows when nothing was published.
+        printed, ``NE`` where the data give none; ``agrees`` is boolean. A number in the middle between two
+        printed ones agrees with either. No rows when nothing was published.
     """
     if trial.published is None:
         return pd.DataFrame(columns=COLUMNS)
@@ -146,7 +147,8 @@ def _reproduce(trial, claim, convention):
     """What a claim is about, what was printed, and what the data give, as it would be printed."""
     if claim.kind in _NUMBERS:
         name, number = _NUMBERS[claim.kind](trial, claim, convention)
-        return name, *(_print_number(each, claim) for each in (claim.value, number))
+        shown = claim.value if claim.covers(number) else number
+        return name, *(_print_number(each, claim) for each in (claim.value, shown))
     return _OTHERS[claim.kind](trial, claim)
 
 

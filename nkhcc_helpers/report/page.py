@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import show_endpoint
+from nkhcc_helpers.report.names import name_treatment, show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -73,7 +73,7 @@ class _Picture(Image):
 
 
 class _EscapingFormatter(string.Formatter):
-    """`str.format` with every value escaped, and NE for every value that is not estimable."""
+    """`str.format` with every value escaped, NE for what is not estimable, and the number of nouns."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         if key not in kwargs:
@@ -83,9 +83,17 @@ class _EscapingFormatter(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if is_sequence(value):
             return _join([self.format_field(item, format_spec) for item in value])
+        if "|" in format_spec:
+            plain, _, words = format_spec.partition(" ")
+            word = words.split("|")[0 if not is_missing(value) and value == 1 else 1]
+            return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
         if is_missing(value):
             return NOT_ESTIMABLE
         return html.escape(format(value, format_spec))
+
+    def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
+        """Whether a field of the template is not estimable."""
+        return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
 
 
 def _join(items: list[str]) -> str:
@@ -152,27 +160,38 @@ class Page:
             "\n".join(_strip_tags(line) for line in lines),
         )
 
-    def say(self, template: str, /, *, of: object = None, **values: Any) -> None:
+    def say(
+        self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
+    ) -> None:
         """Show a sentence computed from the data, and :meth:`record` its values.
 
         Parameters
         ----------
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
+            ``{n: group|groups}`` is "1 group" or "4 groups", with ``{n:, group|groups}`` "1,000 groups", and
+            ``{n:- was|were}`` the word alone; the words may hold fields, ``{n: {word}|{word}s}``.
         of : str, optional
             What the sentence is about, such as the code of a group.
+        otherwise : str, optional
+            Template in its place where one of its values is not estimable; ``""`` says nothing then.
         **values : object
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
+            What the trial calls a treatment is there as ``word words Word Words``.
 
         Raises
         ------
         ValueError
             A field has no value.
         """
-        sentence = self._formatter.vformat(template, (), values)
+        fields = {**name_treatment(self.trial), **values}
+        if otherwise is not None and self._formatter.lacks_value(template, fields):
+            template = otherwise
+        sentence = self._formatter.vformat(template, (), fields)
         self.record(of=of, **values)
-        _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
+        if sentence:
+            _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
 
     def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
         """Say a sentence of each row of a table that has an endpoint as index and values as columns.

@@ -1,7 +1,8 @@
-"""What a page leaves behind in numbers: strict JSON, and the versions that made it."""
+"""What a page leaves behind in numbers: strict JSON, and the versions and checksums of what made it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
 # What a result depends on, by the name it is installed under.
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
+_PACKAGE = Path(__file__).resolve().parent.parent
+_CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
+_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
@@ -85,8 +90,12 @@ def _format_scalar(value: Any) -> Any:
 
 def write_json(path: str | Path, content: Any) -> Path:
     """Write strict JSON, whole or not at all; ValueError where a number is not finite."""
-    path = Path(path)
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return write_whole(Path(path), text)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write text as UTF-8, whole or not at all."""
     building = path.with_name(f".{path.name}.{os.getpid()}")
     building.write_text(text, encoding="utf-8")
     building.replace(path)
@@ -102,6 +111,45 @@ def list_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_data(folder: Path) -> dict[str, str]:
+    """SHA-256 of a folder's tables, YAML and Parquet files, by name; none without a folder."""
+    if not folder.is_dir():
+        return {}
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _DATA_SUFFIXES]
+    return {path.name: hash_file(path) for path in files if path.is_file()}
+
+
+@cache
+def hash_code() -> str:
+    """One SHA-256 for the package's own code and templates."""
+    files = [path for path in _PACKAGE.rglob("*") if path.suffix in _CODE_SUFFIXES]
+    files = [path for path in files if "bundled" not in path.relative_to(_PACKAGE).parts]
+    return _hash_json({path.relative_to(_PACKAGE).as_posix(): hash_file(path) for path in files})
+
+
+def hash_inputs(notebook: Path, data: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
+    """One SHA-256 for notebook, checksums of the data, parameter values, code and versions."""
+    return _hash_json(
+        {
+            "notebook": hash_file(notebook),
+            "data": dict(data),
+            "parameters": dict(parameters),
+            "code": hash_code(),
+            "versions": list_versions(),
+        }
+    )
+
+
+def _hash_json(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> Path:

@@ -20,13 +20,12 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from markupsafe import Markup
 
 from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NOTEBOOK_VARIABLE, write_json
-from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render
+from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render, write_address
 
 _LONGEST_MESSAGE = 400
 _LINES_OF_MESSAGE = 3
@@ -57,6 +56,7 @@ class Outcome:
     seconds: float  # its page included
     error: str = ""
     reused: bool = False  # taken over from an earlier run
+    has_ended: bool = True
 
 
 class WorkerPool:
@@ -347,7 +347,7 @@ def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustra
     _link_figures(notebook, page.parent, page.stem)
     body, _ = _load_exporter().from_notebook_node(notebook)
     headings = [
-        (int(level), anchor, Markup(_ANCHOR.sub("", text)).striptags())
+        (int(level), Markup(anchor), Markup(_ANCHOR.sub("", text)).striptags())
         for level, anchor, text in _HEADING.findall(body)
     ]
     text = render(
@@ -373,7 +373,7 @@ def _link_figures(notebook: Any, report: Path, name: str) -> None:
     for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
         picture = "".join(output.get("data", {}).get("image/png", "").split())
         if picture and picture in written:
-            output.metadata["nkhcc_file"] = quote(written[picture].relative_to(report).as_posix())
+            output.metadata["nkhcc_file"] = write_address(written[picture].relative_to(report))
 
 
 @cache

@@ -29,6 +29,7 @@ from nkhcc_helpers.cox.fit import Method
 from nkhcc_helpers.safety.listings import Grade, WindowDays
 from nkhcc_helpers.survival.curves import ConfType, Convention
 from nkhcc_helpers.trial.claims import Prior
+from nkhcc_helpers.trial.files import CoreLoader
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
 from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode
@@ -340,7 +341,7 @@ def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None)
     if parameter.kind == "str":
         value, due = text, ""
     elif parameter.kind == "list":
-        value, due = _read_list(parameter.default, text.strip())
+        value, due = _read_list(parameter, text.strip())
     else:
         read, pattern = _SCALARS[parameter.kind]
         value = read(text.strip()) if pattern.fullmatch(text.strip()) else math.nan
@@ -353,14 +354,16 @@ def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None)
     return value, "" if means_other else find_problem(*known, value, load)
 
 
-def _read_list(default: list[Any], text: str) -> tuple[Any, str]:
+def _read_list(parameter: Parameter, text: str) -> tuple[Any, str]:
     try:
-        value = yaml.safe_load(text) if text.startswith("[") else None
-    except yaml.YAMLError:
+        value = yaml.load(text, CoreLoader) if text.startswith("[") else None  # noqa: S506 (it is a safe one)
+    except (yaml.YAMLError, RecursionError):
         value = None
-    kinds = {_HELD[type(item).__name__] for item in default}
-    items = [str(item) if isinstance(item, str | bool) else repr(item) for item in default]
-    example = f"such as '[{', '.join(items) or '6, 12'}]'"
+    kinds = {_HELD[type(item).__name__] for item in parameter.default}
+    items = [str(item) if isinstance(item, str | bool) else repr(item) for item in parameter.default]
+    known = _OPTIONS.get(parameter.name)
+    usual = "6, 12" if known is None or _split(known)[0] in (int, float) else "one, two"
+    example = f"such as '[{', '.join(items) or usual}]'"
     if not isinstance(value, list) or not all(map(_is_scalar, value)):
         return value, f"must be a list in brackets, {example}"
     if len(kinds) == 1 and {_HELD[type(item).__name__] for item in value} - kinds:

@@ -1,28 +1,36 @@
 """A report's folder: what a run writes into it, and how it is published whole or not at all.
 
-A run builds in a folder beside the report and takes the report's place by renaming. Locks are held on
+A run builds in a folder beside the report and takes the report's place by renaming. The folder is a report of
+what has finished at any time: a run that is stopped leaves it as `<report>-partial`. Locks are held on
 folders: they leave no files and end with the process that holds them, however it ends.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nkhcc_helpers import __version__
-from nkhcc_helpers.report.results import ILLUSTRATIVE, list_versions, write_json
+from nkhcc_helpers.report.results import (
+    ILLUSTRATIVE,
+    hash_code,
+    hash_file,
+    list_versions,
+    write_json,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from nkhcc_helpers.run.run import Plan, Run
@@ -35,9 +43,8 @@ except ImportError:  # pragma: no cover
 MANIFEST = "manifest.json"
 TEMPLATES = Path(__file__).with_name("templates")
 _BUILDING = ".nkhcc.building-"
-_PACKAGE = Path(__file__).resolve().parent.parent
-_CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
-_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
+_WORK = ".work"
+_PIECES = "results"
 
 
 class PublishError(ValueError):
@@ -45,13 +52,12 @@ class PublishError(ValueError):
 
 
 def write_summaries(run: Run) -> None:
-    """Write `results.json`, `index.html` and last `manifest.json` of a run whose notebooks have ended."""
+    """Write `results.json`, `index.html` and last `manifest.json` of what a run has executed so far."""
     for plan in run.plans:
-        piece = run.building / "results" / f"{plan.name}.json"
+        piece = run.building / _PIECES / f"{plan.name}.json"
         if piece.is_file():
             run.results[plan.name] = json.loads(piece.read_text(encoding="utf-8"))
         run.results.setdefault(plan.name, {})
-    shutil.rmtree(run.building / "results", ignore_errors=True)
     metadata, note = run.trial.metadata, ILLUSTRATIVE if run.trial.is_illustrative else ""
     named = {name: getattr(metadata, name) for name in ("study_id", "title", "registration", "source")}
     provenance = {**named, "provenance": metadata.provenance, "note": note}
@@ -63,6 +69,7 @@ def write_summaries(run: Run) -> None:
         warnings=run.trial.warnings,
         published=run.published,
         notebooks=[_describe_card(run, plan) for plan in run.plans],
+        n_finished=len(run.finished),
         assumptions=[item.model_dump() for item in metadata.assumptions],
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
         versions=list_versions(),
@@ -73,8 +80,7 @@ def write_summaries(run: Run) -> None:
 def write_index(report: Path, **content: Any) -> Path:
     """Write the first page of a report; the template says of what, and escapes it."""
     path = report / "index.html"
-    path.write_text(render("index.html.j2", **content), encoding="utf-8")
-    return path
+    return write_whole(path, render("index.html.j2", **content))
 
 
 def render(template: str, **content: Any) -> str:
@@ -85,7 +91,14 @@ def render(template: str, **content: Any) -> str:
 @cache
 def _open_templates() -> Environment:
     loader = FileSystemLoader(TEMPLATES)
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates.filters["address"] = write_address
+    return templates
+
+
+def write_address(file: str | Path) -> str:
+    """A file of the report, by its path in it, as a page links to it: what is more than a name is escaped."""
+    return quote(Path(file).as_posix())
 
 
 @cache
@@ -94,7 +107,7 @@ def _read_style() -> Markup:
 
 
 def list_downloads(report: Path, name: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Figures and tables that a notebook wrote, each with the kind and relative address of its files."""
+    """Figures and tables that a notebook wrote, each with the kind and path of its files."""
     downloads: dict[str, list[tuple[str, str]]] = {}
     for kind, label in (("figures", "Figure"), ("tables", "Table")):
         for path in sorted((report / kind / name).glob("*.*")):
@@ -104,18 +117,19 @@ def list_downloads(report: Path, name: str) -> list[tuple[str, list[tuple[str, s
 
 
 def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
-    outcome, results = run.outcomes[plan.name], run.results[plan.name]
+    outcome, results = run.outcome(plan), run.results[plan.name]
     page, executed = f"{plan.name}.html", f"notebooks/{plan.name}.ipynb"
     return {
         "title": read_title(plan.path),
-        "page": page if (run.building / page).is_file() else "",
-        "notebook": executed if (run.building / executed).is_file() else "",
+        "page": page if outcome.has_ended and (run.building / page).is_file() else "",
+        "notebook": executed if outcome.has_ended and (run.building / executed).is_file() else "",
         "figure": _choose_figure(results.get("figures", {})),
         "endpoint": str(results.get("values", {}).get("endpoint_label") or ""),
         "parameters": {name: _shown(value) for name, value in plan.changed.items()},
         "seconds": outcome.seconds,
         "reused": outcome.reused,
         "error": outcome.error,
+        "has_ended": outcome.has_ended,
     }
 
 
@@ -144,20 +158,21 @@ def _shown(value: Any) -> str:
 def _describe_run(run: Run) -> dict[str, Any]:
     entries = {}
     for plan in run.plans:
-        outcome = run.outcomes[plan.name]
+        outcome = run.outcome(plan)
         entries[plan.name] = {
             "file": plan.path.name,
             "sha256": hash_file(plan.path),
             "parameters": plan.effective,
             "seconds": round(outcome.seconds, 3),
-            "status": "failed" if outcome.error else "ok",
+            "status": ("failed" if outcome.error else "ok") if outcome.has_ended else "not executed",
             "error": outcome.error,
             "reused": outcome.reused,
             "fingerprint": run.fingerprint(plan),
-            "files": list_files(run.building, plan.name),
+            "files": list_files(run.building, plan.name) if outcome.has_ended else {},
         }
     return {
         "nkhcc": __version__,
+        "complete": run.is_complete,
         "started": run.started.isoformat(timespec="seconds"),
         "seconds": round((dt.datetime.now(dt.UTC) - run.started).total_seconds(), 3),
         "versions": list_versions(),
@@ -176,46 +191,13 @@ def read_manifest(folder: Path) -> dict | None:
     return manifest if isinstance(manifest, dict) and "nkhcc" in manifest else None
 
 
-# What decides the outcome of a notebook, and the outcomes of an earlier run for the same.
+def list_finished(folder: Path) -> list[str]:
+    """Names of the notebooks that a report's manifest says were executed without an error."""
+    entries = (read_manifest(folder) or {}).get("notebooks") or {}
+    return [name for name, entry in entries.items() if entry.get("status") == "ok"]
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_data(folder: Path) -> dict[str, str]:
-    """SHA-256 of a folder's tables, YAML and Parquet files, by name; none without a folder."""
-    if not folder.is_dir():
-        return {}
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _DATA_SUFFIXES]
-    return {path.name: hash_file(path) for path in files if path.is_file()}
-
-
-@cache
-def hash_code() -> str:
-    """One SHA-256 for the package's own code and templates."""
-    files = [path for path in _PACKAGE.rglob("*") if path.suffix in _CODE_SUFFIXES]
-    files = [path for path in files if "bundled" not in path.relative_to(_PACKAGE).parts]
-    return _hash_json({path.relative_to(_PACKAGE).as_posix(): hash_file(path) for path in files})
-
-
-def hash_inputs(notebook: Path, data: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
-    """One SHA-256 for notebook, checksums of the data, parameter values, code and versions."""
-    return _hash_json(
-        {
-            "notebook": hash_file(notebook),
-            "data": dict(data),
-            "parameters": dict(parameters),
-            "code": hash_code(),
-            "versions": list_versions(),
-        }
-    )
-
-
-def _hash_json(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+# The outcomes of an earlier run for the same inputs.
 
 
 def list_files(report: Path, name: str) -> dict[str, str]:
@@ -259,6 +241,28 @@ def _read_results(report: Path) -> dict[str, Any]:
 # The folder.
 
 
+def name_partial(out_dir: Path) -> Path:
+    """Where a report stands that is not complete: a notebook failed, or the run was stopped."""
+    return out_dir.with_name(f"{out_dir.name}-partial")
+
+
+def open_work(building: Path) -> Path:
+    """Make the folder of what only workers need while they run."""
+    work = building / _WORK
+    work.mkdir()
+    return work
+
+
+def remove_work(building: Path) -> None:
+    """Remove what only a run under way needs, and what it left of notebooks that have not ended."""
+    for name in (_WORK, _PIECES):
+        shutil.rmtree(building / name, ignore_errors=True)
+    entries = (read_manifest(building) or {}).get("notebooks") or {}
+    for name in entries:
+        for relative in list_files(building, name).keys() - entries[name]["files"].keys():
+            (building / relative).unlink()
+
+
 def check_target(out_dir: Path) -> None:
     """Raise PublishError unless a folder is free for a report: absent, empty, or an earlier report."""
     if not out_dir.exists() or read_manifest(out_dir) is not None:
@@ -276,14 +280,14 @@ def check_target(out_dir: Path) -> None:
 def open_building(out_dir: Path) -> Iterator[Path]:
     """Open an empty folder beside `out_dir`; it is gone afterwards, unless it was published.
 
-    What a killed run left is put right first: its half-made folder goes, and a report that it had moved aside
-    comes back. Raises PublishError while another run has one open for the same `out_dir`.
+    What a killed run left is put right first: what it had finished becomes `<out_dir>-partial`, and a report
+    that it had moved aside comes back. Raises PublishError while another run has one open for `out_dir`.
     """
     parent = out_dir.parent
     parent.mkdir(parents=True, exist_ok=True)
     building = parent / f"{_BUILDING}{out_dir.name}-{os.getpid()}"
     with _lock(parent):
-        _remove_stale(parent)
+        _recover_killed(parent)
         _refuse_second(out_dir)
         _recover(out_dir)
         building.mkdir()
@@ -303,19 +307,23 @@ def publish_folder(building: Path, out_dir: Path) -> None:
     Raises PublishError when something else has come to stand there, and OSError when renaming failed; the
     earlier report is then back in its place.
     """
-    aside = _name_aside(out_dir)
     with _lock(out_dir.parent):
-        _recover(out_dir)
-        check_target(out_dir)
-        if out_dir.exists():
-            out_dir.rename(aside)
-        try:
-            building.rename(out_dir)
-        except BaseException:
-            if aside.exists():
-                aside.rename(out_dir)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+        _replace(building, out_dir)
+
+
+def _replace(building: Path, out_dir: Path) -> None:
+    aside = _name_aside(out_dir)
+    _recover(out_dir)
+    check_target(out_dir)
+    if out_dir.exists():
+        out_dir.rename(aside)
+    try:
+        building.rename(out_dir)
+    except BaseException:
+        if aside.exists():
+            aside.rename(out_dir)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _name_aside(out_dir: Path) -> Path:
@@ -332,7 +340,7 @@ def _recover(out_dir: Path) -> None:
 def _refuse_second(out_dir: Path) -> None:
     """Raise when a living run builds for a folder; what killed runs left must be gone."""
     for folder in out_dir.parent.glob(f"{_BUILDING}*"):
-        name, _, process = folder.name.removeprefix(_BUILDING).rpartition("-")
+        name, process = _read_name(folder)
         if name == out_dir.name:
             raise PublishError(
                 f"another run (process {process}) is writing {out_dir}; "
@@ -340,12 +348,26 @@ def _refuse_second(out_dir: Path) -> None:
             )
 
 
-def _remove_stale(parent: Path) -> None:
+def _recover_killed(parent: Path) -> None:
+    """Keep what killed runs had finished, unless more than that is kept already, and remove the rest."""
     for folder in parent.glob(f"{_BUILDING}*"):
         held = _hold(folder)
-        if held is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+        if held is None:
+            continue
+        partial = name_partial(parent / _read_name(folder)[0])
+        finished = list_finished(folder)
+        if finished and len(finished) >= len(list_finished(partial)):
+            with suppress(OSError, PublishError):
+                remove_work(folder)
+                _replace(folder, partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _read_name(building: Path) -> tuple[str, str]:
+    """Name of the report that a folder is built for, and number of the process that builds it."""
+    name, _, process = building.name.removeprefix(_BUILDING).rpartition("-")
+    return name, process
 
 
 def _hold(folder: Path, *, patiently: bool = False) -> int | None:

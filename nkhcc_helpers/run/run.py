@@ -8,12 +8,13 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nkhcc_helpers.report.results import format_json_value
+from nkhcc_helpers.report.results import format_json_value, hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
 from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, read_parameters, read_values
 from nkhcc_helpers.run.publish import (
@@ -21,17 +22,18 @@ from nkhcc_helpers.run.publish import (
     check_target,
     copy_earlier,
     find_earlier,
-    hash_data,
-    hash_inputs,
+    list_finished,
+    name_partial,
     open_building,
+    open_work,
     publish_folder,
     read_manifest,
+    remove_work,
     write_summaries,
 )
 from nkhcc_helpers.trial.problems import TrialDataWarning, join_names, suggest_name
 from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout
 
-_WORK = ".work"
 _STEPS_UP = 4
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
 
@@ -160,9 +162,9 @@ def plan_run(
 class RunResult:
     """What came of a run."""
 
-    folder: Path  # the report; `<out_dir>-failed` when a notebook failed
+    folder: Path  # the report; `<out_dir>-partial` when a notebook failed
     outcomes: list[Outcome]  # in the order of the notebooks
-    left: Path | None = None  # what an earlier run that failed kept, and this one does not replace
+    left: Path | None = None  # what an earlier run that was stopped kept, and this one does not replace
 
     @property
     def failed(self) -> list[Outcome]:
@@ -195,7 +197,7 @@ def run_notebooks(
     jobs : int, optional
         Notebooks executed at a time; the number of cores when absent.
     resume : bool
-        Take over notebooks whose inputs have not changed since an earlier run, failed or not.
+        Take over notebooks whose inputs have not changed since an earlier run, stopped or not.
     on_start, on_outcome : callable
         Called with the number of notebooks, and with each outcome as it comes.
 
@@ -207,36 +209,39 @@ def run_notebooks(
     ------
     NotebookError, ParameterError, PublishError, TrialDataError
         Before anything is executed; nothing is published.
+    KeyboardInterrupt, OSError
+        Interrupted, or the disk is full; what had finished is kept in ``<out_dir>-partial``, as a note says.
     """
     started = dt.datetime.now(dt.UTC)
     source = (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
     load = cache(lambda: _load_quietly(source))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
-    failed = target.with_name(f"{target.name}-failed")
-    _check_targets(target, failed, source)
+    partial = name_partial(target)
+    _check_targets(target, partial, source)
     with open_building(target) as building:
         run = Run(plans, building, hash_data(source), _name_source(data_dir, source, building), started)
         if resume:
-            _take_over(run, [failed, target])
-        work = building / _WORK
-        work.mkdir()
-        with WorkerPool(jobs or os.cpu_count() or 1, work) as pool:
-            run.trial = load()
-            on_start(len(plans))
-            for outcome in run.outcomes.values():
-                on_outcome(outcome)
-            _execute(run, pool, _read_seconds(target), on_outcome)
-        shutil.rmtree(work)
-        outcomes = [run.outcomes[plan.name] for plan in plans]
-        result = RunResult(failed if any(outcome.error for outcome in outcomes) else target, outcomes)
-        write_summaries(run)
-        publish_folder(building, result.folder)
+            _take_over(run, [partial, target])
+        try:
+            with WorkerPool(jobs or os.cpu_count() or 1, open_work(building)) as pool:
+                run.trial = load()
+                on_start(len(plans))
+                for outcome in run.outcomes.values():
+                    on_outcome(outcome)
+                _execute(run, pool, _read_seconds(target), on_outcome)
+            result = RunResult(target if run.is_complete else partial, list(run.outcomes.values()))
+            write_summaries(run)
+            remove_work(building)
+            publish_folder(building, result.folder)
+        except BaseException as stop:
+            _keep_finished(run, partial, stop)
+            raise
         if not result.failed:
-            _remove_superseded(failed, {plan.name for plan in plans})
-    kept = [failed] if str(out_dir) else [failed, failed.with_name(f"{source.name}-failed")]
+            _remove_superseded(partial, {plan.name for plan in plans})
+    kept = [partial] if str(out_dir) else [partial, name_partial(target.with_name(source.name))]
     left = next((folder for folder in kept if read_manifest(folder) is not None), None)
-    return RunResult(result.folder, outcomes, None if result.failed else left)
+    return replace(result, left=None if result.failed else left)
 
 
 @dataclass
@@ -252,6 +257,21 @@ class Run:
     published: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every notebook has been executed without an error."""
+        return len(self.finished) == len(self.plans)
+
+    @property
+    def finished(self) -> list[str]:
+        """Names of the notebooks executed without an error."""
+        return [name for name, outcome in self.outcomes.items() if not outcome.error]
+
+    def outcome(self, plan: Plan) -> Outcome:
+        """What came of a notebook so far."""
+        stopped = Outcome(plan.name, 0.0, "the run was stopped before it had ended", has_ended=False)
+        return self.outcomes.get(plan.name, stopped)
 
     def values(self, plan: Plan) -> dict[str, Any]:
         """Values injected into a notebook."""
@@ -287,8 +307,8 @@ def _name_source(data_dir: str | Path, source: Path, building: Path) -> str:
     return relative if Path(relative).parts.count("..") <= _STEPS_UP else str(source)
 
 
-def _check_targets(target: Path, failed: Path, source: Path) -> None:
-    for folder in (target, failed):
+def _check_targets(target: Path, partial: Path, source: Path) -> None:
+    for folder in (target, partial):
         if source.is_relative_to(folder):
             raise PublishError(f"{folder} holds the trial's data; choose another folder with --out")
         check_target(folder)
@@ -310,7 +330,7 @@ def _read_seconds(target: Path) -> dict[str, float]:
 def _take_over(run: Run, earlier: list[Path]) -> None:
     for plan in run.plans:
         found = find_earlier(earlier, plan.name, run.fingerprint(plan))
-        if found:
+        if found and plan.name not in run.outcomes:
             report, entry = found
             run.results[plan.name] = copy_earlier(report, run.building, plan.name, entry["files"])
             run.outcomes[plan.name] = Outcome(plan.name, entry["seconds"], reused=True)
@@ -335,11 +355,31 @@ def _execute(
     run.published = format_json_value(compare_published(run.trial))
     for outcome in outcomes:
         run.outcomes[outcome.name] = outcome
+        with suppress(OSError):  # at the end it is raised
+            write_summaries(run)  # so that a run that is killed leaves a report of what it finished
         on_outcome(outcome)
+    run.outcomes = {plan.name: run.outcomes[plan.name] for plan in run.plans}
 
 
-def _remove_superseded(failed: Path, names: set[str]) -> None:
-    """Remove what an earlier, failed run kept, once every notebook of it has run well."""
-    manifest = read_manifest(failed)
+def _keep_finished(run: Run, partial: Path, stop: BaseException) -> None:
+    """Publish what a run had finished when it was stopped, and note on the exception where that is."""
+    if run.trial is None or not run.building.is_dir():
+        return
+    # Where the disk is full, what was written after the last notebook tells.
+    with suppress(OSError):
+        write_summaries(run)
+    remove_work(run.building)
+    with suppress(OSError):
+        _take_over(run, [partial])
+        write_summaries(run)
+    finished = list_finished(run.building)
+    if finished:
+        publish_folder(run.building, partial)
+        stop.add_note(f"finished: {len(finished)} of {len(run.plans)} notebooks, kept in {partial}")
+
+
+def _remove_superseded(partial: Path, names: set[str]) -> None:
+    """Remove what an earlier run that was stopped kept, once every notebook of it has run well."""
+    manifest = read_manifest(partial)
     if manifest is not None and set(manifest.get("notebooks", {})) <= names:
-        shutil.rmtree(failed, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)

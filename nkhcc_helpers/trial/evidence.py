@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
 
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint
-from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
+from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
+    UNIT_SPELLINGS,
     Tables,
     find_column,
     find_text,
@@ -28,6 +30,12 @@ _N_ROWS = 5
 """Rows that a doubt names."""
 _UNLIKE = 100.0
 """How many times the planned dose makes one ask for its units."""
+_LONG_YEARS, _APART = 30.0, 50.0
+"""Years of follow-up, and ratio of the medians of two endpoints, that make one ask for the unit of time."""
+_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known if len(spelling) > 1}
+_UNIT_TOLD = rf"(?:[(\[]\s*|\bin\s+)({'|'.join(_UNITS)})\b(?!\s*\d)|[,:;-]\s+({'|'.join(_UNITS)})\s*$"
+_NUMBERING = ["AESEQ", "ASEQ"]
+"""Columns of ADAE that only number the rows."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +202,63 @@ def list_doubts(tables: Tables) -> list[str]:
     for misfit in list_misfits(tables):
         unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[tables.metadata.time_unit]:g}"
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
-    said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables)
-    return said + _list_infusions(tables) + _list_grades(tables) + _list_emergent(tables)
+    given = tables["ADEX"][is_given(tables.parsed, tables.metadata)]
+    said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables, given)
+    said += _list_long_times(tables) + _list_distant_medians(tables)
+    said += _list_entered_twice(tables) + _list_spellings(tables) + _list_relations(tables)
+    return said + _list_infusions(tables, given) + _list_grades(tables) + _list_emergent(tables, given)
+
+
+def find_units(param: str) -> list[str]:
+    """Return the units of time that PARAM names: "Survival (Days)", "in months", but not "6-month PFS"."""
+    told = re.findall(_UNIT_TOLD, param, re.IGNORECASE)
+    return list(dict.fromkeys(_UNITS[(first or second).upper()] for first, second in told))
+
+
+def _list_long_times(tables: Tables) -> list[str]:
+    unit, adtte = tables.metadata.time_unit, tables["ADTTE"]
+    years = adtte["AVAL"] * DAYS_PER_UNIT[unit] / DAYS_PER_UNIT["years"]
+    rule = f"is longer than {_LONG_YEARS:g} years in {unit}; is that the unit of AVAL?"
+    return _say("ADTTE", "AVAL", years > _LONG_YEARS, rule)
+
+
+def _list_distant_medians(tables: Tables) -> list[str]:
+    roles = ("progression_free_survival", "overall_survival")
+    codes = [find_endpoint(tables.metadata, role) for role in roles]
+    medians = [tables["ADTTE"].loc[tables["ADTTE"]["PARAMCD"] == code, "AVAL"].median() for code in codes]
+    if not min(medians) > 0 or max(medians) < _APART * min(medians):
+        return []
+    told = " and ".join(f"{median:g} ({code})" for code, median in zip(codes, medians, strict=True))
+    return [f"ADTTE AVAL: its medians are {told}; are both in {tables.metadata.time_unit}?"]
+
+
+def _list_entered_twice(tables: Tables) -> list[str]:
+    # Without a date, one event is not told from another of the same term.
+    dated = tables["ADAE"][find_text(tables["ADAE"], "ASTDT") != ""]
+    alike = dated.drop(columns=_NUMBERING, errors="ignore").duplicated(keep=False)
+    return _say(
+        "ADAE", "", alike, "the same in every column; is one event entered twice? Each row is counted"
+    )
+
+
+def _list_spellings(tables: Tables) -> list[str]:
+    said = []
+    for table, raw in tables.raw.items():
+        for column, cells in tables[table].select_dtypes("object").items():
+            written = raw.frame[column]
+            for name in cells[cells.notna() & (written != cells)].unique():
+                told = ", ".join(map(repr, written[cells == name].unique()))
+                rule = f"differ in case or spaces only and are counted as one, {name!r}"
+                said.append(f"{table} {column}: {told} {rule}")
+    return said
+
+
+def _list_relations(tables: Tables) -> list[str]:
+    if not tables.has("ADAE", "AEREL", "AREL"):
+        return []
+    said = {word: str(known) for word, known in tables.metadata.relation_words.items()}
+    meant, other = (list_text(tables["ADAE"], name).map(said).fillna("None") for name in ("AEREL", "AREL"))
+    return _say("ADAE", "AREL", meant != other, "does not say the same as AEREL, which is used")
 
 
 def _list_deaths(tables: Tables) -> list[str]:
@@ -220,21 +283,26 @@ def _list_described(tables: Tables) -> list[str]:
     return said
 
 
-def _list_untreated(tables: Tables) -> list[str]:
+def _list_untreated(tables: Tables, given: pd.DataFrame) -> list[str]:
     adsl = tables["ADSL"]
     treated = list_answers(adsl, "SAFFL").eq(True)
-    rule = "says treated, but ADEX has no infusion of the subject"
-    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(tables["ADEX"]["USUBJID"]), rule)
+    rule = f"says treated, but ADEX has no {tables.metadata.treatment_word} of the subject"
+    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(given["USUBJID"]), rule)
 
 
-def _list_infusions(tables: Tables) -> list[str]:
-    adex = tables["ADEX"]
+def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
+    word = tables.metadata.treatment_word
+    zero = tables["ADEX"]["EXDOSE"].drop(adex.index)
+    said = _say("ADEX", "EXDOSE", zero == 0, f"is 0: no {word} was given, and the row is not counted")
+    longer = find_column(adex, "AENDT") > adex["ASTDT"]
+    said += _say("ADEX", "AENDT", longer, f"spans more than one day; each row is counted as one {word}")
     arms = {arm.code: arm for arm in tables.metadata.arms}
     arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
     more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
-    said = _say("ADEX", "ASTDT", more, "the subject has more infusions than planned for the arm")
+    rule = f"the subject has more {pluralize(word)} than planned for the arm"
+    said += _say("ADEX", "ASTDT", more, rule)
     planned = arm.map({code: arm.dose for code, arm in arms.items()})
     ratio = (adex["EXDOSE"] / planned)[(adex["EXDOSE"] > 0) & (planned > 0)]
     if len(ratio) and ((ratio > _UNLIKE).all() or (ratio < 1 / _UNLIKE).all()):
@@ -254,16 +322,16 @@ def _list_grades(tables: Tables) -> list[str]:
     return _say("ADAE", "AETOXGR", other & grade.notna() & meant.notna(), rule)
 
 
-def _list_emergent(tables: Tables) -> list[str]:
+def _list_emergent(tables: Tables, given: pd.DataFrame) -> list[str]:
     if not tables.has("ADAE", "TRTEMFL", "ASTDT"):
         return []
-    adae = tables["ADAE"]
-    first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
+    adae, word = tables["ADAE"], tables.metadata.treatment_word
+    first = pd.to_datetime(adae["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()))
     emergent = list_answers(adae, "TRTEMFL").eq(True)
-    rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
+    rule = f"begins before the subject's first {word}, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)
-    rule = "says treatment-emergent, but the subject has no infusion"
+    rule = f"says treatment-emergent, but the subject has no {word}"
     return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
 
 
@@ -273,4 +341,4 @@ def _say(table: str, column: str, at: pd.Series, rule: str) -> list[str]:
         return []
     shown = ", ".join(str(row) for row in rows[:_N_ROWS])
     more = f" and {len(rows) - _N_ROWS} more" if len(rows) > _N_ROWS else ""
-    return [f"{table} row{'s' if len(rows) > 1 else ''} {shown}{more} {column}: {rule}"]
+    return [f"{table} row{'s' if len(rows) > 1 else ''} {shown}{more} {column}".rstrip() + f": {rule}"]
