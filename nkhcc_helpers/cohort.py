@@ -45,6 +45,8 @@ def count_disposition(trial, *, grace_days=7):
     status = _list_status(trial, grace_days)
     treated, completed = status["treated"], status["n_infusions"] >= status["planned_infusions"]
     died = status["death"].notna()
+    states = status.loc[~died, "state"].value_counts().index
+    reasons = [state for state in states if state.startswith(DISCONTINUED)]
     stages = status[["group"]].assign(
         n_enrolled=True,
         n_treated=treated,
@@ -55,7 +57,7 @@ def count_disposition(trial, *, grace_days=7):
         n_alive=~died & (status["state"] == ALIVE),
         n_lost=~died & (status["state"] == LOST),
         untold=~died & ~status["told"],
-        **{reason: ~died & (status["state"] == reason) for reason in _list_reasons(status)},
+        **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
     if trial.endpoint_with_role("progression_free_survival") is None:
@@ -227,8 +229,8 @@ def list_infusion_times(trial):
         its start and end (NaN without a start date), dose in the unit of EXDOSE.
     """
     given = trial.infusions.merge(trial.subjects[["USUBJID", "enrolled"]], on="USUBJID", how="left")
-    for name, date in {"time": "date", "end": "end"}.items():
-        given[name] = (given[date] - given["enrolled"]).dt.days / DAYS_PER_UNIT[trial.unit]
+    days = [(given[date] - given["enrolled"]).dt.days for date in ("date", "end")]
+    given["time"], given["end"] = (each / DAYS_PER_UNIT[trial.unit] for each in days)
     return given[["USUBJID", "group", "infusion", "time", "dose", "end"]]
 
 
@@ -285,12 +287,6 @@ def _find_ends(trial, overall, grace_days):
     lost = (status + " " + given).str.contains(_LOST)
     state = np.select([ongoing, lost, said], [ALIVE, LOST, ended], last)
     return {"state": pd.Series(state, subjects.index, dtype="str"), "told": told, "said": said}
-
-
-def _list_reasons(status):
-    """Why patients not dead were discontinued, the most frequent reason first."""
-    states = status.loc[status["death"].isna(), "state"]
-    return list(states[states.str.startswith(DISCONTINUED)].value_counts().index)
 
 
 def _summarize_continuous(values, _column):

@@ -204,7 +204,7 @@ def test_duplicate_subject_and_endpoint(folder: Path) -> None:
 def test_copied_infusion(folder: Path) -> None:
     lines = (folder / "adex.csv").read_text().splitlines()
     (folder / "adex.csv").write_text("\n".join([*lines[:3], lines[2], *lines[3:]]))
-    rule = "infusion is there already, the same in every column, in row 3"
+    rule = "row is there already, the same in every column, in row 3"
     assert problems_of(folder) == [Problem("ADEX", 4, "USUBJID", "S-01", rule)]
 
 

@@ -292,13 +292,10 @@ def draw_allocations(codes, n_draws, seed, strata=None):
     """
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
+    owns = [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]
     for start in range(0, n_draws, CHUNK):
         block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
-        if strata is None or not np.any(strata):
-            yield rng.permuted(block, axis=1, out=block)
-            continue
-        for stratum in range(max(strata) + 1):
-            own = np.flatnonzero(strata == stratum)
+        for own in owns:
             block[:, own] = rng.permuted(block[:, own], axis=1)
         yield block
 

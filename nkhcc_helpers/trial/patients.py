@@ -70,10 +70,7 @@ def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadat
 
 
 def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
-    """Return which rows of ADEX are of treatment given: a dose above 0, or an arm whose planned dose is 0.
-
-    The arm is the patient's as planned or as treated: who is given nothing by the plan is exposed to that.
-    """
+    """Return which rows of ADEX were given: dose above 0, or an arm, planned or actual, that plans dose 0."""
     adsl, adex = tables["ADSL"], tables["ADEX"]
     without_dose = [arm.code for arm in metadata.arms if arm.dose == 0] if metadata is not None else []
     arms = pd.DataFrame({name: find_text(adsl, name) for name in ("TRT01P", "TRT01A")})
@@ -84,10 +81,7 @@ def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None)
 def list_infusions(
     tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
 ) -> pd.DataFrame:
-    """Return what ADEX says was given, by subject and date, with `group infusion date end dose`.
-
-    Infusions count from 1; `end` is AENDT, or else the date.
-    """
+    """Return ADEX of what was given, by subject and date, with `group infusion date end dose`."""
     adex = tables["ADEX"][is_given(tables, metadata)]
     by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
     adex = adex.sort_values(by, kind="stable", ignore_index=True)

@@ -61,7 +61,7 @@ def _check_repeated(tables: Tables, table: str) -> list[Problem]:
     by, rule = {
         "ADSL": (["USUBJID"], "subject is there already in row"),
         "ADTTE": (["USUBJID", "PARAMCD"], "subject has this endpoint already in row"),
-        "ADEX": (list(frame.columns), "infusion is there already, the same in every column, in row"),
+        "ADEX": (list(frame.columns), "row is there already, the same in every column, in row"),
     }.get(table, ([], ""))
     if not by or not tables.has(table, "USUBJID", *by):
         return []

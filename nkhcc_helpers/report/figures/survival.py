@@ -218,8 +218,6 @@ def plot_first_event(
         Draw the confidence bands, where the frame has them.
     until : float, optional
         End of the time axis; by default a little after the last first event of any group.
-    word : str
-        What one treatment is called.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:

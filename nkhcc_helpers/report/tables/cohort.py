@@ -55,7 +55,9 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
     is_cut = trial.metadata.data_cut_off is not None
     note = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
     if not is_cut:
-        note = "No data cut-off is known: alive are those not known to have died, lost or discontinued."
+        note = (
+            "No data cut-off is known: alive are those not known to have died or to be lost or discontinued."
+        )
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
     stages |= {name.capitalize(): name for name in frame if name.startswith(DISCONTINUED)}
