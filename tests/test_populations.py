@@ -7,9 +7,8 @@ from hand_made import ADSL, load_hand_made
 from nkhcc_helpers import safety
 from nkhcc_helpers.report.page import _EscapingFormatter
 from nkhcc_helpers.report.tables.safety import EVENTS_NOTE, TREATMENT_NOTES, list_event_notes
-from nkhcc_helpers.trial import group_by_treatment, patients
+from nkhcc_helpers.trial import describe_treatment, group_by_treatment, patients
 from nkhcc_helpers.trial.problems import TrialDataError
-from nkhcc_helpers.trial.trial import describe_treatment
 
 ROWS = ["L", "H", "All"]
 

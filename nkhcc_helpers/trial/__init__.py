@@ -2,7 +2,7 @@
 
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median, read_published
 from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial.trial import Trial, group_by_treatment, load_trial
+from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
 
 __all__ = [
     "CohortAssumptions",
@@ -10,6 +10,7 @@ __all__ = [
     "Trial",
     "TrialDataError",
     "TrialDataWarning",
+    "describe_treatment",
     "group_by_treatment",
     "load_trial",
     "read_published",
