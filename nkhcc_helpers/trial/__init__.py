@@ -1,6 +1,6 @@
 """The trial as it arrived: its tables, what is wrong with them, and who is in which group."""
 
-from nkhcc_helpers.trial.claims import CohortAssumptions, Median, read_published
+from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
 from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
 
@@ -13,5 +13,4 @@ __all__ = [
     "describe_treatment",
     "group_by_treatment",
     "load_trial",
-    "read_published",
 ]

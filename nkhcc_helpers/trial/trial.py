@@ -165,12 +165,11 @@ class Trial:
     def competing(self, endpoint: str) -> pd.DataFrame:
         """Return `survival` with `cause`: 0 censored, 1 the event, 2 the event of the competing endpoint.
 
-        A competing event counts at its own time, also after the patient's last assessment for the endpoint,
-        which stays in `last_assessed`; at one time the event goes before it. ValueError where `trial.yaml`
-        names no competing endpoint.
+        A competing event counts at its own time, also after the last assessment for the endpoint, which stays
+        in `last_assessed`; at one time the event goes before it. ValueError where `trial.yaml` names none.
         """
         frame = self.survival(endpoint)
-        named = next(each.competing for each in self.metadata.endpoints if each.code == endpoint)
+        named = self.endpoint(endpoint).competing
         if not named:
             raise ValueError(f"trial.yaml names no competing endpoint of {endpoint}")
         other = self.survival(named).set_index("USUBJID")[["time", "event"]].reindex(frame["USUBJID"])
