@@ -73,7 +73,7 @@ class _Picture(Image):
 
 
 class _EscapingFormatter(string.Formatter):
-    """`str.format` with every value escaped, NE for what is not estimable, and the number of nouns."""
+    """`str.format` with every value escaped, NE for what is not estimable, and nouns in their number."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         if key not in kwargs:
@@ -89,7 +89,9 @@ class _EscapingFormatter(string.Formatter):
             return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
         if is_missing(value):
             return NOT_ESTIMABLE
-        return html.escape(format(value, format_spec))
+        percent = " %" if format_spec.endswith("%") else ""  # apart, as everywhere on a page
+        text = format(value, format_spec)
+        return html.escape(text[:-1] + percent if percent else text)
 
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
         """Whether a field of the template is not estimable."""
@@ -194,8 +196,11 @@ class Page:
     def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
         """Say a sentence of each row of a table that has an endpoint as index and values as columns.
 
-        ``{name}`` is what the endpoint is called; `values` are the same in every sentence.
+        ``{name}`` is what the endpoint is called; `values` are the same in every sentence. Of a table without
+        rows it is said what would be said otherwise.
         """
+        if table.empty:
+            self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
             self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
 
