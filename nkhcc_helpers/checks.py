@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from annotated_types import Ge, Gt, Lt
 
+# Two times this close, absolutely or over the mean of all, are one: what R's `aeqSurv` takes.
+SAME_TIME = float(np.sqrt(np.finfo(float).eps))
 ConfLevel = Annotated[float, Gt(0), Lt(1), ", such as 0.95"]
 NotNegative = Annotated[float, Ge(0)]
 
@@ -20,7 +22,7 @@ def check_survival(time, event):
     """Return times, at least 0, as float and events as bool, of equal length, at least one subject.
 
     ValueError names the argument and the position (counted from 0) of what is missing, infinite, negative or
-    not boolean; 0 and 1 are accepted as events.
+    not boolean; 0 and 1 are accepted as events. Near-equal times become one, as of `merge_times`.
     """
     time = check_vector(time, "time")
     event = check_vector(event, "event")
@@ -33,7 +35,60 @@ def check_survival(time, event):
     check_positions(~np.isfinite(time), "time", "must be a finite number", time)
     check_positions(time < 0, "time", "must not be negative", time)
     check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
-    return time, event.astype(bool)
+    return merge_times(time), event.astype(bool)
+
+
+def check_entry(time, event, time_enter=None):
+    """Return times and events as `check_survival` does, and times of coming under observation.
+
+    A patient is at risk after `time_enter` and up to his time; 0, which all have where `time_enter` is None,
+    is the start itself, so that an event at time 0 counts. ValueError names the position of an entry that is
+    missing, negative or not before the patient's time.
+    """
+    time, event = check_survival(time, event)
+    if time_enter is None:
+        return time, event, np.zeros(len(time))
+    enter = check_vector(time_enter, "time_enter")
+    if len(enter) != len(time):
+        raise ValueError(
+            f"time_enter has {len(enter)} values and time has {len(time)}; they must match one to one"
+        )
+    check_positions(~np.isfinite(enter), "time_enter", "must be a finite number", enter)
+    check_positions(enter < 0, "time_enter", "must not be negative", enter)
+    if not enter.any():
+        return time, event, enter
+    enter, time = merge_times(np.stack([enter, time]))
+    check_positions((enter >= time) & (enter > 0), "time_enter", "must be before the time", enter)
+    return time, event, enter
+
+
+def merge_times(time):
+    """Times, of any shape, in which near-equal ones are the first of them, as R's ``survfit(timefix=TRUE)``.
+
+    Times that are equal in decimal may differ in the last bit: 1.1 * 3 is 3.3000000000000003.
+    """
+    time = np.asarray(time, dtype=float)
+    times = np.unique(time[np.isfinite(time)])
+    apart = np.diff(times) > _find_tolerance(times)
+    if apart.all():
+        return time
+    firsts = times[np.concatenate([[True], apart])]
+    place = np.maximum(np.searchsorted(firsts, time, side="right") - 1, 0)
+    return np.where(np.isfinite(time), firsts[place], time)
+
+
+def match_times(at, time):
+    """Times `at`, those near-equal to one of `time` (any order, not empty) replaced by it."""
+    at, times = np.asarray(at, dtype=float), np.unique(time)
+    above = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
+    for near in (times[above - 1], times[np.minimum(above, len(times) - 1)]):
+        at = np.where(np.abs(at - near) <= _find_tolerance(times), near, at)
+    return at
+
+
+def _find_tolerance(times):
+    """The largest difference of near-equal times, of distinct ones."""
+    return SAME_TIME * max(1.0, np.abs(times).mean()) if len(times) else 0.0
 
 
 def check_choice(value, name, choices):

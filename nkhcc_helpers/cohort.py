@@ -14,6 +14,10 @@ from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
 
+ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
+"""How follow-up ended, the last with the reason behind it."""
+NO_REASON = f"{DISCONTINUED}no reason given"
+_LOST = r"\bLOST(?: TO\b|$)|\bLTFU\b"
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
 
 
@@ -31,14 +35,18 @@ def count_disposition(trial, *, grace_days=7):
     -------
     DataFrame
         Columns ``group n_enrolled n_treated n_completed n_fewer n_progressed n_died n_alive n_lost``: counts,
-        NA where the trial cannot say. Completed and fewer split the treated: at least the planned infusions,
-        or fewer. Progressed: as in `list_courses`. Died: by overall survival. Alive: censored at the cut-off,
-        or EOSSTT says ONGOING or COMPLETED. Lost: censored earlier, or without a time of overall survival.
-        With neither a cut-off nor EOSSTT, everyone not known dead is alive.
+        NA where the trial cannot say. Then, where patients not dead were discontinued and not lost, a column
+        for each reason, such as ``discontinued: adverse event``. Completed and fewer split the treated: at
+        least the planned infusions, or fewer. Progressed: as in `list_courses`. Died: by overall survival.
+        Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so.
+        Discontinued: one of them says otherwise. Of whom neither says anything: lost where censored before
+        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason.
     """
     status = _list_status(trial, grace_days)
     treated, completed = status["treated"], status["n_infusions"] >= status["planned_infusions"]
     died = status["death"].notna()
+    states = status.loc[~died, "state"].value_counts().index
+    reasons = [state for state in states if state.startswith(DISCONTINUED)]
     stages = status[["group"]].assign(
         n_enrolled=True,
         n_treated=treated,
@@ -46,16 +54,19 @@ def count_disposition(trial, *, grace_days=7):
         n_fewer=treated & ~completed,
         n_progressed=status["progression"].notna(),
         n_died=died,
-        n_alive=~died & status["reached"],
-        n_lost=~died & ~status["reached"],
+        n_alive=~died & (status["state"] == ALIVE),
+        n_lost=~died & (status["state"] == LOST),
+        untold=~died & ~status["told"],
+        **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
     if trial.endpoint_with_role("progression_free_survival") is None:
         counts["n_progressed"] = pd.NA
     if trial.endpoint_with_role("overall_survival") is None:
         counts[["n_died", "n_alive", "n_lost"]] = pd.NA
-    elif trial.metadata.data_cut_off is None and "EOSSTT" not in trial.subjects:
-        counts["n_lost"] = pd.NA
+    untold = counts.pop("untold") > 0
+    # Where nobody's end is told, a group in which all died has no more to say of it than the others.
+    counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
     return counts.reset_index()
 
 
@@ -189,17 +200,19 @@ def list_courses(trial, *, grace_days=7):
     Returns
     -------
     DataFrame
-        Columns ``USUBJID group progression death last_contact alive lost``, by group, then last contact;
-        times from enrolment, NaN for what was not seen. Progression is an event of progression-free survival
-        unless a death: EVNTDESC names one or the other, else an event at the time of death is a death. Last
-        contact is the time of overall survival, or else the longest of any endpoint. Lost: as counted by
-        `count_disposition`; False where it cannot tell.
+        Columns ``USUBJID group progression death last_contact alive lost discontinued``, by group, then last
+        contact; times from enrolment, NaN for what was not seen. Progression is an event of progression-free
+        survival unless a death: EVNTDESC names one or the other, else an event at the time of death is a
+        death. Last contact is the time of overall survival, or else the longest of any endpoint. Alive: not
+        known dead. Of them lost or discontinued: as counted by `count_disposition`; False where it cannot
+        tell.
     """
     status = _list_status(trial, grace_days)
     known = trial.endpoint_with_role("overall_survival") is not None
-    alive = status["death"].isna()
-    status = status.assign(alive=alive, lost=alive & ~status["reached"] & known)
-    columns = ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost"]
+    alive, state = status["death"].isna(), status["state"]
+    status = status.assign(alive=alive, lost=alive & (state == LOST) & known)
+    status["discontinued"] = alive & state.str.startswith(DISCONTINUED)
+    columns = ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost", "discontinued"]
     return status[columns].sort_values(["group", "last_contact", "USUBJID"], ignore_index=True)
 
 
@@ -209,16 +222,17 @@ def list_infusion_times(trial):
     Returns
     -------
     DataFrame
-        Columns ``USUBJID group infusion time dose``: number within the patient, time from enrolment (NaN
-        without a start date), dose in the unit of EXDOSE.
+        Columns ``USUBJID group infusion time dose end``: number within the patient, time from enrolment to
+        its start and end (NaN without a start date), dose in the unit of EXDOSE.
     """
     given = trial.infusions.merge(trial.subjects[["USUBJID", "enrolled"]], on="USUBJID", how="left")
-    given["time"] = (given["date"] - given["enrolled"]).dt.days / DAYS_PER_UNIT[trial.unit]
-    return given[["USUBJID", "group", "infusion", "time", "dose"]]
+    days = [(given[date] - given["enrolled"]).dt.days for date in ("date", "end")]
+    given["time"], given["end"] = (each / DAYS_PER_UNIT[trial.unit] for each in days)
+    return given[["USUBJID", "group", "infusion", "time", "dose", "end"]]
 
 
 def _list_status(trial, grace_days):
-    """``trial.subjects`` with times of `death progression last_contact`, and who `reached` the cut-off."""
+    """``trial.subjects`` with times of `death progression last_contact`, and the columns of `_find_ends`."""
     overall = _list_times(trial, "overall_survival")
     progression_free = _list_times(trial, "progression_free_survival")
     death, last_contact = overall["time"].where(overall["event"].eq(True)), overall["time"]
@@ -229,7 +243,7 @@ def _list_status(trial, grace_days):
         death=death,
         progression=progression_free["time"].where(_is_progression(progression_free, death)),
         last_contact=last_contact,
-        reached=_reached_cut_off(trial, overall, grace_days),
+        **_find_ends(trial, overall, grace_days),
     )
 
 
@@ -250,15 +264,26 @@ def _is_progression(seen, death):
     return seen["event"].eq(True) & ~was_death
 
 
-def _reached_cut_off(trial, overall, grace_days):
-    """Who was followed to the data cut-off, or is said to be; everyone where nothing can tell."""
+def _find_ends(trial, overall, grace_days):
+    """How each patient's follow-up ended unless by death.
+
+    `state` is alive, lost, or discontinued with its reason; `said`, whether EOSSTT or DCSREAS says anything;
+    `told`, whether it is known who is lost and who is not.
+    """
     cut_off, subjects = trial.metadata.data_cut_off, trial.subjects
-    said = list_text(subjects, "EOSSTT").isin(["ONGOING", "COMPLETED"])
-    if cut_off is None:
-        return said | ("EOSSTT" not in subjects)
-    days = pd.to_timedelta((overall["time"] * DAYS_PER_UNIT[trial.unit]).round(), unit="D")
-    contact = pd.to_datetime(overall["ADT"]).fillna(subjects["enrolled"] + days)
-    return said | (contact >= pd.Timestamp(cut_off) - pd.Timedelta(days=grace_days))
+    status, given = list_text(subjects, "EOSSTT"), list_text(subjects, "DCSREAS")
+    said, ongoing = (status != "") | (given != ""), status.isin(["ONGOING", "COMPLETED"])
+    reason = given.where(given != "", status.where(status != "DISCONTINUED", "")).str.lower()
+    ended = np.where(reason == "", NO_REASON, DISCONTINUED + reason)
+    told, last = said & (ongoing | (reason != "")), ALIVE
+    if cut_off is not None:
+        days = pd.to_timedelta((overall["time"] * DAYS_PER_UNIT[trial.unit]).round(), unit="D")
+        contact = pd.to_datetime(overall["ADT"]).fillna(subjects["enrolled"] + days)
+        ongoing |= contact >= pd.Timestamp(cut_off) - pd.Timedelta(days=grace_days)
+        told, last = told | ongoing | ~said, LOST
+    lost = (status + " " + given).str.contains(_LOST)
+    state = np.select([ongoing, lost, said], [ALIVE, LOST, ended], last)
+    return {"state": pd.Series(state, subjects.index, dtype="str"), "told": told, "said": said}
 
 
 def _summarize_continuous(values, _column):

@@ -1,5 +1,6 @@
 """Hand-made statistics frames, of the columns that tables and figures take, for three kinds of trial."""
 
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,9 @@ def make_trial(kind="four", *, illustrative=True):
         endpoint_labels={"OS": "Overall survival", "PFS": "Progression-free survival"},
         unit="months",
         is_illustrative=illustrative,
-        metadata=SimpleNamespace(dose_unit="relative to the normal dose"),
+        metadata=SimpleNamespace(
+            dose_unit="relative to the normal dose", treatment_word="infusion", data_cut_off=date(2025, 9, 30)
+        ),
     )
 
 
@@ -141,7 +144,8 @@ def make_infusion_times(courses, *, every=0.46):
         for name, group in zip(courses["USUBJID"], courses["group"], strict=True)
     ]
     given = pd.concat(parts, ignore_index=True)
-    return given.assign(time=(given["infusion"] - 1) * every)
+    start = (given["infusion"] - 1) * every
+    return given.assign(time=start, end=start)
 
 
 def make_enrolment(kind="four"):
@@ -438,7 +442,9 @@ def make_timelines(kind="four", *, times=1):
     columns = ["USUBJID", "group", "term", "grade", "day", "end_day", "ending"]
     return SimpleNamespace(
         patients=pd.DataFrame(patients, columns=["USUBJID", "group", "last_day"]),
-        infusions=pd.DataFrame(infusions, columns=["USUBJID", "group", "infusion", "day"]),
+        infusions=pd.DataFrame(infusions, columns=["USUBJID", "group", "infusion", "day"]).assign(
+            end_day=lambda each: each["day"]
+        ),
         events=pd.DataFrame(events, columns=columns).astype({"grade": "Int64"}),
         n_undated=2,
     )

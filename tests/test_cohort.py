@@ -76,7 +76,10 @@ def test_eosstt_alone_tells_alive_from_lost(tmp_path):
     adsl = with_column(ADSL, "EOSSTT", {"s3": "ONGOING", "s4": "DISCONTINUED"})
     metadata = METADATA | {"data_cut_off": None}
     counts = cohort.count_disposition(load_hand_made(tmp_path, adsl=adsl, metadata=metadata))
-    assert rows_of(counts)["H"][-3:] == [0, 1, 2]
+    # s5's cell is empty and says nothing; s4 may be lost or not.
+    assert list(counts)[-1] == "discontinued: no reason given"
+    assert rows_of(counts)["H"][-4:] == [0, 2, pd.NA, 1]
+    assert rows_of(counts)["L"][-4:] == [2, 0, 0, 0]
 
 
 def test_lost_is_unknown_without_cut_off_and_eosstt(tmp_path):
@@ -140,7 +143,9 @@ def test_saffl_overrides_exposure_where_given(tmp_path):
     # Infusions of somebody said to be untreated are refused unless nothing was given in them.
     adex = ADEX.replace("-08,1\n", "-08,0\n").replace("-22,1\n", "-22,0\n")
     adsl = with_column(ADSL, "SAFFL", {"s1": "N", "s4": "y", "s3": "Y"})
-    with pytest.warns(TrialDataWarning, match="ADSL row 5 SAFFL: says treated, but ADEX has no infusion"):
+    nothing = pytest.warns(TrialDataWarning, match="no infusion was given, and the row is not counted")
+    untreated = "ADSL row 5 SAFFL: says treated, but ADEX has no infusion"
+    with nothing, pytest.warns(TrialDataWarning, match=untreated):
         trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
     treated = dict(zip(trial.subjects["USUBJID"], trial.subjects["treated"], strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
@@ -331,7 +336,9 @@ def test_follow_up_of_an_unknown_endpoint_names_the_known(trial):
 
 def test_courses(trial):
     courses = cohort.list_courses(trial)
-    assert list(courses) == ["USUBJID", "group", "progression", "death", "last_contact", "alive", "lost"]
+    assert list(courses) == [
+        "USUBJID", "group", "progression", "death", "last_contact", "alive", "lost", "discontinued",
+    ]  # fmt: skip
     assert list(courses["USUBJID"]) == ["s2", "s1", "s4", "s5", "s3"]
     nan = np.nan
     np.testing.assert_allclose(courses["progression"], [nan, 10, nan, 7, nan])
@@ -345,7 +352,7 @@ def test_courses(trial):
 
 def test_infusion_times_count_from_enrolment(trial):
     times = cohort.list_infusion_times(trial)
-    assert list(times) == ["USUBJID", "group", "infusion", "time", "dose"]
+    assert list(times) == ["USUBJID", "group", "infusion", "time", "dose", "end"]
     first = times[times["USUBJID"] == "s1"]
     assert list(first["infusion"]) == [1, 2]
     assert list(first["time"]) == [1, 3]

@@ -17,6 +17,7 @@ from nkhcc_helpers.safety.listings import (
     list_adverse_events,
     list_dose_limiting,
 )
+from nkhcc_helpers.trial.problems import TrialDataWarning
 
 COUNTS = ["n_treated", "n_evaluable", "n_patients", "n_events"]
 
@@ -106,7 +107,8 @@ def test_patient_given_too_little_in_the_window_is_not_evaluable(tmp_path):
     assert count(trial, fewest_infusions=9)[0] == [2, 1, 1, 1]
     # An infusion in which nothing was given is none.
     nothing = ADEX.replace("s5,2020-04-16,2", "s5,2020-04-16,0")
-    trial = load_hand_made(tmp_path / "nothing", adex=nothing)
+    with pytest.warns(TrialDataWarning, match="ADEX row 9 EXDOSE: is 0: no infusion was given"):
+        trial = load_hand_made(tmp_path / "nothing", adex=nothing)
     assert count(trial, fewest_infusions=2)[1] == [2, 1, 0, 0]
 
 

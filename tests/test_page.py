@@ -418,7 +418,8 @@ def test_page_prints_text_outside_of_a_notebook():
     script = (
         "from types import SimpleNamespace as N\n"
         "from nkhcc_helpers.report import open_page\n"
-        "open_page(N(is_illustrative=True), 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
+        "trial = N(is_illustrative=True, metadata=N(treatment_word='patch'))\n"
+        "open_page(trial, 'x').say('<b>{a}</b> is {b:.2f}', a='A & B', b=1)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True

@@ -314,11 +314,11 @@ def test_flow_arrows_lead_from_enrolled_to_groups_to_treated_and_no_further():
         rows.setdefault(round(-text.get_position()[1], 6), []).append(text.get_text())
     counts = {names[0]: names[1:] for _, names in sorted(rows.items())}
     assert list(counts)[-8:] == [
-        "Treated", "All planned infusions", "Fewer than planned", "Of all enrolled, by the data cut-off",
+        "Treated", "As many as planned", "Fewer than planned", "Of all enrolled, by the end of follow-up",
         "Progressed", "Died", "Alive", "Lost to follow-up",
     ]  # fmt: skip
     assert counts["Treated"] == ["3", "5", "6", "4"]
-    assert counts["All planned infusions"] == counts["Died"] == ["2", "4", "5", "3"]
+    assert counts["As many as planned"] == counts["Died"] == ["2", "4", "5", "3"]
     assert counts["Fewer than planned"] == counts["Alive"] == ["1"] * 4
     assert counts["Lost to follow-up"] == ["0"] * 4
     treated = next(-y for y, names in rows.items() if names[0] == "Treated")

@@ -422,7 +422,7 @@ def test_patients_never_infused_are_counted():
     frame = make_one_patient()
     frame.n_uninfused = 3
     label = figures.plot_timelines(frame, {}, until=40).get_xlabel()
-    assert label == "Days since the first infusion; patients never infused are not shown: 3"
+    assert label == "Days since the first infusion; patients without any infusion are not shown: 3"
 
 
 def test_marks_stand_below_a_label_of_several_lines():

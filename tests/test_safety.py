@@ -127,7 +127,9 @@ def test_safety_flag_without_infusion_takes_every_event(tmp_path):
     )
     # Infusions of somebody said to be untreated are refused unless nothing was given in them.
     adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
-    with pytest.warns(TrialDataWarning, match="ADSL row 5 SAFFL: says treated, but ADEX has no infusion"):
+    nothing = pytest.warns(TrialDataWarning, match="no infusion was given, and the row is not counted")
+    untreated = "ADSL row 5 SAFFL: says treated, but ADEX has no infusion"
+    with nothing, pytest.warns(TrialDataWarning, match=untreated):
         trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
     assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
     emergent = safety.list_events(trial)

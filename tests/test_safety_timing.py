@@ -12,6 +12,7 @@ from made_events import EVENTS, replace_events
 from nkhcc_helpers import safety
 from nkhcc_helpers.safety import timing
 from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at
+from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
 HEADER = "USUBJID,AEDECOD,AETOXGR,ASTDT,AENDT,AEOUT"
@@ -277,7 +278,8 @@ def test_empty_infusions_of_the_untreated_are_not_received(tmp_path):
     adsl = "\n".join(f"{line},{'N' if 's5' in line else ''}" for line in ADSL.splitlines())
     adsl = adsl.replace("STAGE,", "STAGE,SAFFL")
     adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
-    counts = timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
+    with pytest.warns(TrialDataWarning, match="no infusion was given"):
+        counts = timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
     assert list(counts["n_received"])[:9] == [2, 1, 3, 1, 1, 2, 0, 1, 1]
 
 

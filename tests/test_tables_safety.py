@@ -142,7 +142,7 @@ def test_rates_show_their_denominators():
     # One patient with the term, whose day is not known.
     frame = frames.make_rates().assign(n_patients=0, n_outside=0)
     assert row(tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")[1] == "NE"
-    assert "30 days after the last" in str(shown)
+    assert "30 days after the end of the last" in str(shown)
     assert "Garwood" in str(shown)
 
 
@@ -208,7 +208,7 @@ def test_definition_in_words():
     definition = frames.make_definition()
     definition.grade, definition.related_only, definition.window_days = 5, False, 21
     words = "Whatever its cause, grade 5, beginning within 21 days after the first infusion"
-    assert show_definition(definition) == words
+    assert show_definition(definition, "infusion") == words
 
 
 def test_dose_relation():

@@ -97,6 +97,7 @@ def make_adsl(patients: list[Patient], study: str) -> pd.DataFrame:
                 "TRTEDT": one.day(one.infusion_days[-1]) if one.infusion_days else "",
                 "DTHDT": one.day(one.os) if one.died else "",
                 "EOSSTT": status,
+                "DCSREAS": "LOST TO FOLLOW-UP" if status == "DISCONTINUED" else "",
             }
         )
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ from nkhcc_helpers.compatible.claims import describe_claim
 from nkhcc_helpers.identification.answers import HOLDS_IN_ALL, HOLDS_IN_NONE, HOLDS_IN_SOME
 from nkhcc_helpers.identification.statistics import Design, Statistic, list_statistics
 from nkhcc_helpers.report.numbers import format_number, format_p, format_percent, format_ratio
+from nkhcc_helpers.trial.metadata import pluralize
 
 if TYPE_CHECKING:
     from nkhcc_helpers.compatible.claims import ClaimedTrial
@@ -104,6 +105,12 @@ def show_endpoint(endpoint: str, trial: Trial, *, within: bool = False) -> str:
     """
     label = trial.endpoint_labels.get(endpoint, endpoint)
     return label if not within or label[:2].isupper() else label[:1].lower() + label[1:]
+
+
+def name_treatment(trial: Trial) -> dict[str, str]:
+    """What one treatment is called: `word`, `words`, and `Word` and `Words` to begin a line with."""
+    words = {"word": trial.metadata.treatment_word, "words": pluralize(trial.metadata.treatment_word)}
+    return words | {name.capitalize(): word[:1].upper() + word[1:] for name, word in words.items()}
 
 
 def show_method(method: str) -> str:

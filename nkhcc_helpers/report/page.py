@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import show_endpoint
+from nkhcc_helpers.report.names import name_treatment, show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -180,15 +180,17 @@ class Page:
         **values : object
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
+            What the trial calls a treatment is there as ``word words Word Words``.
 
         Raises
         ------
         ValueError
             A field has no value.
         """
-        if otherwise is not None and self._formatter.lacks_value(template, values):
+        fields = {**name_treatment(self.trial), **values}
+        if otherwise is not None and self._formatter.lacks_value(template, fields):
             template = otherwise
-        sentence = self._formatter.vformat(template, (), values)
+        sentence = self._formatter.vformat(template, (), fields)
         self.record(of=of, **values)
         if sentence:
             _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))

@@ -47,14 +47,14 @@ def list_observation(trial):
 def list_time_at_risk(trial, *, window_days=30):
     """List the time in which an adverse event of a treated patient counts towards a rate.
 
-    It begins on the day of the first infusion and ends `window_days` days after the last one, or at the
-    end of observation (`list_observation`) if that is earlier.
+    It begins on the day of the first infusion and ends `window_days` days after the end of the last one, or
+    at the end of observation (`list_observation`) if that is earlier.
 
     Parameters
     ----------
     trial : Trial
     window_days : int or None, default 30
-        Days after the last infusion, at least 0; None: to the end of observation.
+        Days after the end of the last infusion, at least 0; None: to the end of observation.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def list_time_at_risk(trial, *, window_days=30):
     treated = trial.subjects[trial.subjects["treated"]].reset_index(drop=True)
     start, end = treated["first_infusion"], treated["observed_until"]
     if window_days is not None:
-        closed = treated["last_infusion"] + pd.Timedelta(days=int(window_days))
+        closed = treated["last_exposure"] + pd.Timedelta(days=int(window_days))
         end = end.mask(end > closed, closed)
     end = end.where(start.notna())
     days = ((end - start).dt.days + 1).astype("Int64")

@@ -18,7 +18,7 @@ from nkhcc_helpers.trial.schema import list_text
 def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level=0.95):
     """Summarize, term by term, how soon after an infusion events begin and how long they last.
 
-    Onset is counted from the patient's latest infusion on or before it, 0 on the day of the infusion.
+    Onset is counted from the start of the patient's latest infusion on or before it, 0 on that day.
     Duration is the time to resolution, end minus onset, 0 on the same day (CDISC's ADURN counts both days,
     and is one more). How an event ended:
 
@@ -202,7 +202,7 @@ class Timelines:
         Columns ``USUBJID group last_day died``: end of observation, and day of death (NaN where no death is
         known); by group and USUBJID.
     infusions : DataFrame
-        Columns ``USUBJID group infusion day``.
+        Columns ``USUBJID group infusion day end_day``.
     events : DataFrame
         Columns ``USUBJID group term grade day end_day ending``; ending is "ended", "ongoing" (``end_day``
         is the last day it was followed: its end date, or else the end of observation) or "unknown" (nobody
@@ -243,7 +243,9 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
         last_day=_days(started, "observed_until"), died=_days(started, "death_date")
     )
     given = trial.infusions.merge(started[["USUBJID", "first_infusion"]], on="USUBJID")
-    infusions = given[["USUBJID", "group", "infusion"]].assign(day=_days(given, "date"))
+    infusions = given[["USUBJID", "group", "infusion"]].assign(
+        day=_days(given, "date"), end_day=_days(given, "end")
+    )
     events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
     infused = events[events["first_infusion"].notna()]
     dated = infused.dropna(subset=["onset"])

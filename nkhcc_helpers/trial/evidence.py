@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint
-from nkhcc_helpers.trial.patients import list_date_ranges, list_ends
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
+from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
@@ -194,8 +194,9 @@ def list_doubts(tables: Tables) -> list[str]:
     for misfit in list_misfits(tables):
         unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[tables.metadata.time_unit]:g}"
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
-    said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables)
-    return said + _list_infusions(tables) + _list_grades(tables) + _list_emergent(tables)
+    given = tables["ADEX"][is_given(tables.parsed, tables.metadata)]
+    said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables, given)
+    return said + _list_infusions(tables, given) + _list_grades(tables) + _list_emergent(tables, given)
 
 
 def _list_deaths(tables: Tables) -> list[str]:
@@ -220,21 +221,26 @@ def _list_described(tables: Tables) -> list[str]:
     return said
 
 
-def _list_untreated(tables: Tables) -> list[str]:
+def _list_untreated(tables: Tables, given: pd.DataFrame) -> list[str]:
     adsl = tables["ADSL"]
     treated = list_answers(adsl, "SAFFL").eq(True)
-    rule = "says treated, but ADEX has no infusion of the subject"
-    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(tables["ADEX"]["USUBJID"]), rule)
+    rule = f"says treated, but ADEX has no {tables.metadata.treatment_word} of the subject"
+    return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(given["USUBJID"]), rule)
 
 
-def _list_infusions(tables: Tables) -> list[str]:
-    adex = tables["ADEX"]
+def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
+    word = tables.metadata.treatment_word
+    zero = tables["ADEX"]["EXDOSE"].drop(adex.index)
+    said = _say("ADEX", "EXDOSE", zero == 0, f"is 0: no {word} was given, and the row is not counted")
+    longer = find_column(adex, "AENDT") > adex["ASTDT"]
+    said += _say("ADEX", "AENDT", longer, f"spans more than one day; each row is counted as one {word}")
     arms = {arm.code: arm for arm in tables.metadata.arms}
     arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
     more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
-    said = _say("ADEX", "ASTDT", more, "the subject has more infusions than planned for the arm")
+    rule = f"the subject has more {pluralize(word)} than planned for the arm"
+    said += _say("ADEX", "ASTDT", more, rule)
     planned = arm.map({code: arm.dose for code, arm in arms.items()})
     ratio = (adex["EXDOSE"] / planned)[(adex["EXDOSE"] > 0) & (planned > 0)]
     if len(ratio) and ((ratio > _UNLIKE).all() or (ratio < 1 / _UNLIKE).all()):
@@ -254,16 +260,16 @@ def _list_grades(tables: Tables) -> list[str]:
     return _say("ADAE", "AETOXGR", other & grade.notna() & meant.notna(), rule)
 
 
-def _list_emergent(tables: Tables) -> list[str]:
+def _list_emergent(tables: Tables, given: pd.DataFrame) -> list[str]:
     if not tables.has("ADAE", "TRTEMFL", "ASTDT"):
         return []
-    adae = tables["ADAE"]
-    first = pd.to_datetime(adae["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()))
+    adae, word = tables["ADAE"], tables.metadata.treatment_word
+    first = pd.to_datetime(adae["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()))
     emergent = list_answers(adae, "TRTEMFL").eq(True)
-    rule = "begins before the subject's first infusion, but TRTEMFL says treatment-emergent"
+    rule = f"begins before the subject's first {word}, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)
-    rule = "says treatment-emergent, but the subject has no infusion"
+    rule = f"says treatment-emergent, but the subject has no {word}"
     return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
 
 

@@ -132,6 +132,7 @@ class TrialMetadata(Model):
     data_cut_off: Date | None = None
     arms: Annotated[list[Arm], Field(min_length=1)]
     dose_unit: str = ""
+    treatment_word: Text = "infusion"
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
@@ -193,6 +194,18 @@ def find_endpoint(metadata: TrialMetadata | None, role: str) -> str | None:
     """Return the code of the endpoint with a role; None without one."""
     endpoints = metadata.endpoints if metadata is not None else []
     return next((endpoint.code for endpoint in endpoints if endpoint.role == role), None)
+
+
+def pluralize(word: str) -> str:
+    """Return the plural of an English noun: patches, doses, therapies."""
+    if word.endswith("y") and word[-2:-1].casefold() not in set("aeiou"):
+        return f"{word[:-1]}ies"
+    return f"{word}{'es' if word.endswith(('s', 'x', 'z', 'ch', 'sh')) else 's'}"
+
+
+def count_noun(n: int, word: str) -> str:
+    """Return a number with its noun, singular or plural: 1 infusion, 2 patches."""
+    return f"{n} {word if n == 1 else pluralize(word)}"
 
 
 def convert(one, other):

@@ -37,9 +37,10 @@ _LONGEST = 20000
 def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
     adsl = tables["ADSL"].reset_index(drop=True)
+    given = tables["ADEX"][is_given(tables, metadata)]
     return plan_groups(adsl, adsl.set_index("USUBJID")["TRT01P"], metadata).assign(
         enrolled=adsl["USUBJID"].map(list_enrolment_dates(tables)),
-        first_infusion=adsl["USUBJID"].map(tables["ADEX"].groupby("USUBJID")["ASTDT"].min()),
+        first_infusion=adsl["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()),
     )
 
 
@@ -53,14 +54,27 @@ def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetad
     return adtte.assign(group=group_rows(adtte, subjects, metadata), endpoint=adtte["PARAMCD"], time=time)
 
 
-def list_infusions(adex: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADEX by subject and date with `group infusion date dose`; infusions count from 1."""
+def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
+    """Return which rows of ADEX were given: dose above 0, or an arm, planned or actual, that plans dose 0."""
+    adsl, adex = tables["ADSL"], tables["ADEX"]
+    without_dose = [arm.code for arm in metadata.arms if arm.dose == 0] if metadata is not None else []
+    arms = pd.DataFrame({name: find_text(adsl, name) for name in ("TRT01P", "TRT01A")})
+    of_them = adsl.loc[arms.isin(without_dose).any(axis=1), "USUBJID"]
+    return (adex["EXDOSE"] > 0) | adex["USUBJID"].isin(of_them)
+
+
+def list_infusions(
+    tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
+) -> pd.DataFrame:
+    """Return ADEX of what was given, by subject and date, with `group infusion date end dose`."""
+    adex = tables["ADEX"][is_given(tables, metadata)]
     by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
     adex = adex.sort_values(by, kind="stable", ignore_index=True)
     return adex.assign(
         group=group_rows(adex, subjects, metadata),
         infusion=adex.groupby("USUBJID").cumcount() + 1,
         date=adex["ASTDT"],
+        end=find_column(adex, "AENDT").fillna(adex["ASTDT"]),
         dose=adex["EXDOSE"],
     )
 
@@ -167,7 +181,7 @@ def impute_dates(adae: pd.DataFrame, first_infusion: pd.Series, last_day: pd.Ser
 def derive_subjects(
     subjects: pd.DataFrame, times: pd.DataFrame, infusions: pd.DataFrame, metadata: TrialMetadata
 ) -> pd.DataFrame:
-    """Return subjects with `treated n_infusions last_infusion death_date observed_until` (see `Trial`)."""
+    """Return subjects with `treated n_infusions last_infusion last_exposure death_date observed_until`."""
     ids = subjects["USUBJID"]
     n_infusions = ids.map(infusions["USUBJID"].value_counts()).fillna(0).astype(int)
     flag = list_text(subjects, "SAFFL")
@@ -177,7 +191,10 @@ def derive_subjects(
     died = dated[dated["event"] & (dated["endpoint"] == find_endpoint(metadata, "overall_survival"))]
     death = find_column(subjects, "DTHDT").fillna(_map_latest(ids, died))
     last_infusion = _map_latest(ids, infusions)
-    end = pd.concat([_map_latest(ids, dated), last_infusion, death], axis=1).max(axis=1)
+    # A trial made by hand may date its infusions by their start alone.
+    ended = infusions.assign(date=find_column(infusions, "end").fillna(infusions["date"]))
+    last_exposure = _map_latest(ids, ended)
+    end = pd.concat([_map_latest(ids, dated), last_exposure, death], axis=1).max(axis=1)
     bounds = [end, death.where(death < end)]
     if metadata.data_cut_off is not None:
         bounds.append(end.where(end.isna(), pd.Timestamp(metadata.data_cut_off)))
@@ -185,6 +202,7 @@ def derive_subjects(
         treated=(n_infusions > 0).where(flag == "", flag.map(YES_NO).eq(True)).astype(bool),
         n_infusions=n_infusions,
         last_infusion=last_infusion,
+        last_exposure=last_exposure,
         death_date=death,
         observed_until=pd.concat(bounds, axis=1).min(axis=1).astype("datetime64[ns]"),
     )

@@ -12,8 +12,8 @@ from nkhcc_helpers.trial.evidence import (
     list_miscodings,
     says_death,
 )
-from nkhcc_helpers.trial.metadata import find_endpoint
-from nkhcc_helpers.trial.patients import list_enrolment_dates
+from nkhcc_helpers.trial.metadata import count_noun, find_endpoint
+from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
@@ -58,7 +58,7 @@ def _check_repeated(tables: Tables, table: str) -> list[Problem]:
     by, rule = {
         "ADSL": (["USUBJID"], "subject is there already in row"),
         "ADTTE": (["USUBJID", "PARAMCD"], "subject has this endpoint already in row"),
-        "ADEX": (list(frame.columns), "infusion is there already, the same in every column, in row"),
+        "ADEX": (list(frame.columns), "row is there already, the same in every column, in row"),
     }.get(table, ([], ""))
     if not by or not tables.has(table, "USUBJID", *by):
         return []
@@ -107,6 +107,7 @@ def _check_bounds(tables: Tables) -> list[Problem]:
         ("ADEX", "ASTDT", "before enrolment", enrolled),
     ]
     bounds += [(table, "ASTDT", "after the subject's death", died) for table in ("ADEX", "ADAE")]
+    bounds.append(("ADEX", "AENDT", "after the subject's death", died))
     if tables.metadata is not None and tables.metadata.data_cut_off is not None:
         cut_off = pd.Series(pd.Timestamp(tables.metadata.data_cut_off), index=enrolled.index)
         dates = [("ADTTE", "ADT"), ("ADEX", "ASTDT"), ("ADAE", "ASTDT")]
@@ -195,10 +196,12 @@ def _check_same_arm(tables: Tables) -> list[Problem]:
 def _check_safety_population(tables: Tables) -> list[Problem]:
     if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "EXDOSE"):
         return []
-    adsl, adex = tables["ADSL"], tables["ADEX"]
-    n_infusions = adsl["USUBJID"].map(adex.loc[adex["EXDOSE"] > 0, "USUBJID"].value_counts())
+    adsl, given = tables["ADSL"], tables["ADEX"][is_given(tables.parsed, tables.metadata)]
+    n_infusions = adsl["USUBJID"].map(given["USUBJID"].value_counts())
+    word = tables.metadata.treatment_word if tables.metadata is not None else "infusion"
     left_out = list_answers(adsl, "SAFFL").eq(False) & (n_infusions > 0)
-    rules = n_infusions.map(lambda n: f"says untreated, but ADEX has {n:.0f} infusions of the subject")
+    rule = "says untreated, but ADEX has {} of the subject"
+    rules = n_infusions.dropna().map(lambda n: rule.format(count_noun(int(n), word)))
     return tables.report("ADSL", "SAFFL", left_out, rules)
 
 

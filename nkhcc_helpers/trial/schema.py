@@ -175,6 +175,7 @@ _ADSL = {
     "TRTEDT": _date(),
     "DTHDT": _date(),
     "EOSSTT": _text(),
+    "DCSREAS": _text(),
 }
 _ADTTE = {
     "USUBJID": _text(**_KEY),

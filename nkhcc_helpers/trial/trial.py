@@ -56,15 +56,17 @@ class Trial:
         - ``dose planned_infusions``: as planned for the group, float
         - ``enrolled first_infusion``: dates, NaT where not known
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
-        - ``n_infusions`` *: int, infusions in ADEX; ``last_infusion`` *: date of the last, NaT without one
+        - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
+          end of any; NaT without one
         - ``death_date`` *: DTHDT, or else the date of the event of overall survival; NaT without a death
-        - ``observed_until`` *: latest of the patient's dates in ADTTE, the last infusion and the death, but
+        - ``observed_until`` *: latest of the patient's dates in ADTTE, the last exposure and the death, but
           never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
           ADT, or else by STARTDT, or else enrolment, plus AVAL
     times : ADTTE
         - ``group endpoint``; ``time`` in `unit`; ``event``: CNSR == 0
-    infusions : ADEX by subject and date
-        - ``group date dose``; ``infusion``: number within the subject, from 1
+    infusions : ADEX by subject and date, of what was given (`patients.is_given`)
+        - ``group date dose``; ``end``: AENDT, or else ``date``
+        - ``infusion``: number within the subject, from 1
     adverse_events : ADAE
         - ``group term organ_class grade related serious outcome action``: as coded, missing where not said
         - ``onset resolved``: dates of ASTDT and AENDT, which are text since they may be partial; imputed as
@@ -205,7 +207,7 @@ def load_trial(source: str | Path = "") -> Trial:
         warnings.warn(line, TrialDataWarning, stacklevel=2)
     subjects = list_subjects(parsed, metadata)
     times = list_times(tables["ADTTE"], subjects, metadata)
-    infusions = list_infusions(tables["ADEX"], subjects, metadata)
+    infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
     return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)

@@ -25,11 +25,11 @@ ROUNDING = 1e-9
 
 
 class Course(NamedTuple):
-    """A treated patient: group, days of the infusions in order, their doses, and the end of observation."""
+    """A treated patient: group, days of the infusions, the last day of any, and the end of observation."""
 
     group: str
     infusions: list
-    doses: list
+    exposed: int | None
     end: int | None
 
 
@@ -39,15 +39,15 @@ def list_courses(trial):
     ends = dict(zip(treated["USUBJID"], _days(treated["observed_until"]), strict=True))
     given = defaultdict(list)
     infusions = trial.infusions
-    for patient, day, dose in zip(
-        infusions["USUBJID"], _days(infusions["date"]), infusions["dose"], strict=True
+    for patient, *days in zip(
+        infusions["USUBJID"], _days(infusions["date"]), _days(infusions["end"]), strict=True
     ):
-        given[patient].append((day, dose))
+        given[patient].append(days)
     courses = {}
     for patient, group in zip(treated["USUBJID"], treated["group"].astype(str), strict=True):
         received = sorted(given[patient])
-        days, doses = [day for day, _ in received], [dose for _, dose in received]
-        courses[patient] = Course(group, days, doses, ends[patient])
+        days, exposed = [day for day, _ in received], max((end for _, end in received), default=None)
+        courses[patient] = Course(group, days, exposed, ends[patient])
     return courses
 
 
@@ -87,7 +87,7 @@ def _follow(course, onsets, window_days):
         return 0, 0, int(len(onsets) > 0), 0, 0, 0
     start, last = course.infusions[0], course.end
     if window_days is not None:
-        last = min(last, course.infusions[-1] + window_days)
+        last = min(last, course.exposed + window_days)
     within = [day for day in onsets if day is not None and start <= day <= last]
     if within:
         return 1, 0, 0, min(within) - start + 1, bisect_right(course.infusions, min(within)), 1
@@ -233,9 +233,7 @@ def _is_watched(course, definition):
     if not course.infusions:
         return False
     last = course.infusions[0] + definition.window_days
-    given = [
-        day for day, dose in zip(course.infusions, course.doses, strict=True) if day <= last and dose != 0
-    ]
+    given = [day for day in course.infusions if day <= last]
     return course.end >= last and len(given) >= definition.fewest_infusions
 
 

@@ -2,10 +2,11 @@
 
 What they share: `labels` names groups by code, all groups of the trial in order; in figures of Cox models it
 names covariates (`report.list_covariate_labels`) and `group_labels` the groups. `unit` is that of times,
-`conf_level` the level of the intervals drawn, for their heading, and `ax` axes for the main panel alone.
+`conf_level` the level of the intervals drawn, for their heading, `ax` axes for the main panel alone, and
+`word` what one treatment is called.
 """
 
-from nkhcc_helpers.report.figures.cohort import plot_design, plot_enrolment, plot_flow
+from nkhcc_helpers.report.figures.cohort import plot_design, plot_flow, plot_swimmer
 from nkhcc_helpers.report.figures.compatible import (
     plot_candidates,
     plot_compatible_curves,
@@ -13,7 +14,7 @@ from nkhcc_helpers.report.figures.compatible import (
     plot_p_values,
     plot_pairs,
 )
-from nkhcc_helpers.report.figures.courses import plot_swimmer, plot_timelines
+from nkhcc_helpers.report.figures.courses import plot_enrolment, plot_timelines
 from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_signs, plot_sweep
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks

@@ -1,22 +1,30 @@
-"""The cohort: its flow through the trial, its enrolment, and where its groups stand in dose and infusions."""
+"""The cohort: its flow through the trial, each patient's course, and where its groups stand in the design."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
 
+from nkhcc_helpers.cohort import DISCONTINUED
+from nkhcc_helpers.report.figures.courses import (
+    LASTING,
+    MOST_PATIENTS,
+    name_group,
+    name_marks,
+    order_patients,
+)
 from nkhcc_helpers.report.figures.style import (
     GREY,
     INK,
     SMALL,
     WIDTH,
+    Look,
     add_grid,
     choose_axes,
     darken,
@@ -26,16 +34,20 @@ from nkhcc_helpers.report.figures.style import (
     known_groups,
     lighten,
     list_looks,
+    list_time_ticks,
+    make_mark,
+    mark_times,
     plain,
-    rows_of,
     say_nothing_to_show,
+    shorten_names,
     spread_apart,
 )
 from nkhcc_helpers.report.numbers import format_number
+from nkhcc_helpers.trial.metadata import count_noun
 
 TREATMENT = {
     "n_treated": "Treated",
-    "n_completed": "All planned infusions",
+    "n_completed": "As many as planned",
     "n_fewer": "Fewer than planned",
 }
 STATES = {
@@ -44,7 +56,7 @@ STATES = {
     "n_alive": "Alive",
     "n_lost": "Lost to follow-up",
 }
-STATES_HEADING = "Of all enrolled, by the data cut-off"
+STATES_HEADING = "Of all enrolled, by the end of follow-up"
 STAGE_COLUMN = 1.5  # inches, for the names of the rows
 NARROWEST_BOX = 1.15
 CHARACTERS_PER_INCH = 13  # of 9-point text
@@ -68,20 +80,23 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     groups = known_groups(disposition, labels)
     if not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
-    rows = {str(row["group"]): row for row in disposition.to_dict("records")}
+    reasons = [name for name in disposition if name.startswith(DISCONTINUED)]
+    states = STATES | ({DISCONTINUED: "Discontinued"} if reasons else {})
+    summed = disposition.assign(**{DISCONTINUED: disposition[reasons].sum(axis=1)})
+    rows = {str(row["group"]): row for row in summed.to_dict("records")}
     width = max(WIDTH, STAGE_COLUMN + len(groups) * NARROWEST_BOX)
     column = (width - STAGE_COLUMN) / len(groups)
     inner = 0.9 * column
     looks = list_looks(groups, labels)
     names = {g: plain(looks[g].name, int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
-    heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, STATES))]
+    heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states))]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
     height = tops[0] + PADDING
     ax = choose_axes(ax, height, width)
     ax.set(xlim=(0, width), ylim=(0, height))
     ax.set_axis_off()
-    _name_rows(ax, tops, heights, width)
+    _name_rows(ax, tops, heights, width, states)
     middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
     _draw_root(ax, rows, groups, tops, heights, middles)
     for group, x in zip(groups, middles, strict=True):
@@ -91,7 +106,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
         _draw_box(ax, x, tops[1], inner, heights[1], **look)
         _write(ax, x, tops[1] - heights[1] / 2, text)
         _draw_arrow(ax, x, tops[1] - heights[1], tops[2])
-        for i, part in ((2, TREATMENT), (3, STATES)):
+        for i, part in ((2, TREATMENT), (3, states)):
             _draw_box(ax, x, tops[i], inner, heights[i], **look)
             for y, name in zip(_list_middles(tops[i], part), part, strict=True):
                 _write(ax, x, y, format_number(rows[group][name], 0))
@@ -110,10 +125,10 @@ def _list_middles(top: float, part: Mapping[str, str]) -> list[float]:
     return [top - PADDING / 2 - (i + 0.5) * ROW_HEIGHT for i in range(len(part))]
 
 
-def _name_rows(ax: Axes, tops: list[float], heights: list[float], width: float) -> None:
+def _name_rows(ax: Axes, tops: list, heights: list, width: float, states: Mapping[str, str]) -> None:
     style = {"ha": "right", "va": "center", "fontsize": SMALL, "color": INK}
     ax.text(STAGE_COLUMN - 0.1, tops[1] - heights[1] / 2, "By group", **style)
-    for top, part in ((tops[2], TREATMENT), (tops[3], STATES)):
+    for top, part in ((tops[2], TREATMENT), (tops[3], states)):
         for y, name in zip(_list_middles(top, part), part.values(), strict=True):
             ax.text(STAGE_COLUMN - 0.1, y, name, **style)
     line = tops[3] + 0.36
@@ -151,46 +166,125 @@ def _draw_arrow(ax: Axes, x: float, above: float, below: float) -> None:
     ax.annotate("", xy=(x, below), xytext=(x, above), arrowprops=style)
 
 
+ENDS = {
+    "followed": (INK, "Alive at last contact"),
+    "lost": ("white", "Lost to follow-up"),
+    "discontinued": (GREY, "Discontinued"),
+}
+"""How follow-up of patients not known dead ended: the colour of its mark, and its name."""
+
+
 @in_house_style
-def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
-    """Patients enrolled so far in each group, over calendar time.
+def plot_swimmer(
+    courses: pd.DataFrame,
+    infusion_times: pd.DataFrame,
+    labels: Mapping[str, str],
+    unit: str,
+    *,
+    word: str = "infusion",
+    ax: Axes | None = None,
+) -> Axes:
+    """Each patient's course: treatment, progression, death, and how follow-up of the others ended.
+
+    Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
+    of the treatment, and the whole follow-up. A treatment that lasted is drawn as a bar.
 
     Parameters
     ----------
-    enrolment : pandas.DataFrame
-        As `cohort.count_enrolment` returns it.
+    courses : pandas.DataFrame
+        As `cohort.list_courses` returns it.
+    infusion_times : pandas.DataFrame
+        As `cohort.list_infusion_times` returns it.
+
+    Returns
+    -------
+    matplotlib Axes
+        The axes of the whole follow-up.
     """
-    enrolment = enrolment.dropna(subset=["date"])
-    looks = list_looks(known_groups(enrolment, labels), labels)
-    ax = choose_axes(ax, 4.0)
-    if not looks:
-        return say_nothing_to_show(ax)
-    first, last = enrolment["date"].min(), enrolment["date"].max()
-    edge = max((last - first) * 0.03, pd.Timedelta(days=3))
-    ends = []
-    for group, look in looks.items():
-        rows = rows_of(enrolment, group)
-        dates = [rows["date"].iloc[0], *rows["date"], last + edge]
-        counts = [0, *rows["n_enrolled"], rows["n_enrolled"].iloc[-1]]
-        ax.step(dates, counts, where="post", linewidth=1.9, color=look.colour, linestyle=look.line)
-        ends.append(float(counts[-1]))
-    top = max(ends)
-    names = [plain(look.name, 26, lines=2) for look in looks.values()]
-    gap = top * 0.052 * (1 + max(name.count("\n") for name in names))
-    for look, name, y in zip(looks.values(), names, spread_apart(ends, gap), strict=True):
-        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
-        style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
-        ax.annotate(name, (1, y), xytext=(5, 0), **at, **style)
-    ax.set_xlim(first - edge, last + edge)
-    ax.set_ylim(0, top * 1.05)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    days = (last - first).days
-    shown = "%d %b\n%Y" if days < 120 else "%b\n%Y" if days < 3000 else "%Y"
-    ax.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=8))
-    ax.xaxis.set_major_formatter(mdates.DateFormatter(shown))
-    ax.set_ylabel("Patients enrolled")
-    add_grid(ax, "y")
-    return ax
+    looks = list_looks(known_groups(courses, labels), labels)
+    last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
+    if not looks or not np.isfinite(last):
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    rows = order_patients(courses, looks)
+    # One row is free above each group, for its name.
+    rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
+    given = infusion_times["end"].max() if len(infusion_times) else np.nan
+    n_rows = len(courses) + len(looks)
+    height = 1.3 + min(0.23 * n_rows, 14)
+    panels = [(choose_axes(ax, height), last)] if ax is not None or not last > 3 * given > 0 else []
+    if not panels:
+        early, whole = plt.figure(figsize=(WIDTH, height)).subplots(1, 2, sharey=True, width_ratios=(1, 1.5))
+        early.set_title("During treatment")
+        whole.set_title("Whole follow-up")
+        whole.patch.set_visible(False)
+        panels = [(early, 1.12 * given), (whole, last)]
+    for panel, right in panels:
+        _draw_courses(panel, rows, looks, right)
+        panel.set_xlim(-0.015 * right, 1.05 * right)
+        panel.set_ylim(n_rows - 0.4, -0.6)
+        mark_times(panel, list_time_ticks(right, unit))
+        panel.set_xlabel(f"Time since enrolment ({plain(unit)})")
+        panel.tick_params(axis="y", length=0)
+        add_grid(panel, "x")
+    _draw_infusions(panels[0][0], rows, infusion_times)
+    _name_patients(panels[0][0], rows, looks, longest=70 if len(panels) == 1 else 34)
+    _explain_courses(panels[0][0], rows, name_marks(word, infusion_times, "time", "end"))
+    return panels[-1][0]
+
+
+def _draw_courses(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], right: float) -> None:
+    rows = rows.assign(last_contact=rows["last_contact"].fillna(0.0))
+    shades = [lighten(looks[group].colour, 0.55) for group in rows["group"]]
+    edges = [looks[group].darken(0.1) for group in rows["group"]]
+    ax.barh(rows["y"], rows["last_contact"], height=0.62, color=shades, edgecolor=edges, linewidth=0.7)
+    for column, marker, size, face in (("progression", "D", 5.5, "white"), ("death", "X", 7, INK)):
+        seen = rows[rows[column].notna() & (rows[column] <= right)]
+        _draw_marks(ax, seen[column], seen["y"], marker, size, face)
+    alive = rows[rows["alive"].astype(bool) & (rows["last_contact"] <= right)]
+    for state, (face, _) in ENDS.items():
+        part = alive[_list_ends(alive) == state]
+        _draw_marks(ax, part["last_contact"] + 0.012 * right, part["y"], ">", 6.5, face)
+
+
+def _list_ends(rows: pd.DataFrame) -> np.ndarray:
+    """How follow-up of each patient ended who is not known dead, by the names of `ENDS`."""
+    flags = [rows[name].astype(bool) if name in rows else rows["y"].isna() for name in list(ENDS)[1:]]
+    return np.select(flags, list(ENDS)[1:], next(iter(ENDS)))
+
+
+def _draw_infusions(ax: Axes, rows: pd.DataFrame, infusion_times: pd.DataFrame) -> None:
+    at = infusion_times["USUBJID"].map(rows.set_index("USUBJID")["y"])
+    given = infusion_times.assign(y=at).dropna(subset=["y", "time"])
+    ax.vlines(given["time"], given["y"] - 0.31, given["y"] + 0.31, color=INK, linewidth=1.1)
+    long = given[given["end"] > given["time"]]
+    ax.hlines(long["y"], long["time"], long["end"], color=INK, linewidth=LASTING)
+
+
+def _draw_marks(ax: Axes, x: pd.Series, y: pd.Series, marker: str, size: float, face: str) -> None:
+    if len(x):
+        look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
+        ax.plot(x, y, linestyle="", markeredgewidth=0.9, zorder=4, **look)
+
+
+def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, longest: int) -> None:
+    many = len(rows) > MOST_PATIENTS
+    ax.set_yticks(
+        [] if many else rows["y"], [] if many else shorten_names(rows["USUBJID"])[1], fontsize=SMALL
+    )
+    for group, part in rows.groupby("group", sort=False):
+        name_group(ax, 0, part["y"].min() - 1, looks[group], longest)
+
+
+def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None:
+    ends = {*list(ENDS)[:2], *_list_ends(rows[rows["alive"].astype(bool)])}
+    handles = [
+        make_mark("|", 9, label=treatment[0]),
+        *(Line2D([], [], color=INK, linewidth=LASTING, label=name) for name in treatment[1:]),
+        make_mark("D", 5.5, "white", "Progression"),
+        make_mark("X", 7, label="Death"),
+        *(make_mark(">", 6.5, face, label) for name, (face, label) in ENDS.items() if name in ends),
+    ]
+    ax.figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), handletextpad=0.4)
 
 
 CONTRAST_LINES = ("-", (0, (4, 2)))
@@ -293,5 +387,4 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
 
 def _point_text(row: dict, labels: Mapping[str, str]) -> str:
     name = plain("; ".join(labels.get(code, code) for code in row["codes"]), 26)
-    n_events = format_number(row["n_events"], 0)
-    return f"{name}\n{n_events} event{'' if n_events == '1' else 's'}, n = {format_number(row['n'], 0)}"
+    return f"{name}\n{count_noun(int(row['n_events']), 'event')}, n = {format_number(row['n'], 0)}"

@@ -1,4 +1,4 @@
-"""Each patient's course on a line: the whole follow-up, and the adverse events around the infusions."""
+"""Patients over time: when they were enrolled, and each one's treatments and adverse events on a line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
+import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from nkhcc_helpers.report.figures.safety import MISSING, list_grade_handles, list_grade_look
@@ -19,141 +20,88 @@ from nkhcc_helpers.report.figures.style import (
     GREY,
     INK,
     SMALL,
-    WIDTH,
     Look,
     add_grid,
     choose_axes,
     in_house_style,
     known_groups,
-    lighten,
     list_looks,
     list_time_ticks,
     make_mark,
     mark_times,
     open_left,
     plain,
+    rows_of,
     say_nothing_to_show,
     shorten_names,
+    spread_apart,
 )
+from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
     from nkhcc_helpers.safety.timing import Timelines
 
 MOST_PATIENTS = 60
+LASTING = 2.2  # points, of the line of a treatment that lasted
 
 
-@in_house_style
-def plot_swimmer(
-    courses: pd.DataFrame,
-    infusion_times: pd.DataFrame,
-    labels: Mapping[str, str],
-    unit: str,
-    *,
-    ax: Axes | None = None,
-) -> Axes:
-    """Each patient's course: infusions, progression, death, still followed or lost.
-
-    Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
-    of the infusions, and the whole follow-up.
-
-    Parameters
-    ----------
-    courses : pandas.DataFrame
-        As `cohort.list_courses` returns it.
-    infusion_times : pandas.DataFrame
-        As `cohort.list_infusion_times` returns it.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the whole follow-up.
-    """
-    looks = list_looks(known_groups(courses, labels), labels)
-    last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
-    if not looks or not np.isfinite(last):
-        return say_nothing_to_show(choose_axes(ax, 2.0))
-    rows = _order_patients(courses, looks)
-    # One row is free above each group, for its name.
-    rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
-    given = infusion_times["time"].max() if len(infusion_times) else np.nan
-    n_rows = len(courses) + len(looks)
-    height = 1.3 + min(0.23 * n_rows, 14)
-    panels = [(choose_axes(ax, height), last)] if ax is not None or not last > 3 * given > 0 else []
-    if not panels:
-        early, whole = plt.figure(figsize=(WIDTH, height)).subplots(1, 2, sharey=True, width_ratios=(1, 1.5))
-        early.set_title("During the infusions")
-        whole.set_title("Whole follow-up")
-        whole.patch.set_visible(False)
-        panels = [(early, 1.12 * given), (whole, last)]
-    for panel, right in panels:
-        _draw_courses(panel, rows, looks, right)
-        panel.set_xlim(-0.015 * right, 1.05 * right)
-        panel.set_ylim(n_rows - 0.4, -0.6)
-        mark_times(panel, list_time_ticks(right, unit))
-        panel.set_xlabel(f"Time since enrolment ({plain(unit)})")
-        panel.tick_params(axis="y", length=0)
-        add_grid(panel, "x")
-    _draw_infusions(panels[0][0], rows, infusion_times)
-    _name_patients(panels[0][0], rows, looks, longest=70 if len(panels) == 1 else 34)
-    _explain_courses(panels[0][0])
-    return panels[-1][0]
-
-
-def _order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFrame:
+def order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFrame:
     """Patients group under group, in the order of these groups."""
     patients = patients.assign(group=patients["group"].astype("str"))
     return pd.concat([patients[patients["group"] == group] for group in groups], ignore_index=True)
 
 
-def _draw_courses(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], right: float) -> None:
-    rows = rows.assign(last_contact=rows["last_contact"].fillna(0.0))
-    shades = [lighten(looks[group].colour, 0.55) for group in rows["group"]]
-    edges = [looks[group].darken(0.1) for group in rows["group"]]
-    ax.barh(rows["y"], rows["last_contact"], height=0.62, color=shades, edgecolor=edges, linewidth=0.7)
-    for column, marker, size, face in (("progression", "D", 5.5, "white"), ("death", "X", 7, INK)):
-        seen = rows[rows[column].notna() & (rows[column] <= right)]
-        _draw_marks(ax, seen[column], seen["y"], marker, size, face)
-    alive = rows[rows["alive"].astype(bool) & (rows["last_contact"] <= right)]
-    lost = alive["lost"].astype(bool) if "lost" in alive else pd.Series(False, index=alive.index)
-    for part, face in ((alive[~lost], INK), (alive[lost], "white")):
-        _draw_marks(ax, part["last_contact"] + 0.012 * right, part["y"], ">", 6.5, face)
+def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str]:
+    """What the mark of a treatment is called, and the line of one that lasted, if any did."""
+    name = plain(word[:1].upper() + word[1:], 24, lines=1)
+    return [name, f"{name}, to its end"][: 1 + bool((given[end] > given[start]).any())]
 
 
-def _draw_infusions(ax: Axes, rows: pd.DataFrame, infusion_times: pd.DataFrame) -> None:
-    at = infusion_times["USUBJID"].map(rows.set_index("USUBJID")["y"])
-    given = infusion_times.assign(y=at).dropna(subset=["y", "time"])
-    ax.vlines(given["time"], given["y"] - 0.31, given["y"] + 0.31, color=INK, linewidth=1.1)
-
-
-def _draw_marks(ax: Axes, x: pd.Series, y: pd.Series, marker: str, size: float, face: str) -> None:
-    if len(x):
-        look = {"marker": marker, "markersize": size, "markerfacecolor": face, "markeredgecolor": INK}
-        ax.plot(x, y, linestyle="", markeredgewidth=0.9, zorder=4, **look)
-
-
-def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, longest: int) -> None:
-    many = len(rows) > MOST_PATIENTS
-    ax.set_yticks(
-        [] if many else rows["y"], [] if many else shorten_names(rows["USUBJID"])[1], fontsize=SMALL
-    )
-    for group, part in rows.groupby("group", sort=False):
-        _name_group(ax, 0, part["y"].min() - 1, looks[group], longest)
-
-
-def _name_group(ax: Axes, x: float, y: float, look: Look, longest: int) -> None:
+def name_group(ax: Axes, x: float, y: float, look: Look, longest: int) -> None:
     style = {"color": look.dark, "fontsize": SMALL, "fontweight": "bold", "in_layout": False}
     ax.text(x, y, plain(look.name, longest, lines=1), va="center", **style)
 
 
-def _explain_courses(ax: Axes) -> None:
-    handles = [
-        make_mark("|", 9, label="Infusion"),
-        make_mark("D", 5.5, "white", "Progression"),
-        make_mark("X", 7, label="Death"),
-        make_mark(">", 6.5, label="Still followed"),
-        make_mark(">", 6.5, "white", "Lost to follow-up"),
-    ]
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), handletextpad=0.2)
+@in_house_style
+def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
+    """Patients enrolled so far in each group, over calendar time.
+
+    Parameters
+    ----------
+    enrolment : pandas.DataFrame
+        As `cohort.count_enrolment` returns it.
+    """
+    enrolment = enrolment.dropna(subset=["date"])
+    looks = list_looks(known_groups(enrolment, labels), labels)
+    ax = choose_axes(ax, 4.0)
+    if not looks:
+        return say_nothing_to_show(ax)
+    first, last = enrolment["date"].min(), enrolment["date"].max()
+    edge = max((last - first) * 0.03, pd.Timedelta(days=3))
+    ends = []
+    for group, look in looks.items():
+        rows = rows_of(enrolment, group)
+        dates = [rows["date"].iloc[0], *rows["date"], last + edge]
+        counts = [0, *rows["n_enrolled"], rows["n_enrolled"].iloc[-1]]
+        ax.step(dates, counts, where="post", linewidth=1.9, color=look.colour, linestyle=look.line)
+        ends.append(float(counts[-1]))
+    top = max(ends)
+    names = [plain(look.name, 26, lines=2) for look in looks.values()]
+    gap = top * 0.052 * (1 + max(name.count("\n") for name in names))
+    for look, name, y in zip(looks.values(), names, spread_apart(ends, gap), strict=True):
+        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+        style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
+        ax.annotate(name, (1, y), xytext=(5, 0), **at, **style)
+    ax.set_xlim(first - edge, last + edge)
+    ax.set_ylim(0, top * 1.05)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    days = (last - first).days
+    shown = "%d %b\n%Y" if days < 120 else "%b\n%Y" if days < 3000 else "%Y"
+    ax.xaxis.set_major_locator(mdates.AutoDateLocator(minticks=3, maxticks=8))
+    ax.xaxis.set_major_formatter(mdates.DateFormatter(shown))
+    ax.set_ylabel("Patients enrolled")
+    add_grid(ax, "y")
+    return ax
 
 
 MOST_NAMES = 18
@@ -173,9 +121,14 @@ UNDER_LINE = 0.18  # inches more for each further line
 
 @in_house_style
 def plot_timelines(
-    timelines: Timelines, labels: Mapping[str, str], *, until: float | None = None, ax: Axes | None = None
+    timelines: Timelines,
+    labels: Mapping[str, str],
+    *,
+    until: float | None = None,
+    word: str = "infusion",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Each patient's line: infusions as ticks, adverse events as bars from onset to end, deaths as crosses.
+    """Each patient's line: treatments as ticks, adverse events as bars from onset to end, deaths as crosses.
 
     Up to 18 patients are named; beyond 60 the first 60 are drawn and a note says so. A bar covers the days of
     onset and of the end; one of grade 3 or more is named by its term where there is room. A note counts the
@@ -185,31 +138,32 @@ def plot_timelines(
     ----------
     timelines : Timelines
         As `timelines.list_timelines` returns it, or anything with its frames: ``patients`` (``USUBJID group
-        last_day`` and, for deaths, ``died``), ``infusions`` (``USUBJID day``), ``events`` (``USUBJID term
-        grade day end_day ending``), ``n_undated`` and, if there are any, ``n_uninfused``. Days since the
+        last_day`` and, for deaths, ``died``), ``infusions`` (``USUBJID day end_day``), ``events`` (``USUBJID
+        term grade day end_day ending``), ``n_undated`` and, if there are any, ``n_uninfused``. Days since the
         first infusion.
     until : float, optional
-        Last day shown; by default four weeks after the last infusion of any patient.
+        Last day shown; by default four weeks after the last infusion of any patient ended.
     """
     looks = list_looks(known_groups(timelines.patients, labels), labels)
     if not looks:
         return say_nothing_to_show(choose_axes(ax, 2.0))
-    patients = _order_patients(timelines.patients, looks)
-    shown = patients.head(MOST_PATIENTS)
+    patients = order_patients(timelines.patients, looks)
+    shown, infusions = patients.head(MOST_PATIENTS), timelines.infusions
     if until is None:
-        last = timelines.infusions["day"].max() if len(timelines.infusions) else np.nan
+        last = infusions["end_day"].max() if len(infusions) else np.nan
         until = 28.0 + (last if np.isfinite(last) else 0.0)
     events = _lay_out_events(timelines.events, shown, until)
     rows = _lay_out_rows(shown, events)
     n_lanes = rows["bottom"].max()
     events["y"] = events["USUBJID"].map(rows.set_index("USUBJID")["top"]) + events["lane"] + 0.5
-    label = "; ".join(["Days since the first infusion", *_list_notes(timelines, patients, shown, until)])
+    notes = _list_notes(timelines, patients, shown, until, plain(word))
+    label = "; ".join([f"Days since the first {plain(word)}", *notes])
     if len(label) > LONGEST:
         label = "\n".join([label.partition("; ")[0], *textwrap.wrap(label.partition("; ")[2], LONGEST)])
     more = UNDER_LINE * label.count("\n")
     ax = choose_axes(ax, 1.6 + more + min(LANE * n_lanes, TALLEST))
     start = min(0.0, events["day"].min()) if len(events) else 0.0
-    _draw_lines(ax, rows, timelines.infusions, until)
+    _draw_lines(ax, rows, infusions, until)
     n_died = _draw_deaths(ax, rows, until)
     _draw_events(ax, events, start, until)
     if LANE * n_lanes <= 1.4 * TALLEST:
@@ -220,11 +174,14 @@ def plot_timelines(
     mark_times(ax, list_time_ticks(until, "days"), shift=0.5)
     open_left(ax)
     ax.set_xlabel(label)
-    _explain_timelines(ax, events, more, with_deaths=n_died > 0)
+    treatment = name_marks(word, infusions, "day", "end_day")
+    _explain_timelines(ax, events, more, treatment, with_deaths=n_died > 0)
     return ax
 
 
-def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float) -> list[str]:
+def _list_notes(
+    timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float, word: str
+) -> list[str]:
     """What the figure does not show."""
     notes = []
     if len(patients) > len(shown):
@@ -234,13 +191,12 @@ def _list_notes(timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFram
     if len(late):
         worst = late["grade"].max()
         grade = "worst grade missing" if pd.isna(worst) else f"worst grade {worst}"
-        counted = f"{len(late)} event{'' if len(late) == 1 else 's'}"
-        notes.append(f"{counted} after day {until:g} not shown ({grade})")
+        notes.append(f"{count_noun(len(late), 'event')} after day {until:g} not shown ({grade})")
     if timelines.n_undated:
         notes.append(f"events without a known day, not shown: {timelines.n_undated}")
     n_uninfused = getattr(timelines, "n_uninfused", 0)
     if n_uninfused:
-        notes.append(f"patients never infused are not shown: {n_uninfused}")
+        notes.append(f"patients without any {word} are not shown: {n_uninfused}")
     return notes
 
 
@@ -291,6 +247,9 @@ def _draw_lines(ax: Axes, rows: pd.DataFrame, infusions: pd.DataFrame, until: fl
     given = infusions[infusions["day"] <= until].join(place, on="USUBJID").dropna(subset=["base", "day"])
     ax.vlines(given["day"] + 0.5, given["top"], given["base"], color=GREY, linewidth=0.9, zorder=1)
     ax.plot(given["day"] + 0.5, given["base"], linestyle="", marker="^", markersize=4, color=INK, zorder=2)
+    long = given[given["end_day"] > given["day"]]
+    last = long["end_day"].clip(upper=until) + 1.0
+    ax.hlines(long["base"], long["day"] + 0.5, last, color=INK, linewidth=LASTING, zorder=2)
 
 
 def _draw_deaths(ax: Axes, rows: pd.DataFrame, until: float) -> int:
@@ -356,16 +315,19 @@ def _name_rows(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], start: f
         if shared:
             ax.set_ylabel(f"Patients: {plain(rows['USUBJID'].iloc[0], 24, lines=1)} and so on")
     for row in rows[rows["is_first"]].to_dict("records"):
-        _name_group(ax, start, row["top"] - 0.1 - row["head"] / 2, looks[row["group"]], 90)
+        name_group(ax, start, row["top"] - 0.1 - row["head"] / 2, looks[row["group"]], 90)
 
 
-def _explain_timelines(ax: Axes, events: pd.DataFrame, more: float, *, with_deaths: bool) -> None:
+def _explain_timelines(
+    ax: Axes, events: pd.DataFrame, more: float, treatment: list[str], *, with_deaths: bool
+) -> None:
     """Grades above the figure, the other marks under it, `more` inches lower than below one line."""
     grades = list_grade_handles(with_missing=bool(events["grade"].isna().any()))
     place = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=grades, loc="outside upper left", ncols=len(grades), **place)
     infusion = (Line2D([], [], marker="|", markersize=13, color=GREY), make_mark("^", 5))
-    marks = {"Infusion": infusion}
+    marks = {treatment[0]: infusion}
+    marks |= {name: Line2D([], [], color=INK, linewidth=LASTING) for name in treatment[1:]}
     if with_deaths:
         marks["Death"] = make_mark("X", 6.5)
     if ((events["ending"] == "ended") & (events["end_day"] == events["day"])).any():

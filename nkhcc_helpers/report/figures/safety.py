@@ -38,7 +38,7 @@ from nkhcc_helpers.safety.counts import (
     list_terms,
     say_left_out,
 )
-from nkhcc_helpers.trial.metadata import ALL_GROUPS
+from nkhcc_helpers.trial.metadata import ALL_GROUPS, count_noun
 
 # Lightness falls by equal steps, so that the order holds in greyscale and for every kind of colour vision.
 GRADE_COLOURS = {"1": "#f9e0cd", "2": "#f6a178", "3": "#ee543f", "4": "#ab185a", "5": "#1d0f24"}
@@ -278,9 +278,14 @@ FEWEST = 3  # events, for an interval of their duration
 
 @in_house_style
 def plot_onset(
-    onset: pd.DataFrame, *, most: int = 15, conf_level: float = 0.95, ax: Axes | None = None
+    onset: pd.DataFrame,
+    *,
+    most: int = 15,
+    conf_level: float = 0.95,
+    word: str = "infusion",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Days from infusion to onset: median and range. Days to the end: median and its interval. By term.
+    """Days from treatment to onset: median and range. Days to the end: median and its interval. By term.
 
     An interval without an upper end runs to the edge in an arrow; of fewer than 3 events whose duration is
     known in part or whole there is none.
@@ -307,7 +312,7 @@ def plot_onset(
     shown = _leave_out_intervals(shown)
     interval = f"{100 * conf_level:g} % CI from {FEWEST} events on{_say_arrow(shown)}"
     looks = [
-        ("onset", ("minimum", "maximum"), "o", "Onset: days since infusion\n(median, range)"),
+        ("onset", ("minimum", "maximum"), "o", f"Onset: days since {plain(word)}\n(median, range)"),
         ("duration", ("lower", "upper"), "s", f"Duration: days (median,\n{interval})"),
     ]
     colours = group_palette("AB").values()
@@ -341,7 +346,7 @@ def _say_arrow(shown: pd.DataFrame) -> str:
 def _term_and_events(row: dict) -> str:
     n_events, n_ongoing = int(row["n_events"]), int(row["n_ongoing"])
     ongoing = f", {n_ongoing} ongoing" if n_ongoing else ""
-    return f"{plain(row['term'], 28, lines=2)} ({n_events} event{'' if n_events == 1 else 's'}{ongoing})"
+    return f"{plain(row['term'], 28, lines=2)} ({count_noun(n_events, 'event')}{ongoing})"
 
 
 def _draw_ranges(ax: Axes, values: np.ndarray, marker: str, colour: object) -> None:

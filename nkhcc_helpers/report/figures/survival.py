@@ -190,6 +190,7 @@ def plot_first_event(
     event_label: str = "First adverse event",
     show_ci: bool = False,
     until: float | None = None,
+    word: str = "infusion",
     ax: Axes | None = None,
 ) -> Axes:
     """Cumulative incidence of the first adverse event by group, with patients at risk under the axis.
@@ -233,7 +234,7 @@ def plot_first_event(
         look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
         handles.append(Line2D([], [], label="Died without an event", color=GREY, **look))
     set_share_axes(ax, until or 1.0, ticks, "")
-    ax.set_xlabel(f"Time since the first infusion ({plain(unit)})")
+    ax.set_xlabel(f"Time since the first {plain(word)} ({plain(unit)})")
     ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
     place = {"loc": "outside upper left", "handlelength": 3.2, "fontsize": SMALL}
     ax.figure.legend(handles=handles, ncols=min(len(handles), 2), **place)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers.cohort import DISCONTINUED
 from nkhcc_helpers.report.display import (
     Layout,
     group,
@@ -19,6 +20,7 @@ from nkhcc_helpers.report.names import (
     list_group_headings,
     name_dose_unit,
     name_interval,
+    name_treatment,
     show_endpoint,
     show_interval,
 )
@@ -37,11 +39,11 @@ if TYPE_CHECKING:
 
 STAGES = {
     "Treated": "n_treated",
-    "Received all planned infusions": "n_completed",
+    "Received all planned {words}": "n_completed",
     "Received fewer than planned": "n_fewer",
     "Progressed": "n_progressed",
     "Died": "n_died",
-    "Alive at data cut-off": "n_alive",
+    "Alive {when}": "n_alive",
     "Lost to follow-up": "n_lost",
 }
 
@@ -49,17 +51,25 @@ STAGES = {
 @shows_table
 def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
     """Where everyone enrolled ended up, from `count_disposition`."""
-    reaching = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
+    is_cut = trial.metadata.data_cut_off is not None
+    note = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
+    if not is_cut:
+        note = (
+            "No data cut-off is known: alive are those not known to have died or to be lost or discontinued."
+        )
+    words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
+    stages = {stage.format(**words): column for stage, column in STAGES.items()}
+    stages |= {name.capitalize(): name for name in frame if name.startswith(DISCONTINUED)}
     return lay_out_groups(
         frame,
         lambda row: {
             "Enrolled": format_number(row["n_enrolled"], 0),
-            **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in STAGES.items()},
+            **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in stages.items()},
         },
         list_group_headings(frame, trial, "n_enrolled"),
         title="Disposition",
         subtitle="Patients, and percent of those enrolled",
-        notes=[*([] if grace_days is None else [reaching])],
+        notes=[*([] if grace_days is None else [note])],
     )
 
 
@@ -119,20 +129,21 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
 
 @shows_table
 def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
-    """Infusions and cumulative dose, planned and received, from `summarize_exposure`."""
-    infusions, dose = "Infusions", "Cumulative dose"
+    """Treatments and cumulative dose, planned and received, from `summarize_exposure`."""
+    words = name_treatment(trial)
+    given, dose = words["Words"], "Cumulative dose"
     return lay_out_groups(
         frame,
         lambda row: {
-            (infusions, "Planned"): _trimmed(row["planned_infusions"], 0),
-            (infusions, "Received, median (range)"): _received(row, "received", 0),
-            (infusions, "All planned received, n (%)"): format_count(row["n_completed"], row["n"]),
+            (given, "Planned"): _trimmed(row["planned_infusions"], 0),
+            (given, "Received, median (range)"): _received(row, "received", 0),
+            (given, "All planned received, n (%)"): format_count(row["n_completed"], row["n"]),
             (dose, "Planned dose"): _trimmed(row["planned_dose"], 2),
             (dose, "Received dose, median (range)"): _received(row, "received_dose", 2),
         },
         list_group_headings(frame, trial),
         title="Exposure",
-        subtitle="Planned and received infusions and dose",
+        subtitle=f"Planned and received {words['words']} and dose",
         notes=[*name_dose_unit(trial)],
     )
 

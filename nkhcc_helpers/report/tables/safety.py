@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
-from nkhcc_helpers.report.names import list_group_headings, name_scope, show_group, show_interval
+from nkhcc_helpers.report.names import (
+    list_group_headings,
+    name_scope,
+    name_treatment,
+    show_group,
+    show_interval,
+)
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
@@ -20,13 +26,17 @@ from nkhcc_helpers.report.numbers import (
 )
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
+from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
-NOT_COLLECTED_NOTE = "<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
+TREATED = "Of {n_enrolled: patient|patients}, {n_treated: was|were} treated. "
+NOT_COLLECTED_NOTE = (
+    f"{TREATED}<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
+)
 EVENTS_NOTE = (
-    "{n_treated} of {n_enrolled} patients were treated. Adverse events: {n_events}, in {n_people} of them; "
+    f"{TREATED}Adverse events: {{n_events}}, in {{n_people: patient|patients}}; "
     "with a completed date: {n_imputed}. Without a day of onset: {n_without_onset}; without a grade: "
     "{n_without_grade}; without an entry on relation: {n_without_relation}, on seriousness: "
     "{n_without_seriousness}, on the action taken: {n_without_action}. Left out: events that are not "
@@ -54,12 +64,13 @@ COUNT_NOTE = (
     "Patients (%), each counted once a row at the worst grade, once a class however many of its terms; "
     "percent of patients treated. Grade missing: no event of the row has a known grade."
 )
-DAY_NOTE = "Day 1 is the day of the first infusion. Latest infusion: its number, and days since it."
+DAY_NOTE = "Day 1 is the day of the first {word}. Latest {word}: its number, and days since it began."
 IMPUTED_NOTE = "* The day of onset was not recorded in full and is imputed."
 NOT_RECORDED_NOTE = (
     "Something that this listing goes by is recorded for no event, or events were not collected: what is not "
     "listed may have occurred."
 )
+TWO_GROUPS_NOTE = "A comparison needs two groups in which patients were treated."
 ANY_BLOCK = "All events"
 GRADES = {
     **{grade: f"Grade {grade}" for grade in "12345"},
@@ -83,8 +94,7 @@ def list_event_notes(described: dict, groups: str) -> list[str]:
     list of str
         Templates for :meth:`Page.say`, of `described` and of what `trial.describe_treatment` returns.
     """
-    notes = [] if described["n_events"] is not None else [NOT_COLLECTED_NOTE]
-    notes.append(EVENTS_NOTE)
+    notes = [NOT_COLLECTED_NOTE if described["n_events"] is None else EVENTS_NOTE]
     if described["n_by_words"]:
         notes.append(SEVERITY_NOTE)
     return [*notes, TREATMENT_NOTES[groups]]
@@ -158,13 +168,14 @@ def format_listing(
     n_events = len(frame)
     frame = frame.head(n_events if most is None else most)
     imputed = "onset_imputed" in frame and bool(frame["onset_imputed"].fillna("").ne("").any())
+    words = name_treatment(trial)
     columns = {
         "Patient": lambda row: str(row["USUBJID"]),
         "Group": group(trial),
         "Term": _text("term"),
         "Grade": _whole("grade"),
         "Day": _day("day"),
-        "Latest infusion": _whole("latest_infusion"),
+        f"Latest {words['word']}": _whole("latest_infusion"),
         "Days since": _day("days_since_infusion"),
         "Related": _yes_or_no("related"),
         "Serious": _yes_or_no("serious"),
@@ -177,8 +188,8 @@ def format_listing(
         frame,
         columns,
         title=title or listed,
-        subtitle=f"{n_events} event{'' if n_events == 1 else 's'}",
-        notes=[DAY_NOTE, *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
+        subtitle=count_noun(n_events, "event"),
+        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
     )
 
 
@@ -220,7 +231,7 @@ def format_differences(frame: pd.DataFrame, trial: Trial, *, conf_level: float =
         missing=NOT_ESTIMABLE,
         title="Differences in the share of patients",
         subtitle=than if reference else "",
-        notes=[*([f"Interval: {methods}, each for itself."] if methods else [])],
+        notes=[f"Interval: {methods}, each for itself." if methods else TWO_GROUPS_NOTE],
     )
 
 

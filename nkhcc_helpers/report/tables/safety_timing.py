@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, number, shows_table
-from nkhcc_helpers.report.names import name_scope, show_group, show_interval
+from nkhcc_helpers.report.names import name_scope, name_treatment, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
     NOT_ESTIMABLE,
@@ -22,27 +22,28 @@ from nkhcc_helpers.report.numbers import (
     format_share,
     is_estimable,
 )
-from nkhcc_helpers.report.tables.safety import name_block
+from nkhcc_helpers.report.tables.safety import TWO_GROUPS_NOTE, name_block
 from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
 from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.listings import Definition
 from nkhcc_helpers.safety.relation import list_scores
+from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 END_OF_OBSERVATION = "the end of observation"
-WINDOW_END = "{window_days} days after the last, or the end of observation if that is earlier"
+WINDOW_END = "{window_days} days after the end of the last, or the end of observation if that is earlier"
 RATE_NOTE = (
-    "Time at risk: from the first infusion to {end}; it stops at the patient's first event of the term, and "
-    "so do the infusions. Patients are counted of those at risk, who were infused. Only outside: patients "
-    "all of whose events lie outside that time. Day not known: patients with an event that nobody can place "
-    "and none within; they are not at risk, and left out of the rate."
+    "Time at risk: from the first {word} to {end}; it stops at the patient's first event of the term, and "
+    "so do the {words}. Patients are counted of those at risk, who received at least one. Only outside: "
+    "patients all of whose events lie outside that time. Day not known: patients with an event that nobody "
+    "can place and none within; they are not at risk, and left out of the rate."
 )
 GARWOOD_NOTE = "Limits: exact, Garwood. A rate assumes that the risk stays the same over time."
 ONSET_NOTES = (
-    "Onset: days since the latest infusion. Duration: end date minus onset date, 0 on the same day; where "
-    "both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
+    "Onset: days since the latest {word} began. Duration: end date minus onset date, 0 on the same day; "
+    "where both days are counted, as in CDISC's ADURN, it is one more. Dates do not tell hours.",
     "Median duration and limits, and percent resolved the same or next day, by Kaplan-Meier. An event whose "
     "outcome says that it goes on is ongoing: censored at its end date if it has one, else at the patient's "
     "end of observation. A fatal event never resolves, and stays unresolved at every time. One without an "
@@ -51,13 +52,13 @@ ONSET_NOTES = (
     "narrow.",
 )
 BY_INFUSION_NOTE = (
-    "An event belongs to the latest infusion on or before its onset, however long ago that was: this table "
-    "has no window of days. Later infusions were received by fewer "
-    "patients, and not by chance: who had bad events may have stopped."
+    "An event belongs to the latest {word} that began on or before its onset, however long ago that was: "
+    "this table has no window of days. Where fewer patients received a later {word}, that was not by chance: "
+    "who had bad events may have stopped."
 )
 LIMITING_NOTES = (
     "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
-    "{infusions} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
+    "{number} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
     "Doses given after those days, as in a schedule that goes on or rises, are not judged by this table.",
     "Upper limit: one-sided. Shares above it do not fit the data; shares below it do, however few patients "
     "there were.",
@@ -96,7 +97,7 @@ def format_rates(
     keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
     kept = keys.isin(chosen)
     left_out = say_left_out(len(names) - len(chosen & set(names)), none_severe=True)
-    interval = show_interval(conf_level)
+    interval, words = show_interval(conf_level), name_treatment(trial)
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
     return lay_out_rows(
         frame.assign(unplaced=list_unplaced(frame), block=keys.map(names))[kept],
@@ -107,17 +108,17 @@ def format_rates(
             f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": lambda row: (
                 _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"])
             ),
-            "Infusions": number("n_infusions"),
-            f"First events per infusion ({interval})": lambda row: _rate_and_limits(
+            words["Words"]: number("n_infusions"),
+            f"First events per {words['word']} ({interval})": lambda row: _rate_and_limits(
                 row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"]
             ),
             "Only outside": number("n_outside"),
             "Day not known": number("n_undated"),
         },
         block=lambda row: row["block"],
-        title="Adverse events per time at risk and per infusion",
+        title=f"Adverse events per time at risk and per {words['word']}",
         notes=[
-            RATE_NOTE.format(end=end),
+            RATE_NOTE.format(end=end, **words),
             GARWOOD_NOTE,
             *([f"{left_out}; the CSV file of this table has them all."] if left_out else []),
             *name_scope(related_only),
@@ -144,14 +145,15 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
 def format_onset(
     frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
 ) -> Layout:
-    """When events began after an infusion and how long they lasted, in days, from `summarize_onset`."""
+    """When events began after a treatment and how long they lasted, in days, from `summarize_onset`."""
+    words = name_treatment(trial)
     return lay_out_rows(
         frame,
         {
             "": "term",
             "Patients": "n_patients",
             "Events": "n_events",
-            "Onset after infusion: median (range)": _median_and_range,
+            f"Onset after {words['word']}: median (range)": _median_and_range,
             f"Duration: median ({show_interval(conf_level)})": _duration,
             "Longest seen to resolve": lambda row: format_or_none(row["duration_maximum"]),
             "Resolved the same or next day": lambda row: format_percent(row["percent_within_one_day"]),
@@ -162,7 +164,7 @@ def format_onset(
         },
         title="Onset and duration",
         subtitle="Days",
-        notes=[*ONSET_NOTES, *name_scope(related_only)],
+        notes=[*(note.format(**words) for note in ONSET_NOTES), *name_scope(related_only)],
     )
 
 
@@ -182,18 +184,19 @@ def _duration(row: dict) -> str:
 
 @shows_table
 def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
-    """Adverse events after each infusion, a row per infusion, from `count_by_infusion`."""
+    """Adverse events after each treatment, a row per treatment, from `count_by_infusion`."""
+    words = name_treatment(trial)
 
     def heading(row: dict) -> str:
-        return "Infusion not known" if pd.isna(row["infusion"]) else f"Infusion {int(row['infusion'])}"
+        return f"{words['Word']} {'not known' if pd.isna(row['infusion']) else int(row['infusion'])}"
 
     return lay_out_groups(
         frame,
         lambda row: {heading(row): _after_infusion(row)},
         {str(code): show_group(code, trial) for code in frame["group"].unique()},
-        title="Adverse events after each infusion",
-        subtitle="Patients with an event / patients who received the infusion (%) [events]",
-        notes=[BY_INFUSION_NOTE, *name_scope(related_only)],
+        title=f"Adverse events after each {words['word']}",
+        subtitle=f"Patients with an event / patients who received the {words['word']} (%) [events]",
+        notes=[BY_INFUSION_NOTE.format(**words), *name_scope(related_only)],
     )
 
 
@@ -216,8 +219,8 @@ def format_dose_limiting(
 ) -> Layout:
     """Patients with a dose-limiting toxicity, a row per group, from `count_dose_limiting`."""
     definition = definition or Definition()
-    fewest = definition.fewest_infusions
-    infusions = f"{fewest} infusion{'' if fewest == 1 else 's'}"
+    word = trial.metadata.treatment_word
+    fewest = count_noun(definition.fewest_infusions, word)
     return lay_out_rows(
         frame,
         {
@@ -234,16 +237,16 @@ def format_dose_limiting(
             ),
         },
         title="Dose-limiting toxicity",
-        subtitle=show_definition(definition),
-        notes=[*(note.format(infusions=infusions) for note in LIMITING_NOTES)],
+        subtitle=show_definition(definition, word),
+        notes=[*(note.format(number=fewest) for note in LIMITING_NOTES)],
     )
 
 
-def show_definition(definition: Definition) -> str:
+def show_definition(definition: Definition, word: str) -> str:
     """What counts as a dose-limiting toxicity, in words."""
     grade = "grade 5" if definition.grade == 5 else f"grade {definition.grade} or more"
     related = "related to treatment, " if definition.related_only else "whatever its cause, "
-    days = f"beginning within {definition.window_days} days after the first infusion"
+    days = f"beginning within {count_noun(definition.window_days, 'day')} after the first {word}"
     excluded = f"; not counted: {', '.join(definition.excluded_terms)}" if definition.excluded_terms else ""
     text = f"{related}{grade}, {days}{excluded}"
     return text[0].upper() + text[1:]
@@ -272,6 +275,8 @@ def format_dose_relation(
         explained.append(BY_GROUP_NOTE.format(groups=", ".join(trial.group_labels.values())))
     columns["Trend over the groups"] = _test("trend")
     columns["Any difference"] = _test("groups")
+    if frame["n_patients"].notna().any() and frame["p_groups"].isna().all():
+        explained.append(TWO_GROUPS_NOTE)
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
     return lay_out_rows(
         frame,
