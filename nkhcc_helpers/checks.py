@@ -6,6 +6,7 @@ import functools
 import inspect
 from dataclasses import fields, is_dataclass
 from datetime import date
+from numbers import Real
 from typing import Annotated
 
 import numpy as np
@@ -78,8 +79,10 @@ def merge_times(time):
 
 
 def match_times(at, time):
-    """Times `at`, those near-equal to one of `time` (any order, not empty) replaced by it."""
+    """Times `at`, those near-equal to one of `time`, in any order, replaced by it."""
     at, times = np.asarray(at, dtype=float), np.unique(time)
+    if not len(times):
+        return at
     above = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
     for near in (times[above - 1], times[np.minimum(above, len(times) - 1)]):
         at = np.where(np.abs(at - near) <= _find_tolerance(times), near, at)
@@ -129,25 +132,22 @@ def check_positions(bad, name, rule, values):
         raise ValueError(f"{name} {rule}; position {first} is {values[first]:g}{more}")
 
 
-def check_groups(group, n):
+def check_groups(group, n, name="group"):
     """Return the groups in order, of the categories or sorted, and each subject's place among them.
 
-    Groups without subjects are left out. ValueError where `group` does not hold `n` values, one is missing,
-    or there are fewer than two groups.
+    Groups without subjects are left out. ValueError where the argument `name` does not hold `n` values or one
+    is missing.
     """
     group = pd.Series(group).reset_index(drop=True)
     if len(group) != n:
-        raise ValueError(f"group has {len(group)} values for {n} subjects; they must match one to one")
+        raise ValueError(f"{name} has {len(group)} values for {n} subjects; they must match one to one")
     missing = np.flatnonzero(group.isna())
     if len(missing):
-        raise ValueError(f"group is missing at position {missing[0]}")
+        raise ValueError(f"{name} is missing at position {missing[0]}")
     if not isinstance(group.dtype, pd.CategoricalDtype):
         group = group.astype("category")
     group = group.cat.remove_unused_categories()
-    groups = list(group.cat.categories)
-    if len(groups) < 2:
-        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
-    return groups, group.cat.codes.to_numpy()
+    return list(group.cat.categories), group.cat.codes.to_numpy()
 
 
 class Result(pd.DataFrame):
@@ -160,6 +160,13 @@ class Result(pd.DataFrame):
 
     _metadata = ["made_by", "_options"]  # noqa: RUF012 (pandas reads it as a list)
     made_by = _options = None
+
+    @classmethod
+    def of(cls, frame, **options):
+        """A frame with options that its function settled, which go before the arguments it was given."""
+        result = cls(frame)
+        result.options.update(options)
+        return result
 
     @property
     def options(self):
@@ -177,14 +184,16 @@ def keeps_options(function):
     """Make `function` return its frame as a `Result`: the options are its arguments other than data.
 
     These are all keyword-only ones, and of the others those that are plain values (`_is_plain`). They come
-    after the options of every `Result` among the arguments, which it was made from.
+    after the options of every `Result` among the arguments, which it was made from, and before those that
+    `function` settled (`Result.of`).
     """
     signature = inspect.signature(function)
     kinds = {name: each.kind for name, each in signature.parameters.items()}
 
     @functools.wraps(function)
     def make(*args, **kwargs):
-        result = Result(function(*args, **kwargs))
+        made = function(*args, **kwargs)
+        result = Result(made)
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
         given = call.arguments
@@ -194,6 +203,7 @@ def keeps_options(function):
         for name, value in given.items():
             if kinds[name] is inspect.Parameter.KEYWORD_ONLY or _is_plain(value):
                 result.options[name] = value
+        result.options.update(made.options if isinstance(made, Result) else {})
         return result
 
     return make
@@ -207,3 +217,46 @@ def _is_plain(value):
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, str | int | float | np.generic | date)
+
+
+def check_covariates(frame, covariates, taken=("time", "event", "time_enter")):
+    """Return columns of a frame as covariates: a frame of float in which True is 1 and False 0.
+
+    ValueError names the covariate that is given twice, no column of the frame, or one of `taken`, which are
+    no covariates; and, by its position (counted from 0) and its label in the index, the row in which one is
+    missing, infinite or not a number: text has no order and no distances until it is coded.
+    """
+    if isinstance(covariates, str):
+        raise ValueError(f"covariates must be a list of columns, such as [{covariates!r}]")
+    names = list(covariates)
+    for name in names:
+        found = list(frame.columns).count(name)
+        if names.count(name) > 1 or found > 1:
+            raise ValueError(f"covariate {name!r} is {'given' if found < 2 else 'in the frame'} twice")
+        if not found:
+            raise ValueError(
+                f"covariate {name!r} is no column of the frame; it has {', '.join(map(str, frame))}"
+            )
+        if name in taken:
+            raise ValueError(f"covariate {name!r} is the model's column of times, events or strata")
+    return pd.DataFrame({name: _read_covariate(frame[name]) for name in names}, frame.index, dtype=float)
+
+
+def _read_covariate(column):
+    """The column as float, or ValueError."""
+    missing = column.isna().to_numpy()
+    numeric = column.map(lambda value: isinstance(value, Real | np.bool_)).to_numpy(bool)
+    known = np.where(numeric & ~missing, column.astype(object), np.nan).astype(float)
+    for bad, rule in (
+        (missing, "is missing"),
+        (~numeric, "is not a number, which a covariate has to be,"),
+        (~np.isfinite(known), "is not finite"),
+    ):
+        if bad.any():
+            row, more = int(bad.argmax()), f" (and {bad.sum() - 1} more)" if bad.sum() > 1 else ""
+            both = column.index[row], column.iloc[row]
+            label, value = (each.item() if isinstance(each, np.generic) else each for each in both)
+            raise ValueError(
+                f"covariate {column.name!r} {rule} in row {row} ({label!r}){more}: {value!r:.80}"
+            )
+    return known

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import keeps_options
-from nkhcc_helpers.survival.summaries import estimate_follow_up
+from nkhcc_helpers.checks import Result, keeps_options
+from nkhcc_helpers.survival.summaries import estimate_follow_up, pick_times, settle_limits
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
@@ -170,8 +170,9 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     Returns
     -------
     DataFrame
-        Columns ``group n n_events median ci_lower ci_upper longest``; the median by reverse Kaplan-Meier, in
-        which the event censors follow-up. A group without a time has n = 0 and NaN.
+        Columns ``group n n_events median ci_lower ci_upper open_ended longest``; the median by reverse
+        Kaplan-Meier, in which the event censors follow-up, and limits as of `survival.summarize_survival`. A
+        group without a time has n = 0 and NaN.
 
     Raises
     ------
@@ -183,15 +184,17 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     Schemper, Smith (1996) Control Clin Trials.
     """
     followed = list_with_all(trial.survival(endpoint), trial.groups)
-    rows = []
+    options, rows = {"conf_level": conf_level, "conf_type": settle_limits(followed, conf_type)}, []
     for group, part in followed.groupby("group", observed=False):
         row = {"group": group, "n": len(part), "n_events": int(part["event"].sum())}
         if len(part):
-            options = {"conf_level": conf_level, "conf_type": conf_type}
-            median = estimate_follow_up(part["time"], part["event"], **options)
+            median = estimate_follow_up(**pick_times(part), **options)
             row |= {"median": median.estimate, "ci_lower": median.ci_lower, "ci_upper": median.ci_upper}
-        rows.append(row | {"longest": part["time"].max()})
-    return pd.DataFrame(rows).astype({"group": followed["group"].dtype})
+        rows.append(
+            row | {"open_ended": bool(len(part)) and median.open_ended, "longest": part["time"].max()}
+        )
+    table = pd.DataFrame(rows).astype({"group": followed["group"].dtype})
+    return Result.of(table, conf_type=options["conf_type"])
 
 
 def list_courses(trial, *, grace_days=7):

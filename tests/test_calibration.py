@@ -50,10 +50,18 @@ def test_attained_size_with_censoring_does_not_depend_on_jobs(capfd):
     assert 0.08 < usual < 0.14
 
 
-@pytest.mark.parametrize("sizes", [(3,), (3, 0), (2.5, 3)])
+@pytest.mark.parametrize("sizes", [(), (3, 0), (2.5, 3)])
 def test_bad_sizes(sizes):
-    with pytest.raises(ValueError, match="sizes must be at least two whole numbers above 0"):
+    with pytest.raises(ValueError, match="sizes must be whole numbers above 0"):
         recalibrate_p(0.05, sizes)
+
+
+def test_one_group_is_not_estimable():
+    got = recalibrate_p(0.05, [4])
+    assert np.isnan([got.p_value, got.error]).all()
+    size = attained_size([4])
+    assert size[["rejected", "error", "ratio"]].isna().all(axis=None)
+    assert size["alpha"].unique().tolist() == [0.05, 0.01]
 
 
 @pytest.mark.parametrize("p", [0, 1, 1.2, -0.1])

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r_values import read_reference
 
-from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers import cox
+from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
+from nkhcc_helpers.cox.models import fit_cox
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])
@@ -156,3 +158,113 @@ def test_what_cannot_be_estimated_is_named(covariates, message):
 def test_bad_arguments_are_named(change):
     with pytest.raises(ValueError, match=f"{next(iter(change))} must"):
         fit_cox(separated_frame(), ["dose"], **change)
+
+
+BAD = {
+    "missing": ([1.0, None, 3, 4, 5, 6], r"covariate 'AFP' is missing in row 1 \('P2'\)"),
+    "infinite": (
+        [1.0, 2, np.inf, 4, 5, -np.inf],
+        r"'AFP' is not finite in row 2 \('P3'\) \(and 1 more\): inf",
+    ),
+    "text": (
+        ["1", "2", "3", "4", "5", "6"],
+        r"'AFP' is not a number, .* in row 0 \('P1'\) \(and 5 more\): '1'",
+    ),
+    "one text": ([1, 2, 3, "4", 5, 6], r"'AFP' is not a number, .* in row 3 \('P4'\): '4'"),
+    "dates": (pd.date_range("2020-01-01", periods=6), r"'AFP' is not a number"),
+    "categories": (pd.Categorical(list("aabbcc")), r"'AFP' is not a number"),
+    "none": (pd.array([1, 2, None, 4, 5, 6], dtype="Int64"), r"'AFP' is missing in row 2 \('P3'\)"),
+}
+ASKED = {
+    "fit_cox": lambda frame: fit_cox(frame, ["AFP"]),
+    "summarize_models": lambda frame: cox.summarize_models(frame, {"m": ["AFP"]}),
+    "compare_models": lambda frame: cox.compare_models(frame, {"m": ["AFP"]}),
+    "list_separated": lambda frame: cox.list_separated(frame, {"m": ["AFP"]}),
+    "check_proportional_hazards": lambda frame: cox.check_proportional_hazards(frame, ["AFP"]),
+    "estimate_schoenfeld_residuals": lambda frame: cox.estimate_schoenfeld_residuals(frame, ["AFP"]),
+    "estimate_detectable": lambda frame: cox.estimate_detectable(frame, ["AFP"]),
+    "leave_one_out": lambda frame: cox.leave_one_out(frame, ["AFP"]),
+    "keep_estimable": lambda frame: cox.keep_estimable(frame, {"m": ["AFP"]}),
+    "find_unusable": lambda frame: cox.find_unusable(frame[["AFP"]]),
+    "list_design_points": lambda frame: cox.list_design_points(frame, ["AFP"]),
+    "attained_in_trial": lambda frame: cox.attained_in_trial(frame, {"m": ["AFP"]}, frame),
+}
+
+
+def patients():
+    names = [f"P{place}" for place in range(1, 7)]
+    frame = pd.DataFrame({"time": [1, 2, 3, 4, 5, 6.0], "event": True}, index=names)
+    return frame.assign(group=pd.Categorical(list("AAABBB")), dose=[1.0, 1, 1, 2, 2, 2])
+
+
+@pytest.mark.parametrize("ask", ASKED)
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_covariate_is_named_with_its_row(kind, ask):
+    values, message = BAD[kind]
+    with pytest.raises(ValueError, match=message):
+        ASKED[ask](patients().assign(AFP=values))
+
+
+@pytest.mark.parametrize(
+    ("covariates", "message"),
+    [
+        (["dose", "dose"], "'dose' is given twice"),
+        (["AFB"], "'AFB' is no column of the frame; it has time, event, group, dose"),
+        ("dose", r"covariates must be a list of columns, such as \['dose'\]"),
+        (["time"], "'time' is the model's column of times, events or strata"),
+        (["dose", "event"], "'event' is the model's column"),
+    ],
+)
+def test_covariates_that_are_none(covariates, message):
+    for ask in (fit_cox, cox.leave_one_out, cox.check_proportional_hazards, cox.estimate_detectable):
+        with pytest.raises(ValueError, match=message):
+            ask(patients(), covariates)
+
+
+def test_a_column_that_the_frame_holds_twice():
+    frame = patients()
+    with pytest.raises(ValueError, match="'dose' is in the frame twice"):
+        fit_cox(pd.concat([frame, frame["dose"]], axis=1), ["dose"])
+
+
+def test_true_and_false_are_one_and_nought():
+    frame = patients().assign(x=[0.0, 1, 0, 1, 1, 0])
+    want = fit_cox(frame, ["x"]).summary
+    for kind in (bool, "boolean", object, "Int64", np.float32):
+        pd.testing.assert_frame_equal(fit_cox(frame.astype({"x": kind}), ["x"]).summary, want)
+    pd.testing.assert_frame_equal(fit_cox(frame.assign(x=frame["x"] == 1), ["x"]).summary, want)
+
+
+def test_one_group_only_is_not_estimable():
+    frame = patients().assign(group="A", dose=1.0, age=[40.0, 60, 50, 70, 45, 65])
+    assert fit_cox(frame, ["dose"]).summary.drop(columns="covariate").isna().all(axis=None)
+    assert cox.check_proportional_hazards(frame, ["dose"])["p_value"].isna().all()
+    assert cox.leave_one_out(frame, ["dose"])["hr"].isna().all()
+    assert cox.estimate_detectable(frame, ["dose"])["hr_detectable"].isna().all()
+    assert cox.estimate_schoenfeld_residuals(frame, ["dose"]).empty
+    assert cox.compare_models(frame, {"m": ["dose"]})["p_permutation"].isna().all()
+    for empty in (
+        cox.summarize_models(frame, {}),
+        cox.compare_models(frame, {}),
+        cox.attained_in_trial(frame, {"m": ["dose"]}, cox.summarize_models(frame, {})),
+    ):
+        assert empty.empty
+        assert "model" in empty
+    # What differs between its patients is estimated as ever.
+    assert fit_cox(frame, ["age"]).summary["hr"].notna().all()
+    with pytest.raises(ValueError, match=r"dose is the same for everyone\. Drop dose"):
+        fit_cox(frame, ["age", "dose"])
+
+
+def test_time_nought_and_near_equal_times():
+    frame = pd.DataFrame({"time": [0.0, 0, 1, 2], "event": [1, 0, 1, 1], "x": [1.0, 0, 0, 1]})
+    later = frame.assign(time=frame["time"] + 1)
+    pd.testing.assert_frame_equal(fit_cox(frame, ["x"]).summary, fit_cox(later, ["x"]).summary)
+    exact = frame.assign(time=[3.3, 3.3, 3.3, 5])
+    near = frame.assign(time=[3.3, 3.3000000000000003, 1.1 * 3, 5])
+    for ties in ("breslow", "efron"):
+        want = fit_cox(exact, ["x"], ties=ties, n_draws=0)
+        got = fit_cox(near, ["x"], ties=ties, n_draws=0)
+        assert got.log_likelihood == want.log_likelihood
+        both = [fit_cox_many(each["time"], each["event"], each[["x"]], ties=ties) for each in (near, exact)]
+        assert both[0].coef[0, 0] == both[1].coef[0, 0]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nkhcc_helpers.cox import design
+from nkhcc_helpers.cox import count_events_before_plans_part, describe_design, design
 from nkhcc_helpers.trial.trial import load_trial
 
 
@@ -25,7 +25,7 @@ def with_arms(trial, **changes):
 
 
 def test_bundled_trial_by_hand():
-    report = design.describe_design(load_trial(), endpoint="PFS")
+    report = describe_design(load_trial(), endpoint="PFS")
     assert report.points["groups"].tolist() == ["A", "B", "C", "D"]
     assert report.points["n"].tolist() == [3, 5, 6, 4]
     assert report.rank == 3
@@ -40,7 +40,7 @@ def test_bundled_trial_by_hand():
     assert report.correlation.loc["dose", "infusions"] == pytest.approx(r)
     assert report.variance_inflation.tolist() == pytest.approx([1 / (1 - r**2)] * 2)
     assert report.separation is None
-    assert design.describe_design(load_trial(), ["dose"]).variance_inflation.tolist() == [1]
+    assert describe_design(load_trial(), ["dose"]).variance_inflation.tolist() == [1]
 
 
 def test_separation_is_named_before_any_fit(plain_trial):
@@ -50,7 +50,7 @@ def test_separation_is_named_before_any_fit(plain_trial):
     times["time"] = times["time"].rank() + 1000 * (times["group"].astype(str) != first)
     times["event"] = True
     trial = dataclasses.replace(plain_trial, times=times)
-    direction = design.describe_design(trial, ["group"]).separation
+    direction = describe_design(trial, ["group"]).separation
     assert (direction == -1).all()
 
 
@@ -58,14 +58,14 @@ def test_what_cannot_be_estimated_is_an_error_that_says_what_to_drop():
     trial = load_trial()
     same = with_arms(trial, infusions=[4, 4, 4, 4])
     with pytest.raises(ValueError, match=r"infusions is the same for everyone. Drop infusions"):
-        design.describe_design(same)
+        describe_design(same)
     twice = with_arms(trial, dose=[1, 2, 3, 4], infusions=[2, 4, 6, 8])
     with pytest.raises(ValueError, match=r"infusions follows from the covariates before it. Drop infusions"):
-        design.describe_design(twice)
+        describe_design(twice)
     with pytest.raises(ValueError, match="no endpoint 'X'"):
-        design.describe_design(trial, endpoint="X")
+        describe_design(trial, endpoint="X")
     with pytest.raises(ValueError, match="no covariate given"):
-        design.describe_design(trial, [])
+        describe_design(trial, [])
 
 
 def test_unusable_columns_are_listed_with_the_reason():
@@ -91,7 +91,7 @@ def test_groups_of_one_design_point_stand_together():
 
 def test_events_before_the_plans_part():
     # Four infusions every 14 days: the fifth is due 56 days after the first, 1.84 months.
-    early = design.count_events_before_plans_part(load_trial(), "PFS")
+    early = count_events_before_plans_part(load_trial(), "PFS")
     assert early["days"] == 56
     assert early["time"] == pytest.approx(56 / 30.4375)
     times = load_trial().survival("PFS")
@@ -101,7 +101,7 @@ def test_events_before_the_plans_part():
 
 def test_plans_that_do_not_part(plain_trial):
     same = with_arms(plain_trial, infusions=[4] * len(plain_trial.groups))
-    early = design.count_events_before_plans_part(same, "OS")
+    early = count_events_before_plans_part(same, "OS")
     assert np.isnan(early["days"])
     assert early["n_early"] is None
 

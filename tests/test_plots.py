@@ -241,7 +241,7 @@ def test_null_distribution_shows_both_p_values():
 
 @pytest.mark.parametrize(("null", "observed", "df"), [([], 1.0, 3), ([1.0], np.nan, 3), ([1.0], 1.0, 0)])
 def test_null_distribution_with_nothing_to_show(null, observed, df):
-    assert shown(figures.plot_null_distribution(np.array(null), observed, df)) == ["Nothing to show"]
+    assert shown(figures.plot_null_distribution(np.array(null), observed, df)) == ["Nothing to compare"]
 
 
 def test_km_without_any_median_draws_no_median_line():

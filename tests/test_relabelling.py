@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from r_values import DATA_SETS, read_data, read_reference
 
 from nkhcc_helpers.cox import relabelling
-from nkhcc_helpers.cox.calibration import _draw_p_together
+from nkhcc_helpers.cox.fit import estimate_exact_limits
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
 from nkhcc_helpers.cox.models import draw_relabellings
-from nkhcc_helpers.cox.relabelling import StratifiedScore, estimate_exact_limits, permute_covariate
+from nkhcc_helpers.cox.relabelling import StratifiedScore, permute_covariate
 from nkhcc_helpers.survival.exact import count_allocations
 
 TIME, EVENT = np.array([3.0, 1, 2, 2, 5, 4]), np.array([1, 1, 1, 1, 0, 0])
@@ -180,7 +180,7 @@ def test_draws_agree_with_the_count(monkeypatch):
     uniforms = test.draw_uniforms(40_000, np.random.default_rng(2))
     for coef in (0.0, -4.0, 1.5):
         assert test.draw_p(uniforms, coef) == pytest.approx(test.count_p(coef)[0], abs=0.006)
-    together = _draw_p_together(test, 40_000, np.random.default_rng(3))
+    together = test.exchange_p(40_000, np.random.default_rng(3))
     assert together[0] == pytest.approx(counted.p_value, abs=0.004)
     exact = estimate_exact_limits(data["time"], data["event"], x, 0)
     monkeypatch.setattr(relabelling, "MOST_PLACES", 10)

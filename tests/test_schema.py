@@ -96,7 +96,8 @@ YES_NO = "must be Y or N"
             2,
             "AEREL",
             "perhaps",
-            "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)",
+            "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY); other words can be "
+            "listed under related or not_related in trial.yaml",
         ),
         ("ADAE", 2, "AESER", "1", YES_NO),
         ("ADAE", 2, "TRTEMFL", "?", YES_NO),

@@ -34,6 +34,19 @@ def test_number(value, decimals, shown):
     assert numbers.format_number(value, decimals) == shown
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (514_594_080, "514,594,080"),
+        (10**15 - 1, "999,999,999,999,999"),
+        (np.int64(10**15), "1.0 x 10^15"),
+        (196 * 10**400, "2.0 x 10^402"),
+    ],
+)
+def test_large_count(count, shown):
+    assert numbers.format_large(count) == shown
+
+
 def test_interval_and_estimate():
     assert numbers.format_interval(1.23, 9.87, 1) == "1.2 to 9.9"
     assert numbers.format_interval(1.23, np.inf, 1) == "1.2 to NE"
@@ -468,7 +481,7 @@ def test_tests_side_by_side():
     table = tables.format_tests(make_tests(), frames.make_trial(), endpoint="OS", n_draws=100_000)
     assert row(table, "Overall") == ["Overall", "16.70 (3 df)", "0.0008", "0.0087 (0.0003)", "0.0055"]
     assert row(table, "Ordered trend")[3] == "0.0002 (<0.0001)"
-    assert row(table, "Large")[4] == "not computed (1e+40 allocations)"
+    assert row(table, "Large")[4] == "not computed (1.0 x 10^40 allocations)"
     assert row(table, "None")[2:] == ["NE", "NE", "NE"]
     assert "100,000 random relabellings" in str(read(table))
 

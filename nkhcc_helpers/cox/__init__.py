@@ -4,8 +4,6 @@ from nkhcc_helpers.cox.calibration import attained_in_trial
 from nkhcc_helpers.cox.design import (
     Unusable,
     code_trial,
-    count_events_before_plans_part,
-    describe_design,
     find_unusable,
     keep_estimable,
     list_contrasts,
@@ -16,15 +14,23 @@ from nkhcc_helpers.cox.diagnostics import (
     estimate_detectable,
     estimate_schoenfeld_residuals,
     leave_one_out,
-)
-from nkhcc_helpers.cox.fit import fit_cox, fit_cox_many, summarize_models
-from nkhcc_helpers.cox.immortal_time import fit_received, list_infusion_intervals, simulate_immortal_time
-from nkhcc_helpers.cox.models import (
-    compare_models,
-    list_separated,
     summarize_sweep,
     sweep_assumptions,
     sweep_codings,
+)
+from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.immortal_time import (
+    count_events_before_plans_part,
+    fit_received,
+    list_infusion_intervals,
+    simulate_immortal_time,
+)
+from nkhcc_helpers.cox.models import (
+    compare_models,
+    describe_design,
+    fit_cox,
+    list_separated,
+    summarize_models,
 )
 
 __all__ = [

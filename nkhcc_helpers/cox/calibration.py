@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import check_censoring, keeps_options
+from nkhcc_helpers.checks import check_censoring, check_covariates, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import fit_cox_many
-from nkhcc_helpers.cox.likelihood import PartialLikelihood
+from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
 from nkhcc_helpers.cox.relabelling import (
     MOST_LISTED_EACH,
-    NUMBERS_AT_A_TIME,
     StratifiedScore,
-    share_reaching,
 )
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
@@ -26,23 +24,30 @@ from nkhcc_helpers.trial.metadata import ALL_GROUPS
 BLOCK = 250  # trials a process takes at a time
 TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
 GLOBAL_TESTS = ("likelihood ratio", "firth", "permuted")
+COLUMNS = ["model", "covariate", "test", "rejected", "rejected_error", "coverage", "coverage_error"]
+COLUMNS += ["not_estimable"]
 FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
 
 
 @keeps_options
-def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, seed=DEFAULT_SEED, jobs=1):
+def attained_in_trial(
+    frame, models, estimates, *, alpha=0.05, strata="", n_trials=2_000, seed=DEFAULT_SEED, jobs=1
+):
     """Simulate trials of the sizes, plans and censoring of one trial: how often is each answer wrong?
 
     Parameters
     ----------
     frame : DataFrame
-        Columns ``group time event`` and every covariate as numbers, alike within a group.
+        Columns ``group time event`` and every covariate as numbers, alike within a group. Simulated patients
+        are all followed from the start.
     models : dict of str to list of str
         Name and covariates of each model.
     estimates : DataFrame
         Columns ``model covariate coef``, as `summarize_models` returns them.
     alpha : float, default 0.05
         Nominal level of the tests; that of the intervals is 1 - `alpha`.
+    strata : str, optional
+        As in `fit_cox`; the groups are split into strata as they are in the trial.
     n_trials, seed : int
     jobs : int, default 1
         Processes; the answer does not depend on it.
@@ -59,21 +64,29 @@ def attained_in_trial(frame, models, estimates, *, alpha=0.05, n_trials=2_000, s
         covariate, is the test against no effect of any, without coverage; permuted, that of the penalised
         likelihood ratio over the fewest relabellings that reach the level, 19 for 0.05 (Besag, Clifford 1991
         Biometrika). A test without answer does not reject, an interval without limits does not hold the
-        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN.
+        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN; without models,
+        or with one group only, there are no rows.
 
     Raises
     ------
     ValueError
         `alpha` out of range, or a model that the design cannot estimate.
     """
+    every = list(dict.fromkeys(name for covariates in models.values() for name in covariates))
+    differs = check_covariates(frame, every).groupby(frame["group"], observed=True).nunique().gt(1).any()
+    if differs.any():
+        raise ValueError(f"covariate {differs.idxmax()!r} differs within a group")
+    if not models or frame["group"].nunique() < 2:
+        return pd.DataFrame(columns=COLUMNS)
     if not frame["event"].any():
         nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
         blank = dict.fromkeys(["rejected", "rejected_error", "coverage", "coverage_error"], np.nan)
         return nothing.assign(**blank, not_estimable=1.0)
-    grouped = frame.groupby("group", observed=True)
-    plans, sizes = grouped.first(), grouped.size().tolist()
+    grouped = frame.groupby(["group", *([strata] if strata else [])], observed=True)
+    plans, sizes = grouped[every].first(), grouped.size().tolist()
+    cells = plans.index.get_level_values(strata) if strata else None
     options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
-    options |= {"seed": seed, "jobs": jobs}
+    options |= {"seed": seed, "jobs": jobs, "strata": cells}
     attained = attained_cox(sizes, plans, models, **options)
     with_effect = []
     for name, covariates in models.items():
@@ -103,14 +116,15 @@ def attained_cox(
     seed=DEFAULT_SEED,
     jobs=2,
     progress=False,
+    strata=None,
 ):
     """The table of `attained_in_trial` for groups of these sizes and a row of covariates `x` for each.
 
-    `coef` are true log hazard ratios by column of `x`; a share `censoring` of exponential times is censored,
-    by one hazard in all groups. Trials of one block share relabellings; coverage is NaN also where a model
-    cannot hold the truth.
+    With `strata`, one for each row, rows are the parts of groups in them. `coef` are true log hazard ratios
+    by column of `x`; a share `censoring` of exponential times is censored, by one hazard in all groups.
+    Trials of one block share relabellings; coverage is NaN also where a model cannot hold the truth.
     """
-    plan = _Plan.of(sizes, x, models, coef, censoring, alpha, n_draws)
+    plan = _Plan.of(sizes, x, models, coef, censoring, alpha, n_draws, strata)
     starts = range(0, n_trials, BLOCK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     blocks = [(plan, min(BLOCK, n_trials - start), each) for start, each in zip(starts, seeds, strict=True)]
@@ -137,9 +151,10 @@ class _Plan:
     censoring_hazard: float
     alpha: float
     n_draws: int
+    strata: np.ndarray | None  # numbers of them by patient
 
     @classmethod
-    def of(cls, sizes, x, models, coef, censoring, alpha, n_draws):
+    def of(cls, sizes, x, models, coef, censoring, alpha, n_draws, strata):
         sizes, n = np.asarray(sizes), len(x)
         if sizes.shape != (n,) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
             raise ValueError(f"sizes must be {n} whole numbers above 0, as x has rows; got {sizes.tolist()}")
@@ -154,11 +169,12 @@ class _Plan:
             linear = linear + value * x[name].to_numpy(float)
         hazard = np.repeat(np.exp(linear), sizes)
         built = [_build_model(name, list(columns), x, sizes, linear) for name, columns in models.items()]
-        return cls(built, hazard, _find_censoring_hazard(hazard, censoring), alpha, n_draws)
+        numbers = None if strata is None else np.repeat(pd.factorize(np.asarray(strata))[0], sizes)
+        return cls(built, hazard, _find_censoring_hazard(hazard, censoring), alpha, n_draws, numbers)
 
 
 def _build_model(name, covariates, x, sizes, linear):
-    columns = x[covariates].astype(float)
+    columns = check_covariates(x, covariates)
     design = columns.loc[columns.index.repeat(sizes)]
     check_estimable(design)
     with_baseline = np.column_stack([np.ones(len(x)), columns])
@@ -199,8 +215,9 @@ def _simulate_block(block):
 def _judge_model(plan, model, times, events, rng):
     single, together = [], []
     for method in ("partial", "firth"):
-        fits = fit_cox_many(times, events, model.design, method=method)
-        likelihood = PartialLikelihood.of(times, events, model.design[None])
+        fits = fit_cox_many(times, events, model.design, method=method, strata=plan.strata)
+        apart, enters = lay_out_risk(times, strata=plan.strata)
+        likelihood = PartialLikelihood.of(apart, events, model.design[None], enters=enters)
         ratio = _judge_ratio(plan, model, fits, likelihood, method == "firth")
         single += [_judge_wald(plan, model, fits), ratio]
         together.append(_judge_all(plan, fits))
@@ -237,7 +254,7 @@ def _judge_all(plan, fits):
 
 def _judge_permuted(plan, model, times, events, rng):
     """The relabelling test of each covariate; its interval holds what the same test does not reject."""
-    options = {"n_draws": plan.n_draws, "rng": rng}
+    options = {"n_draws": plan.n_draws, "rng": rng, "strata": plan.strata}
     p_value, at_truth = np.zeros((2, len(times), len(model.truth)))
     for column, truth in enumerate(np.nan_to_num(model.truth)):
         arguments = times, events, model.design, column
@@ -248,13 +265,13 @@ def _judge_permuted(plan, model, times, events, rng):
     return _combine(p_value <= bound, at_truth > bound, np.isfinite(p_value))
 
 
-def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None):
+def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=None, strata=None):
     """P-values as of `permute_covariate` of many cohorts, shape (n_cohorts,); NaN where nothing can tell.
 
     The hypothesis is a log hazard ratio of `coef` per unit. Relabellings too many to list are drawn; at
     `coef` 0 the cohorts share them, so that few would move all P-values together.
     """
-    test = StratifiedScore.of(times, events, x, column)
+    test = StratifiedScore.of(times, events, x, column, strata)
     rng = rng or np.random.default_rng()
     if not test.strata:
         return np.full(len(times), np.nan)
@@ -264,21 +281,8 @@ def permute_cohorts(times, events, x, column, *, coef=0.0, n_draws=4_999, rng=No
         cohorts = range(len(times))
         p_value = [test.draw_p(test.draw_uniforms(n_draws, rng), coef, cohort) for cohort in cohorts]
     else:
-        p_value = _draw_p_together(test, n_draws, rng)
+        p_value = test.exchange_p(n_draws, rng)
     return np.where(np.any([each.tells for each in test.strata], axis=0), p_value, np.nan)
-
-
-def _draw_p_together(test, n_draws, rng):
-    """P-values of no effect over the same drawn relabellings for all cohorts."""
-    score, information = test.observe(0.0)
-    orders = [each.draw_orders(n_draws, rng) for each in test.strata]
-    size, p_values = max(1, NUMBERS_AT_A_TIME // n_draws), []
-    for start in range(0, len(score), size):
-        cohorts = slice(start, start + size)
-        parts = zip(test.strata, orders, strict=True)
-        drawn = sum(np.stack(each.list_scores(0.0, cohorts, some)[:2]) for each, some in parts)
-        p_values.append(share_reaching(drawn, score[cohorts], information[cohorts]))
-    return np.concatenate(p_values)
 
 
 def _judge_all_permuted(plan, model, times, events, observed, rng):
@@ -289,14 +293,24 @@ def _judge_all_permuted(plan, model, times, events, observed, rng):
     while len(going) and left:
         # Most trials are settled by few relabellings; only those above all so far see more.
         n_now = min(n_next, left)
-        order = rng.permuted(np.tile(np.arange(len(model.design)), (n_now * len(going), 1)), axis=1)
+        order = _draw_orders(len(model.design), n_now * len(going), plan.strata, rng)
         again = np.repeat(going, n_now)
-        drawn = fit_cox_many(times[again], events[again], model.design[order]).lr_statistic
+        fits = fit_cox_many(times[again], events[again], model.design[order], strata=plan.strata)
+        drawn = fits.lr_statistic
         highest = drawn.reshape(-1, n_now).max(axis=1)
         going = going[highest < observed[going] * (1 - TOLERANCE)]
         left, n_next = left - n_now, 2 * n_next
     rejected = np.isin(np.arange(len(times)), going)
     return _combine(rejected, np.zeros_like(rejected), there)
+
+
+def _draw_orders(n, n_draws, strata, rng):
+    """Orders of patients, shape (n_draws, n), shuffled within strata."""
+    order = np.tile(np.arange(n), (n_draws, 1))
+    for number in np.unique(np.zeros(n) if strata is None else strata):
+        who = slice(None) if strata is None else strata == number
+        order[:, who] = rng.permuted(order[:, who], axis=1)
+    return order
 
 
 def _combine(rejected, held, there):
@@ -312,7 +326,7 @@ def _tabulate(plan, outcomes):
         held += [*np.repeat(np.isfinite(model.truth), len(TESTS)), *[False] * len(GLOBAL_TESTS)]
     share = outcomes.mean(axis=0)
     error = np.sqrt(share * (1 - share) / len(outcomes))
-    return pd.DataFrame(keys, columns=["model", "covariate", "test"]).assign(
+    return pd.DataFrame(keys, columns=COLUMNS[:3]).assign(
         rejected=share[:, 0],
         rejected_error=error[:, 0],
         coverage=np.where(held, share[:, 1], np.nan),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from typing import Annotated, Literal, get_args
 
@@ -12,8 +13,8 @@ import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
 from scipy import optimize, sparse
 
-from nkhcc_helpers.checks import check_choice, check_survival, keeps_options
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
+from nkhcc_helpers.checks import Result, check_choice, check_covariates, check_entry, keeps_options
+from nkhcc_helpers.cox.likelihood import find_at_risk, lay_out_risk
 
 
 def _refuse_log2_of_none(coding: str, info: ValidationInfo) -> str:
@@ -37,6 +38,7 @@ Slope = Literal["dose", "infusions", "cumulative", "order"]
 Slopes = Annotated[list[Slope], AfterValidator(_refuse_none_and_twice)]
 Covariate = Literal[Slope, "group"]
 DOSE_CODINGS = get_args(DoseCoding)
+FOLLOWED = ["USUBJID", "group", "time", "event", "time_enter"]
 COVARIATES = get_args(Covariate)
 ROUNDING, NOTICEABLE = 1e-12, 1e-6  # gaps along a direction, relative to the covariates
 
@@ -48,21 +50,16 @@ class Unusable(StrEnum):
     FOLLOWS = "follows from the covariates before it"
 
 
-@dataclass(frozen=True)
-class Design:
-    """What the groups of a trial can separate."""
-
-    points: pd.DataFrame  # as of `list_design_points`
-    rank: int  # with the intercept: how many numbers the design points can answer for
-    correlation: pd.DataFrame  # of the covariates, over patients
-    variance_inflation: pd.Series  # of each coefficient, over that with uncorrelated covariates
-    events_per_covariate: float
-    contrasts: pd.DataFrame  # as of `list_contrasts`
-    separation: pd.Series | None  # direction in which the partial likelihood has no maximum
-
-
 @keeps_options
-def code_trial(trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCoding = "relative"):
+def code_trial(
+    trial,
+    endpoint,
+    covariates=COVARIATES,
+    *,
+    dose_coding: DoseCoding = "relative",
+    reference="",
+    strata="",
+):
     """Return what a Cox model of a trial needs.
 
     Parameters
@@ -72,35 +69,67 @@ def code_trial(trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCodin
         Code of the endpoint; empty for the trial's first.
     covariates : sequence of {"dose", "infusions", "cumulative", "order", "group"}, default all
         ``cumulative`` is the planned sum of doses, ``order`` the rank of the group; ``group`` becomes one
-        column for each group but the first.
+        column for each group but the reference.
     dose_coding : {"relative", "cumulative", "log2", "order"}, default "relative"
         ``dose`` as dose per infusion, planned sum of doses, log2 of dose per infusion, or rank of dose.
+    reference : str, optional
+        Code of the group that the others are compared with; the first one with events where empty. The
+        result's option ``reference`` says which it is.
+    strata : str, optional
+        Column of the trial's subjects to take over, for a stratified model.
 
     Returns
     -------
     DataFrame
-        One row per subject: ``USUBJID group time event`` and the coded covariates as float.
+        One row per subject: ``USUBJID group time event``, ``time_enter`` where the trial has it, the column
+        `strata`, and the coded covariates as float.
 
     Raises
     ------
     ValueError
-        Unknown endpoint, covariate or coding, or log2 of a dose that is not positive.
+        Unknown endpoint, covariate, coding, reference or strata, or log2 of a dose that is not positive.
     """
-    frame = trial.survival(endpoint or next(iter(trial.endpoint_labels)))
-    coded = code_covariates(frame, covariates, dose_coding=dose_coding)
-    return frame[["USUBJID", "group", "time", "event"]].join(coded)
+    frame = follow_subjects(trial, endpoint or next(iter(trial.endpoint_labels)), strata)
+    reference = find_reference(frame, reference)
+    coded = code_covariates(frame, covariates, dose_coding=dose_coding, reference=reference)
+    kept = [name for name in (*FOLLOWED, strata) if name in frame]
+    result = Result(frame[kept].join(coded))
+    result.options["reference"] = reference
+    return result
 
 
-def code_covariates(frame, covariates, *, dose_coding: DoseCoding = "relative"):
+def follow_subjects(trial, endpoint, strata=""):
+    """As `Trial.survival`, with a column `strata` of the trial's subjects."""
+    frame = trial.survival(endpoint)
+    if not strata:
+        return frame
+    if strata not in trial.subjects or strata in frame:
+        raise ValueError(f"strata must be a column of ADSL such as SEX; got {strata!r}")
+    return frame.merge(trial.subjects[["USUBJID", strata]], on="USUBJID", how="left", validate="one_to_one")
+
+
+def find_reference(frame, reference=""):
+    """The group that others are compared with: the one given, or the first one with events, or the first."""
+    groups = frame["group"].cat.remove_unused_categories().cat.categories
+    if reference and reference not in groups:
+        raise ValueError(f"reference must be one of the groups {', '.join(groups)}; got {reference!r}")
+    seen = frame.loc[frame["event"].astype(bool), "group"].unique() if "event" in frame else groups
+    return reference or next((code for code in groups if code in seen), groups[0])
+
+
+def code_covariates(frame, covariates, *, dose_coding: DoseCoding = "relative", reference=""):
     """The columns of a design matrix, of a frame ``group dose infusions``; arguments as of `code_trial`."""
     unknown = [name for name in covariates if name not in COVARIATES]
     if unknown:
         raise ValueError(f"covariates has {unknown[0]!r}; known are {', '.join(COVARIATES)}")
+    if len(set(covariates)) < len(covariates):
+        raise ValueError(f"covariates holds one twice: {', '.join(covariates)}")
     columns = {}
     group = frame["group"].cat.remove_unused_categories()
     for name in covariates:
         if name == "group":
-            columns |= {f"group {code}": (group == code) for code in group.cat.categories[1:]}
+            others = group.cat.categories.drop(find_reference(frame, reference))
+            columns |= {f"group {code}": (group == code) for code in others}
         elif name == "order":
             columns[name] = group.cat.codes
         elif name == "infusions":
@@ -124,41 +153,6 @@ def _code_dose(frame, coding):
     return dose
 
 
-def describe_design(trial, covariates=("dose", "infusions"), *, endpoint="", dose_coding="relative"):
-    """Describe what the design points of a trial can answer, before any fit.
-
-    Parameters
-    ----------
-    trial, covariates, endpoint, dose_coding
-        As in `code_trial`.
-
-    Returns
-    -------
-    Design
-
-    Raises
-    ------
-    ValueError
-        As `code_trial`, or covariates that are constant or follow from others, naming them and what to drop.
-    """
-    frame = code_trial(trial, endpoint, covariates, dose_coding=dose_coding)
-    x = frame.drop(columns=["USUBJID", "group", "time", "event"])
-    check_estimable(x)
-    time, event = check_survival(frame["time"], frame["event"])
-    direction = find_separation(x.to_numpy(), time, event)
-    points = list_design_points(frame, list(x.columns))
-    inflation = np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(x, rowvar=False))))
-    return Design(
-        points=points,
-        rank=1 + count_rank(x),
-        correlation=x.corr(),
-        variance_inflation=pd.Series(inflation, x.columns),
-        events_per_covariate=float(event.sum() / len(x.columns)),
-        contrasts=list_contrasts(points),
-        separation=None if direction is None else pd.Series(direction, x.columns),
-    )
-
-
 def list_design_points(frame, covariates):
     """List the combinations of covariates that some group has.
 
@@ -173,6 +167,7 @@ def list_design_points(frame, covariates):
     DataFrame
         The covariates, ``groups`` (codes, separated by commas) ``n n_events codes``, the last a tuple.
     """
+    check_covariates(frame, covariates)
     grouped = frame.assign(group=frame["group"].astype(str)).groupby(list(covariates), sort=True)
     points = grouped.agg(
         groups=("group", lambda codes: ", ".join(codes.unique())),
@@ -206,38 +201,6 @@ def list_contrasts(points):
     return pd.DataFrame(rows, columns=["covariate", "first", "second", "difference"])
 
 
-def count_events_before_plans_part(trial, endpoint):
-    """Count the events before the planned numbers of infusions can make a difference.
-
-    Until the shortest plan has run out and its next infusion would be due, equal doses are treated alike.
-
-    Parameters
-    ----------
-    trial : Trial
-    endpoint : str
-        Code of the endpoint; ValueError where the trial has no such one.
-
-    Returns
-    -------
-    dict
-        ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
-        and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
-    """
-    frame = trial.survival(endpoint)
-    arms = trial.metadata.arms
-    shortest = min(arm.infusions for arm in arms)
-    intervals = [arm.interval_days for arm in arms]
-    parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
-    days = shortest * min(intervals) if parts else float("nan")
-    time = days / DAYS_PER_UNIT[trial.unit]
-    return {
-        "days": days,
-        "time": time,
-        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if parts else None,
-        "n_events": int(frame["event"].sum()),
-    }
-
-
 def find_unusable(x):
     """Find the columns of a design matrix that cannot be estimated.
 
@@ -250,7 +213,7 @@ def find_unusable(x):
     dict of str to Unusable
         Column and why: the same for everyone, or a combination of the columns before it.
     """
-    unusable, kept = {}, []
+    x, unusable, kept = check_covariates(x, x.columns, ()), {}, []
     for name in x.columns:
         if x[name].nunique() < 2:
             unusable[name] = Unusable.CONSTANT
@@ -261,9 +224,16 @@ def find_unusable(x):
     return unusable
 
 
-def check_estimable(x):
-    """Raise ValueError where a column of a design matrix cannot be estimated, or there is none."""
+def check_estimable(x, frame=None):
+    """Raise ValueError where a column of a design matrix cannot be estimated, or there is none.
+
+    Not so of a frame with one ``group`` only, where all that is planned is the same for everyone: nothing is
+    wrong with a model of it, and its estimates are NaN.
+    """
     unusable = find_unusable(x)
+    one_group = frame is not None and "group" in frame and frame["group"].nunique() < 2
+    if one_group and 0 < len(x.columns) == len(unusable):
+        return
     if unusable:
         reasons = "; ".join(f"{name} {why}" for name, why in unusable.items())
         raise ValueError(f"the model cannot be estimated: {reasons}. Drop {', '.join(unusable)}")
@@ -297,23 +267,77 @@ def keep_estimable(frame, models):
     kept = {}
     for name, covariates in models.items():
         known = list(covariates) in kept.values()
-        if len(covariates) and not known and not find_unusable(frame[list(covariates)]):
+        if len(covariates) and not known and not find_unusable(check_covariates(frame, covariates)):
             kept[name] = list(covariates)
     return kept
 
 
-def find_separation(covariates, time, event):
+@dataclass(frozen=True)
+class Subjects:
+    """Whom a Cox model is fitted to, checked."""
+
+    x: pd.DataFrame
+    time: np.ndarray
+    event: np.ndarray
+    enter: np.ndarray | None  # None where all are followed from the start
+    strata: np.ndarray | None  # numbers of them, None without
+
+    @classmethod
+    def of(cls, frame, covariates, strata=""):
+        """Check the data; arguments and errors as of `fit_cox`. Without covariates where they are None."""
+        for name in ("time", "event", *([strata] if strata else [])):
+            if name not in frame:
+                raise ValueError(f"the frame has no column {name!r}; it has {', '.join(map(str, frame))}")
+        time, event, enter = check_entry(frame["time"], frame["event"], frame.get("time_enter"))
+        x = check_covariates(
+            frame, () if covariates is None else covariates, ("time", "event", "time_enter", strata)
+        )
+        if covariates is not None:
+            check_estimable(x, frame)
+        numbers = number_strata(frame[strata], strata) if strata else None
+        return cls(x, time, event, enter if enter.any() else None, numbers)
+
+    @property
+    def risk(self):
+        """Times and entries as of one cohort, as of `lay_out_risk`."""
+        return lay_out_risk(self.time[None], self.enter, self.strata)
+
+    @property
+    def batch(self):
+        """Times, events and covariates as of one cohort."""
+        return self.risk[0], self.event[None], self.x.to_numpy()[None]
+
+    @cached_property
+    def separated(self):
+        """Direction in which the likelihood without penalty has no maximum, or None."""
+        times, enters = self.risk
+        enter = None if enters is None else enters[0]
+        direction = find_separation(self.x.to_numpy(), times[0], self.event, enter)
+        return None if direction is None else pd.Series(direction, self.x.columns)
+
+
+def number_strata(values, name):
+    missing = values.isna().to_numpy()
+    if missing.any():
+        row = missing.argmax()
+        raise ValueError(f"strata {name!r} is missing in row {row} ({values.index[row]!r})")
+    return pd.factorize(values)[0]
+
+
+def find_separation(covariates, time, event, enter=None):
     """A direction along which the partial likelihood of one cohort has no maximum, or None.
 
     Along it whoever has an event is largest of all at risk, at least once strictly; its largest entry is 1 or
     -1. A linear program, hence sure. `covariates` are (n_subjects, n_covariates), or (n_subjects, n_subjects,
-    n_covariates) at the time of the subject of the first axis. Heinze, Schemper (2001) Biometrics.
+    n_covariates) at the time of the subject of the first axis; `enter` as of `likelihood.lay_out_risk`.
+    Heinze, Schemper (2001) Biometrics.
     """
     x = np.asarray(covariates, float)
     every = x.reshape(-1, x.shape[-1])
     spread = every.max(axis=0) - every.min(axis=0)
     x = (x - every.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    first, second = np.nonzero((time[:, None] <= time) & event[:, None])
+    enters = None if enter is None else enter[None]
+    first, second = np.nonzero(find_at_risk(time[None], enters, time[None, None])[0].T & event[:, None])
     gaps = x[first] - x[second] if x.ndim == 2 else x[first, first] - x[first, second]
     gaps = np.unique(gaps, axis=0)
     gaps = gaps[np.abs(gaps).max(axis=1) > ROUNDING] if len(gaps) else gaps
@@ -326,11 +350,12 @@ def find_separation(covariates, time, event):
     return direction / np.abs(direction).max()
 
 
-def is_separating(covariates, times, events, directions):
+def is_separating(covariates, times, events, directions, enters=None):
     """Whether one direction for each of many cohorts separates it, (n_cohorts,); where True, for sure."""
     along = np.einsum("cnp,cp->cn", covariates, directions)
     gap = along[:, :, None] - along[:, None, :]
-    gap = np.where((times[:, :, None] <= times[:, None, :]) & events[:, :, None], gap, 0)
+    at_risk = np.swapaxes(find_at_risk(times, enters, times[:, None, :]), 1, 2)
+    gap = np.where(at_risk & events[:, :, None], gap, 0)
     scale = np.abs(covariates).max(axis=(1, 2), initial=0) * np.abs(directions).sum(axis=1)
     smallest, largest = (bound(gap, axis=(1, 2), initial=0) for bound in (np.min, np.max))
     return (smallest >= -ROUNDING * scale) & (largest > NOTICEABLE * scale)

@@ -1,4 +1,4 @@
-"""What a Cox model rests on: proportional hazards, what could be detected, each single patient."""
+"""What a Cox model rests on: proportional hazards, the events, each single patient, each assumed number."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
-from nkhcc_helpers.cox.design import check_estimable
-from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many, list_alike
+from nkhcc_helpers.checks import check_conf_level, keeps_options
+from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, Subjects, code_covariates, follow_subjects
+from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, fit_cox_many, infer, list_alike
 from nkhcc_helpers.cox.likelihood import exponentiate, standardize
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
-def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
+def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron", strata=""):
     """Estimate how the coefficients move over time; Schoenfeld (1982) Biometrika.
 
     Parameters
@@ -23,6 +23,8 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
     covariates : sequence of str
         As in `fit_cox`, with the same errors.
     ties : {"efron", "breslow"}, default "efron"
+    strata : str, optional
+        As in `fit_cox`.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
         the partial likelihood, ``rank`` that of the time among all subjects, tied ones sharing their mean.
         Empty where the partial likelihood has no maximum.
     """
-    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties, strata=strata)
     times, ranks, residuals, _ = _follow_events(model)
     parts = [
         pd.DataFrame({"covariate": name, "time": times, "rank": ranks, "residual": own})
@@ -42,14 +44,14 @@ def estimate_schoenfeld_residuals(frame, covariates, *, ties="efron"):
 
 
 @keeps_options
-def check_proportional_hazards(frame, covariates, *, ties="efron"):
+def check_proportional_hazards(frame, covariates, *, ties="efron", strata=""):
     """Test whether coefficients change with the rank of time.
 
     Grambsch, Therneau (1994) Biometrika; in the score form of R's ``cox.zph(transform="rank")``.
 
     Parameters
     ----------
-    frame, covariates, ties
+    frame, covariates, ties, strata
         As in `estimate_schoenfeld_residuals`, with the same errors.
 
     Returns
@@ -58,7 +60,7 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
         Columns ``covariate statistic df p_value``: one row for each covariate, then ``All`` together. NaN
         where the partial likelihood has no maximum or the events cannot tell a change from none.
     """
-    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties, strata=strata)
     _, ranks, residuals, variances = _follow_events(model)
     p = len(model.x.columns)
     score = np.concatenate([np.zeros(p), _centre(ranks) @ residuals])
@@ -73,7 +75,7 @@ def check_proportional_hazards(frame, covariates, *, ties="efron"):
     return pd.DataFrame(rows, columns=["covariate", "statistic", "df", "p_value"])
 
 
-def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron"):
+def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="efron", strata=""):
     """Estimate how large an effect, or a change of it, would have to be for these events to show it.
 
     A slope b is found when b^2 times its information is (z of the level + z of the power)^2; large effects
@@ -81,7 +83,7 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
 
     Parameters
     ----------
-    frame, covariates, ties
+    frame, covariates, ties, strata
         As in `estimate_schoenfeld_residuals`, with the same errors.
     power : float, default 0.8
         Chance with which the test is to find it.
@@ -101,7 +103,7 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     if not 0 < power < 1:
         raise ValueError(f"power must lie between 0 and 1; got {power!r}")
     needed = stats.norm.isf((1 - conf_level) / 2) + stats.norm.ppf(power)
-    model = CoxModel.of(frame, covariates, method="partial", ties=ties)
+    model = CoxModel.of(frame, covariates, method="partial", ties=ties, strata=strata)
     p = len(model.x.columns)
     variance = np.full(p, np.nan)
     if model.df == p:
@@ -120,12 +122,12 @@ def estimate_detectable(frame, covariates, *, power=0.8, conf_level=0.95, ties="
     )
 
 
-def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
+def leave_one_out(frame, covariates, *, method="firth", ties="breslow", strata=""):
     """Fit a Cox model without each subject in turn.
 
     Parameters
     ----------
-    frame, covariates, method, ties
+    frame, covariates, method, ties, strata
         As in `fit_cox`, with the same errors; ``USUBJID`` and ``group`` of the frame are taken over.
 
     Returns
@@ -136,17 +138,15 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow"):
         ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign without the
         subject. NaN where not estimable; a covariate that is then constant leaves the others as without it.
     """
-    covariates = list(covariates)
-    time, event = check_survival(frame["time"], frame["event"])
-    design = frame[covariates].astype(float)
-    check_estimable(design)
-    x = design.to_numpy()
+    data = Subjects.of(frame, covariates, strata)
+    x, covariates = data.x.to_numpy(), list(data.x)
     left_out = np.vstack([np.zeros(len(x), dtype=bool), np.eye(len(x), dtype=bool)])
-    times, events = np.where(left_out, -1.0, time), event & ~left_out
+    times, events = np.where(left_out, -1.0, data.time), data.event & ~left_out
+    options = {"method": method, "ties": ties, "time_enter": data.enter, "strata": data.strata}
     varies = np.array([np.ptp(x[~row], axis=0) > 0 for row in left_out])
     coef = np.full(varies.shape, np.nan)
     for rows, columns in list_alike(varies):
-        fits = fit_cox_many(times[rows], events[rows], x[:, columns], method=method, ties=ties)
+        fits = fit_cox_many(times[rows], events[rows], x[:, columns], **options)
         coef[np.ix_(rows, columns)] = fits.coef
     return _tabulate(frame, covariates, coef)
 
@@ -203,3 +203,189 @@ def _variance_of_trends(ranks, variances):
     kept = ([*range(p), p + j] for j in range(p))
     parts = [information[np.ix_(keep, keep)] for keep in kept]
     return np.array([np.linalg.inv(part)[-1, -1] if _is_regular(part) else np.nan for part in parts])
+
+
+SWEPT = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]
+
+
+def sweep_assumptions(
+    trial,
+    endpoint,
+    covariates,
+    *,
+    dose_coding: DoseCoding = "relative",
+    factors=(0.5, 2.0),
+    n_values=25,
+    method="firth",
+    ties="breslow",
+    strata="",
+    conf_level=0.95,
+):
+    """Fit a Cox model over a range of every number of the plan that the trial marks as assumed.
+
+    Parameters
+    ----------
+    trial : Trial
+        Its arms name their assumed numbers in ``assumed``.
+    endpoint, covariates, dose_coding, strata
+        As in `code_trial`.
+    factors : (float, float), default (0.5, 2)
+        The assumed number is moved from the first to the second of these times its value.
+    n_values : int, default 25
+        Values of each, in geometric steps; numbers of infusions are rounded, repeated ones dropped.
+    method, ties, conf_level
+        As in `fit_cox`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group quantity value assumed_value is_assumed covariate coef hr ci_lower ci_upper
+        p_value``: one number moved at a time, the assumed value among its values; the rest as in `fit_cox`.
+        NaN where the moved design cannot estimate a covariate. Empty where nothing is assumed.
+
+    Raises
+    ------
+    ValueError
+        Unknown endpoint, covariate, coding, method or ties, or `factors` or `n_values` out of range.
+    """
+    check_conf_level(conf_level)
+    frame = follow_subjects(trial, endpoint, strata)
+    moved = list_moves(trial.metadata, factors=factors, n_values=n_values)
+    designs = [
+        code_covariates(move_assumed(frame, group, quantity, value), covariates, dose_coding=dose_coding)
+        for group, quantity, value, _ in moved
+    ]
+    keys = pd.DataFrame(moved, columns=SWEPT[:4])
+    keys["is_assumed"] = keys["value"] == keys["assumed_value"]
+    if not designs:
+        numbers = dict.fromkeys(["value", "assumed_value", *ESTIMATES], float)
+        return pd.DataFrame(columns=SWEPT).astype(numbers | {"is_assumed": bool})
+    options = {"method": method, "ties": ties, "strata": strata, "conf_level": conf_level}
+    return _stack(keys, frame, designs, **options)[SWEPT]
+
+
+def summarize_sweep(swept):
+    """Summarize what hangs on the assumed numbers.
+
+    Parameters
+    ----------
+    swept : DataFrame
+        As of `sweep_assumptions`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group quantity covariate both_directions verdict_changes``: whether the hazard ratio is
+        above 1 for some values and below for others, and whether its interval leaves out 1 for some only.
+    """
+    keys = ["group", "quantity", "covariate"]
+    known = swept.dropna(subset=["hr"])
+    leaves_out = (known["ci_lower"] > 1) | (known["ci_upper"] < 1)
+    grouped = known.assign(above=known["hr"] > 1, leaves_out=leaves_out).groupby(keys, sort=False)
+    return pd.DataFrame(
+        {
+            "both_directions": grouped["above"].min() != grouped["above"].max(),
+            "verdict_changes": grouped["leaves_out"].min() != grouped["leaves_out"].max(),
+        }
+    ).reset_index()
+
+
+@keeps_options
+def sweep_codings(
+    trial,
+    endpoint,
+    covariates,
+    *,
+    codings=DOSE_CODINGS,
+    method="firth",
+    ties="breslow",
+    strata="",
+    conf_level=0.95,
+):
+    """Fit a Cox model once for each coding of dose.
+
+    Parameters
+    ----------
+    trial, endpoint, covariates, method, ties, strata, conf_level
+        As in `sweep_assumptions`, with the same errors.
+    codings : sequence of {"relative", "cumulative", "log2", "order"}, default all
+
+    Returns
+    -------
+    DataFrame
+        Columns ``dose_coding covariate coef hr ci_lower ci_upper p_value hr_range``: one row for each coding
+        and covariate. Hazard ratios are per unit, which changes with the coding; ``hr_range`` is that from
+        the smallest to the largest value in the trial, which can be compared. NaN where a coding cannot be
+        had (log2 of a dose of 0) or a covariate not be estimated.
+    """
+    check_conf_level(conf_level)
+    frame = follow_subjects(trial, endpoint, strata)
+    keys = pd.DataFrame({"dose_coding": list(codings)})
+    designs = [code_or_blank(frame, covariates, coding) for coding in codings]
+    options = {"method": method, "ties": ties, "strata": strata, "conf_level": conf_level}
+    table = _stack(keys, frame, designs, **options)
+    spread = np.concatenate([np.ptp(x, axis=0) for x in designs])
+    table["hr_range"] = exponentiate(table["coef"] * spread)
+    return table
+
+
+def list_moves(metadata, *, factors=(0.5, 2.0), n_values=25):
+    """The values that each assumed number of the plan is moved to, one number at a time.
+
+    Group, quantity ("dose" or "infusions"), value, and the value assumed, which is among the values.
+    """
+    if not 0 < factors[0] < factors[1] < np.inf:
+        raise ValueError(f"factors must be two numbers above 0, the smaller first; got {factors!r}")
+    if n_values < 1:
+        raise ValueError(f"n_values must be at least 1; got {n_values!r}")
+    return [
+        (arm.code, quantity, value, getattr(arm, quantity))
+        for arm in metadata.arms
+        for quantity in arm.assumed
+        for value in _list_values(getattr(arm, quantity), quantity, factors, n_values)
+    ]
+
+
+def _list_values(assumed, quantity, factors, n_values):
+    """Values from the first to the last in order, the assumed one among them exactly."""
+    values = assumed * np.geomspace(*factors, n_values)
+    if quantity == "infusions":
+        values = np.maximum(np.round(values), 1)
+    near = np.isclose(values, assumed, rtol=1e-9, atol=0)
+    return np.unique(np.append(values[~near], float(assumed)))
+
+
+def move_assumed(frame, group, quantity, value):
+    """The frame with another planned ``dose`` or number of ``infusions`` of one group."""
+    return frame.assign(**{quantity: frame[quantity].astype(float).mask(frame["group"] == group, value)})
+
+
+def code_or_blank(frame, covariates, coding: DoseCoding):
+    """The design matrix; covariates are constant, so not estimable, where the coding cannot be had."""
+    if coding == "log2" and (frame["dose"] <= 0).any():
+        return code_covariates(frame, covariates) * 0.0
+    return code_covariates(frame, covariates, dose_coding=coding)
+
+
+def _stack(keys, frame, designs, **options):
+    """Fit every design; one row for each of them and each covariate, behind the columns of `keys`."""
+    names = list(designs[0].columns)
+    found = _fit_designs(frame, np.stack([x.to_numpy() for x in designs]), **options)
+    table = keys.loc[keys.index.repeat(len(names))].reset_index(drop=True)
+    table["covariate"] = names * len(designs)
+    return table.join(pd.DataFrame(found.reshape(-1, len(ESTIMATES)), columns=ESTIMATES))
+
+
+def _fit_designs(frame, designs, *, method, ties, conf_level, strata=""):
+    """Estimates of each design as in ESTIMATES, shape (n_designs, n_covariates, 5)."""
+    data = Subjects.of(frame, None, strata)
+    (times, enters), events = data.risk, data.event[None]
+    varies = np.ptp(designs, axis=1) > 0
+    result = np.full((*varies.shape, len(ESTIMATES)), np.nan)
+    for rows, columns in list_alike(varies):
+        x = designs[rows][:, :, columns]
+        fits = fit_cox_many(times, events, x, method=method, ties=ties, time_enter=enters)
+        options = {"method": method, "ties": ties, "conf_level": conf_level, "enters": enters}
+        found = infer(times, events, x, fits, **options)
+        result[np.ix_(rows, columns)] = found
+    return result

@@ -1,174 +1,64 @@
-"""Cox models of one trial or of thousands of small cohorts: estimates, profile limits, likelihood ratios."""
+"""The fit of a Cox model to one trial or to thousands of small cohorts, with profile and exact limits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
-from nkhcc_helpers.cox.design import check_estimable, find_separation, is_separating
-from nkhcc_helpers.cox.likelihood import TIES, PartialLikelihood, exponentiate, find_profile_limits
-from nkhcc_helpers.cox.relabelling import estimate_exact_limits, permute_covariate
+from nkhcc_helpers.checks import SAME_TIME, check_choice, check_conf_level, check_positions, merge_times
+from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating, number_strata
+from nkhcc_helpers.cox.likelihood import (
+    TIES,
+    PartialLikelihood,
+    exponentiate,
+    find_profile_limits,
+    lay_out_risk,
+)
+from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
+from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
 Method = Literal["firth", "partial"]
 METHODS = get_args(Method)
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
-RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 VANISHED = 1e-8  # information
 FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
 SMALLEST_GAIN = 1e-24  # of the log-likelihood of one trial, whose estimates are to be good to the last digits
+LARGEST_GAP = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
+LARGEST_SPREAD = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
+FINE, COARSE = (1e-6, 161, 161), (1e-3, 41, 3)  # precision, places and patience of a search for limits
 NUMBERS_AT_A_TIME = 400_000  # weights held at once, few enough to stay in a processor's cache
 
 
 @dataclass(frozen=True)
-class CoxFit:
-    """A fitted Cox model.
-
-    ``summary`` has columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
-    likelihood-ratio p, penalised by Firth's method or not; then ``p_permutation p_permutation_error
-    exact_lower exact_upper``: the test over relabellings of patients who agree in the other covariates (error
-    0 where all were counted), and the limits that invert it. NaN where not estimable, 0 or inf where an
-    interval has no limit.
-    """
-
-    summary: pd.DataFrame
-    log_likelihood: float  # at the maximum, or its least upper bound where there is none
-    lr_statistic: float  # against no covariates
-    df: int  # coefficients that can be told apart
-    p_lr: float
-    n: int
-    n_events: int
-    separated: pd.Series | None  # direction in which the likelihood without penalty has no maximum
-    method: str
-    ties: str
-
-
-def fit_cox(
-    frame, covariates, *, method="firth", ties="breslow", conf_level=0.95, n_draws=10_000, seed=DEFAULT_SEED
-):
-    """Fit a Cox model by profile likelihood and by relabelling.
-
-    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
-    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Columns ``time event`` and the covariates as numbers, one row per subject.
-    covariates : sequence of str
-    method : {"firth", "partial"}, default "firth"
-        Likelihood penalised by Firth's method, or plain partial likelihood.
-    ties : {"breslow", "efron"}, default "breslow"
-    conf_level : float, default 0.95
-    n_draws : int, default 10,000
-        Random relabellings where they cannot all be counted; 0 for none. P and limits use the same.
-    seed : int
-
-    Returns
-    -------
-    CoxFit
-        Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
-        coefficients apart and, by partial likelihood, under separation; relabelling is where no two patients
-        agree in all covariates but one. It does not depend on `method` and `ties`.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, no covariate, a covariate that is constant or a combination of others, or an
-        unknown method or ties.
-    """
-    check_conf_level(conf_level)
-    model = CoxModel.of(frame, covariates, method=method, ties=ties)
-    return CoxFit(
-        summary=_summarize(model, conf_level, n_draws, seed),
-        log_likelihood=model.log_likelihood,
-        lr_statistic=model.lr_statistic,
-        df=model.df,
-        p_lr=model.p_lr,
-        n=len(frame),
-        n_events=int(model.event.sum()),
-        separated=model.separated,
-        **model.options,
-    )
-
-
-def _summarize(model, conf_level, n_draws, seed):
-    estimates = infer(*model.batch, model.fits, conf_level=conf_level, **model.options)[0]
-    summary = pd.DataFrame(estimates, columns=ESTIMATES)
-    summary.insert(0, "covariate", list(model.x.columns))
-    relabelled = []
-    for column in range(len(summary)):
-        arguments = model.time, model.event, model.x.to_numpy(), column
-        tested = permute_covariate(*arguments, n_draws=n_draws, seed=seed)
-        limits = estimate_exact_limits(*arguments, conf_level=conf_level, n_draws=n_draws, seed=seed)
-        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
-    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
-
-
-@keeps_options
-def summarize_models(
-    frame, models, *, method="firth", ties="breslow", conf_level=0.95, n_draws=10_000, seed=DEFAULT_SEED
-):
-    """Fit several Cox models and stack their summaries.
-
-    Parameters
-    ----------
-    frame, method, ties, conf_level, n_draws, seed
-        As in `fit_cox`, with the same errors.
-    models : dict of str to list of str
-        Name and covariates of each model.
-
-    Returns
-    -------
-    DataFrame
-        Column ``model`` before the columns of `CoxFit.summary`.
-    """
-    options = {"method": method, "ties": ties, "conf_level": conf_level, "n_draws": n_draws, "seed": seed}
-    fits = {name: fit_cox(frame, covariates, **options).summary for name, covariates in models.items()}
-    return pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class CoxModel:
+class CoxModel(Subjects):
     """One model of one trial, fitted as a batch of one."""
 
-    x: pd.DataFrame
-    time: np.ndarray
-    event: np.ndarray
     options: dict  # method and ties
     fits: CohortFits
 
     @classmethod
-    def of(cls, frame, covariates, *, method, ties):
+    def of(cls, frame, covariates, *, method, ties, strata=""):
         """Check the data; arguments and errors as of `fit_cox`."""
-        time, event = check_survival(frame["time"], frame["event"])
-        x = frame[list(covariates)].astype(float)
-        check_estimable(x)
+        data = Subjects.of(frame, covariates, strata)
         _check_options(method, ties)
-        fits = _fit_block(time[None], event[None], x.to_numpy()[None], method, ties, gain=SMALLEST_GAIN)
-        return cls(x, time, event, {"method": method, "ties": ties}, fits)
-
-    @property
-    def batch(self):
-        """Times, events and covariates as of one cohort."""
-        return self.time[None], self.event[None], self.x.to_numpy()[None]
+        fits = _fit_block(*data.batch, method, ties, enters=data.risk[1], gain=SMALLEST_GAIN)
+        return cls(**vars(data), options={"method": method, "ties": ties}, fits=fits)
 
     @property
     def likelihood(self):
         """The likelihood, of one cohort."""
-        return PartialLikelihood.of(*self.batch, self.options["ties"])
+        return PartialLikelihood.of(*self.batch, self.options["ties"], self.risk[1])
 
-    @cached_property
-    def separated(self):
-        """Direction in which the likelihood without penalty has no maximum, or None."""
-        direction = find_separation(self.x.to_numpy(), self.time, self.event)
-        return None if direction is None else pd.Series(direction, self.x.columns)
+    def infer(self, conf_level):
+        """Estimates of each covariate as of `infer`."""
+        options = {**self.options, "conf_level": conf_level, "enters": self.risk[1]}
+        return infer(*self.batch, self.fits, **options)[0]
 
     @property
     def log_likelihood(self):
@@ -208,7 +98,9 @@ class CohortFits:
         return 2 * (self.log_likelihood - self.null_log_likelihood)
 
 
-def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None):
+def fit_cox_many(
+    times, events, x, *, method="firth", ties="breslow", fixed=None, time_enter=None, strata=None
+):
     """Fit one Cox model to each of many cohorts.
 
     Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
@@ -227,6 +119,10 @@ def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None
         As in `fit_cox`.
     fixed : dict of int to float, optional
         Coefficients held, by column; the penalty stays that of the whole model.
+    time_enter : array_like, shape (n_cohorts, n_subjects) or (n_subjects,), optional
+        Subjects are at risk after these times; 0, the start, where absent.
+    strata : array_like, shape (n_subjects,), optional
+        Subjects are compared within the same value only.
 
     Returns
     -------
@@ -239,12 +135,13 @@ def fit_cox_many(times, events, x, *, method="firth", ties="breslow", fixed=None
     """
     times, events, x = _check_cohorts(times, events, x)
     _check_options(method, ties)
+    times, enters = _lay_out_risk(times, time_enter, strata)
     n_cohorts, n = max(len(times), len(x)), times.shape[1]
     size = max(1, NUMBERS_AT_A_TIME // (n * n))
     parts = []
     for start in range(0, n_cohorts, size):
-        block = _take((times, events, x), slice(start, start + size))
-        parts.append(_fit_block(*block, method, ties, fixed))
+        *block, own = _take((times, events, x, enters), slice(start, start + size))
+        parts.append(_fit_block(*block, method, ties, fixed, own))
     arrays = zip(*(vars(part).values() for part in parts), strict=True)
     return CohortFits(*map(np.concatenate, arrays))
 
@@ -266,6 +163,32 @@ def _check_cohorts(times, events, x):
     return times, events.astype(bool), x
 
 
+def _lay_out_risk(times, time_enter, strata):
+    """As `lay_out_risk`, after a check; near-equal times of a cohort become one."""
+    if time_enter is None:
+        merged, enters = _merge(times), None
+    else:
+        times, enters = np.broadcast_arrays(times, np.atleast_2d(np.asarray(time_enter, dtype=float)))
+        merged, enters = np.moveaxis(_merge(np.stack([times, enters], axis=1)), 1, 0)
+        bad = ~np.isfinite(enters) | (enters < 0) | ((enters >= merged) & (enters > 0) & (times >= 0))
+        check_positions(bad.ravel(), "time_enter", "must be at least 0 and before the time", enters.ravel())
+    numbers = None if strata is None else number_strata(pd.Series(strata), "strata")
+    if numbers is not None and len(numbers) != times.shape[1]:
+        raise ValueError(f"strata has {len(numbers)} values for {times.shape[1]} subjects")
+    return lay_out_risk(merged, enters, numbers)
+
+
+def _merge(times):
+    """Merge near-equal times of each cohort, the first axis, where there are any."""
+    ordered = np.sort(times.reshape(len(times), -1), axis=1)
+    gaps = np.diff(ordered, axis=1)
+    near = (gaps > 0) & (gaps <= SAME_TIME * np.maximum(ordered[:, -1:], 1))
+    for cohort in np.flatnonzero(near.any(axis=1)):
+        times = np.array(times)
+        times[cohort] = merge_times(times[cohort])
+    return times
+
+
 def _check_options(method, ties):
     check_choice(method, "method", METHODS)
     check_choice(ties, "ties", TIES)
@@ -273,12 +196,12 @@ def _check_options(method, ties):
 
 def _take(arrays, which):
     """Some cohorts of arrays that may hold one row for all."""
-    return [a if len(a) == 1 else a[which] for a in arrays]
+    return [a if a is None or len(a) == 1 else a[which] for a in arrays]
 
 
-def _fit_block(times, events, x, method, ties, fixed=None, **precision):
+def _fit_block(times, events, x, method, ties, fixed=None, enters=None, **precision):
     firth = method == "firth"
-    likelihood = PartialLikelihood.of(times, events, x, ties)
+    likelihood = PartialLikelihood.of(times, events, x, ties, enters)
     shape = likelihood.n_cohorts, x.shape[-1]
     null = likelihood.evaluate(np.zeros(shape), firth)
     held = np.full((1, shape[1]), np.nan)
@@ -288,7 +211,7 @@ def _fit_block(times, events, x, method, ties, fixed=None, **precision):
     estimable = df == shape[1]
     free = np.flatnonzero(np.isnan(held[0]))
     if not firth and len(free):
-        data = times, events, x[..., free]
+        data = times, events, x[..., free], np.full((1, 1), -np.inf) if enters is None else enters
         estimable &= _has_maximum(data, coef[:, free], _narrow(state, free), _narrow(null, free), estimable)
     information = np.where(estimable[:, None, None], state.information, np.eye(shape[1]))
     variance = np.einsum("cpp->cp", np.linalg.inv(information))
@@ -318,21 +241,21 @@ def _has_maximum(data, coef, reached, null, asked):
     values, vectors = np.linalg.eigh(information)
     sure = (np.abs(score).max(axis=1) < FLAT) & (values[:, 0] > CURVED)
     has, unsure = np.ones(len(coef), dtype=bool), np.flatnonzero(asked & ~sure)
-    times, events, x = (np.broadcast_to(a, (len(coef), *a.shape[1:]))[unsure] for a in data)
+    times, events, x, enters = (np.broadcast_to(a, (len(coef), *a.shape[1:]))[unsure] for a in data)
     units, values, vectors = scale[unsure], values[unsure], vectors[unsure]
     x = x / np.expand_dims(units, tuple(range(1, x.ndim - 1)))
     if x.ndim == 3:
         flat = vectors * (values < VANISHED)[:, None]
         away = np.einsum("cpk,cqk,cq->cp", flat, vectors, coef[unsure] * units)
         away /= np.maximum(np.abs(away).max(axis=1, keepdims=True), 1e-300)
-        has[unsure] = ~is_separating(x, times, events, np.round(away, 6))
+        has[unsure] = ~is_separating(x, times, events, np.round(away, 6), enters)
     for at, cohort in enumerate(unsure):
         if has[cohort]:
-            has[cohort] = find_separation(x[at], times[at], events[at]) is None
+            has[cohort] = find_separation(x[at], times[at], events[at], enters[at]) is None
     return has
 
 
-def infer(times, events, x, fits, *, method, ties, conf_level):
+def infer(times, events, x, fits, *, method, ties, conf_level, enters=None):
     """Estimates, profile limits and likelihood-ratio p of fits, as in ESTIMATES; NaN where not estimable.
 
     Shape (n_cohorts, n_covariates, 5), of the arguments and options with which `fit_cox_many` made the fits.
@@ -340,7 +263,8 @@ def infer(times, events, x, fits, *, method, ties, conf_level):
     keep, firth = fits.estimable, method == "firth"
     found = np.full((*fits.coef.shape, len(ESTIMATES)), np.nan)
     if keep.any():
-        likelihood = PartialLikelihood.of(*_take((times, events, x), keep), ties)
+        *data, enters = _take((times, events, x, enters), keep)
+        likelihood = PartialLikelihood.of(*data, ties, enters)
         coef, best = fits.coef[keep], fits.log_likelihood[keep]
         limits = find_profile_limits(likelihood, coef, best, conf_level, firth=firth)
         without = likelihood.restrict(np.zeros(coef.shape[1]), firth, coef)
@@ -353,3 +277,111 @@ def list_alike(varies):
     """The rows in which the same columns vary, with these columns; rows in which none does are left out."""
     kinds = [columns for columns in np.unique(varies, axis=0) if columns.any()]
     return [(np.flatnonzero((varies == kind).all(axis=1)), np.flatnonzero(kind)) for kind in kinds]
+
+
+@dataclass(frozen=True)
+class ExactLimits:
+    """Limits of a hazard ratio per unit of a covariate: 0 or inf without one, NaN where nothing can tell."""
+
+    lower: float
+    upper: float
+    is_exact: bool  # every order of leaving was counted; otherwise they were drawn
+
+
+def estimate_exact_limits(
+    time,
+    event,
+    x,
+    column,
+    *,
+    conf_level=0.95,
+    n_draws=4_000,
+    seed=DEFAULT_SEED,
+    time_enter=None,
+    strata=None,
+):
+    """The smallest interval with the estimate and all that the test of `permute_covariate` does not reject.
+
+    At a log hazard ratio of c, whoever leaves by an event is drawn from those left in the stratum in
+    proportion to exp(c x), whoever is censored evenly. Without censoring and ties it holds the truth at least
+    as often as it says. Plackett (1975) Appl Stat; Rao (1948) Proc Camb Philos Soc. With delayed entry who
+    is left does not tell who leaves by whose time, and there are no limits.
+    """
+    check_conf_level(conf_level)
+    test = StratifiedScore.of_trial(time, event, x, column, time_enter, strata)
+    is_listed = test.can_list()
+    if not test.strata or not (is_listed or n_draws) or test.has_late_entry:
+        return ExactLimits(float("nan"), float("nan"), is_listed)
+    uniforms = None if is_listed else test.draw_uniforms(n_draws, np.random.default_rng(seed))
+
+    def accepts(coef):
+        p_value = test.count_p(coef)[0] if is_listed else test.draw_p(uniforms, coef)
+        return p_value > (1 - conf_level) * (1 + TOLERANCE)
+
+    search = _Search.of(test, accepts)
+    lower, upper = search.find_limit(-1), search.find_limit(1)
+    if search.accepts(0.0):
+        # Scores may tie at no effect only, which then stands alone.
+        lower, upper = min(lower, 0.0), max(upper, 0.0)
+    # An estimate without end belongs to the interval, rejected or not.
+    lower = -np.inf if lower == -search.largest else lower
+    upper = np.inf if upper == search.largest else upper
+    return ExactLimits(float(exponentiate(lower)), float(exponentiate(upper)), is_listed)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Where and how closely to look for limits: the estimate, its standard error, and the last place."""
+
+    accepts: Callable
+    centre: float
+    error: float
+    largest: float  # coefficient that is evaluated, with either sign
+    precision: float  # of the limits, relative to the standard error
+    n_places: int  # coefficients evaluated, dense near the estimate
+    patience: int  # rejected ones in a row before the search ends
+
+    @classmethod
+    def of(cls, test, accepts):
+        spread = max(np.ptp(stratum.values) for stratum in test.strata)
+        gap = min(np.diff(stratum.values).min() for stratum in test.strata)
+        largest = min(LARGEST_GAP / gap, LARGEST_SPREAD / spread)
+
+        def calculate_score(coef):
+            return test.observe(coef)[0][0]
+
+        if calculate_score(largest) < 0 < calculate_score(-largest):
+            centre = optimize.brentq(calculate_score, -largest, largest)
+        else:
+            centre = largest if calculate_score(largest) >= 0 else -largest
+        information = test.observe(np.clip(centre, -1 / spread, 1 / spread))[1][0]
+        error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
+        search = FINE if test.can_list(MOST_LISTED_EACH) else COARSE
+        return cls(accepts, centre, error, largest, *search)
+
+    def find_limit(self, side):
+        """Where rejection starts on one side for good; infinite where it never does."""
+        if self.accepts(side * self.largest):
+            return side * np.inf
+        inside, outside, rejected = side * self.centre, self.largest, 0
+        for place in self._list_places(side):
+            if self.accepts(side * place):
+                inside, rejected = place, 0
+            else:
+                outside = place if not rejected else outside
+                rejected += 1
+            # The P-value may rise once more for a step, as the orders of leaving change places.
+            if rejected == self.patience:
+                break
+        while outside - inside > self.precision * self.error:
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if self.accepts(side * middle) else (inside, middle)
+        return side * inside
+
+    def _list_places(self, side):
+        """Coefficients outward from the estimate, mirrored for the lower side."""
+        around = self.centre if abs(self.centre) < self.largest else 0.0
+        reach = np.arcsinh(2 * self.largest / self.error)
+        places = side * (around + self.error * np.sinh(np.linspace(-reach, reach, self.n_places)))
+        places = np.unique(np.clip(places, -self.largest, self.largest))
+        return places[places > side * self.centre]

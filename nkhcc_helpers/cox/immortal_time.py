@@ -12,9 +12,8 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
-from nkhcc_helpers.cox.design import count_events_before_plans_part
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
-from nkhcc_helpers.cox.likelihood import TIES, exponentiate
+from nkhcc_helpers.cox.likelihood import TIES, exponentiate, lay_out_risk
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
@@ -39,6 +38,38 @@ class Count(StrEnum):
         return self in (Count.LANDMARK_RECEIVED, Count.LANDMARK_PLANNED)
 
 
+def count_events_before_plans_part(trial, endpoint):
+    """Count the events before the planned numbers of infusions can make a difference.
+
+    Until the shortest plan has run out and its next infusion would be due, equal doses are treated alike.
+
+    Parameters
+    ----------
+    trial : Trial
+    endpoint : str
+        Code of the endpoint; ValueError where the trial has no such one.
+
+    Returns
+    -------
+    dict
+        ``days`` after the first infusion, ``time`` in the unit of the trial, ``n_early``, ``n_events``; days
+        and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
+    """
+    frame = trial.survival(endpoint)
+    arms = trial.metadata.arms
+    shortest = min(arm.infusions for arm in arms)
+    intervals = [arm.interval_days for arm in arms]
+    parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
+    days = shortest * min(intervals) if parts else float("nan")
+    time = days / DAYS_PER_UNIT[trial.unit]
+    return {
+        "days": days,
+        "time": time,
+        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if parts else None,
+        "n_events": int(frame["event"].sum()),
+    }
+
+
 def list_infusion_intervals(trial, endpoint):
     """List the intervals within which each patient's number of infusions so far does not change.
 
@@ -53,15 +84,17 @@ def list_infusion_intervals(trial, endpoint):
     DataFrame
         Columns ``USUBJID group start stop infusions event clock``: after day ``start``, up to and with day
         ``stop``, the patient had received ``infusions``; ``event`` is True where the interval ends with it.
-        An infusion counts from the day after it was given, one before the first day from the start. Days are
-        whole, and count from ``clock``: the endpoint's STARTDT, where missing the date of enrolment, where
-        missing the first infusion. Where someone has an event on day 0, all start on day -1.
+        An infusion counts from the day after it was given, one before the first day from the start. The first
+        interval starts where the patient comes under observation. Days are whole, and count from ``clock``:
+        the endpoint's STARTDT, where missing the date of enrolment, where missing the first infusion. Where
+        someone has an event on day 0, all start on day -1.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
-    begin = min(0.0, days.min() - 1)
+    first_day = min(0.0, days.min() - 1)
     rows = []
-    for patient, given in zip(followed.itertuples(), cohorts.given[0], strict=True):
+    for patient, given, enter in zip(followed.itertuples(), cohorts.given[0], cohorts.enter, strict=True):
+        begin = enter or first_day
         changes = np.unique(given[(given > begin) & (given < patient.days)])
         edges = np.concatenate([[begin], changes, [patient.days]])
         for start, stop in pairwise(edges):
@@ -112,8 +145,10 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     rows = []
     for count, design in cohorts.list_designs().items():
         times, events, _ = design
-        fit = fit_cox_many(*design, method="partial", ties=ties)
-        estimates = infer(*design, fit, method="partial", ties=ties, conf_level=conf_level)[0, 0]
+        fit = fit_cox_many(*design, method="partial", ties=ties, time_enter=cohorts.enter)
+        apart, enters = lay_out_risk(times, cohorts.enter)
+        options = {"method": "partial", "ties": ties, "conf_level": conf_level, "enters": enters}
+        estimates = infer(apart, *design[1:], fit, **options)[0, 0]
         landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if count.is_late else np.nan
         n, n_events = int((times >= 0).sum()), int(events.sum())
         rows.append((count.value, COVARIATE, n, n_events, *estimates, landmark))
@@ -204,6 +239,7 @@ class _Cohorts:
     planned: np.ndarray  # infusions, (n_subjects,)
     given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
     landmark: float  # NaN without one
+    enter: np.ndarray | None = None  # day after which each is at risk, 0 from the start, (n_subjects,)
 
     def list_designs(self):
         """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
@@ -230,14 +266,17 @@ class _Cohorts:
 def _read_cohort(trial, endpoint):
     """The patients with their ``days clock``, and as one cohort; all in whole days."""
     followed = trial.survival(endpoint)
+    entries = followed["time_enter"] if "time_enter" in followed else 0.0 * followed["time"]
     followed["days"] = np.rint(followed["time"] * DAYS_PER_UNIT[trial.unit])
+    enter = np.rint(entries * DAYS_PER_UNIT[trial.unit]).to_numpy()
     rows = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")
     rows = rows.reindex(followed["USUBJID"]).reset_index()
+    subjects = trial.subjects.set_index("USUBJID").loc[followed["USUBJID"]]
     origins = pd.DataFrame(
         {
-            "STARTDT": find_column(rows, "STARTDT"),
-            "enrolment": trial.subjects["enrolled"].to_numpy(),
-            "first infusion": trial.subjects["first_infusion"].to_numpy(),
+            "STARTDT": find_column(rows, "STARTDT") - pd.to_timedelta(enter, unit="D"),
+            "enrolment": subjects["enrolled"].to_numpy(),
+            "first infusion": subjects["first_infusion"].to_numpy(),
         }
     )
     known = origins.notna()
@@ -247,8 +286,9 @@ def _read_cohort(trial, endpoint):
         days=followed["days"].to_numpy()[None],
         events=followed["event"].to_numpy()[None],
         planned=followed["infusions"].to_numpy(float),
-        given=_list_infusion_days(trial, started)[None] + _number_first_day(rows, followed["days"]),
+        given=_list_infusion_days(trial, started)[None] + _number_first_day(rows, followed["days"] - enter),
         landmark=count_events_before_plans_part(trial, endpoint)["days"],
+        enter=enter,
     )
     return followed, cohort
 

@@ -73,15 +73,17 @@ class PartialLikelihood:
     subjects: np.ndarray
 
     @classmethod
-    def of(cls, times, events, x, ties="breslow"):
+    def of(cls, times, events, x, ties="breslow", enters=None):
         """Lay out the risk sets of times and events, shape (n_cohorts, n_subjects).
 
-        `x` has shape (n_cohorts, n_subjects, n_covariates); or (n_cohorts, n_subjects, n_subjects,
-        n_covariates), where ``x[c, i, j]`` are the covariates of subject j at the time of subject i.
+        Where there are `enters`, as of `lay_out_risk`, subjects are at risk after them. `x` has shape
+        (n_cohorts, n_subjects, n_covariates); or (n_cohorts, n_subjects, n_subjects, n_covariates), where
+        ``x[c, i, j]`` are the covariates of subject j at the time of subject i.
         """
         subjects = np.flatnonzero(events.any(axis=0))
         when, dies = times[:, None, subjects], events[:, None, subjects]
-        weights = ((times[:, :, None] >= when) & dies).astype(float)
+        weights = find_at_risk(times, enters, when) & dies
+        weights = weights.astype(float)
         if ties == "efron":
             tied = (times[:, :, None] == when) & events[:, :, None] & dies
             earlier = (tied & (np.arange(times.shape[1])[:, None] < subjects)).sum(axis=1)
@@ -251,6 +253,33 @@ class PartialLikelihood:
             found[worse] = coef[worse] + step[worse] / 2**halving
             there.put(worse, self.take(worse).evaluate(found[worse], firth))
         return found, there
+
+
+def lay_out_risk(times, enters=None, strata=None):
+    """Times and entries such that whoever entered before a time and leaves not before it is at risk at it.
+
+    Of times, shape (n_cohorts, n_subjects), and entries and numbers of strata, whose first axis may be 1 or
+    absent. To the likelihood only the order matters. So times become ranks, and strata stretches of time one
+    after another: all of one have left when those of the next enter. An entry of 0 is the start, before any
+    time. Entries are None, and times as they were, where all are at risk together from the start. A time of
+    -1 stays.
+    """
+    late = enters is not None and np.any(np.asarray(enters) > 0)
+    if strata is None and not late:
+        return times, None
+    n = times.shape[1]
+    strata = np.zeros(n) if strata is None else strata
+    enters = np.where(np.asarray(enters) > 0, enters, -np.inf) if late else -np.inf
+    both = np.hstack([np.broadcast_to(enters, times.shape), times])
+    ranks = stats.rankdata(both, method="dense", axis=1)
+    start = 2 * n * np.asarray(strata)
+    return np.where(times < 0, -1.0, ranks[:, n:] + start), ranks[:, :n] + start
+
+
+def find_at_risk(times, enters, when):
+    """Whether subjects are at risk, (n_cohorts, n_subjects, n), at times of shape (n_cohorts, 1, n)."""
+    at_risk = times[:, :, None] >= when
+    return at_risk if enters is None else at_risk & (enters[:, :, None] < when)
 
 
 def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=False):

@@ -1,18 +1,29 @@
-"""Which of several Cox models the data tell apart, and what hangs on an assumed number of the plan."""
+"""Cox models of one trial, by likelihood and by relabelling, and which of several the data tell apart."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
-from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, code_covariates, count_rank
-from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, fit_cox_many, infer, list_alike
-from nkhcc_helpers.cox.likelihood import exponentiate
+from nkhcc_helpers.cox.design import (
+    FOLLOWED,
+    Subjects,
+    code_trial,
+    count_rank,
+    list_contrasts,
+    list_design_points,
+)
+from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, estimate_exact_limits, fit_cox_many
+from nkhcc_helpers.cox.likelihood import lay_out_risk
+from nkhcc_helpers.cox.relabelling import permute_covariate
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
+RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error"]
 LACK = ["lack_df", "lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
 COLUMNS = ["model", "df", "log_likelihood", *TESTED[1:], *LACK, "aicc"]
@@ -20,13 +31,206 @@ NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
 NUMBERS_AT_A_TIME = 4_000_000  # drawn at once
 
 
+@dataclass(frozen=True)
+class Design:
+    """What the groups of a trial can separate."""
+
+    points: pd.DataFrame  # as of `list_design_points`
+    rank: int  # with the intercept: how many numbers the design points can answer for
+    correlation: pd.DataFrame  # of the covariates, over patients
+    variance_inflation: pd.Series  # of each coefficient, over that with uncorrelated covariates
+    events_per_covariate: float
+    contrasts: pd.DataFrame  # as of `list_contrasts`
+    separation: pd.Series | None  # direction in which the partial likelihood has no maximum
+
+
+def describe_design(
+    trial,
+    covariates=("dose", "infusions"),
+    *,
+    endpoint="",
+    dose_coding="relative",
+    reference="",
+    strata="",
+):
+    """Describe what the design points of a trial can answer, before any fit.
+
+    Parameters
+    ----------
+    trial, covariates, endpoint, dose_coding, reference, strata
+        As in `code_trial`.
+
+    Returns
+    -------
+    Design
+        Of a trial with one group only, rank 1, and NaN for what slopes would be needed for.
+
+    Raises
+    ------
+    ValueError
+        As `code_trial`, or covariates that are constant or follow from others, naming them and what to drop.
+    """
+    options = {"dose_coding": dose_coding, "reference": reference, "strata": strata}
+    frame = code_trial(trial, endpoint, covariates, **options)
+    data = Subjects.of(frame, frame.columns.drop([*FOLLOWED, strata], errors="ignore"), strata)
+    x, points, rank = data.x, list_design_points(frame, list(data.x)), count_rank(data.x)
+    inflation = (
+        np.linalg.inv(np.atleast_2d(np.corrcoef(x, rowvar=False))) if rank else np.full((1, 1), np.nan)
+    )
+    return Design(
+        points=points,
+        rank=1 + rank,
+        correlation=x.corr(),
+        variance_inflation=pd.Series(np.diag(inflation), x.columns[: len(inflation)]),
+        events_per_covariate=float(data.event.sum() / rank) if rank else np.nan,
+        contrasts=list_contrasts(points),
+        separation=data.separated,
+    )
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model.
+
+    ``summary`` has columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
+    likelihood-ratio p, penalised by Firth's method or not; then ``p_permutation p_permutation_error
+    exact_lower exact_upper``: the test over relabellings of patients who agree in the other covariates (error
+    0 where all were counted), and the limits that invert it. NaN where not estimable, 0 or inf where an
+    interval has no limit.
+    """
+
+    summary: pd.DataFrame
+    log_likelihood: float  # at the maximum, or its least upper bound where there is none
+    lr_statistic: float  # against no covariates
+    df: int  # coefficients that can be told apart
+    p_lr: float
+    n: int
+    n_events: int
+    separated: pd.Series | None  # direction in which the likelihood without penalty has no maximum
+    method: str
+    ties: str
+
+
+def fit_cox(
+    frame,
+    covariates,
+    *,
+    method="firth",
+    ties="breslow",
+    strata="",
+    conf_level=0.95,
+    n_draws=10_000,
+    seed=DEFAULT_SEED,
+):
+    """Fit a Cox model by profile likelihood and by relabelling.
+
+    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
+    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject. Where there is a column
+        ``time_enter``, subjects are at risk after it (0: from the start) and up to ``time``.
+    covariates : sequence of str
+        True and False are taken for 1 and 0; text is refused.
+    method : {"firth", "partial"}, default "firth"
+        Likelihood penalised by Firth's method, or plain partial likelihood.
+    ties : {"breslow", "efron"}, default "breslow"
+    strata : str, optional
+        Column whose values each have a baseline hazard of their own; subjects are compared, and relabelled,
+        within them only.
+    conf_level : float, default 0.95
+    n_draws : int, default 10,000
+        Random relabellings where they cannot all be counted; 0 for none. P and limits use the same.
+    seed : int
+
+    Returns
+    -------
+    CoxFit
+        Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
+        coefficients apart and, by partial likelihood, under separation; relabelling is where no two patients
+        agree in all covariates but one. It does not depend on `method` and `ties`. With delayed entry whole
+        patients, entry and time, are relabelled, which takes entry not to go with the covariate; limits are
+        then by likelihood only. Of a frame with one ``group`` only, what does not differ is NaN.
+
+    Raises
+    ------
+    ValueError
+        Bad times or events, no covariate, one that is constant or a combination of others, or holds (the row
+        is named) what is no finite number, or an unknown method or ties.
+    """
+    check_conf_level(conf_level)
+    model = CoxModel.of(frame, covariates, method=method, ties=ties, strata=strata)
+    return CoxFit(
+        summary=_summarize(model, conf_level, n_draws, seed),
+        log_likelihood=model.log_likelihood,
+        lr_statistic=model.lr_statistic,
+        df=model.df,
+        p_lr=model.p_lr,
+        n=len(frame),
+        n_events=int(model.event.sum()),
+        separated=model.separated,
+        **model.options,
+    )
+
+
+def _summarize(model, conf_level, n_draws, seed):
+    summary = pd.DataFrame(model.infer(conf_level), columns=ESTIMATES)
+    summary.insert(0, "covariate", list(model.x.columns))
+    relabelled = []
+    for column in range(len(summary)):
+        arguments = model.time, model.event, model.x.to_numpy(), column
+        options = {"n_draws": n_draws, "seed": seed, "time_enter": model.enter, "strata": model.strata}
+        tested = permute_covariate(*arguments, **options)
+        limits = estimate_exact_limits(*arguments, conf_level=conf_level, **options)
+        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
+    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
+
+
 @keeps_options
-def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_000, seed=DEFAULT_SEED):
+def summarize_models(
+    frame,
+    models,
+    *,
+    method="firth",
+    ties="breslow",
+    strata="",
+    conf_level=0.95,
+    n_draws=10_000,
+    seed=DEFAULT_SEED,
+):
+    """Fit several Cox models and stack their summaries.
+
+    Parameters
+    ----------
+    frame, method, ties, strata, conf_level, n_draws, seed
+        As in `fit_cox`, with the same errors.
+    models : dict of str to list of str
+        Name and covariates of each model.
+
+    Returns
+    -------
+    DataFrame
+        Column ``model`` before the columns of `CoxFit.summary`; no rows without models.
+    """
+    options = {"method": method, "ties": ties, "strata": strata, "conf_level": conf_level}
+    options |= {"n_draws": n_draws, "seed": seed}
+    fits = {name: fit_cox(frame, covariates, **options).summary for name, covariates in models.items()}
+    if not fits:
+        return pd.DataFrame(columns=["model", "covariate", *ESTIMATES, *RELABELLED])
+    return pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
+
+
+@keeps_options
+def compare_models(
+    frame, models, *, method="firth", ties="breslow", strata="", n_draws=2_000, seed=DEFAULT_SEED
+):
     """Compare Cox models, each with no covariates and each with the largest.
 
     Parameters
     ----------
-    frame, method, ties
+    frame, method, ties, strata
         As in `fit_cox`, with the same errors.
     models : dict of str to list of str
         Name and covariates of each model; the last is the one whose span should hold the others.
@@ -37,10 +241,11 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
     Returns
     -------
     DataFrame
-        A row for each ``model``. ``df log_likelihood lr_statistic p_value p_permutation
+        A row for each ``model``, none without models. ``df log_likelihood lr_statistic p_value p_permutation
         p_permutation_error``: the likelihood-ratio test against no covariates, from the chi-square
-        distribution and over random relabellings of all patients. The same with ``lack_`` before: the test of
-        lack of fit against the last model; NaN where the last model does not hold the span, or has nothing
+        distribution and over random relabellings of all patients, within strata. The same with ``lack_``
+        before: the test of lack of fit against the last model; NaN where that does not hold the span, or has
+        nothing
         more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
 
     Notes
@@ -53,24 +258,25 @@ def compare_models(frame, models, *, method="firth", ties="breslow", n_draws=2_0
     penalty, or its least upper bound: a penalised one changes with the units of the covariates.
     """
     laid_out = {
-        name: CoxModel.of(frame, covariates, method=method, ties=ties) for name, covariates in models.items()
+        name: CoxModel.of(frame, covariates, method=method, ties=ties, strata=strata)
+        for name, covariates in models.items()
     }
-    largest, rows = laid_out[[*laid_out][-1]], []
+    largest, rows = laid_out[[*laid_out][-1]] if laid_out else None, []
     for name, model in laid_out.items():
         draws = _Draws(model, n_draws, seed)
-        plain = CoxModel.of(frame, models[name], method="partial", ties=ties)
+        plain = CoxModel.of(frame, models[name], method="partial", ties=ties, strata=strata)
         rows.append({"model": name, **_describe_fit(plain)})
         rows[-1] |= dict(zip(TESTED, _test_against_nothing(model, draws), strict=True))
         rows[-1] |= dict(zip(LACK, _test_lack_of_fit(model, largest, draws), strict=True))
-    return pd.DataFrame(rows)[COLUMNS].astype(dict.fromkeys(COLUMNS[2:], float))
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[2:], float))
 
 
-def list_separated(frame, models):
+def list_separated(frame, models, *, strata=""):
     """List the models whose likelihood without penalty has no maximum, and along which covariates.
 
     Parameters
     ----------
-    frame, models
+    frame, models, strata
         As in `compare_models`, with the same errors.
 
     Returns
@@ -80,7 +286,7 @@ def list_separated(frame, models):
     """
     found = {}
     for name, covariates in models.items():
-        direction = CoxModel.of(frame, covariates, method="partial", ties="breslow").separated
+        direction = Subjects.of(frame, covariates, strata).separated
         if direction is not None:
             found[name] = direction.index[direction.abs() > NEGLIGIBLE].tolist()
     return found
@@ -90,18 +296,24 @@ class _Draws:
     """Statistics of trials drawn with the times and events of a model's trial."""
 
     def __init__(self, model, n_draws, seed):
-        order = np.lexsort((~model.event, model.time))
-        self.trial, self.options = (model.time, model.event), model.options
-        self.times, self.events = model.time[order], model.event[order]
+        self.risk, self.event, self.options = model.risk, model.event, model.options
+        self.time, self.enter = (part if part is None else part[0] for part in self.risk)
+        # Where patients are exchanged whole, all of a stratum could be there from its start.
+        self.risk_of_whole = lay_out_risk(model.time[None], strata=model.strata)
+        self.order = np.lexsort((~self.event, self.time))
         self.n_draws, self.seed = n_draws, seed
 
-    def fit(self, x, leaving, fixed=None):
-        """Fits to the covariates of patients who leave in these orders."""
-        return fit_cox_many(self.times, self.events, x[leaving], fixed=fixed, **self.options)
+    def fit(self, x, leaving, fixed=None, *, whole=False):
+        """Fits to patients who leave in these orders, each with the entry of his own, or exchanged whole."""
+        enters = None if self.enter is None else self.enter[self.order if whole else leaving]
+        times, events = self.time[self.order], self.event[self.order]
+        return fit_cox_many(times, events, x[leaving], fixed=fixed, time_enter=enters, **self.options)
 
-    def leave(self, linear):
+    def leave(self, linear, *, whole=False):
         """Orders in which patients with these log hazards leave."""
-        return draw_relabellings(*self.trial, linear, self.n_draws, seed=self.seed)
+        times, enters = self.risk_of_whole if whole else self.risk
+        enter = None if enters is None else enters[0]
+        return draw_relabellings(times[0], self.event, linear, self.n_draws, seed=self.seed, enter=enter)
 
     def calculate_p(self, statistic, drawn):
         """P-value of a statistic among those drawn, and its Monte-Carlo standard error."""
@@ -116,7 +328,7 @@ def _test_against_nothing(model, draws):
     permuted = np.nan, np.nan
     if draws.n_draws and np.isfinite(model.lr_statistic):
         x = model.x.to_numpy()
-        drawn = draws.fit(x, draws.leave(np.zeros(len(x)))).lr_statistic
+        drawn = draws.fit(x, draws.leave(np.zeros(len(x)), whole=True), whole=True).lr_statistic
         permuted = draws.calculate_p(model.lr_statistic, drawn)
     return model.df, model.lr_statistic, model.p_lr, *permuted
 
@@ -128,11 +340,11 @@ def _test_lack_of_fit(model, largest, draws):
     if x is None or df <= 0:
         return df, np.nan, np.nan, *permuted
     held = dict.fromkeys(range(smaller.shape[1], x.shape[1]), 0.0)
-    order = np.lexsort((~model.event, model.time))[None]
-    statistic = float(_compare_fits(draws, x, order, held)[0])
+    statistic = float(_compare_fits(draws, x, draws.order[None], held)[0])
     if draws.n_draws and np.isfinite(statistic):
         ties = model.options["ties"]
-        coef = fit_cox_many(model.time, model.event, smaller, method="firth", ties=ties).coef[0]
+        firth = {"method": "firth", "ties": ties, "time_enter": draws.enter}
+        coef = fit_cox_many(draws.time, model.event, smaller, **firth).coef[0]
         permuted = draws.calculate_p(statistic, _compare_fits(draws, x, draws.leave(smaller @ coef), held))
     return df, statistic, float(stats.chi2.sf(statistic, df)), *permuted
 
@@ -160,12 +372,13 @@ def _describe_fit(plain):
     return {"log_likelihood": plain.log_likelihood, "aicc": aicc}
 
 
-def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED):
+def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED, enter=None):
     """Draw who leaves at each place of the observed times in order, shape (n_draws, n_subjects).
 
     Times and which of them are events stay, events before censorings of the same time. Whoever has an event
-    is drawn from those left in proportion to exp(`linear`), whoever is censored
-    evenly. Plackett (1975) Appl Stat; Davison, Hinkley (1997) Bootstrap Methods and their Application.
+    is drawn from those left in proportion to exp(`linear`), whoever is censored evenly; in either case from
+    those who have entered, by `enter` as of `likelihood.lay_out_risk`. Plackett (1975) Appl Stat; Davison,
+    Hinkley (1997) Bootstrap Methods and their Application.
     """
     time, event = check_survival(time, event)
     linear = np.asarray(linear, dtype=float)
@@ -177,181 +390,9 @@ def draw_relabellings(time, event, linear, n_draws, *, seed=DEFAULT_SEED):
         # The smallest of exponential times with these hazards is each patient's in proportion to the hazard.
         race = np.log(rng.exponential(size=(len(rows), n))) - linear
         even = rng.random((len(rows), n))
-        for place, is_event in enumerate(event[np.lexsort((~event, time))]):
-            who = (race if is_event else even).argmin(axis=1)
+        for place, at in enumerate(np.lexsort((~event, time))):
+            left = race if event[at] else even
+            who = (left if enter is None else np.where(enter < time[at], left, np.inf)).argmin(axis=1)
             race[rows, who] = even[rows, who] = np.inf
             leaving[start + rows, place] = who
     return leaving
-
-
-SWEPT = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]
-
-
-def sweep_assumptions(
-    trial,
-    endpoint,
-    covariates,
-    *,
-    dose_coding: DoseCoding = "relative",
-    factors=(0.5, 2.0),
-    n_values=25,
-    method="firth",
-    ties="breslow",
-    conf_level=0.95,
-):
-    """Fit a Cox model over a range of every number of the plan that the trial marks as assumed.
-
-    Parameters
-    ----------
-    trial : Trial
-        Its arms name their assumed numbers in ``assumed``.
-    endpoint, covariates, dose_coding
-        As in `code_trial`.
-    factors : (float, float), default (0.5, 2)
-        The assumed number is moved from the first to the second of these times its value.
-    n_values : int, default 25
-        Values of each, in geometric steps; numbers of infusions are rounded, repeated ones dropped.
-    method, ties, conf_level
-        As in `fit_cox`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group quantity value assumed_value is_assumed covariate coef hr ci_lower ci_upper
-        p_value``: one number moved at a time, the assumed value among its values; the rest as in `fit_cox`.
-        NaN where the moved design cannot estimate a covariate. Empty where nothing is assumed.
-
-    Raises
-    ------
-    ValueError
-        Unknown endpoint, covariate, coding, method or ties, or `factors` or `n_values` out of range.
-    """
-    check_conf_level(conf_level)
-    frame = trial.survival(endpoint)
-    moved = list_moves(trial.metadata, factors=factors, n_values=n_values)
-    designs = [
-        code_covariates(move_assumed(frame, group, quantity, value), covariates, dose_coding=dose_coding)
-        for group, quantity, value, _ in moved
-    ]
-    keys = pd.DataFrame(moved, columns=SWEPT[:4])
-    keys["is_assumed"] = keys["value"] == keys["assumed_value"]
-    if not designs:
-        numbers = dict.fromkeys(["value", "assumed_value", *ESTIMATES], float)
-        return pd.DataFrame(columns=SWEPT).astype(numbers | {"is_assumed": bool})
-    return _stack(keys, frame, designs, method=method, ties=ties, conf_level=conf_level)[SWEPT]
-
-
-def summarize_sweep(swept):
-    """Summarize what hangs on the assumed numbers.
-
-    Parameters
-    ----------
-    swept : DataFrame
-        As of `sweep_assumptions`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group quantity covariate both_directions verdict_changes``: whether the hazard ratio is
-        above 1 for some values and below for others, and whether its interval leaves out 1 for some only.
-    """
-    keys = ["group", "quantity", "covariate"]
-    known = swept.dropna(subset=["hr"])
-    leaves_out = (known["ci_lower"] > 1) | (known["ci_upper"] < 1)
-    grouped = known.assign(above=known["hr"] > 1, leaves_out=leaves_out).groupby(keys, sort=False)
-    return pd.DataFrame(
-        {
-            "both_directions": grouped["above"].min() != grouped["above"].max(),
-            "verdict_changes": grouped["leaves_out"].min() != grouped["leaves_out"].max(),
-        }
-    ).reset_index()
-
-
-@keeps_options
-def sweep_codings(
-    trial, endpoint, covariates, *, codings=DOSE_CODINGS, method="firth", ties="breslow", conf_level=0.95
-):
-    """Fit a Cox model once for each coding of dose.
-
-    Parameters
-    ----------
-    trial, endpoint, covariates, method, ties, conf_level
-        As in `sweep_assumptions`, with the same errors.
-    codings : sequence of {"relative", "cumulative", "log2", "order"}, default all
-
-    Returns
-    -------
-    DataFrame
-        Columns ``dose_coding covariate coef hr ci_lower ci_upper p_value hr_range``: one row for each coding
-        and covariate. Hazard ratios are per unit, which changes with the coding; ``hr_range`` is that from
-        the smallest to the largest value in the trial, which can be compared. NaN where a coding cannot be
-        had (log2 of a dose of 0) or a covariate not be estimated.
-    """
-    check_conf_level(conf_level)
-    frame = trial.survival(endpoint)
-    keys = pd.DataFrame({"dose_coding": list(codings)})
-    designs = [code_or_blank(frame, covariates, coding) for coding in codings]
-    table = _stack(keys, frame, designs, method=method, ties=ties, conf_level=conf_level)
-    spread = np.concatenate([np.ptp(x, axis=0) for x in designs])
-    table["hr_range"] = exponentiate(table["coef"] * spread)
-    return table
-
-
-def list_moves(metadata, *, factors=(0.5, 2.0), n_values=25):
-    """The values that each assumed number of the plan is moved to, one number at a time.
-
-    Group, quantity ("dose" or "infusions"), value, and the value assumed, which is among the values.
-    """
-    if not 0 < factors[0] < factors[1] < np.inf:
-        raise ValueError(f"factors must be two numbers above 0, the smaller first; got {factors!r}")
-    if n_values < 1:
-        raise ValueError(f"n_values must be at least 1; got {n_values!r}")
-    return [
-        (arm.code, quantity, value, getattr(arm, quantity))
-        for arm in metadata.arms
-        for quantity in arm.assumed
-        for value in _list_values(getattr(arm, quantity), quantity, factors, n_values)
-    ]
-
-
-def _list_values(assumed, quantity, factors, n_values):
-    """Values from the first to the last in order, the assumed one among them exactly."""
-    values = assumed * np.geomspace(*factors, n_values)
-    if quantity == "infusions":
-        values = np.maximum(np.round(values), 1)
-    near = np.isclose(values, assumed, rtol=1e-9, atol=0)
-    return np.unique(np.append(values[~near], float(assumed)))
-
-
-def move_assumed(frame, group, quantity, value):
-    """The frame with another planned ``dose`` or number of ``infusions`` of one group."""
-    return frame.assign(**{quantity: frame[quantity].astype(float).mask(frame["group"] == group, value)})
-
-
-def code_or_blank(frame, covariates, coding: DoseCoding):
-    """The design matrix; covariates are constant, so not estimable, where the coding cannot be had."""
-    if coding == "log2" and (frame["dose"] <= 0).any():
-        return code_covariates(frame, covariates) * 0.0
-    return code_covariates(frame, covariates, dose_coding=coding)
-
-
-def _stack(keys, frame, designs, **options):
-    """Fit every design; one row for each of them and each covariate, behind the columns of `keys`."""
-    names = list(designs[0].columns)
-    found = _fit_designs(frame, np.stack([x.to_numpy() for x in designs]), **options)
-    table = keys.loc[keys.index.repeat(len(names))].reset_index(drop=True)
-    table["covariate"] = names * len(designs)
-    return table.join(pd.DataFrame(found.reshape(-1, len(ESTIMATES)), columns=ESTIMATES))
-
-
-def _fit_designs(frame, designs, *, method, ties, conf_level):
-    """Estimates of each design as in ESTIMATES, shape (n_designs, n_covariates, 5)."""
-    time, event = frame["time"].to_numpy(float)[None], frame["event"].to_numpy(bool)[None]
-    varies = np.ptp(designs, axis=1) > 0
-    result = np.full((*varies.shape, len(ESTIMATES)), np.nan)
-    for rows, columns in list_alike(varies):
-        x = designs[rows][:, :, columns]
-        fits = fit_cox_many(time, event, x, method=method, ties=ties)
-        found = infer(time, event, x, fits, method=method, ties=ties, conf_level=conf_level)
-        result[np.ix_(rows, columns)] = found
-    return result

@@ -1,4 +1,4 @@
-"""The relabelling test of one covariate of a Cox model, and the limits that invert it.
+"""The relabelling test of one covariate of a Cox model.
 
 Patients who agree in the other covariates form a stratum, and only they are compared with each other: the
 other coefficients then cancel, whatever they are, and nothing is left to estimate under the hypothesis.
@@ -6,16 +6,14 @@ other coefficients then cancel, whatever they are, and nothing is left to estima
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 import numpy as np
-from scipy import optimize
 
-from nkhcc_helpers.checks import check_conf_level, check_survival
-from nkhcc_helpers.cox.likelihood import exponentiate
+from nkhcc_helpers.checks import check_entry
+from nkhcc_helpers.cox.likelihood import find_at_risk
 from nkhcc_helpers.survival.exact import TOLERANCE, count_allocations, list_labels
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
@@ -23,11 +21,8 @@ MOST_LISTED = 2_000_000  # orders of leaving of all strata together
 MOST_LISTED_EACH = 20_000  # the same, of each of many cohorts or at each of many coefficients
 MOST_PLACES = 500_000  # orders of one stratum, times its patients
 NUMBERS_AT_A_TIME = 1_000_000  # of orders of many cohorts
-PAIRS_AT_A_TIME = 50_000
+PAIRS_AT_A_TIME, LARGEST_DRAW = 50_000, 20_000_000
 ALMOST_ONE = 1 - 1e-12  # keeps a product with a random number below the other factor
-LARGEST_GAP = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
-LARGEST_SPREAD = 60.0  # log hazard ratio between extreme values up to which the statistic keeps its digits
-FINE, COARSE = (1e-6, 161, 161), (1e-3, 41, 3)  # precision, places and patience of a search for limits
 
 
 @dataclass(frozen=True)
@@ -40,117 +35,26 @@ class RelabelledP:
     n_subjects: int  # in strata that can tell
 
 
-def permute_covariate(time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SEED):
+def permute_covariate(
+    time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SEED, time_enter=None, strata=None
+):
     """Test one covariate of a Cox model over relabellings of patients who agree in all others.
 
     How often is the stratified score statistic (ties by Breslow) as extreme? Exact at any number of
     patients and any other coefficients, if censoring does not depend on the covariate. Cox (1972) J R Stat
     Soc B; Mantel (1966) Cancer Chemother Rep; Phipson, Smyth (2010) Stat Appl Genet Mol Biol, for draws.
+    Those relabelled agree in `strata` too. With `time_enter` patients are exchanged whole, entry and time.
     """
-    test = StratifiedScore.of_trial(time, event, x, column)
+    test = StratifiedScore.of_trial(time, event, x, column, time_enter, strata)
     p_value, error = np.nan, np.nan
     if test.can_list():
         p_value, error = float(test.count_p()[0]), 0.0
     elif test.strata and n_draws:
-        p_value = test.draw_p(test.draw_uniforms(n_draws, np.random.default_rng(seed)))
+        rng = np.random.default_rng(seed)
+        whole = test.has_late_entry
+        p_value = test.exchange_p(n_draws, rng)[0] if whole else test.draw_p(test.draw_uniforms(n_draws, rng))
         error = float(np.sqrt(p_value * (1 - p_value) / n_draws))
     return RelabelledP(p_value, error, test.n_allocations, test.n_subjects)
-
-
-@dataclass(frozen=True)
-class ExactLimits:
-    """Limits of a hazard ratio per unit of a covariate: 0 or inf without one, NaN where nothing can tell."""
-
-    lower: float
-    upper: float
-    is_exact: bool  # every order of leaving was counted; otherwise they were drawn
-
-
-def estimate_exact_limits(time, event, x, column, *, conf_level=0.95, n_draws=4_000, seed=DEFAULT_SEED):
-    """The smallest interval with the estimate and all that the test of `permute_covariate` does not reject.
-
-    At a log hazard ratio of c, whoever leaves by an event is drawn from those left in the stratum in
-    proportion to exp(c x), whoever is censored evenly. Without censoring and ties it holds the truth at least
-    as often as it says. Plackett (1975) Appl Stat; Rao (1948) Proc Camb Philos Soc.
-    """
-    check_conf_level(conf_level)
-    test = StratifiedScore.of_trial(time, event, x, column)
-    is_listed = test.can_list()
-    if not test.strata or not (is_listed or n_draws):
-        return ExactLimits(float("nan"), float("nan"), is_listed)
-    uniforms = None if is_listed else test.draw_uniforms(n_draws, np.random.default_rng(seed))
-
-    def accepts(coef):
-        p_value = test.count_p(coef)[0] if is_listed else test.draw_p(uniforms, coef)
-        return p_value > (1 - conf_level) * (1 + TOLERANCE)
-
-    search = _Search.of(test, accepts)
-    lower, upper = search.find_limit(-1), search.find_limit(1)
-    if search.accepts(0.0):
-        # Scores may tie at no effect only, which then stands alone.
-        lower, upper = min(lower, 0.0), max(upper, 0.0)
-    # An estimate without end belongs to the interval, rejected or not.
-    lower = -np.inf if lower == -search.largest else lower
-    upper = np.inf if upper == search.largest else upper
-    return ExactLimits(float(exponentiate(lower)), float(exponentiate(upper)), is_listed)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Where and how closely to look for limits: the estimate, its standard error, and the last place."""
-
-    accepts: Callable
-    centre: float
-    error: float
-    largest: float  # coefficient that is evaluated, with either sign
-    precision: float  # of the limits, relative to the standard error
-    n_places: int  # coefficients evaluated, dense near the estimate
-    patience: int  # rejected ones in a row before the search ends
-
-    @classmethod
-    def of(cls, test, accepts):
-        spread = max(np.ptp(stratum.values) for stratum in test.strata)
-        gap = min(np.diff(stratum.values).min() for stratum in test.strata)
-        largest = min(LARGEST_GAP / gap, LARGEST_SPREAD / spread)
-
-        def calculate_score(coef):
-            return test.observe(coef)[0][0]
-
-        if calculate_score(largest) < 0 < calculate_score(-largest):
-            centre = optimize.brentq(calculate_score, -largest, largest)
-        else:
-            centre = largest if calculate_score(largest) >= 0 else -largest
-        information = test.observe(np.clip(centre, -1 / spread, 1 / spread))[1][0]
-        error = min(1 / np.sqrt(information) if information > 0 else np.inf, 2 / spread)
-        search = FINE if test.can_list(MOST_LISTED_EACH) else COARSE
-        return cls(accepts, centre, error, largest, *search)
-
-    def find_limit(self, side):
-        """Where rejection starts on one side for good; infinite where it never does."""
-        if self.accepts(side * self.largest):
-            return side * np.inf
-        inside, outside, rejected = side * self.centre, self.largest, 0
-        for place in self._list_places(side):
-            if self.accepts(side * place):
-                inside, rejected = place, 0
-            else:
-                outside = place if not rejected else outside
-                rejected += 1
-            # The P-value may rise once more for a step, as the orders of leaving change places.
-            if rejected == self.patience:
-                break
-        while outside - inside > self.precision * self.error:
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if self.accepts(side * middle) else (inside, middle)
-        return side * inside
-
-    def _list_places(self, side):
-        """Coefficients outward from the estimate, mirrored for the lower side."""
-        around = self.centre if abs(self.centre) < self.largest else 0.0
-        reach = np.arcsinh(2 * self.largest / self.error)
-        places = side * (around + self.error * np.sinh(np.linspace(-reach, reach, self.n_places)))
-        places = np.unique(np.clip(places, -self.largest, self.largest))
-        return places[places > side * self.centre]
 
 
 @dataclass(frozen=True)
@@ -164,21 +68,32 @@ class StratifiedScore:
     strata: tuple
 
     @classmethod
-    def of(cls, times, events, x, column):
-        """Lay out cohorts, (n_cohorts, n_subjects), with covariates of shape (n_subjects, n_covariates)."""
+    def of(cls, times, events, x, column, strata=None, enter=None):
+        """Lay out cohorts, (n_cohorts, n_subjects), with covariates of shape (n_subjects, n_covariates).
+
+        `strata` and `enter`, which is of one cohort only, have shape (n_subjects,).
+        """
         x = np.asarray(x, dtype=float)
         if x.ndim != 2 or len(x) != times.shape[1] or not np.isfinite(x).all():
             raise ValueError(f"x must be finite numbers, a row for each of {times.shape[1]} subjects")
-        others = np.unique(np.delete(x, column, axis=1), axis=0, return_inverse=True)[1].ravel()
+        cells = np.delete(x, column, axis=1)
+        cells = cells if strata is None else np.column_stack([cells, strata])
+        others = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+        enter = np.full(len(x), -np.inf) if enter is None else np.where(enter > 0, enter, -np.inf)
         members = [np.flatnonzero(others == place) for place in range(others.max() + 1)]
-        strata = (Stratum.of(times[:, who], events[:, who], x[who, column]) for who in members)
-        return cls(tuple(each for each in strata if each.tells.any()))
+        told = (Stratum.of(times[:, who], events[:, who], x[who, column], enter[who]) for who in members)
+        return cls(tuple(each for each in told if each.tells.any()))
 
     @classmethod
-    def of_trial(cls, time, event, x, column):
-        """Lay out one cohort, its times and events checked by `checks.check_survival`."""
-        time, event = check_survival(time, event)
-        return cls.of(time[None], event[None], x, column)
+    def of_trial(cls, time, event, x, column, time_enter=None, strata=None):
+        """Lay out one cohort, its times and events checked by `checks.check_entry`."""
+        time, event, enter = check_entry(time, event, time_enter)
+        return cls.of(time[None], event[None], x, column, strata, enter)
+
+    @property
+    def has_late_entry(self):
+        """Whether not all are at risk from the start."""
+        return any(each.at_risk is not None for each in self.strata)
 
     @property
     def n_subjects(self):
@@ -226,6 +141,23 @@ class StratifiedScore:
         expected = drawn[0].mean() if biased else 0.0
         score, information = self.observe(coef, slice(cohort, cohort + 1))
         return float(share_reaching(drawn - [[expected], [0]], score - expected, information)[0])
+
+    def exchange_p(self, n_draws, rng):
+        """P-values of no effect over the same exchanges of whole patients for all cohorts, (n_cohorts,)."""
+        score, information = self.observe(0.0)
+        bound, count = _find_bound(score, information)[:, None], np.zeros(len(score))
+        n_numbers = max(each.labels.shape[1] * len(each.values) for each in self.strata)
+        for sizes in _cut(n_draws, LARGEST_DRAW // n_numbers):
+            orders = [each.draw_orders(sizes.stop - sizes.start, rng) for each in self.strata]
+            for cohorts in _cut(len(score), NUMBERS_AT_A_TIME // n_draws):
+                parts = zip(self.strata, orders, strict=True)
+                drawn = sum(np.stack(each.list_scores(0.0, cohorts, some)[:2]) for each, some in parts)
+                count[cohorts] += _reach(*drawn, bound[cohorts]).sum(axis=-1)
+        return (1 + count) / (1 + n_draws)
+
+
+def _cut(n, size):
+    return [slice(start, min(start + max(size, 1), n)) for start in range(0, n, max(size, 1))]
 
 
 def share_reaching(drawn, score, information):
@@ -277,20 +209,23 @@ class Stratum:
     labels: np.ndarray  # place of each one's value in `values`
     event: np.ndarray  # whether each leaves by an event
     tied: np.ndarray  # at the first event of a time, how many events there are; else 0
+    at_risk: np.ndarray | None  # of one cohort, at each place, (n_subjects, n_subjects); None: who is left
 
     @classmethod
-    def of(cls, times, events, x):
-        """Lay out patients with these times and events, shape (n_cohorts, n_subjects), and values."""
+    def of(cls, times, events, x, enter):
+        """Lay out patients with these times and events, shape (n_cohorts, n_subjects), values and entries."""
         order = np.lexsort((~events, times))
         times, events = np.take_along_axis(times, order, 1), np.take_along_axis(events, order, 1)
         values, labels = np.unique(x, return_inverse=True)
         is_first = events & (np.diff(times, prepend=-1.0) > 0)
         together = (times[:, :, None] == times[:, None, :]) & events[:, None, :]
         tied = np.where(is_first, together.sum(axis=2), 0)
-        first = is_first.argmax(axis=1)
-        n_first = np.take_along_axis(tied, first[:, None], 1)[:, 0]
-        tells = events.any(axis=1) & (n_first < times.shape[1] - first) & (len(values) > 1)
-        return cls(values, labels[order], events & tells[:, None], tied * tells[:, None])
+        at_risk, n_at_risk = None, np.arange(len(x), 0, -1)
+        if np.isfinite(enter).any():
+            at_risk = find_at_risk(times, enter[order], times[:, None])[0].T.astype(float)
+            n_at_risk = at_risk.sum(axis=1)
+        tells = (is_first & (tied < n_at_risk)).any(axis=1) & (len(values) > 1)
+        return cls(values, labels[order], events & tells[:, None], tied * tells[:, None], at_risk)
 
     @property
     def tells(self):
@@ -310,7 +245,7 @@ class Stratum:
     def observe(self, coef, cohorts=slice(None)):
         """Score and information of the order observed, each of shape (n_cohorts,)."""
         labels, event, tied = self.labels[cohorts], self.event[cohorts], self.tied[cohorts]
-        left = _count_left(labels.T, len(self.values))
+        left = _count_left(labels.T, len(self.values), self.at_risk)
         _, mean, variance = self._describe(left, self._find_hazard(coef))
         return (event * self.values[labels] - tied * mean.T).sum(axis=1), (tied * variance.T).sum(axis=1)
 
@@ -321,13 +256,20 @@ class Stratum:
         risk (tied events by Breslow), and that of its variance among them.
         """
         event, tied, hazard = self.event[cohorts], self.tied[cohorts], self._find_hazard(coef)
-        labels, states, at = orders or _list_orders(tuple(self.counts.tolist()))
+        labels, states, at = orders or self.list_orders()
         total, mean, variance = self._describe(states, hazard)
         mean, variance, log_total = (np.take(each, at) for each in (mean, variance, np.log(total)))
         leaving = event @ np.take(self.values, labels)
         log_chance = coef * leaving - event @ log_total
         chance = np.exp(log_chance - log_chance.max(axis=1, keepdims=True))
         return leaving - tied @ mean, tied @ variance, chance / chance.sum(axis=1, keepdims=True)
+
+    def list_orders(self):
+        """As of `_list_orders`."""
+        labels, states, at = _list_orders(tuple(self.counts.tolist()))
+        if self.at_risk is not None:
+            at = _find_states(_count_left(labels, len(self.counts), self.at_risk), self.counts)
+        return labels, states, at
 
     def draw_scores(self, uniforms, coef, cohort=0):
         """Score and information, shape (n_draws,), of orders of leaving drawn under a coefficient.
@@ -354,7 +296,8 @@ class Stratum:
         """Orders of leaving, each as likely as any other; as of `_list_orders`."""
         everyone = np.repeat(np.arange(len(self.counts)), self.counts)
         labels = rng.permuted(np.tile(everyone, (n_draws, 1)), axis=1).T
-        states = _count_left(labels, len(self.counts)).swapaxes(0, 1).reshape(len(self.counts), -1)
+        left = _count_left(labels, len(self.counts), self.at_risk)
+        states = left.swapaxes(0, 1).reshape(len(self.counts), -1)
         return labels, states, np.arange(labels.size).reshape(labels.shape)
 
     def _find_hazard(self, coef):
@@ -378,17 +321,22 @@ def _list_orders(counts):
     n_states); which of these states stands at each place before someone leaves, as the first.
     """
     labels = np.ascontiguousarray(list_labels(counts).T)
-    left = _count_left(labels, len(counts))
-    sizes = [number + 1 for number in counts]
-    # Nobody left is no state, so that all others move up by one.
-    states = np.indices(sizes).reshape(len(counts), -1)[:, 1:]
-    at = np.ravel_multi_index(tuple(left.swapaxes(0, 1)), sizes) - 1
+    at = _find_states(_count_left(labels, len(counts)), counts)
+    states = np.indices([number + 1 for number in counts]).reshape(len(counts), -1)[:, 1:]
     for each in (labels, states, at):
         each.setflags(write=False)
     return labels, states, at
 
 
-def _count_left(labels, n_labels):
-    """Those of each label who have not left before each place, shape (n_subjects, n_labels, n_orders)."""
+def _find_states(left, counts):
+    """Which state each of `left`, as of `_count_left`, is; nobody left is none, so that others move up."""
+    sizes = [number + 1 for number in counts]
+    return np.ravel_multi_index(tuple(left.astype(np.intp).swapaxes(0, 1)), sizes) - 1
+
+
+def _count_left(labels, n_labels, at_risk=None):
+    """Those of each label who are at risk at each place, shape (n_subjects, n_labels, n_orders)."""
     leaving = labels[:, None, :] == np.arange(n_labels)[:, None]
+    if at_risk is not None:
+        return np.tensordot(at_risk, leaving, axes=1)
     return np.cumsum(leaving[::-1], axis=0)[::-1]

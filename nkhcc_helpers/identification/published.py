@@ -8,8 +8,9 @@ import pandas as pd
 from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
+from nkhcc_helpers.survival.curves import estimate_survival_at
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival
-from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at
+from nkhcc_helpers.survival.summaries import estimate_median, pick_times
 from nkhcc_helpers.trial.claims import (
     Censored,
     CohortAssumptions,
@@ -119,12 +120,12 @@ def _publish_endpoint(endpoint, frame, groups, decimals, p_decimals):
     claims = []
     for group in (None, *groups):
         own = frame if group is None else frame[frame["group"] == group]
-        median = estimate_median(own["time"], own["event"]).estimate
+        median = estimate_median(**pick_times(own), conf_type="log-log").estimate
         if np.isfinite(median):
             made = {"endpoint": endpoint, "group": group, "value": _round(median, decimals)}
             claims.append(Median(kind="median", decimals=decimals, **made))
     if len(groups) > 1:
-        compared = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
+        compared = compare_survival(**pick_times(frame), group=frame["group"], n_draws=0, exact=False)
         if np.isfinite(compared.p_asymptotic):
             made = {"endpoint": endpoint, "value": _round(compared.p_asymptotic, p_decimals)}
             claims.append(LogrankP(kind="logrank_p", decimals=p_decimals, **made))
@@ -169,13 +170,13 @@ def _last_enrolment(trial, claim):
 
 def _median(trial, claim, convention):
     frame, of = _take_group(trial, claim)
-    median = estimate_median(frame["time"], frame["event"], convention=convention).estimate
-    return f"Median {claim.endpoint}, {of} ({trial.unit})", median
+    median = estimate_median(**pick_times(frame), conf_type="log-log", convention=convention)
+    return f"Median {claim.endpoint}, {of} ({trial.unit})", median.estimate
 
 
 def _logrank_p(trial, claim, _):
     frame = trial.survival(claim.endpoint)
-    usual = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
+    usual = compare_survival(**pick_times(frame), group=frame["group"], n_draws=0, exact=False)
     return f"Log-rank P across groups, {claim.endpoint}", usual.p_asymptotic
 
 
@@ -193,8 +194,8 @@ def _hazard_ratio(trial, claim, _):
 
 def _landmark_rate(trial, claim, _):
     frame, of = _take_group(trial, claim)
-    share = estimate_survival_at(frame["time"], frame["event"], at=[claim.at])["survival"].iloc[0]
-    return f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)", 100 * share
+    rate = estimate_survival_at(**pick_times(frame), at=[claim.at], conf_type="log-log")
+    return f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)", 100 * rate["survival"].iloc[0]
 
 
 def _longest_follow_up(trial, claim, _):

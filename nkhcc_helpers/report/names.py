@@ -23,9 +23,9 @@ RATIO = Statistic("hr")
 METHOD_NAMES = {"firth": "Likelihood penalised by Firth's method", "partial": "Partial likelihood"}
 SHORT_METHODS = {"firth": "Firth's method", "partial": "partial likelihood"}
 DOSE_NAMES = {
-    "relative": "Dose per infusion",
+    "relative": "Dose per {word}",
     "cumulative": "Planned cumulative dose",
-    "log2": "Dose per infusion, doublings",
+    "log2": "Dose per {word}, doublings",
     "order": "Rank of dose",
 }
 CODING_NAMES = {
@@ -41,7 +41,6 @@ FIT_NAMES = {
     "landmark received": "Received by the landmark, from there on",
     "landmark planned": "Planned, from the landmark on",
 }
-QUANTITY_NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 STATISTIC_NAMES = {
     "logrank_p": "Log-rank P as published, chi-square",
     "permutation_p": "Log-rank P by permutation",
@@ -149,26 +148,43 @@ def name_scope(related_only: bool | None) -> list[str]:
     return ["Events related to treatment." if related_only else "Events whatever their cause."]
 
 
-def list_covariate_labels(trial: Trial, *, dose_coding: str = "relative") -> dict[str, str]:
+def name_strata(trial: Trial, strata: str) -> list[str]:
+    """The note that a model is stratified, where it is."""
+    if not strata:
+        return []
+    label = {each.column: each.label for each in trial.metadata.baseline}.get(strata, strata)
+    return [
+        f"Stratified by {label}: patients are compared within its levels only, each with its own baseline."
+    ]
+
+
+def show_coding(coding: str, trial: Trial) -> str:
+    """What dose is called in a coding."""
+    return DOSE_NAMES.get(coding, coding).format(**name_treatment(trial))
+
+
+def list_covariate_labels(
+    trial: Trial, *, dose_coding: str = "relative", reference: str = ""
+) -> dict[str, str]:
     """What the covariates of the models are called.
 
     Parameters
     ----------
     trial : Trial
         Knows the group labels.
-    dose_coding : str
-        As in `fit_cox`.
+    dose_coding, reference : str
+        As in `code_trial`; the first group where `reference` is empty.
 
     Returns
     -------
     dict of str to str
         Covariate to what a reader sees.
     """
-    first = show_group(trial.groups[0], trial)
+    first = show_group(reference or trial.groups[0], trial)
     against = {f"group {code}": f"{show_group(code, trial)}, against {first}" for code in trial.groups}
     return {
-        "dose": DOSE_NAMES.get(dose_coding, DOSE_NAMES["relative"]),
-        "infusions": "Planned infusions",
+        "dose": show_coding(dose_coding, trial),
+        "infusions": f"Planned {name_treatment(trial)['words']}",
         "cumulative": DOSE_NAMES["cumulative"],
         "order": "Order of groups",
         "All": "All together",

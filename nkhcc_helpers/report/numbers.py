@@ -6,6 +6,7 @@ Whatever is not estimable (missing, unbounded) prints ``NE``, never ``nan`` or `
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import pandas as pd
 
@@ -26,6 +27,13 @@ def format_number(value: float, decimals: int = 1) -> str:
         return NOT_ESTIMABLE
     shown = f"{float(value):.{decimals}f}"
     return shown.lstrip("-") if float(shown) == 0 else shown
+
+
+def format_large(count: int) -> str:
+    """A count, however large: ``514,594,080``, but ``1.2 x 10^117`` from 10^15 on."""
+    # A whole number may be larger than any float.
+    mantissa, _, power = f"{Decimal(int(count)):.1E}".partition("E+")
+    return f"{int(count):,}" if count < 10**15 else f"{mantissa} x 10^{power}"
 
 
 def format_or_none(value: float, decimals: int = 0) -> str:

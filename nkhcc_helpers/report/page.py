@@ -21,7 +21,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report.names import name_treatment, show_endpoint
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -89,9 +89,11 @@ class _EscapingFormatter(string.Formatter):
             return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
         if is_missing(value):
             return NOT_ESTIMABLE
-        percent = " %" if format_spec.endswith("%") else ""  # apart, as everywhere on a page
+        if format_spec == "," and isinstance(value, int):
+            return format_large(value)
         text = format(value, format_spec)
-        return html.escape(text[:-1] + percent if percent else text)
+        # A percent sign stands apart, as everywhere on a page.
+        return html.escape(f"{text[:-1]} %" if format_spec.endswith("%") else text)
 
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
         """Whether a field of the template is not estimable."""

@@ -1,7 +1,13 @@
 """How long patients go without the event, and whether groups differ."""
 
 from nkhcc_helpers.survival.calibration import attained_coverage, attained_size, recalibrate_p
-from nkhcc_helpers.survival.curves import count_at_risk, estimate_km
+from nkhcc_helpers.survival.competing import (
+    compare_incidence,
+    estimate_incidence,
+    estimate_incidence_by_group,
+    summarize_incidence_at,
+)
+from nkhcc_helpers.survival.curves import count_at_risk, estimate_km, estimate_survival_at
 from nkhcc_helpers.survival.exact import exact_p
 from nkhcc_helpers.survival.logrank import logrank_scores
 from nkhcc_helpers.survival.permutation import (
@@ -16,7 +22,7 @@ from nkhcc_helpers.survival.summaries import (
     estimate_km_by_group,
     estimate_median,
     estimate_rmst,
-    estimate_survival_at,
+    summarize_medians,
     summarize_rmst,
     summarize_survival,
     summarize_survival_at,
@@ -34,12 +40,17 @@ __all__ = [  # noqa: RUF022, in the order a reader meets them
     "summarize_survival",
     "summarize_survival_at",
     "summarize_rmst",
+    "summarize_medians",
     "logrank_scores",
     "exact_p",
     "compare_survival",
     "compare_pairs",
     "summarize_comparisons",
     "draw_null",
+    "estimate_incidence",
+    "estimate_incidence_by_group",
+    "summarize_incidence_at",
+    "compare_incidence",
     "recalibrate_p",
     "attained_size",
     "attained_coverage",

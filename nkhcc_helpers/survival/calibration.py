@@ -11,8 +11,7 @@ from scipy import stats
 from nkhcc_helpers.checks import check_censoring, check_choice, keeps_options
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
-from nkhcc_helpers.survival.exact import TOLERANCE
-from nkhcc_helpers.survival.logrank import RiskSets
+from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 BLOCK = 100  # trials a process takes at a time
@@ -38,14 +37,14 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     p : float
         P-value from the chi-square distribution, above 0 and below 1.
     sizes : sequence of int
-        Patients in each group, at least two groups of at least one.
+        Patients in each group, at least one.
     n_draws, seed : int
 
     Returns
     -------
     RecalibratedP
         How often random allocation alone reaches a statistic as large, when nobody is censored and no times
-        are tied; then the answer depends on the sizes only.
+        are tied; then the answer depends on the sizes only. NaN for one group.
 
     Raises
     ------
@@ -55,6 +54,8 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")
     codes = _check_sizes(sizes)
+    if not codes.any():
+        return RecalibratedP(p, np.nan, np.nan, n_draws, seed)
     risk = RiskSets.of(np.arange(1, len(codes) + 1), np.ones(len(codes), dtype=bool))
     bound = stats.chi2.isf(p, len(sizes) - 1) * (1 - TOLERANCE)
     blocks = draw_allocations(codes, n_draws, seed)
@@ -93,7 +94,8 @@ def attained_size(
     Returns
     -------
     DataFrame
-        Columns ``test alpha rejected error``: share of trials rejected and its Monte-Carlo standard error.
+        Columns ``test alpha rejected error ratio``: share of trials rejected, its Monte-Carlo standard error,
+        and the share over `alpha`. NaN for one group.
 
     Raises
     ------
@@ -112,8 +114,9 @@ def attained_size(
     rejected = rejections.mean(axis=0)
     error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
-    table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index)
-    return table.reset_index()[["test", "alpha", "rejected", "error"]]
+    table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index).reset_index()
+    table["ratio"] = table["rejected"] / table["alpha"]
+    return table[["test", "alpha", "rejected", "error", "ratio"]]
 
 
 @keeps_options
@@ -192,6 +195,8 @@ def _simulate_block(argument):
 
 def _simulate_trial(codes, censoring, alpha, n_draws, seed):
     """Rejections by each level and test in one trial without differences, shape (n_levels, n_tests)."""
+    if not codes.any():
+        return np.full((len(alpha), len(TESTS)), np.nan)
     rng = np.random.default_rng(seed)
     n = len(codes)
     time, limit = rng.exponential(size=n), np.full(n, np.inf)
@@ -228,6 +233,6 @@ def _is_extreme(statistics, alpha):
 
 def _check_sizes(sizes):
     sizes = np.asarray(sizes)
-    if sizes.ndim != 1 or len(sizes) < 2 or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
-        raise ValueError(f"sizes must be at least two whole numbers above 0; got {sizes.tolist()}")
+    if sizes.ndim != 1 or not len(sizes) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
+        raise ValueError(f"sizes must be whole numbers above 0, one a group; got {sizes.tolist()}")
     return np.repeat(np.arange(len(sizes)), sizes)

@@ -1,8 +1,8 @@
-"""Kaplan-Meier curves: many at once, one a row, with their limits; and the curve of one sample as a frame."""
+"""Kaplan-Meier curves: many at once, one a row, with their limits; and the curve of one sample as frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_survival, keeps_options
+from nkhcc_helpers.checks import (
+    check_choice,
+    check_conf_level,
+    check_entry,
+    check_positions,
+    check_vector,
+    keeps_options,
+    match_times,
+    merge_times,
+)
 
 ConfType = Literal["bpcp", "log-log", "log", "plain"]
 Convention = Literal["midpoint", "first"]
@@ -21,18 +30,22 @@ SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 
 
 @keeps_options
-def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
+def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
         Times and event indicators; see `check_survival`.
+    time_enter : array_like, shape (n_subjects,), optional
+        When each subject came under observation, 0 for the start: at risk is ``time_enter < t <= time``.
+        Where nobody is left at risk for a while the curve goes on as it was, and it stays at 0 once there.
     conf_level : float, default 0.95
         Confidence level of the pointwise limits.
     conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
         Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
-        censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``.
+        censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``. The
+        first is not defined where subjects enter late.
 
     Returns
     -------
@@ -44,15 +57,16 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     Raises
     ------
     ValueError
-        Bad input (see `check_survival`), confidence level outside (0, 1), or unknown `conf_type`.
+        Bad input (see `checks.check_entry`), confidence level outside (0, 1), unknown `conf_type`, or "bpcp"
+        with subjects who enter late.
 
     References
     ----------
     Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
-    time, event = check_survival(time, event)
-    check_limits(conf_level, conf_type)
-    curves = Curves.of_sample(time, event)
+    time, event, enter = check_entry(time, event, time_enter)
+    check_limits(conf_level, conf_type, enter)
+    curves = Curves.of_sample(time, event, enter)
     names = {"time": "times", **{name: name for name in ("n_at_risk", "n_events", "n_censored", "survival")}}
     curve = pd.DataFrame({name: getattr(curves, each)[0] for name, each in names.items()})
     limits = curves.calculate_limits(conf_level=conf_level, conf_type=conf_type)
@@ -60,20 +74,66 @@ def estimate_km(time, event, *, conf_level=0.95, conf_type="bpcp"):
     return curve
 
 
-def count_at_risk(time, *, at):
-    """Count the subjects at risk: those with ``time >= at``.
+def count_at_risk(time, *, at, time_enter=None):
+    """Count the subjects at risk: those with ``time >= at``, and ``time_enter < at`` where it is not 0.
 
     Parameters
     ----------
     time : array_like, shape (n_subjects,)
     at : array_like, shape (n_times,)
+    time_enter : array_like, shape (n_subjects,), optional
+        As in `estimate_km`.
 
     Returns
     -------
     ndarray of int, shape (n_times,)
     """
-    time = np.asarray(time, dtype=float)
-    return (time[:, None] >= np.asarray(at, dtype=float)).sum(axis=0)
+    is_late = time_enter is not None and np.any(time_enter)
+    times = merge_times([time, time_enter] if is_late else [time])
+    at = match_times(at, times)
+    return (times[0][:, None] >= at).sum(axis=0) - (_count_to_enter(times[1], at) if is_late else 0)
+
+
+def _count_to_enter(enter, at):
+    """Count the subjects who are still to enter at each time; entry at 0 is the start."""
+    late = enter[enter > 0]
+    return (late[:, None] >= at).sum(axis=0)
+
+
+def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, conf_type="bpcp"):
+    """Estimate survival at given times.
+
+    Parameters
+    ----------
+    time, event : array_like, shape (n_subjects,)
+        Times and event indicators; see `check_survival`.
+    at : sequence of float
+        Landmark times, at least 0, in the unit of `time`.
+    time_enter, conf_level, conf_type
+        As in `estimate_km`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
+        follow-up survival is NaN, unless the curve has reached 0.
+
+    Raises
+    ------
+    ValueError
+        As `estimate_km`, or a landmark that is negative or not a number.
+    """
+    at = check_vector(at, "at")
+    check_positions(~(at >= 0), "at", "must be at least 0", at)
+    curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
+    matched = match_times(at, curve["time"])
+    rows = curve["time"].searchsorted(matched, side="right") - 1
+    shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
+    past = (matched > curve["time"].iloc[-1]) & (shown["survival"] > TOLERANCE).to_numpy()
+    shown[past] = np.nan
+    shown.insert(0, "n_at_risk", count_at_risk(time, at=at, time_enter=time_enter))
+    shown.insert(0, "time", at)
+    return shown
 
 
 @dataclass(frozen=True)
@@ -113,13 +173,19 @@ class Curves:
         return cls.of_ordered(*(np.take_along_axis(each, order, axis=1) for each in (times, events)))
 
     @classmethod
-    def of_sample(cls, time, event):
-        """The curve of one sample as the only row, a place for time 0 and for each distinct time."""
+    def of_sample(cls, time, event, enter=None):
+        """The curve of one sample as the only row, a place for time 0 and for each distinct time.
+
+        `enter`, of who comes under observation late, is as `checks.check_entry` returns it.
+        """
         places, place = np.unique(np.append(0.0, time), return_inverse=True)
         n_events, n_censored = (
             np.bincount(place[1:][part], minlength=len(places)) for part in (event, ~event)
         )
-        return cls.of_counts(places[None], n_events[None], n_censored[None])
+        curve = cls.of_counts(places[None], n_events[None], n_censored[None])
+        if enter is None or not enter.any():
+            return curve
+        return replace(curve, n_at_risk=curve.n_at_risk - _count_to_enter(enter, places))
 
     @classmethod
     def of_counts(cls, times, n_events, n_censored):
@@ -137,8 +203,30 @@ class Curves:
         return np.where(self.n_at_risk > 0, self.times, 0).max(axis=1)
 
     def find_medians(self, convention="midpoint"):
-        """Medians, (n_curves,), as of `find_half`; NaN where a curve stays above one half."""
-        return find_half(self.times, self.survival, convention)
+        """Medians, (n_curves,): where each curve comes down to one half, NaN where it stays above.
+
+        "first" is the first time at or below one half, "midpoint" the middle of the stretch where the curve
+        is flat at one half, as R's ``quantile``: up to the last time where no event ends the stretch. There
+        R prints the first time: "printed", what a paper's median is likely to be.
+        """
+        return self._find_half(self.survival, convention)
+
+    @property
+    def is_open_ended(self):
+        """Whether each curve comes down to one half and no further, so that no event ends that stretch."""
+        lowest = self.survival.min(axis=1)
+        return np.abs(lowest - 0.5) <= TOLERANCE
+
+    def _find_half(self, heights, convention):
+        first = _find_first(self.times, heights <= 0.5 + TOLERANCE)
+        if convention == "first":
+            return first
+        below = _find_first(self.times, heights < 0.5 - TOLERANCE)
+        if (never := np.isnan(below)).any():
+            # Who is followed for ever, at time inf, gives no last time.
+            is_known = np.isfinite(self.last) & (convention == "midpoint")
+            below = np.where(never, np.where(is_known, self.last, first), below)
+        return (first + below) / 2
 
     def find_survival(self, at):
         """Survival at a time, (n_curves,); NaN past the last time of a curve, unless it has reached 0."""
@@ -168,9 +256,9 @@ class Curves:
     def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
         # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
-        convention = "first" if conf_type == "bpcp" else "midpoint"
+        convention = "first" if conf_type == "bpcp" else "printed"
         limits = self.calculate_limits(conf_level=conf_level, conf_type=conf_type)
-        lower, upper = (find_half(self.times, each, convention) for each in limits)
+        lower, upper = (self._find_half(each, convention) for each in limits)
         return np.where(np.isnan(lower), 0.0, lower), np.where(np.isnan(upper), np.inf, upper)
 
 
@@ -186,28 +274,20 @@ def order_patients(times, events):
     return np.lexsort((~events, times), axis=1)
 
 
-def find_half(times, heights, convention="midpoint"):
-    """Where steps come down to one half, a row each: (n_curves, n_places) to (n_curves,), NaN if they do not.
-
-    "first" is the first time at or below one half, "midpoint" the middle of the stretch where the steps are
-    flat at one half, and the first time where they are not.
-    """
-    first = _find_first(times, heights <= 0.5 + TOLERANCE)
-    if convention == "first":
-        return first
-    below = _find_first(times, heights < 0.5 - TOLERANCE)
-    return np.where(below > first, (first + below) / 2, first)
-
-
 def _find_first(times, reached):
     rows, place = np.arange(len(reached)), reached.argmax(axis=1)
     return np.where(reached[rows, place], times[rows, place], np.nan)
 
 
-def check_limits(conf_level, conf_type):
-    """Raise ValueError unless limits are known by this name and the level lies between 0 and 1."""
+def check_limits(conf_level, conf_type, enter=None):
+    """Raise ValueError unless limits are known by this name, hold for entries and the level is in (0, 1)."""
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
+    if conf_type == "bpcp" and enter is not None and enter.any():
+        raise ValueError(
+            "conf_type 'bpcp' is not defined for subjects who come under observation late (time_enter above "
+            f"0); use one of {', '.join(CONF_TYPES[1:])}"
+        )
 
 
 def _calculate_bpcp_limits(n, d, c, conf_level):
@@ -242,7 +322,7 @@ def _calculate_normal_limits(n, d, conf_level, conf_type):
     survival = trace_survival(n, d)
     z = stats.norm.ppf((1 + conf_level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = z * np.sqrt(np.cumsum(d / (n * (n - d)), axis=-1))
+        half = z * np.sqrt(np.cumsum(np.where(d > 0, d / (n * (n - d)), 0.0), axis=-1))
         if conf_type == "plain":
             lower, upper = survival * (1 - half), survival * (1 + half)
         elif conf_type == "log":

@@ -1,12 +1,14 @@
 """Exact P-values over every allocation of subjects to groups, counted without listing the allocations.
 
 `count_beyond` merges two halves of the patients on a line, `count_inside` has a tree of each half,
-`count_reaching` splits the groups. The cheapest one is taken, by an estimate made first.
+`count_reaching` splits the groups. The cheapest one is taken, by an estimate made first. Of strata, within
+which patients are allotted, two halves are merged.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, combinations
 from math import comb, factorial, prod
 
@@ -14,9 +16,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from nkhcc_helpers.checks import check_groups, check_positions, check_vector
+from nkhcc_helpers.survival.logrank import TOLERANCE, calculate_score_statistic, check_scores, whiten_scores
 
-# A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
-TOLERANCE = 1e-9
 MOST_WAYS = 30_000_000  # of one half on a line, held in memory
 MOST_SECONDS = 30.0
 SECONDS_PER_WAY, SECONDS_PER_VALUE = 1.5e-5, 1.2e-8  # measured on one core, for the two ways of counting
@@ -46,7 +47,7 @@ class TooManyAllocationsError(ValueError):
     """The exact count would take too much memory or time."""
 
 
-def exact_p(scores, group, *, trend=None):
+def exact_p(scores, group, *, trend=None, strata=None):
     """Calculate the exact permutation P-value of a score statistic over every allocation.
 
     Parameters
@@ -57,6 +58,9 @@ def exact_p(scores, group, *, trend=None):
         Group of each subject; groups without subjects are left out.
     trend : sequence of float, shape (n_groups,), optional
         Scores of the groups, for the ordered alternative; two-sided.
+    strata : array_like, shape (n_subjects,), optional
+        Subjects are allotted within each stratum, keeping how many of it each group has; the statistic is the
+        quadratic form of the sums over strata, each centred, as R's coin with a block.
 
     Returns
     -------
@@ -74,6 +78,9 @@ def exact_p(scores, group, *, trend=None):
     Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
     """
     scores, group, trend = _check_exact(scores, group, trend)
+    strata = 0 * group if strata is None else check_groups(strata, len(scores), "strata")[1]
+    if strata.any():
+        return _count_stratified(scores, group, strata, trend)
     sizes = np.bincount(group)
     statistic = calculate_score_statistic(scores, group, trend=trend)
     n_allocations = count_allocations(sizes.tolist())
@@ -94,19 +101,51 @@ def _check_exact(scores, group, trend):
     scores = check_vector(scores, "scores")
     check_positions(~np.isfinite(scores), "scores", "must be finite numbers", scores)
     groups, codes = check_groups(group, len(scores))
-    if trend is None:
-        return scores, codes, None
-    trend = check_vector(trend, "trend")
-    if len(trend) != len(groups) or not np.isfinite(trend).all():
-        raise ValueError(f"trend needs a finite score for each of {len(groups)} groups")
-    return scores, codes, trend
+    if len(groups) < 2:
+        raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
+    return scores, codes, None if trend is None else check_scores(trend, len(groups), "trend")
+
+
+def _count_stratified(scores, codes, strata, trend):
+    """The exact P where subjects are allotted within strata."""
+    centred, directions = whiten_scores(scores, codes, strata, trend)
+    owns = [strata == stratum for stratum in range(strata.max() + 1)]
+    sizes = [np.bincount(codes[own], minlength=len(directions)) for own in owns]
+    n_allocations = prod(count_allocations(each.tolist()) for each in sizes)
+    observed = np.linalg.norm(centred @ directions[codes])
+    if observed**2 <= TOLERANCE:
+        return ExactP(observed**2, n_allocations, n_allocations)
+    too_many = TooManyAllocationsError("there are too many allocations within strata to count")
+    if n_allocations > LARGEST_WHOLE:
+        raise too_many
+    on_line, bound = directions.shape[1] == 1, observed * (1 - TOLERANCE)
+    runs = [_list_runs(centred[own]) for own in owns]
+    sides, n_ways = _halve_strata(runs, sizes)
+    if n_ways > (MOST_WAYS / 4 if on_line else MOST_SECONDS / SECONDS_PER_WAY):
+        raise too_many
+    ways = ([_find_ways(*each, directions)[tuple(each[1])] for each in side] for side in sides)
+    pair = [reduce(_Ways.add, side) for side in ways]
+    n_extreme = _count_beyond(*pair, bound) if on_line else n_allocations - _count_inside(*pair, bound)
+    return ExactP(observed**2, n_extreme, n_allocations)
+
+
+def _halve_strata(runs, sizes):
+    """Strata in two parts with about as many ways each, and how many the larger part has."""
+    strata = list(zip(runs, sizes, strict=True))
+    counts = [_count_fillings(*each)[tuple(each[1])] for each in strata]
+    sides, n_ways = ([], []), [1, 1]
+    for place in np.argsort(counts)[::-1]:
+        smaller = int(np.argmin(n_ways))
+        sides[smaller].append(strata[place])
+        n_ways[smaller] *= counts[place]
+    return sides, max(n_ways)
 
 
 def _choose_count(scores, sizes, trend, n_allocations):
     """The cheapest way to count, or an error where none is feasible."""
     instead = "use p_permutation instead, with as many draws as its error needs"
     if n_allocations > LARGEST_WHOLE:
-        raise TooManyAllocationsError(f"{n_allocations:.3g} allocations are too many to count; {instead}")
+        raise TooManyAllocationsError(f"there are too many allocations to count; {instead}")
     if trend is not None or len(sizes) == 2:
         ways = count_ways(scores, sizes)
         if ways > MOST_WAYS:
@@ -126,23 +165,6 @@ def _choose_count(scores, sizes, trend, n_allocations):
             f"(limit {MOST_SECONDS:,.0f}); {instead}"
         )
     return count
-
-
-def calculate_score_statistic(scores, membership, *, trend=None):
-    """Score statistic of one allocation; 0 where all scores are equal.
-
-    `membership` has the group of each subject, counted from 0, `trend` the scores of groups for the trend.
-    """
-    scores = np.asarray(scores, float) - np.mean(scores)
-    variance = (scores**2).sum() / max(len(scores) - 1, 1)
-    if variance == 0:
-        return 0.0
-    if trend is None:
-        sums = np.bincount(membership, scores)
-        return float((sums**2 / np.bincount(membership)).sum() / variance)
-    value = np.asarray(trend, float)[membership]
-    spread = ((value - value.mean()) ** 2).sum()
-    return float((value @ scores) ** 2 / (variance * spread)) if spread else 0.0
 
 
 def count_allocations(sizes):
@@ -172,14 +194,18 @@ def count_beyond(scores, sizes, value, bound):
     """
     n_extreme = 0
     for left, right in _pair_ways(scores, sizes, value[:, None]):
-        places, ways_up_to = right.along_line
-        # Sorted, so that each search starts where the last one ended.
-        needles, ways_from = left.along_line
-        ways = np.diff(ways_from)
-        above = ways_up_to[-1] - ways_up_to[np.searchsorted(places, bound - needles, side="left")]
-        below = ways_up_to[np.searchsorted(places, -bound - needles, side="right")]
-        n_extreme += int((ways * (above + below)).sum())
+        n_extreme += _count_beyond(left, right, bound)
     return n_extreme
+
+
+def _count_beyond(left, right, bound):
+    places, ways_up_to = right.along_line
+    # Sorted, so that each search starts where the last one ended.
+    needles, ways_from = left.along_line
+    ways = np.diff(ways_from)
+    above = ways_up_to[-1] - ways_up_to[np.searchsorted(places, bound - needles, side="left")]
+    below = ways_up_to[np.searchsorted(places, -bound - needles, side="right")]
+    return int((ways * (above + below)).sum())
 
 
 def count_inside(scores, sizes, bound):
@@ -190,16 +216,15 @@ def count_inside(scores, sizes, bound):
     # S_k = -(S_1 + ... + S_k-1), so the statistic is a quadratic form in the first k - 1 sums.
     form = np.diag(1 / sizes[:-1]) + 1 / sizes[-1]
     whitening = np.vstack([np.linalg.cholesky(form), np.zeros(len(sizes) - 1)])
-    radius = np.sqrt(bound)
-    n_inside = 0
-    for left, right in _pair_ways(scores, sizes, whitening):
-        trees = cKDTree(left.sums, leafsize=32), cKDTree(-right.sums, leafsize=32)
-        if left.is_plain and right.is_plain:
-            n_inside += int(trees[0].count_neighbors(trees[1], radius))
-        else:
-            weights = left.ways.astype(float), right.ways.astype(float)
-            n_inside += round(trees[0].count_neighbors(trees[1], radius, weights=weights))
-    return n_inside
+    return sum(_count_inside(*pair, np.sqrt(bound)) for pair in _pair_ways(scores, sizes, whitening))
+
+
+def _count_inside(left, right, radius):
+    trees = cKDTree(left.sums, leafsize=32), cKDTree(-right.sums, leafsize=32)
+    if left.is_plain and right.is_plain:
+        return int(trees[0].count_neighbors(trees[1], radius))
+    weights = left.ways.astype(float), right.ways.astype(float)
+    return round(trees[0].count_neighbors(trees[1], radius, weights=weights))
 
 
 @dataclass(frozen=True)
@@ -225,6 +250,11 @@ class _Ways:
     def shift(self, by, ways):
         return _Ways(self.sums + by, self.ways * ways)
 
+    def add(self, other):
+        """Every way of these subjects with every way of others."""
+        sums = self.sums[:, None] + other.sums
+        return _Ways(sums.reshape(-1, sums.shape[-1]), np.outer(self.ways, other.ways).ravel())
+
 
 def _pair_ways(scores, sizes, directions):
     """Ways of the two halves that together fill the groups; sums are projected on `directions`."""
@@ -236,13 +266,16 @@ def _pair_ways(scores, sizes, directions):
 
 
 def _halve(scores):
-    """Distinct scores with their numbers, in two runs of about as many subjects each."""
+    """Distinct scores with their numbers, in two parts of about as many subjects each."""
+    runs = _list_runs(scores)
+    up_to = np.cumsum([0, *(number for _, number in runs)])
+    middle = int(np.abs(up_to - len(scores) / 2).argmin())
+    return runs[:middle], runs[middle:]
+
+
+def _list_runs(scores):
     values, numbers = np.unique(np.round(scores, 12), return_counts=True)
-    middle = np.searchsorted(np.cumsum(numbers), len(scores) / 2) + 1
-    # Either side of the middle run may be the better balance.
-    middle = min((middle - 1, middle), key=lambda at: abs(numbers[:at].sum() - len(scores) / 2))
-    pairs = list(zip(values.tolist(), numbers.tolist(), strict=True))
-    return pairs[:middle], pairs[middle:]
+    return list(zip(values.tolist(), numbers.tolist(), strict=True))
 
 
 def _find_ways(half, sizes, directions):
@@ -257,8 +290,12 @@ def _find_ways(half, sizes, directions):
 
 def count_ways(scores, sizes):
     """Count the ways that the larger half will hold: the work of `count_beyond` and `count_inside`."""
-    halves = (_fill_groups(half, sizes, 1, lambda held, *_: held, sum) for half in _halve(scores))
-    return max(sum(counts.values()) for counts in halves)
+    return max(sum(_count_fillings(half, sizes).values()) for half in _halve(scores))
+
+
+def _count_fillings(runs, sizes):
+    """How many sums will be held for each filling of the groups."""
+    return _fill_groups(runs, sizes, 1, lambda held, *_: held, sum)
 
 
 def _fill_groups(half, sizes, start, grow, join):

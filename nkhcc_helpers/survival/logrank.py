@@ -7,27 +7,32 @@ from functools import cached_property
 
 import numpy as np
 
-from nkhcc_helpers.checks import check_choice, check_survival
+from nkhcc_helpers.checks import check_choice, check_entry, check_groups
 from nkhcc_helpers.survival.curves import Curves, order_patients, trace_survival
 
+# A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
+TOLERANCE = 1e-9
 WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
 
 
-def logrank_scores(time, event, *, weights="logrank"):
+def logrank_scores(time, event, *, weights="logrank", time_enter=None):
     """Scores whose sums over groups are what a log-rank test compares.
 
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `checks.check_survival`.
+        Times and event indicators; see `checks.check_entry`.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
         1, the number at risk, its square root, or the Kaplan-Meier estimate just before the time.
+    time_enter : array_like, shape (n_subjects,), optional
+        When each subject came under observation; see `curves.estimate_km`.
 
     Returns
     -------
     ndarray of float, shape (n_subjects,)
-        Event less the Nelson-Aalen cumulative hazard at the subject's time, weighted; subjects with tied
-        times are at risk together. As the scores of R's coin, with the sign of observed less expected.
+        Event less the Nelson-Aalen cumulative hazard from entry to the subject's time, weighted; subjects
+        with tied times are at risk together. As the scores of R's coin, with the sign of observed less
+        expected.
 
     Raises
     ------
@@ -38,38 +43,43 @@ def logrank_scores(time, event, *, weights="logrank"):
     ----------
     Peto, Peto (1972) J R Stat Soc A; Tarone, Ware (1977) Biometrika; Hothorn et al. (2006) Am Stat.
     """
-    return RiskSets.of(time, event, weights).scores
+    return RiskSets.of(time, event, weights, time_enter).scores
 
 
 @dataclass(frozen=True)
 class RiskSets:
-    """Who was at risk at each event time of one cohort."""
+    """Who was at risk at each event time of one cohort, stratum after stratum."""
 
     at_risk: np.ndarray  # 1 where a subject was at risk at an event time, (n_times, n_subjects)
     n_at_risk: np.ndarray  # (n_times,)
     n_events: np.ndarray
     weights: np.ndarray  # of each event time in the statistic
-    position: np.ndarray  # number of event times up to each subject's time, (n_subjects,)
+    scores: np.ndarray  # weighted event less weighted cumulative hazard of each subject, (n_subjects,)
     event: np.ndarray
+    strata: np.ndarray  # of each subject, counted from 0
 
     @classmethod
-    def of(cls, time, event, weights="logrank"):
-        """Lay out the risk sets of a cohort; `weights` as in `logrank_scores`."""
-        time, event = check_survival(time, event)
+    def of(cls, time, event, weights="logrank", time_enter=None, strata=None):
+        """Lay out the risk sets of a cohort; `weights` as in `logrank_scores`, of each stratum on its own."""
+        time, event, enter = check_entry(time, event, time_enter)
         check_choice(weights, "weights", WEIGHTS)
-        times = np.unique(time[event])
-        at_risk = (time >= times[:, None]).astype(float)
-        n_at_risk = at_risk.sum(axis=1)
-        n_events = ((time == times[:, None]) & event).sum(axis=1).astype(float)
-        weight = _weigh(weights, n_at_risk, n_events)
-        return cls(at_risk, n_at_risk, n_events, weight, np.searchsorted(times, time, side="right"), event)
-
-    @property
-    def scores(self):
-        """Weighted event less weighted cumulative hazard of each subject, shape (n_subjects,)."""
-        hazard = np.concatenate([[0.0], np.cumsum(self.weights * self.n_events / self.n_at_risk)])
-        own = np.concatenate([[0.0], self.weights])[self.position]
-        return own * self.event - hazard[self.position]
+        strata = (
+            np.zeros(len(time), dtype=int) if strata is None else check_groups(strata, len(time), "strata")[1]
+        )
+        parts = [np.unique(time[event & (strata == stratum)]) for stratum in range(strata.max() + 1)]
+        times, stratum = np.concatenate(parts)[:, None], np.repeat(np.arange(len(parts)), [*map(len, parts)])
+        at_risk = (time >= times) & (strata == stratum[:, None])
+        if enter.any():
+            at_risk &= (enter < times) | (enter == 0)
+        happened = at_risk & event & (time == times)
+        n_at_risk, n_events = (each.sum(axis=1).astype(float) for each in (at_risk, happened))
+        weight = np.empty(len(times))
+        for each in range(len(parts)):
+            own = stratum == each
+            weight[own] = _weigh(weights, n_at_risk[own], n_events[own])
+        at_risk = at_risk.astype(float)
+        scores = weight @ happened - (weight * n_events / n_at_risk) @ at_risk
+        return cls(at_risk, n_at_risk, n_events, weight, scores, event, strata)
 
     @property
     def _spread(self):
@@ -124,6 +134,45 @@ def _weigh(weights, n_at_risk, n_events):
         survival = trace_survival(n_at_risk, n_events)
         return np.concatenate([[1.0], survival[:-1]])[: len(survival)]
     return np.ones(len(n_at_risk))
+
+
+def calculate_score_statistic(scores, membership, *, trend=None, strata=None):
+    """Score statistic of one allocation; 0 where all scores are equal.
+
+    `membership` and `strata` have the group and the stratum of each subject, counted from 0, `trend` the
+    scores of the groups.
+    """
+    strata = np.zeros(len(scores), dtype=int) if strata is None else strata
+    centred, directions = whiten_scores(scores, membership, strata, trend)
+    return float(((centred @ directions[membership]) ** 2).sum())
+
+
+def whiten_scores(scores, membership, strata, trend=None):
+    """Scores centred in each stratum, and directions of the groups, (n_groups, rank).
+
+    The squared length of the sum of scores times directions of their groups is the score statistic, whose
+    covariance is that of allocations within strata: Hothorn et al. (2006) Am Stat.
+    """
+    values = np.eye(membership.max() + 1) if trend is None else np.asarray(trend, float)[:, None]
+    centred, value = np.array(scores, float), values[membership]
+    covariance = np.zeros((values.shape[1],) * 2)
+    for stratum in range(strata.max() + 1):
+        own = strata == stratum
+        centred[own] -= centred[own].mean()
+        value[own] -= value[own].mean(axis=0)
+        scale = (centred[own] ** 2).sum() / max(own.sum() - 1, 1)
+        covariance += scale * value[own].T @ value[own]
+    lengths, axes = np.linalg.eigh(covariance)
+    kept = lengths > TOLERANCE * max(lengths.max(), 1e-12)
+    return centred, values @ (axes[:, kept] / np.sqrt(lengths[kept]))
+
+
+def check_scores(scores, n_groups, name="scores"):
+    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
+    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
+    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
+        raise ValueError(f"{name} must be {n_groups} finite numbers that differ, one for each group in order")
+    return scores
 
 
 def solve_quadratic(difference, variance):

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import prod
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import check_groups, keeps_options
-from nkhcc_helpers.survival.exact import (
-    TOLERANCE,
-    TooManyAllocationsError,
-    calculate_score_statistic,
-    count_allocations,
-    exact_p,
-)
-from nkhcc_helpers.survival.logrank import RiskSets
+from nkhcc_helpers.survival.exact import TooManyAllocationsError, count_allocations, exact_p
+from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic, check_scores
 
 DEFAULT_SEED = 20260124
 CHUNK = 5_000  # allocations at a time, so that memory stays small
@@ -39,13 +34,14 @@ class Comparison:
     exact_statistic: float  # the score statistic
     p_exact: float  # of the score statistic over every allocation
     n_extreme: int | None  # allocations at least as extreme as the observed one
-    n_allocations: int  # of the patients to groups of these sizes
+    n_allocations: int  # of the patients to groups of these sizes, within strata
     observed: pd.Series
     expected: pd.Series
     weights: str
     trend: bool
     n_draws: int
     seed: int
+    n_strata: int = 1
 
     @property
     def by_group(self):
@@ -62,6 +58,8 @@ def compare_survival(
     weights="logrank",
     trend=False,
     scores=None,
+    time_enter=None,
+    strata=None,
     n_draws=100_000,
     seed=DEFAULT_SEED,
     exact=True,
@@ -71,7 +69,7 @@ def compare_survival(
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `checks.check_survival`.
+        Times and event indicators; see `checks.check_entry`.
     group : array_like or categorical Series, shape (n_subjects,)
         Group of each subject; groups without subjects are left out.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
@@ -80,6 +78,11 @@ def compare_survival(
         Test the ordered alternative, two-sided.
     scores : sequence of float, optional
         Scores of the groups, in order, for the trend; 1, 2, 3, ... when absent.
+    time_enter : array_like, shape (n_subjects,), optional
+        When each subject came under observation; see `curves.estimate_km`.
+    strata : array_like, shape (n_subjects,), optional
+        Groups are compared within each stratum and the differences added up, as R's ``survdiff`` with
+        ``strata``; patients are relabelled within strata. A stratum with one group tells nothing.
     n_draws : int, default 100,000
         Random relabellings; 0 for none.
     seed : int
@@ -89,53 +92,60 @@ def compare_survival(
     Returns
     -------
     Comparison
-        Statistics and P-values are NaN where nothing can be compared (no event, or nobody of another group at
-        risk at any event).
+        Statistics and P-values are NaN where nothing can be compared (one group only, no event, or nobody of
+        another group at risk at any event).
 
     Raises
     ------
     ValueError
-        Bad times or events, lengths that differ, a missing group, fewer than two groups, or scores that do
-        not fit the groups.
+        Bad times or events, lengths that differ, a missing group or stratum, or scores that do not fit the
+        groups.
 
     Notes
     -----
     Permutation takes the allocation of patients to groups as exchangeable if the groups do not differ, which
-    needs censoring that does not depend on the group.
+    needs censoring, and late entry, that do not depend on the group: a patient is relabelled with both ends
+    of the time under observation.
 
     References
     ----------
     Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
     Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
-    risk, groups, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
-    df = 1 if trend else risk.count_degrees(codes)
+    risk, groups, codes, group_scores = _lay_out(
+        time, event, group, weights, trend, scores, time_enter, strata
+    )
+    df = _count_degrees(risk, codes, trend)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
     p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws if df else 0, seed=seed)
-    counted = _try_exact(risk.scores, codes, group_scores) if exact and df else None
+    counted = _try_exact(risk, codes, group_scores) if exact and df else None
+    unweighted = RiskSets.of(time, event, time_enter=time_enter, strata=strata).scores
     observed = np.bincount(codes, risk.event, len(groups))
-    expected = observed - np.bincount(codes, RiskSets.of(time, event).scores, len(groups))
+    expected = observed - np.bincount(codes, unweighted, len(groups))
+    sizes = (np.bincount(codes[risk.strata == each]).tolist() for each in range(risk.strata.max() + 1))
+    options = {"trend": group_scores, "strata": risk.strata}
     return Comparison(
         statistic=statistic,
         df=df,
         p_asymptotic=float(stats.chi2.sf(statistic, df)) if df else float("nan"),
         p_permutation=p_permutation,
         p_permutation_error=error,
-        exact_statistic=calculate_score_statistic(risk.scores, codes, trend=group_scores),
+        exact_statistic=calculate_score_statistic(risk.scores, codes, **options) if df else float("nan"),
         p_exact=counted.p_value if counted else float("nan"),
         n_extreme=counted.n_extreme if counted else None,
-        n_allocations=count_allocations(np.bincount(codes).tolist()),
+        n_allocations=prod(map(count_allocations, sizes)),
         observed=pd.Series(observed, groups, name="observed").astype(int),
         expected=pd.Series(expected, groups, name="expected"),
         weights=weights,
         trend=trend,
         n_draws=n_draws,
         seed=seed,
+        n_strata=int(risk.strata.max()) + 1,
     )
 
 
 @keeps_options
-def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
+def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_enter=None, strata=None):
     """Compare every pair of groups by the exact two-sided score test.
 
     Parameters
@@ -144,13 +154,15 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
         As in `compare_survival`.
     pairs : sequence of (str, str), optional
         The pairs asked for; every pair when absent. Holm's adjustment is over these.
+    time_enter, strata
+        As in `compare_survival`.
 
     Returns
     -------
     DataFrame
         Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest
-        n_allocations``; ``p_smallest`` is the smallest two-sided P that groups of these sizes can give.
-        ``p_exact`` and ``p_holm`` are NaN where the count is too large.
+        n_allocations``; no rows where there is one group only. ``p_smallest`` is the smallest two-sided P
+        that groups of these sizes can give; ``p_exact`` and ``p_holm`` are NaN where the count is too large.
 
     Raises
     ------
@@ -168,14 +180,18 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
     unknown = sorted({name for pair in pairs for name in pair} - set(names))
     if unknown:
         raise ValueError(f"pairs names unknown groups {', '.join(unknown)}; known are {', '.join(names)}")
-    time, event = np.asarray(time, float), np.asarray(event)
+    data = {"time": time, "event": event, "time_enter": time_enter, "strata": strata}
+    data = {name: np.asarray(each) for name, each in data.items() if each is not None}
     rows = []
     for first, second in pairs:
         keep = np.isin(codes, [names.index(first), names.index(second)])
         is_second = codes[keep] == names.index(second)
-        compared = compare_survival(time[keep], event[keep], is_second, weights=weights, n_draws=0)
+        own = {name: each[keep] for name, each in data.items()}
+        compared = compare_survival(**own, group=is_second, weights=weights, n_draws=0)
         sizes, n_ways = (int((~is_second).sum()), int(is_second.sum())), compared.n_allocations
-        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + (sizes[0] == sizes[1])) / n_ways
+        balance = np.bincount(risk.strata[keep], 1 - 2.0 * is_second)
+        # Where the groups are equal in each stratum, the mirror image of an allocation is one too.
+        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + (not balance.any())) / n_ways
         rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways))
     columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
     table = pd.DataFrame(rows, columns=[*columns, "p_holm", "p_smallest", "n_allocations"])
@@ -183,34 +199,54 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None):
 
 
 def draw_null(
-    time, event, group, *, weights="logrank", trend=False, scores=None, n_draws=20_000, seed=DEFAULT_SEED
+    time,
+    event,
+    group,
+    *,
+    weights="logrank",
+    trend=False,
+    scores=None,
+    time_enter=None,
+    strata=None,
+    n_draws=20_000,
+    seed=DEFAULT_SEED,
 ):
     """Draw the usual statistic under random relabelling of the patients.
 
     Parameters
     ----------
-    time, event, group, weights, trend, scores, n_draws, seed
+    time, event, group, weights, trend, scores, time_enter, strata, n_draws, seed
         As in `compare_survival`.
 
     Returns
     -------
     ndarray of float, shape (n_draws,)
+        NaN where nothing can be compared.
 
     Raises
     ------
     ValueError
         As `compare_survival`.
     """
-    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores)
-    blocks = draw_allocations(codes, n_draws, seed)
+    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores, time_enter, strata)
+    if not _count_degrees(risk, codes, trend):
+        return np.full(n_draws, np.nan)
+    blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
 
 
-def _lay_out(time, event, group, weights, trend, scores):
+def _lay_out(time, event, group, weights, trend, scores, time_enter, strata):
     """Risk sets, groups, the place of each subject's group, and the scores of the groups for a trend."""
-    risk = RiskSets.of(time, event, weights)
+    risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
-    return risk, groups, codes, check_scores(scores, len(groups)) if trend else None
+    return risk, groups, codes, check_scores(scores, len(groups)) if trend and len(groups) > 1 else None
+
+
+def _count_degrees(risk, codes, trend):
+    """Degrees of freedom; 0 where nothing can be compared."""
+    if not codes.any():
+        return 0
+    return 1 if trend else risk.count_degrees(codes)
 
 
 @keeps_options
@@ -243,7 +279,7 @@ def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
         return float("nan"), float("nan")
     # Not quite the tolerance alone: where the statistic is 0, rounding would decide.
     bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
-    blocks = draw_allocations(codes, n_draws, seed)
+    blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     n_extreme = sum(int((_calculate(risk, each, group_scores) >= bound).sum()) for each in blocks)
     return tuple(float(each) for each in share_extreme(n_extreme, n_draws))
 
@@ -254,13 +290,22 @@ def share_extreme(n_extreme, n_draws):
     return p_value, np.sqrt(p_value * (1 - p_value) / n_draws)
 
 
-def draw_allocations(codes, n_draws, seed):
-    """Yield random relabellings in blocks that fit in memory, (n_block, n_subjects)."""
+def draw_allocations(codes, n_draws, seed, strata=None):
+    """Yield random relabellings in blocks that fit in memory, (n_block, n_subjects).
+
+    Within `strata` where there are any, (n_subjects,), counted from 0.
+    """
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
     for start in range(0, n_draws, CHUNK):
         block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
-        yield rng.permuted(block, axis=1, out=block)
+        if strata is None or not np.any(strata):
+            yield rng.permuted(block, axis=1, out=block)
+            continue
+        for stratum in range(max(strata) + 1):
+            own = np.flatnonzero(strata == stratum)
+            block[:, own] = rng.permuted(block[:, own], axis=1)
+        yield block
 
 
 def adjust_holm(p_values):
@@ -280,16 +325,8 @@ def _calculate(risk, membership, group_scores):
     return risk.calculate_trend(membership, group_scores)
 
 
-def _try_exact(scores, codes, group_scores):
+def _try_exact(risk, codes, group_scores):
     try:
-        return exact_p(scores, codes, trend=group_scores)
+        return exact_p(risk.scores, codes, trend=group_scores, strata=risk.strata)
     except TooManyAllocationsError:
         return None
-
-
-def check_scores(scores, n_groups):
-    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
-    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
-    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
-    return scores

@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import stats
 
 from nkhcc_helpers.checks import (
+    Result,
     check_choice,
     check_conf_level,
-    check_positions,
-    check_survival,
-    check_vector,
+    check_entry,
     keeps_options,
+    match_times,
 )
 from nkhcc_helpers.survival.curves import (
     CONVENTIONS,
@@ -23,7 +23,10 @@ from nkhcc_helpers.survival.curves import (
     check_limits,
     count_at_risk,
     estimate_km,
+    estimate_survival_at,
 )
+
+FOLLOWED = 0.5  # share of the groups' median last time by which a group must still be followed
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Estimate:
     ci_lower: float  # 0 where there is no finite limit
     ci_upper: float  # inf where there is no finite limit
     coverage: float = float("nan")  # of the interval at this number of subjects when nobody is censored
+    open_ended: bool = False  # of a median: the curve is flat at one half up to its end, no event ends it
 
 
 @dataclass(frozen=True)
@@ -47,24 +51,27 @@ class RestrictedMean:
     tau: float
 
 
-def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", convention="midpoint"):
+def estimate_median(
+    time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp", convention="midpoint"
+):
     """Estimate the median time to event.
 
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
         Times and event indicators; see `check_survival`.
-    conf_level, conf_type
+    time_enter, conf_level, conf_type
         As in `estimate_km`; the interval holds the times at which the limits of the curve do not exclude 0.5.
     convention : {"midpoint", "first"}, default "midpoint"
-        Where the curve is flat at 0.5: the middle of the flat stretch, as R's ``survfit`` and SAS, or the
-        first time at which the curve is at or below 0.5.
+        Where the curve is flat at 0.5: the middle of the flat stretch, or the first time at which the curve
+        is at or below 0.5. Where no event ends the stretch, it ends at the last time, as for R's ``quantile``
+        of a ``survfit``, and the result is `open_ended`; R prints the first time, SAS none.
 
     Returns
     -------
     Estimate
         In the unit of `time`; the estimate is NaN where the curve stays above 0.5, limits are 0 or inf
-        where no finite limit exists.
+        where no finite limit exists. The coverage is NaN where subjects enter late.
 
     Raises
     ------
@@ -76,12 +83,14 @@ def estimate_median(time, event, *, conf_level=0.95, conf_type="bpcp", conventio
     Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
-    check_limits(conf_level, conf_type)
-    curve = Curves.of_sample(*check_survival(time, event))
+    time, event, enter = check_entry(time, event, time_enter)
+    check_limits(conf_level, conf_type, enter)
+    curve = Curves.of_sample(time, event, enter)
     options = {"conf_level": conf_level, "conf_type": conf_type}
     median, limits = curve.find_medians(convention), curve.find_median_limits(**options)
     values = (float(each[0]) for each in (median, *limits))
-    return Estimate(*values, _attained_coverage(curve.n_at_risk[0, 0], options))
+    coverage = float("nan") if enter.any() else _attained_coverage(len(time), options)
+    return Estimate(*values, coverage, bool(curve.is_open_ended[0]))
 
 
 def _attained_coverage(n, options):
@@ -92,42 +101,7 @@ def _attained_coverage(n, options):
     return float(stats.binom.cdf(min(upper - 1, n), n, 0.5) - stats.binom.cdf(lower - 1, n, 0.5))
 
 
-def estimate_survival_at(time, event, *, at, conf_level=0.95, conf_type="bpcp"):
-    """Estimate survival at given times.
-
-    Parameters
-    ----------
-    time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
-    at : sequence of float
-        Landmark times, at least 0, in the unit of `time`.
-    conf_level, conf_type
-        As in `estimate_km`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
-        follow-up survival is NaN, unless the curve has reached 0.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_km`, or a landmark that is negative or not a number.
-    """
-    at = check_vector(at, "at")
-    check_positions(~(at >= 0), "at", "must be at least 0", at)
-    curve = estimate_km(time, event, conf_level=conf_level, conf_type=conf_type)
-    rows = curve["time"].searchsorted(at, side="right") - 1
-    shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
-    past = (at > curve["time"].iloc[-1]) & (shown["survival"] > TOLERANCE).to_numpy()
-    shown[past] = np.nan
-    shown.insert(0, "n_at_risk", count_at_risk(time, at=at))
-    shown.insert(0, "time", at)
-    return shown
-
-
-def estimate_rmst(time, event, *, tau, conf_level=0.95):
+def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
     """Estimate the restricted mean survival time: the mean time without the event, up to a horizon.
 
     Parameters
@@ -136,6 +110,8 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
         Times and event indicators; see `check_survival`.
     tau : float
         Horizon, above 0, in the unit of `time`.
+    time_enter : array_like, shape (n_subjects,), optional
+        As in `estimate_km`.
     conf_level : float, default 0.95
 
     Returns
@@ -155,7 +131,8 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
     Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
     """
     check_conf_level(conf_level)
-    curve = Curves.of_sample(*check_survival(time, event))
+    curve = Curves.of_sample(*check_entry(time, event, time_enter))
+    tau = float(match_times(tau, curve.times))
     inside = curve.times[0] < tau
     area = curve.calculate_areas(tau)[0, inside]
     mean = error = float("nan")
@@ -166,7 +143,7 @@ def estimate_rmst(time, event, *, tau, conf_level=0.95):
             error = _estimate_error_of_mean(area, n, d)
     half = stats.norm.ppf((1 + conf_level) / 2) * error
     lower, upper = (float(each) for each in (np.maximum(mean - half, 0), np.minimum(mean + half, tau)))
-    return RestrictedMean(mean, error, lower, upper, float(tau))
+    return RestrictedMean(mean, error, lower, upper, tau)
 
 
 def _estimate_error_of_mean(area, n, d):
@@ -177,12 +154,12 @@ def _estimate_error_of_mean(area, n, d):
     return float(np.sqrt((left[survives] ** 2 * d[survives] / (n * (n - d))[survives]).sum()))
 
 
-def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
+def estimate_follow_up(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate the median follow-up by reverse Kaplan-Meier.
 
     Parameters
     ----------
-    time, event, conf_level, conf_type
+    time, event, time_enter, conf_level, conf_type
         As in `estimate_median`; here the end of follow-up is the event and the event censors it.
 
     Returns
@@ -194,8 +171,8 @@ def estimate_follow_up(time, event, *, conf_level=0.95, conf_type="bpcp"):
     ----------
     Schemper, Smith (1996) Control Clin Trials.
     """
-    time, event = check_survival(time, event)
-    return estimate_median(time, ~event, conf_level=conf_level, conf_type=conf_type)
+    time, event, enter = check_entry(time, event, time_enter)
+    return estimate_median(time, ~event, time_enter=enter, conf_level=conf_level, conf_type=conf_type)
 
 
 def estimate_km_by_group(frame, **options):
@@ -204,16 +181,18 @@ def estimate_km_by_group(frame, **options):
     Parameters
     ----------
     frame : DataFrame
-        Columns ``time event group``; groups in the order of the categories.
+        Columns ``time event group``, and ``time_enter`` where subjects come under observation late; groups in
+        the order of the categories.
     **options
-        Passed to `estimate_km`.
+        Passed to `estimate_km`; "log-log" takes the place of "bpcp" where subjects enter late.
 
     Returns
     -------
     DataFrame
         The columns of `estimate_km` behind a column ``group``.
     """
-    return _stack_by_group(frame, lambda part: estimate_km(part["time"], part["event"], **options))
+    options["conf_type"] = settle_limits(frame, options.get("conf_type", "bpcp"))
+    return _stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
 
 
 def count_at_risk_table(frame, *, at):
@@ -222,24 +201,25 @@ def count_at_risk_table(frame, *, at):
     Parameters
     ----------
     frame : DataFrame
-        Columns ``time event group``.
+        As in `estimate_km_by_group`.
     at : sequence of float
 
     Returns
     -------
     DataFrame
         Columns ``group time n_at_risk n_events n_censored``: at risk counts ``time >= at``; events and
-        censorings are those before `at`, so that the three add up to the size of the group.
+        censorings are those before `at`, so that the three, and who is still to enter, add up to the size of
+        the group.
     """
     at = np.asarray(at, dtype=float)
 
     def count(part):
-        time, event = check_survival(part["time"], part["event"])
-        before = time[:, None] < at
+        time, event, enter = check_entry(**pick_times(part))
+        before = time[:, None] < match_times(at, time)
         return pd.DataFrame(
             {
                 "time": at,
-                "n_at_risk": count_at_risk(time, at=at),
+                "n_at_risk": count_at_risk(time, at=at, time_enter=enter),
                 "n_events": (before & event[:, None]).sum(axis=0),
                 "n_censored": (before & ~event[:, None]).sum(axis=0),
             }
@@ -255,29 +235,58 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
     Parameters
     ----------
     frame : DataFrame
-        Columns ``time event group``.
+        As in `estimate_km_by_group`.
     conf_level, conf_type, convention
-        As in `estimate_median`.
+        As in `estimate_median`; "log-log" takes the place of "bpcp" where subjects enter late, and is
+        what the options of the result then say.
 
     Returns
     -------
     DataFrame
-        Columns ``group n n_events median ci_lower ci_upper coverage minimum minimum_censored maximum
-        maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is censored
-        where no event was seen at that time.
+        Columns ``group n n_events median ci_lower ci_upper coverage open_ended minimum minimum_censored
+        maximum maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is
+        censored where no event was seen at that time.
     """
+    conf_type = settle_limits(frame, conf_type)
     options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
 
     def summarize(part):
-        time, event = check_survival(part["time"], part["event"])
+        time, event, enter = check_entry(**pick_times(part))
         row = {"n": len(time), "n_events": int(event.sum())}
-        median = asdict(estimate_median(time, event, **options))
+        median = asdict(estimate_median(time, event, time_enter=enter, **options))
         row |= {"median": median.pop("estimate"), **median}
         for name, value in (("minimum", time.min()), ("maximum", time.max())):
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
 
-    return _stack_with_all(frame, summarize)
+    return Result.of(_stack_with_all(frame, summarize), conf_type=conf_type)
+
+
+def summarize_medians(frame):
+    """The median of each group as programs and conventions have it.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As in `estimate_km_by_group`.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``group r_quantile r_print sas first open_ended``. Where a curve is flat at one half, R's
+        ``quantile`` of a ``survfit``, its print and SAS take the middle of the stretch. Where no event ends
+        the stretch (`open_ended`), the first takes the middle up to the last time, the second the first time,
+        and SAS has none. ``first`` is the first time at or below one half.
+    """
+
+    def call(part):
+        curve = Curves.of_sample(*check_entry(**pick_times(part)))
+        middle, printed, first = (curve.find_medians(each) for each in ("midpoint", "printed", "first"))
+        is_open = curve.is_open_ended
+        row = {"r_quantile": middle, "r_print": printed, "sas": np.where(is_open, np.nan, printed)}
+        return pd.DataFrame({**row, "first": first, "open_ended": is_open})
+
+    return _stack_by_group(frame, call)
 
 
 @keeps_options
@@ -297,8 +306,9 @@ def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_
         The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
     """
     at = at if len(at) else choose_landmarks(unit)
-    options = {"at": at, "conf_level": conf_level, "conf_type": conf_type}
-    return _stack_with_all(frame, lambda part: estimate_survival_at(part["time"], part["event"], **options))
+    options = {"at": at, "conf_level": conf_level, "conf_type": settle_limits(frame, conf_type)}
+    table = _stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
+    return Result.of(table, conf_type=options["conf_type"])
 
 
 def choose_landmarks(unit):
@@ -308,25 +318,60 @@ def choose_landmarks(unit):
 
 
 @keeps_options
-def summarize_rmst(frame, *, tau, conf_level=0.95):
+def summarize_rmst(frame, *, tau=None, conf_level=0.95):
     """Estimate the restricted mean survival time for each group and for everyone.
 
     Parameters
     ----------
-    frame, tau, conf_level
+    frame, conf_level
         As in `summarize_survival` and `estimate_rmst`.
+    tau : float, optional
+        As in `estimate_rmst`; when absent, the latest time that all groups reach. Those whose curve ends at 0
+        do not limit it, nor does one that is followed for less than half as long as the median group.
 
     Returns
     -------
     DataFrame
-        Columns ``group n estimate standard_error ci_lower ci_upper tau``: each group in order, then ``All``.
+        Columns ``group n estimate standard_error ci_lower ci_upper tau last``: each group in order, then
+        ``All``; `last` is the last time of the group. Where it lies before `tau` and the curve has not
+        reached 0, the estimate is NaN: the group's patients left too early.
     """
+    tau = choose_horizon(frame) if tau is None else tau
 
     def estimate(part):
-        mean = estimate_rmst(part["time"], part["event"], tau=tau, conf_level=conf_level)
-        return pd.DataFrame([{"n": len(part), **asdict(mean)}])
+        mean = estimate_rmst(**pick_times(part), tau=tau, conf_level=conf_level)
+        return pd.DataFrame([{"n": len(part), **asdict(mean), "last": part["time"].max()}])
 
     return _stack_with_all(frame, estimate)
+
+
+def choose_horizon(frame):
+    """The earliest last time of groups whose curve has not reached 0; the latest of all where none is left.
+
+    A group not followed for `FOLLOWED` of the median of the groups' last times, and not at 0, does not count:
+    better that its mean is not estimable than that it throws away the follow-up of the others.
+    """
+    last, ended = [], []
+    for _, part in frame.groupby("group", observed=True):
+        curve = Curves.of_sample(*check_entry(**pick_times(part)))
+        last.append(curve.last[0])
+        ended.append(curve.survival[0, -1] <= TOLERANCE)
+    last, ended = np.array(last), np.array(ended)
+    counted = ended | (last >= FOLLOWED * np.median(last))
+    limiting = counted & ~ended
+    horizon = float(last[limiting].min() if limiting.any() else last[counted].max())
+    return horizon or 1.0  # some horizon, where nobody is followed beyond time 0
+
+
+def pick_times(part):
+    """The columns of a frame that a function of one sample takes."""
+    return {name: part[name] for name in ("time", "event", "time_enter") if name in part}
+
+
+def settle_limits(frame, conf_type):
+    """The type of limits asked for, or "log-log" for "bpcp" where subjects come under observation late."""
+    is_late = "time_enter" in frame and frame["time_enter"].any()
+    return "log-log" if is_late and conf_type == "bpcp" else conf_type
 
 
 def _stack_with_all(frame, compute):

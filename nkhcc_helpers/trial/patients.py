@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import merge_times
 from nkhcc_helpers.trial.metadata import ALL_GROUPS, DAYS_PER_UNIT, TrialMetadata, find_endpoint
 from nkhcc_helpers.trial.schema import (
-    RELATED_WORDS,
     SEVERITY_GRADES,
     YES_NO,
     find_column,
@@ -45,13 +46,27 @@ def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -
 
 
 def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADTTE with `group endpoint time event`, time in the display unit."""
+    """Return ADTTE with `group endpoint time time_enter`, in the display unit, near-equal times made one."""
     adtte = adtte.reset_index(drop=True)
     received, shown = metadata.time_unit, metadata.display_time_unit
     time = adtte["AVAL"]
     if received != shown:
         time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
-    return adtte.assign(group=group_rows(adtte, subjects, metadata), endpoint=adtte["PARAMCD"], time=time)
+    enter = list_entries(adtte, subjects, metadata) / DAYS_PER_UNIT[shown]
+    enter, time = merge_times(np.stack([enter, enter + time]))
+    group = group_rows(adtte, subjects, metadata)
+    return adtte.assign(group=group, endpoint=adtte["PARAMCD"], time=time, time_enter=enter)
+
+
+def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
+    """Return the days from the origin of each row's endpoint to STARTDT, 0 where the endpoint has none."""
+    days = pd.Series(0.0, index=adtte.index)
+    for endpoint in metadata.endpoints:
+        if endpoint.origin:
+            rows = adtte[adtte["PARAMCD"] == endpoint.code]
+            origin = adsl.drop_duplicates("USUBJID").set_index("USUBJID")[endpoint.origin]
+            days.loc[rows.index] = (rows["STARTDT"] - pd.to_datetime(rows["USUBJID"].map(origin))).dt.days
+    return days
 
 
 def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
@@ -94,7 +109,7 @@ def list_events(adae: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetad
         term=adae["AEDECOD"].astype(str),
         organ_class=find_text(adae, "AEBODSYS").where(lambda text: text != "", NOT_CODED),
         grade=parse_numbers(find_text(adae, "AETOXGR")).fillna(worded).astype("Int64"),
-        related=list_text(adae, "AEREL").map(RELATED_WORDS).astype("boolean"),
+        related=list_text(adae, "AEREL").map(metadata.relation_words).astype("boolean"),
         serious=list_answers(adae, "AESER").astype("boolean"),
         **impute_dates(adae, *dates),
         outcome=find_text(adae, "AEOUT"),

@@ -20,14 +20,17 @@ def trace(time, event):
 
 
 def find_median(time, event, convention="midpoint"):
-    """First time with survival at or below one half, or the middle of the stretch where it is one half."""
+    """First time with survival at or below one half, or the middle of the stretch where it is one half.
+
+    The stretch ends at the last time where survival never falls further.
+    """
     rows = trace(time, event)
     reached = [row for row in rows if row[-1] <= 0.5 + ROUNDING]
     below = [row for row in rows if row[-1] < 0.5 - ROUNDING]
     if not reached:
         return nan
-    is_flat = reached[0][-1] > 0.5 - ROUNDING and below
-    return (reached[0][0] + below[0][0]) / 2 if convention == "midpoint" and is_flat else reached[0][0]
+    first, end = reached[0][0], (below or rows[-1:])[0][0]
+    return (first + end) / 2 if convention == "midpoint" else first
 
 
 def find_survival(time, event, at):

@@ -13,13 +13,15 @@ from nkhcc_helpers.report.figures.compatible import (
     plot_narrowing,
     plot_p_values,
     plot_pairs,
+    plot_signs,
 )
 from nkhcc_helpers.report.figures.courses import plot_enrolment, plot_timelines
-from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_signs, plot_sweep
+from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_sweep
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
 from nkhcc_helpers.report.figures.survival import (
     plot_first_event,
+    plot_incidence,
     plot_km,
     plot_null_distribution,
     plot_schoenfeld,
@@ -36,6 +38,7 @@ __all__ = [
     "plot_flow",
     "plot_forest",
     "plot_grades",
+    "plot_incidence",
     "plot_km",
     "plot_leave_one_out",
     "plot_narrowing",

@@ -27,7 +27,9 @@ from nkhcc_helpers.report.figures.style import (
     explain_above,
     group_palette,
     in_house_style,
+    limit_ratios,
     name_rows,
+    open_panels,
     plain,
     say_nothing_to_show,
     set_ratio_axis,
@@ -330,3 +332,62 @@ def _draw_grid(
     if title:
         ax.figure.suptitle(plain(title, 80), x=0.01, ha="left", fontsize=10.5)
     return ax
+
+
+SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
+
+
+@in_house_style
+def plot_signs(
+    signs: pd.DataFrame,
+    designs: Mapping[str, str],
+    covariates: Mapping[str, str],
+    methods: Mapping[str, str],
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Hazard ratios over all compatible cohorts, a row per coding, a panel per covariate.
+
+    Parameters
+    ----------
+    signs : pandas.DataFrame
+        Of one endpoint; columns ``design method covariate lowest lower median upper highest``.
+    designs, covariates, methods : mapping of str to str
+        What the values of these columns are called.
+    title : str
+        What all panels are about.
+    """
+    shown = list(dict.fromkeys(signs["covariate"]))
+    if not shown:
+        return say_nothing_to_show(choose_axes(ax, 2.0))
+    rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
+    size = {"height": 0.46 * len(rows), "head": 1.6}
+    panels = [ax] if ax else open_panels(len(shown), len(shown), sharey=True, **size)
+    for panel, covariate in zip(panels, shown, strict=False):
+        part = signs[signs["covariate"] == covariate]
+        low, high = limit_ratios(part[["lowest", "highest"]])
+        set_ratio_axis(panel, "x", low, high, room=52 // len(panels))
+        panel.axvline(1, zorder=1, **LEVEL)
+        for at, method in enumerate(methods):
+            offset = SIGN_SHIFT * (2 * at - len(methods) + 1)
+            for row in part[part["method"] == method].to_dict("records"):
+                _draw_share(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
+        panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
+        panel.set_xlabel("Hazard ratio")
+    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
+    handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
+    explain_above(panels[0], [*handles, *RANGES[1:3]], title)
+    return panels[0]
+
+
+def _draw_share(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
+    named = row | {"smallest": row["lowest"], "largest": row["highest"]}
+    names = [name for name in ("smallest", "largest", "lower", "median", "upper") if not pd.isna(named[name])]
+    known = {name: named[name] for name in names}
+    draw_range(ax, y, {name: float(np.clip(value, *ends)) for name, value in known.items()}, colour)
+    for name, end, marker, side in (("smallest", ends[0], "<", -1), ("largest", ends[1], ">", 1)):
+        if side * (known.get(name, end) - end) > 0:
+            ax.plot(end, y, marker=marker, markersize=5, color=darken(colour), clip_on=False, zorder=4)

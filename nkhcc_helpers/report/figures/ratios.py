@@ -1,4 +1,4 @@
-"""Hazard ratios on logarithmic axes: beside their numbers, by coding, by assumption, by patient left out."""
+"""Hazard ratios on logarithmic axes: beside their numbers, by assumption, by patient left out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ from nkhcc_helpers.report.figures.style import (
     FAINT,
     GREY,
     INK,
-    LEVEL,
-    RANGE,
-    RANGES,
     SMALL,
     Look,
     add_grid,
     choose_axes,
     darken,
-    draw_range,
-    explain_above,
     group_palette,
     in_house_style,
     known_groups,
@@ -37,8 +32,9 @@ from nkhcc_helpers.report.figures.style import (
     say_nothing_to_show,
     set_ratio_axis,
     shorten_names,
+    tell_apart,
 )
-from nkhcc_helpers.report.names import QUANTITY_NAMES, show_interval
+from nkhcc_helpers.report.names import show_interval
 from nkhcc_helpers.report.numbers import (
     NOT_ESTIMABLE,
     format_p,
@@ -70,7 +66,7 @@ def plot_forest(
         axis, ends in an arrow.
     """
     if summary.empty:
-        return say_nothing_to_show(choose_axes(ax, 2.0))
+        return say_nothing_to_show(choose_axes(ax, 2.0), "Needs two groups")
     both = {"exact_lower", "exact_upper"} <= set(summary)
     rows = _lay_out_ratios(summary, labels, 34 if "p_permutation" not in summary else 28)
     lines = max(rows["name"].str.count("\n").max(), int(both))
@@ -107,7 +103,8 @@ def _lay_out_ratios(summary: pd.DataFrame, labels: Mapping[str, str], width: int
             model = row["model"]
             rows.append({"name": plain(model, width + 2), "is_heading": True})
         name = labels.get(row["covariate"], row["covariate"])
-        rows.append({**row, "name": plain(name, width), "is_heading": False})
+        # Room for two long labels: a group's and its comparator's, which comes last.
+        rows.append({**row, "name": plain(name, width, lines=8), "is_heading": False})
     return pd.DataFrame(rows)
 
 
@@ -165,66 +162,8 @@ def _ratio_text(row: dict) -> str:
     return f"{format_ratio(row['hr'])} ({format_ratio_interval(row['ci_lower'], row['ci_upper'])})"
 
 
-SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
-
-
-@in_house_style
-def plot_signs(
-    signs: pd.DataFrame,
-    designs: Mapping[str, str],
-    covariates: Mapping[str, str],
-    methods: Mapping[str, str],
-    *,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Hazard ratios over all compatible cohorts, a row per coding, a panel per covariate.
-
-    Parameters
-    ----------
-    signs : pandas.DataFrame
-        Of one endpoint; columns ``design method covariate lowest lower median upper highest``.
-    designs, covariates, methods : mapping of str to str
-        What the values of these columns are called.
-    title : str
-        What all panels are about.
-    """
-    shown = list(dict.fromkeys(signs["covariate"]))
-    if not shown:
-        return say_nothing_to_show(choose_axes(ax, 2.0))
-    rows, colours = list(dict.fromkeys(signs["design"])), group_palette(methods)
-    size = {"height": 0.46 * len(rows), "head": 1.6}
-    panels = [ax] if ax else open_panels(len(shown), len(shown), sharey=True, **size)
-    for panel, covariate in zip(panels, shown, strict=False):
-        part = signs[signs["covariate"] == covariate]
-        low, high = limit_ratios(part[["lowest", "highest"]])
-        set_ratio_axis(panel, "x", low, high, room=52 // len(panels))
-        panel.axvline(1, zorder=1, **LEVEL)
-        for at, method in enumerate(methods):
-            offset = SIGN_SHIFT * (2 * at - len(methods) + 1)
-            for row in part[part["method"] == method].to_dict("records"):
-                _draw_share(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
-        panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
-        panel.set_xlabel("Hazard ratio")
-    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
-    handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
-    explain_above(panels[0], [*handles, *RANGES[1:3]], title)
-    return panels[0]
-
-
-def _draw_share(ax: Axes, y: float, row: dict, ends: tuple[float, float], colour: object) -> None:
-    named = row | {"smallest": row["lowest"], "largest": row["highest"]}
-    names = [name for name in ("smallest", "largest", "lower", "median", "upper") if not pd.isna(named[name])]
-    known = {name: named[name] for name in names}
-    draw_range(ax, y, {name: float(np.clip(value, *ends)) for name, value in known.items()}, colour)
-    for name, end, marker, side in (("smallest", ends[0], "<", -1), ("largest", ends[1], ">", 1)):
-        if side * (known.get(name, end) - end) > 0:
-            ax.plot(end, y, marker=marker, markersize=5, color=darken(colour), clip_on=False, zorder=4)
-
-
 MOST_COLUMNS = 3
+QUANTITY_NAMES = {"dose": "Dose per infusion", "infusions": "Planned infusions"}
 ASSUMED = {"color": INK, "linewidth": 1.3, "linestyle": (0, (1, 1.5))}
 
 
@@ -235,6 +174,7 @@ def plot_sweep(
     group_labels: Mapping[str, str],
     *,
     conf_level: float = 0.95,
+    quantities: Mapping[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Hazard ratios against each assumed number, a column of panels per number, a row per covariate.
@@ -245,6 +185,8 @@ def plot_sweep(
         Columns ``group quantity value is_assumed covariate hr ci_lower ci_upper``, as
         `cox.sweep_assumptions` returns it. Values that cannot be estimated leave a gap; limits without end
         fill the panel.
+    quantities : mapping of str to str, optional
+        What "dose" and "infusions" of a plan are called.
     """
     frame = frame.assign(group=frame["group"].astype("str"))
     covariates = list(dict.fromkeys(frame["covariate"]))
@@ -256,6 +198,7 @@ def plot_sweep(
     else:
         panels, numbers, covariates = np.array([[ax]]), numbers[:1], covariates[:1]
     looks = list_looks(known_groups(frame, group_labels), group_labels)
+    titles = dict(zip(looks, tell_apart([look.name for look in looks.values()], 28, 2), strict=True))
     for i, covariate in enumerate(covariates):
         of_covariate = frame[frame["covariate"] == covariate]
         ends = limit_ratios(of_covariate[["hr", "ci_lower", "ci_upper"]])
@@ -264,8 +207,8 @@ def plot_sweep(
             panel = panels[block * len(covariates) + i, column]
             part = of_covariate[(of_covariate["group"] == group) & (of_covariate["quantity"] == quantity)]
             _draw_sweep(panel, part.sort_values("value"), ends, looks[group].colour)
-            panel.set_xlabel(plain(QUANTITY_NAMES.get(quantity, quantity)))
-            panel.set_title(plain(looks[group].name, 28, lines=2), fontsize=SMALL)
+            panel.set_xlabel(plain((quantities or QUANTITY_NAMES).get(quantity, quantity)))
+            panel.set_title(titles[group], fontsize=SMALL)
             if column == 0:
                 name = plain(labels.get(covariate, covariate), 26, lines=2)
                 panel.set_ylabel(f"Hazard ratio\n{name}", fontsize=SMALL)
@@ -334,8 +277,8 @@ def plot_leave_one_out(
         `cox.leave_one_out` returns it: one row per patient left out and covariate.
     """
     covariates = list(dict.fromkeys(frame["covariate"]))
-    if not covariates:
-        return say_nothing_to_show(choose_axes(ax, 2.0))
+    if frame[["hr", "hr_all"]].isna().all(axis=None):
+        return say_nothing_to_show(choose_axes(ax, 2.0), *(["Not estimable"] if covariates else []))
     looks = list_looks(known_groups(frame, group_labels), group_labels)
     subject = frame["USUBJID" if "USUBJID" in frame else "subject"].astype("str")
     rows = frame.assign(subject=subject, group=pd.Categorical(frame["group"].astype("str"), list(looks)))
@@ -356,9 +299,9 @@ def plot_leave_one_out(
         panel.set_yticks(range(len(names)), names, fontsize=SMALL - 0.5)
         panel.tick_params(axis="y", length=0)
     panels[0].set_ylabel("Patient left out")
+    told = zip(looks.values(), tell_apart([look.name for look in looks.values()], 40), strict=True)
     handles = [
-        make_mark(look.marker, 6, look.colour, plain(look.name, 40, lines=1), markeredgecolor=look.colour)
-        for look in looks.values()
+        make_mark(look.marker, 6, look.colour, name, markeredgecolor=look.colour) for look, name in told
     ]
     handles.append(Line2D([], [], color=INK, linewidth=1.4, label="With every patient"))
     if rows["changes_sign"].fillna(False).astype(bool).any():

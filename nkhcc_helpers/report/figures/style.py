@@ -149,15 +149,37 @@ def plain(text: object, width: int = 0, lines: int = 3) -> str:
     return words.replace("$", r"\$")
 
 
+def tell_apart(texts: Iterable[object], width: int, lines: int = 1) -> list[str]:
+    """Texts from data as `plain` wraps and cuts them; those that this makes alike, from where they differ."""
+    texts = [" ".join(str(text).split()) for text in texts]
+    shown = [plain(text, width, lines) for text in texts]
+    for cut in dict.fromkeys(shown):
+        alike = sorted({text for text, each in zip(texts, shown, strict=True) if each == cut})
+        same = _count_same(alike[0], alike[-1])
+        # From the word in which they differ on, unless that word is too long to show it.
+        start = max(alike[0].rfind(" ", 0, same) + 1, same - width // 3)
+        if len(alike) > 1 and start > 2:
+            short = tell_apart([f"… {text[start:]}" for text in alike], width, lines)
+            told = dict(zip(alike, short, strict=True))
+            shown = [told.get(text, each) for text, each in zip(texts, shown, strict=True)]
+    return shown
+
+
+def _count_same(first: str, last: str) -> int:
+    """With how many characters two texts begin alike; of many, the first and the last in order tell."""
+    pairs = enumerate(zip(first, last, strict=False))
+    return next((i for i, pair in pairs if pair[0] != pair[1]), min(len(first), len(last)))
+
+
 def choose_axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
     """The axes given, or those of a new figure of this size in inches."""
     return plt.figure(figsize=(width, height)).subplots() if ax is None else ax
 
 
-def say_nothing_to_show(ax: Axes) -> Axes:
+def say_nothing_to_show(ax: Axes, why: str = "Nothing to show") -> Axes:
     """Put a line of text in place of a drawing without data."""
     ax.set_axis_off()
-    ax.text(0.5, 0.5, "Nothing to show", ha="center", va="center", color=GREY, transform=ax.transAxes)
+    ax.text(0.5, 0.5, why, ha="center", va="center", color=GREY, transform=ax.transAxes)
     return ax
 
 
@@ -213,11 +235,12 @@ def write_counts(ax: Axes, blocks: Mapping[str, Mapping[str, Mapping[float, str]
     `blocks` holds headings, their groups, and text by time.
     """
     names, y = {}, 0.0
+    short = dict(zip(looks, tell_apart([look.name for look in looks.values()], 26), strict=True))
     for heading, block in blocks.items():
         names[y] = (heading, INK, "bold")
         for group, texts in block.items():
             y += 1
-            names[y] = (plain(looks[group].name, 26, lines=1), looks[group].dark, "normal")
+            names[y] = (short[group], looks[group].dark, "normal")
             for time, text in texts.items():
                 ax.text(time, y, text, ha="center", va="center", fontsize=SMALL, color=INK)
         y += 1.4
@@ -233,7 +256,7 @@ def shorten_names(names: pd.Series) -> tuple[str, list[str]]:
     """What all patients' names begin with, up to a hyphen, and what each goes on with."""
     names = names.astype("str")
     shortest, longest = min(names), max(names)
-    n_same = next((i for i, pair in enumerate(zip(shortest, longest, strict=False)) if pair[0] != pair[1]), 0)
+    n_same = _count_same(shortest, longest)
     start = shortest[: shortest.rfind("-", 0, n_same) + 1]
     return start, [plain(name.removeprefix(start), 14, lines=1) for name in names]
 

@@ -33,6 +33,7 @@ from nkhcc_helpers.report.figures.style import (
     say_nothing_to_show,
     set_share_axes,
     spread_apart,
+    tell_apart,
     write_counts,
 )
 from nkhcc_helpers.report.numbers import format_number, is_estimable
@@ -117,7 +118,7 @@ def _open_above(height: float, n_rows: float, head: float) -> tuple[Axes, Axes]:
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> None:
     line = {"color": look.colour, "linestyle": look.line, "linewidth": LINE_WIDTH}
-    ax.step(curve["time"], curve["survival"], where="post", **line)
+    _draw_steps(ax, curve["time"], curve["survival"], 1.0, **line)
     if show_ci:
         _draw_band(ax, curve.dropna(subset=["ci_lower", "ci_upper"]), "ci_lower", "ci_upper", look)
     censored = curve[curve["n_censored"] > 0]
@@ -127,9 +128,16 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> 
         ax.plot(*at, color=look.darken(0.25), clip_on=False, zorder=4, **style)
 
 
+def _draw_steps(ax: Axes, time: pd.Series, height: pd.Series, start: float, **line: object) -> None:
+    """Steps that leave `start` at time 0, so that what happened at time 0 itself is seen."""
+    if len(height) and height.iloc[0] != start:
+        time, height = np.append(0.0, time), np.append(start, height)
+    ax.step(time, height, where="post", **line)
+
+
 def _draw_band(ax: Axes, band: pd.DataFrame, lower: str, upper: str, look: Look) -> None:
-    style = {"color": look.colour, "alpha": 0.15, "linewidth": 0}
-    ax.fill_between(band["time"], band[lower], band[upper], step="post", **style)
+    ends = (band[each] for each in ("time", lower, upper))
+    ax.fill_between(*ends, step="post", color=look.colour, alpha=0.15, linewidth=0)
 
 
 def _continue_curves(ax: Axes, curves: pd.DataFrame, looks: Mapping[str, Look], until: float) -> None:
@@ -164,8 +172,8 @@ def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look
 
 def _explain_curves(ax: Axes, looks: Mapping[str, Look], medians: Mapping[str, float], unit: str) -> None:
     handles = []
-    for group, look in looks.items():
-        name = plain(look.name, 34, lines=2)
+    names = tell_apart([look.name for look in looks.values()], 34, 3)
+    for (group, look), name in zip(looks.items(), names, strict=True):
         if group in medians:
             told = f" {unit}" if np.isfinite(medians[group]) else ""
             name += f"\nmedian {format_number(medians[group])}{told}"
@@ -188,6 +196,8 @@ def plot_first_event(
     unit: str,
     *,
     event_label: str = "First adverse event",
+    competing_label: str = "Died without an event",
+    time_label: str = "",
     show_ci: bool = False,
     until: float | None = None,
     word: str = "infusion",
@@ -200,16 +210,17 @@ def plot_first_event(
     curves : pandas.DataFrame
         Columns ``group time event_probability n_at_risk`` (and ``lower upper`` for bands), as
         `safety.estimate_first_event` returns it: a row for time 0 and for each later time of a group;
-        probabilities from 0 to 1, patients at risk just before. With ``competing_probability``, death
-        without the event is a competing event, a thin line with crosses. The first group's curve is the
-        widest and the last one's the thinnest, so that curves that coincide are all seen.
-    event_label : str
-        What the first event is.
+        patients at risk just before. With ``competing_probability``, a thin line with crosses for that.
+        The first group's curve is the widest, so that curves that coincide are all seen.
+    event_label, competing_label, time_label : str
+        What the events are, and the time; the time since the first treatment by default.
     show_ci : bool
         Draw the confidence bands, where the frame has them.
     until : float, optional
         End of the time axis; by default a little after the last first event of any group, and later
         deaths are not drawn.
+    word : str
+        What one treatment is called.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:
@@ -221,24 +232,42 @@ def plot_first_event(
         at_risk = {group: _count_at_risk(rows_of(curves, group), ticks) for group in looks}
         write_counts(below, {"At risk": at_risk}, looks)
     widths = np.linspace(WIDEST, THINNEST, len(looks)) if len(looks) > 1 else [LINE_WIDTH]
-    handles = []
-    for (group, look), width in zip(looks.items(), widths, strict=True):
+    handles, short = [], tell_apart([look.name for look in looks.values()], 40)
+    for (group, look), width, name in zip(looks.items(), widths, short, strict=True):
         line = {"color": look.colour, "linestyle": look.line, "linewidth": width}
         part = _cut(rows_of(curves, group), until)
-        ax.step(part["time"], part["event_probability"], where="post", **line)
+        _draw_steps(ax, part["time"], part["event_probability"], 0.0, **line)
         _draw_competing(ax, part, look)
         if show_ci and {"lower", "upper"} <= set(part):
             _draw_band(ax, part.dropna(subset=["lower", "upper"]), "lower", "upper", look)
-        handles.append(Line2D([], [], label=plain(look.name, 40, lines=1), **line))
+        handles.append(Line2D([], [], label=name, **line))
     if curves.loc[curves["time"] <= until].get("competing_probability", pd.Series([0])).max() > 0:
-        look = {**CROSS, "linestyle": "-", "linewidth": 0.8}
-        handles.append(Line2D([], [], label="Died without an event", color=GREY, **look))
+        look = {**CROSS, "linestyle": "-", "linewidth": 0.8, "color": GREY}
+        handles.append(Line2D([], [], label=plain(competing_label, 40, lines=1), **look))
     set_share_axes(ax, until or 1.0, ticks, "")
-    ax.set_xlabel(f"Time since the first {plain(word)} ({plain(unit)})")
+    ax.set_xlabel(f"{time_label or f'Time since the first {plain(word)}'} ({plain(unit)})")
     ax.set_ylabel(plain(f"{event_label}, % of patients", 40))
     place = {"loc": "outside upper left", "handlelength": 3.2, "fontsize": SMALL}
     ax.figure.legend(handles=handles, ncols=min(len(handles), 2), **place)
     return ax
+
+
+@in_house_style
+def plot_incidence(
+    curves: pd.DataFrame, labels: Mapping[str, str], unit: str, event_label: str, competing_label: str
+) -> Axes:
+    """Cumulative incidence of an event by group, and of its competing event, drawn as the first event is.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        As `survival.estimate_incidence_by_group` returns it.
+    """
+    event, other = (curves[curves["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
+    wide = event.assign(event_probability=event["incidence"], competing_probability=other["incidence"])
+    names = [label[:1].upper() + label[1:] for label in (event_label, competing_label)]
+    options = {"time_label": "Time", "until": float(curves["time"].max())}
+    return plot_first_event(wide, labels, unit, event_label=names[0], competing_label=names[1], **options)
 
 
 def _choose_end(curves: pd.DataFrame) -> float:
@@ -259,9 +288,9 @@ def _draw_competing(ax: Axes, part: pd.DataFrame, look: Look) -> None:
     """A thin line with a cross where it rises; none where nobody died without the event."""
     if "competing_probability" not in part:
         return
-    risen = part[part["competing_probability"].diff() > 0]
+    risen = part[part["competing_probability"].diff().fillna(part["competing_probability"]) > 0]
     if len(risen):
-        ax.step(part["time"], part["competing_probability"], where="post", color=look.colour, linewidth=0.8)
+        _draw_steps(ax, part["time"], part["competing_probability"], 0.0, color=look.colour, linewidth=0.8)
         ax.plot(risen["time"], risen["competing_probability"], color=look.colour, **CROSS)
 
 
@@ -294,7 +323,7 @@ def plot_null_distribution(null: np.ndarray, observed: float, df: int) -> Axes:
     """
     null = np.asarray(null, dtype=float)
     if not len(null) or not np.isfinite(observed) or not df:
-        return say_nothing_to_show(choose_axes(None, 3.2))
+        return say_nothing_to_show(choose_axes(None, 1.2), "Nothing to compare")
     figure = plt.figure(figsize=(WIDTH, 3.8))
     density, tail = figure.subplots(1, 2)
     last = max(float(np.quantile(null, 0.9999)), observed) * 1.06
@@ -362,9 +391,8 @@ def plot_schoenfeld(
         panel.plot(rank, residual, linestyle="", marker="o", color=colours["points"], alpha=0.85)
         if rank.min() < rank.max():
             ends = np.array([rank.min(), rank.max()])
-            panel.plot(
-                ends, np.polyval(np.polyfit(rank, residual, 1), ends), color=colours["trend"], linewidth=2
-            )
+            line = np.polyval(np.polyfit(rank, residual, 1), ends)
+            panel.plot(ends, line, color=colours["trend"], linewidth=2)
         panel.set_title(plain((labels or {}).get(covariate, covariate), 40))
         panel.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         panel.set_xlabel("Rank of time")

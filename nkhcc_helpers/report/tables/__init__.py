@@ -69,6 +69,8 @@ from nkhcc_helpers.report.tables.survival import (
     format_comparison,
     format_coverage,
     format_curve,
+    format_gray,
+    format_incidence,
     format_landmarks,
     format_pairs,
     format_recalibrated,
@@ -94,10 +96,12 @@ from nkhcc_helpers.survival import (
     compare_pairs,
     estimate_km,
     summarize_comparisons,
+    summarize_incidence_at,
     summarize_rmst,
     summarize_survival,
     summarize_survival_at,
 )
+from nkhcc_helpers.survival.competing import IncidenceComparison
 from nkhcc_helpers.survival.permutation import Comparison
 
 if TYPE_CHECKING:
@@ -132,6 +136,8 @@ LAYOUTS = {
     attained_size: format_attained,
     attained_coverage: format_coverage,
     compare_pairs: format_pairs,
+    summarize_incidence_at: format_incidence,
+    IncidenceComparison: format_gray,
     summarize_rmst: format_rmst,
     summarize_models: format_hazard_ratios,
     attained_in_trial: format_attained_cox,

@@ -10,11 +10,14 @@ import pandas as pd
 
 from nkhcc_helpers.report.display import Layout, lay_out_rows, number, p_value, shows_table
 from nkhcc_helpers.report.names import (
-    DOSE_NAMES,
     FIT_NAMES,
     list_covariate_labels,
     name_dose_unit,
+    name_strata,
+    name_treatment,
+    show_coding,
     show_endpoint,
+    show_group,
     show_interval,
     show_method,
 )
@@ -52,6 +55,14 @@ ATTAINED_NAMES = {
 }
 
 
+def _lay_out(frame: pd.DataFrame, trial: Trial, columns: Mapping, **options) -> Layout:
+    """As `lay_out_rows`; of a trial with one group, that a comparison needs two."""
+    if len(trial.groups) > 1:
+        return lay_out_rows(frame, columns, **options)
+    told = pd.DataFrame({"told": ["Needs two groups"]})
+    return Layout(told, {"labels": {"told": ""}, "title": options["title"]})
+
+
 @shows_table
 def format_hazard_ratios(
     frame: pd.DataFrame,
@@ -63,26 +74,33 @@ def format_hazard_ratios(
     conf_level: float = 0.95,
     method: str = "",
     ties: str = "breslow",
+    reference: str = "",
+    strata: str = "",
 ) -> Layout:
     """Hazard ratios of Cox models, as `fit_cox` and `summarize_models` give them.
 
     A column ``model`` heads blocks of rows. Shown when there: ``p_permutation`` and ``p_permutation_error``
-    (0 where every relabelling was counted), ``exact_lower`` and ``exact_upper``. `labels` are of covariates.
+    (0 where every relabelling was counted), ``exact_lower`` and ``exact_upper``. `labels` are of covariates,
+    `reference` is the group that others are compared with, the first where empty.
     """
+    against = show_group(reference or trial.groups[0], trial)
     interval = show_interval(conf_level)
-    columns = {"": _covariate(trial, dose_coding, labels), "Hazard ratio": _ratio("hr")}
+    columns = {"": _covariate(trial, dose_coding, labels, reference), "Hazard ratio": _ratio("hr")}
     likelihood = {interval: _limits("ci"), "P": p_value("p_value")}
     permutation = {interval: _limits("exact")} if "exact_lower" in frame else {}
     if "p_permutation" in frame:
         permutation["P"] = _permuted("p_permutation")
     columns |= {"Likelihood": likelihood, "Permutation": permutation} if permutation else likelihood
-    return lay_out_rows(
+    return _lay_out(
         frame,
+        trial,
         columns,
         block=(lambda row: row["model"]) if "model" in frame else None,
         title=f"{show_endpoint(endpoint, trial)}: hazard ratios",
         notes=[
-            "For one unit more of a covariate, or of a group against the first; below 1: events come later.",
+            "For one unit more of a covariate; below 1: events come later.",
+            *([f"Groups are compared with {against}."] if _holds_groups(frame) else []),
+            *name_strata(trial, strata),
             *(["NE: not estimable."] if frame["hr"].isna().any() else []),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *name_dose_unit(trial),
@@ -91,10 +109,18 @@ def format_hazard_ratios(
     )
 
 
+def _holds_groups(frame: pd.DataFrame) -> bool:
+    return frame["covariate"].astype("str").str.startswith("group ").any()
+
+
 def _covariate(
-    trial: Trial, dose_coding: str = "relative", labels: Mapping[str, str] | None = None
+    trial: Trial,
+    dose_coding: str = "relative",
+    labels: Mapping[str, str] | None = None,
+    reference: str = "",
 ) -> Callable[[dict], str]:
-    names = {**list_covariate_labels(trial, dose_coding=dose_coding), **(labels or {})}
+    known = list_covariate_labels(trial, dose_coding=dose_coding, reference=reference)
+    names = {**known, **(labels or {})}
     return lambda row: names.get(row["covariate"], row["covariate"])
 
 
@@ -118,7 +144,7 @@ def _permuted(column: str) -> Callable[[dict], str]:
 
 
 @shows_table
-def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
+def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str, strata: str = "") -> Layout:
     """Likelihood-ratio tests of Cox models, a row per model, from `compare_models`."""
     columns = {"Model": "model", "Log likelihood": number("log_likelihood", 2)}
     if "aicc" in frame:
@@ -126,11 +152,13 @@ def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str)
     columns["Against no covariates"] = _likelihood_ratio(frame, "", "lr_statistic")
     if "lack_df" in frame:
         columns["Against the last model"] = _likelihood_ratio(frame, "lack_", "lack_statistic")
-    return lay_out_rows(
+    return _lay_out(
         frame,
+        trial,
         columns,
         title=f"{show_endpoint(endpoint, trial)}: likelihood-ratio tests",
         notes=[
+            *name_strata(trial, strata),
             "df: degrees of freedom. NE: not estimable.",
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *([AICC_NOTE] if "aicc" in frame else []),
@@ -152,13 +180,14 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
 
 @shows_table
 def format_proportional_hazards(
-    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative"
+    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", reference: str = "", strata: str = ""
 ) -> Layout:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
-    return lay_out_rows(
+    return _lay_out(
         frame,
+        trial,
         {
-            "": _covariate(trial, dose_coding),
+            "": _covariate(trial, dose_coding, reference=reference),
             "Chi-square": number("statistic", 2),
             "Degrees of freedom": "df",
             "P": p_value("p_value"),
@@ -167,6 +196,7 @@ def format_proportional_hazards(
         notes=[
             "A small P speaks against one hazard ratio for the whole follow-up.",
             "P from the chi-square distribution: in small trials it comes out too small somewhat too often.",
+            *name_strata(trial, strata),
         ],
     )
 
@@ -198,47 +228,52 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
 
 
 @shows_table
-def format_codings(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
+def format_codings(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, strata: str = ""
+) -> Layout:
     """Hazard ratios under each coding of dose, and over the range of the trial, from `sweep_codings`."""
     covariate = _covariate(trial)
-    return lay_out_rows(
+
+    def coding(row: dict) -> str:
+        return show_coding(row["dose_coding"], trial)
+
+    return _lay_out(
         frame,
+        trial,
         {
-            "": lambda row: _coding(row) if row["covariate"] == "dose" else covariate(row),
+            "": lambda row: coding(row) if row["covariate"] == "dose" else covariate(row),
             "Hazard ratio per unit": _ratio("hr"),
             show_interval(conf_level): _limits("ci"),
             "P": p_value("p_value"),
             "Hazard ratio over the range": _ratio("hr_range"),
         },
-        block=lambda row: f"Dose as: {_coding(row).lower()}",
+        block=lambda row: f"Dose as: {coding(row)[:1].lower()}{coding(row)[1:]}",
         title=f"{show_endpoint(endpoint, trial)}: does the coding of dose matter?",
         notes=[
             "A unit changes with the coding. Over the range: from the smallest value in the trial to the "
             "largest, which can be compared.",
             ASYMPTOTIC_NOTE,
+            *name_strata(trial, strata),
         ],
     )
-
-
-def _coding(row: dict) -> str:
-    return DOSE_NAMES.get(row["dose_coding"], row["dose_coding"])
 
 
 @shows_table
 def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """One model on the same patients, infusions counted in several ways, from `fit_received`."""
+    words = name_treatment(trial)
     landmark = frame["landmark"].max() if "landmark" in frame else np.nan
     return lay_out_rows(
         frame,
         {
-            "Infusions counted": _counted,
+            "{Words} counted".format(**words): _counted,
             "Patients": number("n"),
             "Events": number("n_events"),
             "Hazard ratio": _ratio("hr"),
             show_interval(conf_level): _limits("ci"),
             "P": p_value("p_value"),
         },
-        title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one infusion more",
+        title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one {words['word']} more",
         notes=[
             "Below 1: events come later. NE: not estimable.",
             "Partial likelihood, ties by Efron.",
@@ -255,17 +290,18 @@ def _counted(row: dict) -> str:
 @shows_table
 def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
     """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
+    words = name_treatment(trial)
     return lay_out_rows(
         frame,
         {
-            "Infusions counted": _counted,
+            "{Words} counted".format(**words): _counted,
             "Percent rejected (Monte-Carlo error)": lambda row: _share(
                 row["rejected"], row["error"], row["not_estimable"], above=alpha
             ),
-            "Median hazard ratio for one infusion more": _ratio("median_hr"),
+            "Median hazard ratio for one {word} more".format(**words): _ratio("median_hr"),
             "Without estimate": lambda row: format_percent(100 * row["not_estimable"], 1),
         },
-        title="Infusions without any effect: who finds one?",
+        title="{Words} without any effect: who finds one?".format(**words),
         subtitle=f"{frame['n_trials'].max():,} simulated trials in which one hazard holds for everyone",
         notes=[
             f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
@@ -293,6 +329,8 @@ def format_attained_cox(
     dose_coding: str = "relative",
     alpha: float = 0.05,
     n_trials: int | None = None,
+    reference: str = "",
+    strata: str = "",
 ) -> Layout:
     """How often each test rejects and each interval, of level 1 - `alpha`, holds the truth.
 
@@ -315,10 +353,11 @@ def format_attained_cox(
         }
 
     level, confidence = format_percent(100 * alpha), format_percent(100 * (1 - alpha))
-    return lay_out_rows(
+    return _lay_out(
         frame[["model", "covariate"]].drop_duplicates(),
+        trial,
         {
-            "": _covariate(trial, dose_coding),
+            "": _covariate(trial, dose_coding, reference=reference),
             f"Percent of trials rejected (nominal {level})": spread("rejected", above=alpha),
             f"Percent of intervals with the truth (nominal {confidence})": spread(
                 "coverage", below=1 - alpha
@@ -332,6 +371,7 @@ def format_attained_cox(
             MARK_NOTE,
             *_name_missing(frame),
             *([SIMULATED_NOTE.format(n_trials=n_trials)] if n_trials else []),
+            *name_strata(trial, strata),
         ],
     )
 

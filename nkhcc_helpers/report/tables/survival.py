@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,6 +20,7 @@ from nkhcc_helpers.report.names import name_interval, show_endpoint, show_group,
 from nkhcc_helpers.report.numbers import (
     NOT_ESTIMABLE,
     format_interval,
+    format_large,
     format_number,
     format_p,
     format_p_with_error,
@@ -27,10 +29,19 @@ from nkhcc_helpers.report.numbers import (
 )
 
 if TYPE_CHECKING:
+    from nkhcc_helpers.survival.competing import IncidenceComparison
     from nkhcc_helpers.survival.permutation import Comparison
     from nkhcc_helpers.trial.trial import Trial
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
+OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: there the median is a guess."
+NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
+LEFT_NOTE = "NE in {}: the last patient left before the horizon."
+MOST_STEPS = 20  # of a curve
+INCIDENCE_NOTES = {
+    "beta": "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
+    "log-log": "Interval: log-log, with the infinitesimal jackknife's variance.",
+}
 BEYOND_NOTE = "NE: nobody is followed that long, so that nothing can be said."
 TEST_NAMES = {
     "asymptotic": "Usual log-rank, chi-square",
@@ -64,6 +75,7 @@ def format_survival_summary(
     flat = f"Median where the curve is flat at one half: {convention}."
     method = " ".join([*name_interval(conf_type), *([flat] if convention else [])])
     covered = [COVERAGE_NOTE] if "coverage" in frame else []
+    covered += _name_groups(OPEN_NOTE, frame, frame.get("open_ended"), trial)
     return lay_out_rows(
         frame,
         columns,
@@ -78,14 +90,21 @@ def _range_with_censoring(row: dict) -> str:
     return " to ".join(f"{format_number(row[end])}{mark}" for end, mark in marks.items())
 
 
+def _name_groups(note: str, frame: pd.DataFrame, where: pd.Series | None, trial: Trial) -> list[str]:
+    """The note with the groups that it is about, or none."""
+    named = [show_group(each, trial) for each in ([] if where is None else frame.loc[where, "group"])]
+    return [note.format(", ".join(named))] if named else []
+
+
+def _limits_in_percent(row: dict) -> str:
+    return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
+
+
 @shows_table
 def format_landmarks(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
     """Percent free of the event at given times, a block per time, from `summarize_survival_at`."""
-
-    def limits(row: dict) -> str:
-        return format_interval(100 * row["ci_lower"], 100 * row["ci_upper"], 0)
 
     return lay_out_rows(
         frame.sort_values("time", kind="stable"),
@@ -93,7 +112,7 @@ def format_landmarks(
             "Group": group(trial),
             "At risk": "n_at_risk",
             "Without event": lambda row: format_percent(100 * row["survival"]),
-            f"{show_interval(conf_level)} (%)": limits,
+            f"{show_interval(conf_level)} (%)": _limits_in_percent,
         },
         block=lambda row: f"At {row['time']:g} {trial.unit}",
         title=f"{show_endpoint(endpoint, trial)} at fixed times",
@@ -113,10 +132,12 @@ def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str
     }
     if "ci_lower" in frame:
         columns |= {"Lower limit": number("ci_lower", 4), "Upper limit": number("ci_upper", 4)}
+    n_steps = len(frame)
     return lay_out_rows(
-        frame,
+        frame.head(MOST_STEPS),
         columns,
         title=f"{show_endpoint(endpoint, trial)}, step by step",
+        notes=[f"The first {MOST_STEPS} of {n_steps} steps."] if n_steps > MOST_STEPS else [],
         subtitle=show_group(group, trial) if group else "",
     )
 
@@ -124,10 +145,11 @@ def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str
 @shows_table
 def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events observed and expected in each group, and the log-rank P value, from `compare_survival`."""
-    counted = pd.DataFrame({"observed": comparison.observed, "expected": comparison.expected})
     freedom = f"{comparison.df} degree{'' if comparison.df == 1 else 's'} of freedom"
     p = format_p(comparison.p_asymptotic)
     p = f"{p[0]} {p[1:]}" if p[0] in "<>" else f"= {p}"
+    counted = pd.DataFrame({"observed": comparison.observed, "expected": comparison.expected})
+    test = f"Chi-square {format_number(comparison.statistic, 2)} on {freedom}, P {p}"
     return lay_out_rows(
         counted.rename_axis("group").reset_index(),
         {
@@ -136,7 +158,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
             "Events expected": number("expected", 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: log-rank test across groups",
-        subtitle=f"Chi-square {format_number(comparison.statistic, 2)} on {freedom}, P {p}",
+        subtitle=test if comparison.df else NO_TEST,
         notes=[
             "Expected: if all groups had the same survival.",
             "P from the chi-square distribution, which holds for large groups.",
@@ -159,6 +181,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
             "Exact P of the score test": _exact_or_why_not,
         },
         title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
+        subtitle="" if frame["df"].any() else NO_TEST,
         notes=[
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
@@ -172,7 +195,7 @@ def _exact_or_why_not(row: dict) -> str:
         return format_p(row["p_exact"])
     if not is_estimable(row["p_asymptotic"]):
         return NOT_ESTIMABLE
-    return f"not computed ({row['n_allocations']:,.4g} allocations)"
+    return f"not computed ({format_large(row['n_allocations'])} allocations)"
 
 
 @shows_table
@@ -191,6 +214,7 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
             ),
         },
         title=f"{show_endpoint(endpoint, trial)}: pairs of groups",
+        subtitle="" if len(frame) else NO_TEST,
         notes=[
             "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
             "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
@@ -209,7 +233,7 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
             "Permutation P (error)": lambda row: format_p_with_error(row["p_value"], row["error"]),
         },
         title="What the published P-values are worth",
-        notes=["How often random allocation alone reaches a statistic as large; nobody censored."],
+        notes=["How often random allocation alone reaches a statistic as large; as if nobody were censored."],
     )
 
 
@@ -218,6 +242,8 @@ def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
         (row["test"], row["alpha"]): f"{100 * row['rejected']:.2f} ({100 * row['error']:.2f})"
+        if is_estimable(row["rejected"])
+        else NOT_ESTIMABLE
         for row in frame.to_dict("records")
     }
     levels = {
@@ -251,6 +277,61 @@ def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.
 
 
 @shows_table
+def format_incidence(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
+) -> Layout:
+    """Percent with the event at given times where another competes, from `summarize_incidence_at`."""
+
+    def percent(column: str) -> Callable[[dict], str]:
+        return lambda row: format_percent(100 * row[column])
+
+    return lay_out_rows(
+        frame.sort_values("time", kind="stable"),
+        {
+            "Group": group(trial),
+            "At risk": "n_at_risk",
+            "With event": percent("incidence"),
+            f"{show_interval(conf_level)} (%)": _limits_in_percent,
+            "1 - Kaplan-Meier": percent("one_minus_km"),
+        },
+        block=lambda row: f"At {row['time']:g} {trial.unit}",
+        title=f"{show_endpoint(endpoint, trial)}: cumulative incidence at fixed times",
+        notes=[
+            *([BEYOND_NOTE] if frame["incidence"].isna().any() else []),
+            INCIDENCE_NOTES.get(conf_type, ""),
+            "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come.",
+        ],
+    )
+
+
+@shows_table
+def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str) -> Layout:
+    """Events and competing events in each group, and Gray's test, from `compare_incidence`."""
+    permuted = comparison.p_permutation, comparison.p_permutation_error
+    p_values = [f"asymptotic P {format_p(comparison.p_asymptotic)}"]
+    p_values += [f"permuted P (error) {format_p_with_error(*permuted)}"]
+    exact = is_estimable(comparison.p_exact)
+    p_values += [f"exact P {format_p(comparison.p_exact)}"] if exact else []
+    told = f"Chi-square {format_number(comparison.statistic, 2)} on {comparison.df} df; {', '.join(p_values)}"
+    return lay_out_rows(
+        comparison.by_group,
+        {
+            "Group": group(trial),
+            "Patients": "n",
+            "With event": "n_events",
+            "With competing event": "n_competing",
+        },
+        title=f"{show_endpoint(endpoint, trial)}: Gray's test across groups",
+        subtitle=told if comparison.df else NO_TEST,
+        notes=[
+            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
+            f"{comparison.n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            *(["Exact: over every allocation of the patients to groups of these sizes."] if exact else []),
+        ],
+    )
+
+
+@shows_table
 def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """Restricted mean survival time, a row per group, from `summarize_rmst`."""
     horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
@@ -264,5 +345,8 @@ def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level:
             show_interval(conf_level): lambda row: format_interval(row["ci_lower"], row["ci_upper"], 2),
         },
         title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
-        notes=["Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients."],
+        notes=[
+            "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
+            *_name_groups(LEFT_NOTE, frame, frame["estimate"].isna(), trial),
+        ],
     )
