@@ -117,9 +117,9 @@ def test_what_events_can_show_is_told_in_words():
         "the last"
     ]
     nothing = tables.list_detectable(frame.assign(hr_detectable=np.nan, drift_detectable=np.inf), {})
-    assert nothing == [
-        "dose: a hazard ratio of NE or NE, or one that changes NE times over from the first event to the last"
-    ]
+    assert nothing == ["dose: nothing"]
+    ratio = tables.list_detectable(frame.assign(drift_detectable=np.nan), {})
+    assert ratio == ["dose: a hazard ratio of 0.25 or 4.00"]
 
 
 def test_methods_have_names():

@@ -81,8 +81,8 @@ def code_trial(
     Returns
     -------
     DataFrame
-        One row per subject: ``USUBJID group time event``, ``time_enter`` where the trial has it, the column
-        `strata`, and the coded covariates as float.
+        One row per subject: ``USUBJID group time event time_enter``, the column `strata`, and the coded
+        covariates as float.
 
     Raises
     ------
@@ -101,6 +101,7 @@ def code_trial(
 def follow_subjects(trial, endpoint, strata=""):
     """As `Trial.survival`, with a column `strata` of the trial's subjects."""
     frame = trial.survival(endpoint)
+    frame = frame if "time_enter" in frame else frame.assign(time_enter=0.0)
     if not strata:
         return frame
     if strata not in trial.subjects or strata in frame:

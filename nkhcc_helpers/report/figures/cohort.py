@@ -41,6 +41,7 @@ from nkhcc_helpers.report.figures.style import (
     say_nothing_to_show,
     shorten_names,
     spread_apart,
+    tell_apart,
 )
 from nkhcc_helpers.report.numbers import format_number
 from nkhcc_helpers.trial.metadata import count_noun
@@ -370,8 +371,9 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
     known = labels or [codes[0] for codes in placed["codes"]]
     colours, markers = group_palette(known), group_markers(known)
     low, high = ax.get_ylim()
-    for x, column in placed.groupby("x"):
-        texts = [_point_text(row, labels) for row in column.to_dict("records")]
+    names = ["; ".join(labels.get(code, code) for code in codes) for codes in placed["codes"]]
+    for x, column in placed.assign(name=tell_apart(names, 26, 3)).groupby("x"):
+        texts = [_point_text(row) for row in column.to_dict("records")]
         gap = 0.05 * (high - low) * (1 + max(text.count("\n") for text in texts))
         heights = spread_apart(column["y"], gap)
         for row, text, y in zip(column.to_dict("records"), texts, heights, strict=True):
@@ -385,6 +387,5 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
             ax.annotate(text, (x, y), **where, **style)
 
 
-def _point_text(row: dict, labels: Mapping[str, str]) -> str:
-    name = plain("; ".join(labels.get(code, code) for code in row["codes"]), 26)
-    return f"{name}\n{count_noun(int(row['n_events']), 'event')}, n = {format_number(row['n'], 0)}"
+def _point_text(row: dict) -> str:
+    return f"{row['name']}\n{count_noun(int(row['n_events']), 'event')}, n = {format_number(row['n'], 0)}"

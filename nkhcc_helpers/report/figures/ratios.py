@@ -198,7 +198,8 @@ def plot_sweep(
     else:
         panels, numbers, covariates = np.array([[ax]]), numbers[:1], covariates[:1]
     looks = list_looks(known_groups(frame, group_labels), group_labels)
-    titles = dict(zip(looks, tell_apart([look.name for look in looks.values()], 28, 2), strict=True))
+    names = {group: look.name for group, look in looks.items()} | dict(group_labels)
+    titles = dict(zip(names, tell_apart(names.values(), 28, 2), strict=True))
     for i, covariate in enumerate(covariates):
         of_covariate = frame[frame["covariate"] == covariate]
         ends = limit_ratios(of_covariate[["hr", "ci_lower", "ci_upper"]])
@@ -278,7 +279,8 @@ def plot_leave_one_out(
     """
     covariates = list(dict.fromkeys(frame["covariate"]))
     if frame[["hr", "hr_all"]].isna().all(axis=None):
-        return say_nothing_to_show(choose_axes(ax, 2.0), *(["Not estimable"] if covariates else []))
+        why = "Needs two groups" if covariates and frame["group"].nunique() < 2 else "Nothing to show"
+        return say_nothing_to_show(choose_axes(ax, 2.0), why)
     looks = list_looks(known_groups(frame, group_labels), group_labels)
     subject = frame["USUBJID" if "USUBJID" in frame else "subject"].astype("str")
     rows = frame.assign(subject=subject, group=pd.Categorical(frame["group"].astype("str"), list(looks)))

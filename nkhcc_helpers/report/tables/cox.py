@@ -218,12 +218,13 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
     told = []
     for row in frame.to_dict("records"):
         ratio, drift = row["hr_detectable"], row["drift_detectable"]
-        times = "over 1,000" if 1000 < drift < np.inf else format_ratio(drift)
-        told.append(
-            f"{labels.get(row['covariate'], row['covariate'])}: a hazard ratio of {format_ratio(1 / ratio)} "
-            f"or {format_ratio(ratio)}, or one that changes {times} times over from the first event to the "
-            "last"
-        )
+        times = "over 1,000" if drift > 1000 else format_ratio(drift)
+        known = {
+            f"a hazard ratio of {format_ratio(1 / ratio)} or {format_ratio(ratio)}": is_estimable(ratio),
+            f"one that changes {times} times over from the first event to the last": is_estimable(drift),
+        }
+        shown = ", or ".join(text for text, is_known in known.items() if is_known)
+        told.append(f"{labels.get(row['covariate'], row['covariate'])}: {shown or 'nothing'}")
     return told
 
 
