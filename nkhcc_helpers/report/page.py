@@ -33,6 +33,7 @@ from nkhcc_helpers.report.results import (
     write_json,
 )
 from nkhcc_helpers.report.tables import format_result
+from nkhcc_helpers.trial.problems import join_names
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
@@ -82,7 +83,7 @@ class _EscapingFormatter(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if is_sequence(value):
-            return _join([self.format_field(item, format_spec) for item in value])
+            return join_names([self.format_field(item, format_spec) for item in value], "and") or "none"
         if "|" in format_spec:
             plain, _, words = format_spec.partition(" ")
             word = words.split("|")[0 if not is_missing(value) and value == 1 else 1]
@@ -98,12 +99,6 @@ class _EscapingFormatter(string.Formatter):
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
         """Whether a field of the template is not estimable."""
         return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
-
-
-def _join(items: list[str]) -> str:
-    if len(items) < 2:
-        return "".join(items) or "none"
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
