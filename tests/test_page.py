@@ -121,6 +121,11 @@ def test_a_sentence_of_what_is_not_estimable_gives_way_to_another(page, shown):
     }  # fmt: skip
 
 
+def test_a_percent_sign_stands_apart(page, shown):
+    page.say("{share:.1%}, {shares:.0%}, {missing:.1%}.", share=0.474, shares=[0.1, 0.25], missing=np.nan)
+    assert shown[0][1] == "47.4 %, 10 % and 25 %, NE."
+
+
 def test_sentence_without_a_value_says_which(page):
     with pytest.raises(ValueError, match=r"uses \{median\}"):
         page.say("It is {median:.1f}.", mean=3)

@@ -306,16 +306,21 @@ def os_only() -> Files:
     return files
 
 
-def group_missing() -> Files:
-    """As `plain`, with arms A and D alone."""
+def group_missing(kept: str = "AD") -> Files:
+    """As `plain`, with arms A and D alone, or others, and nothing published."""
     files = plain()
-    files.metadata["arms"] = [arm for arm in files.metadata["arms"] if arm["code"] in "AD"]
-    files.adsl = files.adsl[files.adsl["TRT01P"].isin(["A", "D"])]
+    files.metadata["arms"] = [arm for arm in files.metadata["arms"] if arm["code"] in kept]
+    files.adsl = files.adsl[files.adsl["TRT01P"].isin(list(kept))]
     for table in ("adtte", "adex", "adae"):
         frame = getattr(files, table)
         setattr(files, table, frame[frame["USUBJID"].isin(files.adsl["USUBJID"])])
     files.published = None
     return files
+
+
+def one_arm() -> Files:
+    """As `plain`, with arm C alone."""
+    return group_missing("C")
 
 
 def no_events_group() -> Files:
@@ -384,6 +389,7 @@ VARIANTS: dict[str, Callable[[], Files]] = {
     "small": small,
     "os_only": os_only,
     "group_missing": group_missing,
+    "one_arm": one_arm,
     "no_events_group": no_events_group,
     "no_adverse_events": no_adverse_events,
     "adverse_events_not_collected": adverse_events_not_collected,

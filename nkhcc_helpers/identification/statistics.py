@@ -349,16 +349,15 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
     -------
     DataFrame
         Columns ``endpoint design method covariate cohort coef``: log hazard ratio per unit of the covariate,
-        NaN where not estimable.
+        NaN where not estimable; no rows without designs, as of groups that do not differ in dose and
+        infusions.
 
     Raises
     ------
     ValueError
-        Unknown method or ties, no designs, or a design that lacks a group.
+        Unknown method or ties, or a design that lacks a group.
     """
-    if not designs:
-        raise ValueError("hazard ratios need a design: at least two groups that differ in dose or infusions")
-    claimed, parts = cohorts.claimed, []
+    claimed, parts = cohorts.claimed, [pd.DataFrame(columns=HAZARD_RATIOS).astype({"coef": float})]
     for design, x in designs:
         if missing := [group for group in claimed.groups if group not in x.index]:
             raise ValueError(f"design {str(design)!r} lacks group {', '.join(missing)}")
@@ -368,7 +367,7 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
             coef = pd.DataFrame(fits.coef, columns=x.columns).rename_axis("cohort")
             coef = coef.melt(ignore_index=False, var_name="covariate", value_name="coef").reset_index()
             parts.append(coef.assign(endpoint=endpoint, design=design, method=method))
-    return pd.concat(parts, ignore_index=True)[HAZARD_RATIOS]
+    return pd.concat(parts[1:] or parts, ignore_index=True)[HAZARD_RATIOS]
 
 
 def spread_ratios(hazard_ratios, *, method="firth"):

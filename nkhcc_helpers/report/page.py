@@ -33,6 +33,7 @@ from nkhcc_helpers.report.results import (
     write_json,
 )
 from nkhcc_helpers.report.tables import format_result
+from nkhcc_helpers.trial.problems import join_names
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
@@ -73,7 +74,7 @@ class _Picture(Image):
 
 
 class _EscapingFormatter(string.Formatter):
-    """`str.format` with every value escaped, NE for what is not estimable, and the number of nouns."""
+    """`str.format` with every value escaped, NE for what is not estimable, and nouns in their number."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         if key not in kwargs:
@@ -82,7 +83,7 @@ class _EscapingFormatter(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if is_sequence(value):
-            return _join([self.format_field(item, format_spec) for item in value])
+            return join_names([self.format_field(item, format_spec) for item in value], "and") or "none"
         if "|" in format_spec:
             plain, _, words = format_spec.partition(" ")
             word = words.split("|")[0 if not is_missing(value) and value == 1 else 1]
@@ -91,17 +92,13 @@ class _EscapingFormatter(string.Formatter):
             return NOT_ESTIMABLE
         if format_spec == "," and isinstance(value, int):
             return format_large(value)
-        return html.escape(format(value, format_spec))
+        text = format(value, format_spec)
+        # A percent sign stands apart, as everywhere on a page.
+        return html.escape(f"{text[:-1]} %" if format_spec.endswith("%") else text)
 
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
         """Whether a field of the template is not estimable."""
         return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
-
-
-def _join(items: list[str]) -> str:
-    if len(items) < 2:
-        return "".join(items) or "none"
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
@@ -198,8 +195,11 @@ class Page:
     def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
         """Say a sentence of each row of a table that has an endpoint as index and values as columns.
 
-        ``{name}`` is what the endpoint is called; `values` are the same in every sentence.
+        ``{name}`` is what the endpoint is called; `values` are the same in every sentence. Of a table without
+        rows it is said what would be said otherwise.
         """
+        if table.empty:
+            self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
             self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
 

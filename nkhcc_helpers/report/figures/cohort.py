@@ -37,6 +37,7 @@ from nkhcc_helpers.report.figures.style import (
     list_time_ticks,
     make_mark,
     mark_times,
+    name_groups,
     plain,
     say_nothing_to_show,
     shorten_names,
@@ -89,7 +90,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     column = (width - STAGE_COLUMN) / len(groups)
     inner = 0.9 * column
     looks = list_looks(groups, labels)
-    names = {g: plain(looks[g].name, int(CHARACTERS_PER_INCH * inner) - 1, lines=5) for g in groups}
+    names = name_groups(looks, int(CHARACTERS_PER_INCH * inner) - 1, lines=5)
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
     heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states))]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
@@ -272,8 +273,9 @@ def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, l
     ax.set_yticks(
         [] if many else rows["y"], [] if many else shorten_names(rows["USUBJID"])[1], fontsize=SMALL
     )
+    names = name_groups(looks, longest)
     for group, part in rows.groupby("group", sort=False):
-        name_group(ax, 0, part["y"].min() - 1, looks[group], longest)
+        name_group(ax, 0, part["y"].min() - 1, names[group], looks[group])
 
 
 def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None:

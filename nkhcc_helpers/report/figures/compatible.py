@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from nkhcc_helpers.report.figures.ratios import name_rows
 from nkhcc_helpers.report.figures.style import (
     FAINT,
     GREY,
@@ -28,11 +29,11 @@ from nkhcc_helpers.report.figures.style import (
     group_palette,
     in_house_style,
     limit_ratios,
-    name_rows,
     open_panels,
     plain,
     say_nothing_to_show,
     set_ratio_axis,
+    tell_apart,
 )
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_percent
 from nkhcc_helpers.survival.curves import Curves
@@ -77,6 +78,7 @@ def plot_compatible_curves(
         return say_nothing_to_show(choose_axes(ax, 2.0))
     panels = _open_panels(len(groups), 2.3) if ax is None else [ax]
     colours, claims = group_palette(labels), cohorts.claimed.claims_about(endpoint)
+    titles = dict(zip(groups, tell_apart([labels.get(each, each) for each in groups], 30, 2), strict=True))
     for panel, group in zip(panels, groups, strict=False):
         members = np.asarray(cohorts.claimed.codes) == groups.index(group)
         colour = colours.get(group, INK)
@@ -88,7 +90,7 @@ def plot_compatible_curves(
                 panel.axvspan(*claim.limits, color=INK, alpha=0.25, linewidth=0)
                 panel.plot(claim.value, 0.5, marker="D", markersize=5.5, color=INK, markeredgecolor="white")
         _set_time_axis(panel, times, unit)
-        panel.set_title(plain(labels.get(group, group), 30, lines=2), fontsize=SMALL)
+        panel.set_title(titles[group], fontsize=SMALL)
     panels[0].set_ylabel("Without the event")
     if ax is None:
         _explain_curves(panels[0])
@@ -212,8 +214,9 @@ def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) ->
     for endpoint in dict.fromkeys(answers["endpoint"]):
         heading = plain(endpoint_labels.get(endpoint, endpoint), 40, lines=1)
         rows.append({"endpoint": endpoint, "name": heading, "is_heading": True})
-        for row in answers[answers["endpoint"] == endpoint].to_dict("records"):
-            name = plain(names.get(row["statistic"], str(row["statistic"])), 46, lines=2)
+        own = answers[answers["endpoint"] == endpoint].to_dict("records")
+        told = tell_apart([names.get(row["statistic"], str(row["statistic"])) for row in own], 46, 2)
+        for row, name in zip(own, told, strict=True):
             rows.append({**row, "name": name, "is_heading": False})
     return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])
 
@@ -320,8 +323,9 @@ def _draw_grid(
             dark = not np.ma.is_masked(shades[y, x]) and shades[y, x] > DARK
             ax.text(x, y, text, ha="center", va="center", color="white" if dark else INK, fontsize=SMALL)
     width = max(8, int(0.62 * WIDTH * 12 / len(grid.columns)))
-    ax.set_xticks(range(len(grid.columns)), [plain(columns.get(each, str(each)), width, 6) for each in grid])
-    ax.set_yticks(range(len(grid)), [plain(rows.get(each, str(each)), 38, 2) for each in grid.index])
+    across = tell_apart([columns.get(each, str(each)) for each in grid], width, 6)
+    ax.set_xticks(range(len(grid.columns)), across)
+    ax.set_yticks(range(len(grid)), tell_apart([rows.get(each, str(each)) for each in grid.index], 38, 2))
     ax.tick_params(length=0, labelsize=SMALL, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_xticks(np.arange(len(grid.columns) - 1) + 0.5, minor=True)
     ax.set_yticks(np.arange(len(grid) - 1) + 0.5, minor=True)
@@ -375,7 +379,7 @@ def plot_signs(
                 _draw_share(panel, rows.index(row["design"]) + offset, row, (low, high), colours[method])
         panel.set_title(plain(covariates.get(covariate, covariate), 34, lines=2), fontsize=SMALL)
         panel.set_xlabel("Hazard ratio")
-    panels[0].set_yticks(range(len(rows)), [plain(designs.get(row, row), 34, lines=3) for row in rows])
+    panels[0].set_yticks(range(len(rows)), tell_apart([designs.get(row, row) for row in rows], 34, 3))
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
     handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]

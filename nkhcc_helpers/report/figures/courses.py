@@ -29,6 +29,7 @@ from nkhcc_helpers.report.figures.style import (
     list_time_ticks,
     make_mark,
     mark_times,
+    name_groups,
     open_left,
     plain,
     rows_of,
@@ -57,9 +58,9 @@ def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str
     return [name, f"{name}, to its end"][: 1 + bool((given[end] > given[start]).any())]
 
 
-def name_group(ax: Axes, x: float, y: float, look: Look, longest: int) -> None:
+def name_group(ax: Axes, x: float, y: float, name: str, look: Look) -> None:
     style = {"color": look.dark, "fontsize": SMALL, "fontweight": "bold", "in_layout": False}
-    ax.text(x, y, plain(look.name, longest, lines=1), va="center", **style)
+    ax.text(x, y, name, va="center", **style)
 
 
 @in_house_style
@@ -86,9 +87,9 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
         ax.step(dates, counts, where="post", linewidth=1.9, color=look.colour, linestyle=look.line)
         ends.append(float(counts[-1]))
     top = max(ends)
-    names = [plain(look.name, 26, lines=2) for look in looks.values()]
-    gap = top * 0.052 * (1 + max(name.count("\n") for name in names))
-    for look, name, y in zip(looks.values(), names, spread_apart(ends, gap), strict=True):
+    names = name_groups(looks, 26, lines=2)
+    gap = top * 0.052 * (1 + max(name.count("\n") for name in names.values()))
+    for look, name, y in zip(looks.values(), names.values(), spread_apart(ends, gap), strict=True):
         at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
         style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.05, "annotation_clip": False}
         ax.annotate(name, (1, y), xytext=(5, 0), **at, **style)
@@ -314,8 +315,9 @@ def _name_rows(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], start: f
         ax.set_yticks(rows["bottom"] - 0.35 - 0.5 * rows["n_lanes"], names, fontsize=SMALL)
         if shared:
             ax.set_ylabel(f"Patients: {plain(rows['USUBJID'].iloc[0], 24, lines=1)} and so on")
+    groups = name_groups(looks, 90)
     for row in rows[rows["is_first"]].to_dict("records"):
-        name_group(ax, start, row["top"] - 0.1 - row["head"] / 2, looks[row["group"]], 90)
+        name_group(ax, start, row["top"] - 0.1 - row["head"] / 2, groups[row["group"]], looks[row["group"]])
 
 
 def _explain_timelines(

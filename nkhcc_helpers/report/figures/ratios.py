@@ -26,7 +26,6 @@ from nkhcc_helpers.report.figures.style import (
     limit_ratios,
     list_looks,
     make_mark,
-    name_rows,
     open_panels,
     plain,
     say_nothing_to_show,
@@ -340,3 +339,13 @@ def _limit_left_out(values: list[float]) -> tuple[float, float]:
     seen = np.clip([1.0, *values[np.isfinite(values) & (values > 0)]], 1e-6, 1e6)
     margin = max((seen.max() / seen.min()) ** 0.12, 1.005)
     return seen.min() / margin, seen.max() * margin
+
+
+def name_rows(ax: Axes, rows: pd.DataFrame, *, top: float = -0.6) -> None:
+    """Name rows from the top down by ``name``, in bold where ``is_heading``; the first is at 0."""
+    ax.set_ylim(len(rows) - 0.4, top)
+    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
+    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)

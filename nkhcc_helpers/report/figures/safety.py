@@ -25,6 +25,7 @@ from nkhcc_helpers.report.figures.style import (
     in_house_style,
     known_groups,
     list_looks,
+    name_groups,
     open_left,
     open_panels,
     plain,
@@ -207,8 +208,8 @@ def plot_shares(
     if more:
         ax.set_title(plain(more, 36), fontsize=SMALL)
     handles = [
-        Line2D([], [], linewidth=1.4, label=plain(look.name, 46, lines=1), color=look.colour, **_point(look))
-        for look in looks.values()
+        Line2D([], [], linewidth=1.4, label=name, color=looks[group].colour, **_point(looks[group]))
+        for group, name in name_groups(looks, 46).items()
     ]
     ax.figure.legend(handles=handles, loc="outside upper left", ncols=min(len(groups), 2), fontsize=SMALL)
     return ax

@@ -160,10 +160,24 @@ def tell_apart(texts: Iterable[object], width: int, lines: int = 1) -> list[str]
         word = alike[0].rfind(" ", 0, same) + 1
         start = word if same - word < width - 3 else same - width // 3
         if len(alike) > 1 and start > 2:
-            short = tell_apart([f"… {text[start:]}" for text in alike], width, lines)
+            short = [_cut_start(text, start, width, lines) for text in alike]
+            if len({*short}) < len(short):
+                short = tell_apart([f"… {text[start:]}" for text in alike], width, lines)
             told = dict(zip(alike, short, strict=True))
             shown = [told.get(text, each) for text, each in zip(texts, shown, strict=True)]
     return shown
+
+
+def name_groups(looks: Mapping[str, Look], width: int, lines: int = 1) -> dict[str, str]:
+    """What groups are called where there is so much room, by their codes."""
+    return dict(zip(looks, tell_apart([look.name for look in looks.values()], width, lines), strict=True))
+
+
+def _cut_start(text: str, latest: int, width: int, lines: int) -> str:
+    """Text without as few of its first words as leave the rest whole, or from the latest place on."""
+    starts = [i + 1 for i, character in enumerate(text[: latest - 1]) if character == " "]
+    cuts = (plain(f"… {text[start:]}", width, lines) for start in starts)
+    return next((cut for cut in cuts if not cut.endswith("…")), plain(f"… {text[latest:]}", width, lines))
 
 
 def _count_same(first: str, last: str) -> int:
@@ -236,7 +250,7 @@ def write_counts(ax: Axes, blocks: Mapping[str, Mapping[str, Mapping[float, str]
     `blocks` holds headings, their groups, and text by time.
     """
     names, y = {}, 0.0
-    short = dict(zip(looks, tell_apart([look.name for look in looks.values()], 26), strict=True))
+    short = name_groups(looks, 26)
     for heading, block in blocks.items():
         names[y] = (heading, INK, "bold")
         for group, texts in block.items():
@@ -345,16 +359,6 @@ def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) 
     ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis.set_ticks([], minor=True)
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-
-
-def name_rows(ax: Axes, rows: pd.DataFrame, *, top: float = -0.6) -> None:
-    """Name rows from the top down by ``name``, in bold where ``is_heading``; the first is at 0."""
-    ax.set_ylim(len(rows) - 0.4, top)
-    ax.set_yticks(range(len(rows)), rows["name"], fontsize=SMALL)
-    for tick, heading in zip(ax.get_yticklabels(), rows["is_heading"], strict=True):
-        tick.set_fontweight("bold" if heading else "normal")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
 
 
 def _fit_along(ticks: list[float], room: float, which: str) -> bool:

@@ -27,13 +27,13 @@ from nkhcc_helpers.report.figures.style import (
     known_groups,
     list_looks,
     list_time_ticks,
+    name_groups,
     open_panels,
     plain,
     rows_of,
     say_nothing_to_show,
     set_share_axes,
     spread_apart,
-    tell_apart,
     write_counts,
 )
 from nkhcc_helpers.report.numbers import format_number, is_estimable
@@ -172,11 +172,12 @@ def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look
 
 def _explain_curves(ax: Axes, looks: Mapping[str, Look], medians: Mapping[str, float], unit: str) -> None:
     handles = []
-    names = tell_apart([look.name for look in looks.values()], 34, 3)
-    for (group, look), name in zip(looks.items(), names, strict=True):
+    for group, name in name_groups(looks, 34, 3).items():
+        look = looks[group]
         if group in medians:
-            told = f" {unit}" if np.isfinite(medians[group]) else ""
-            name += f"\nmedian {format_number(medians[group])}{told}"
+            name += (
+                f"\nmedian {format_number(medians[group])}{f' {unit}' * bool(np.isfinite(medians[group]))}"
+            )
         line = {"color": look.colour, "linestyle": look.line, "linewidth": LINE_WIDTH}
         handles.append(Line2D([], [], label=name, **line))
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2, "handlelength": 3.2}
@@ -229,15 +230,15 @@ def plot_first_event(
         at_risk = {group: _count_at_risk(rows_of(curves, group), ticks) for group in looks}
         write_counts(below, {"At risk": at_risk}, looks)
     widths = np.linspace(WIDEST, THINNEST, len(looks)) if len(looks) > 1 else [LINE_WIDTH]
-    handles, short = [], tell_apart([look.name for look in looks.values()], 40)
-    for (group, look), width, name in zip(looks.items(), widths, short, strict=True):
+    handles, names = [], name_groups(looks, 40)
+    for (group, look), width in zip(looks.items(), widths, strict=True):
         line = {"color": look.colour, "linestyle": look.line, "linewidth": width}
         part = _cut(rows_of(curves, group), until)
         _draw_steps(ax, part["time"], part["event_probability"], 0.0, **line)
         _draw_competing(ax, part, look)
         if show_ci and {"lower", "upper"} <= set(part):
             _draw_band(ax, part.dropna(subset=["lower", "upper"]), "lower", "upper", look)
-        handles.append(Line2D([], [], label=name, **line))
+        handles.append(Line2D([], [], label=names[group], **line))
     if curves.loc[curves["time"] <= until].get("competing_probability", pd.Series([0])).max() > 0:
         look = {**CROSS, "linestyle": "-", "linewidth": 0.8, "color": GREY}
         handles.append(Line2D([], [], label=plain(competing_label, 40, lines=1), **look))
