@@ -233,7 +233,7 @@ def test_axis_ends_where_the_steps_can_be_seen(times, events, end):
             ["Group that has the low dose", "Group that has the high dose"],
             14,
             1,
-            ["… low dose", "… high dose"],
+            ["… the low dose", "… high dose"],
         ),
         (["Group that has the low dose", "All"], 14, 1, ["Group that …", "All"]),
         (["same and same again"] * 2, 9, 1, ["same …"] * 2),
