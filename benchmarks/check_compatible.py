@@ -212,8 +212,10 @@ def _take(plan, frame, group):
 
 def _claim_median(plan, frames, endpoint, group):
     time, event = _take(plan, frames[endpoint], group)
-    median = estimate_median(time, event, convention=plan.assumptions.median_convention).estimate
-    return _claim(Median, "median", median, plan.decimals, endpoint=endpoint, group=group)
+    median = estimate_median(time, event, convention=plan.assumptions.median_convention)
+    if median.open_ended:  # no event ends the flat stretch: programs print the first time
+        median = estimate_median(time, event, convention="first")
+    return _claim(Median, "median", median.estimate, plan.decimals, endpoint=endpoint, group=group)
 
 
 def _claim_rate(plan, frames, endpoint, group):

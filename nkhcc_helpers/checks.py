@@ -25,42 +25,36 @@ def check_survival(time, event):
     ValueError names the argument and the position (counted from 0) of what is missing, infinite, negative or
     not boolean; 0 and 1 are accepted as events. Near-equal times become one, as of `merge_times`.
     """
-    time = check_vector(time, "time")
-    event = check_vector(event, "event")
-    if len(time) != len(event):
-        raise ValueError(
-            f"time has {len(time)} values and event has {len(event)}; they must match one to one"
-        )
-    if len(time) == 0:
-        raise ValueError("time is empty; at least one subject is needed")
-    check_positions(~np.isfinite(time), "time", "must be a finite number", time)
-    check_positions(time < 0, "time", "must not be negative", time)
-    check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
-    return merge_times(time), event.astype(bool)
+    time, event, _ = check_entry(time, event)
+    return time, event
 
 
 def check_entry(time, event, time_enter=None):
     """Return times and events as `check_survival` does, and times of coming under observation.
 
-    A patient is at risk after `time_enter` and up to his time; 0, which all have where `time_enter` is None,
-    is the start itself, so that an event at time 0 counts. ValueError names the position of an entry that is
-    missing, negative or not before the patient's time.
+    A patient is at risk after `time_enter` and up to `time`; 0, which all have where `time_enter` is None, is
+    the start itself, so that an event at time 0 counts. ValueError names the position of an entry that is
+    missing, negative or not before the time.
     """
-    time, event = check_survival(time, event)
-    if time_enter is None:
-        return time, event, np.zeros(len(time))
-    enter = check_vector(time_enter, "time_enter")
-    if len(enter) != len(time):
-        raise ValueError(
-            f"time_enter has {len(enter)} values and time has {len(time)}; they must match one to one"
-        )
-    check_positions(~np.isfinite(enter), "time_enter", "must be a finite number", enter)
-    check_positions(enter < 0, "time_enter", "must not be negative", enter)
+    time = check_vector(time, "time")
+    event = check_vector(event, "event")
+    enter = np.zeros(len(time)) if time_enter is None else check_vector(time_enter, "time_enter")
+    for name, values in (("event", event), ("time_enter", enter)):
+        if len(time) != len(values):
+            raise ValueError(
+                f"time has {len(time)} values and {name} has {len(values)}; they must match one to one"
+            )
+    if len(time) == 0:
+        raise ValueError("time is empty; at least one subject is needed")
+    check_positions(~np.isfinite(time), "time", "must be a finite number", time)
+    check_positions(time < 0, "time", "must not be negative", time)
+    check_positions(~np.isin(event, (0.0, 1.0)), "event", "must be True or False (or 1 or 0)", event)
+    check_positions(~(np.isfinite(enter) & (enter >= 0)), "time_enter", "must be finite, at least 0", enter)
     if not enter.any():
-        return time, event, enter
-    enter, time = merge_times(np.stack([enter, time]))
+        return merge_times(time), event.astype(bool), enter
+    enter, time = merge_times([enter, time])
     check_positions((enter >= time) & (enter > 0), "time_enter", "must be before the time", enter)
-    return time, event, enter
+    return time, event.astype(bool), enter
 
 
 def merge_times(time):
@@ -83,10 +77,8 @@ def match_times(at, time):
     at, times = np.asarray(at, dtype=float), np.unique(time)
     if not len(times):
         return at
-    above = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
-    for near in (times[above - 1], times[np.minimum(above, len(times) - 1)]):
-        at = np.where(np.abs(at - near) <= _find_tolerance(times), near, at)
-    return at
+    near = times[np.abs(np.subtract.outer(times, at)).argmin(axis=0)]
+    return np.where(np.abs(near - at) <= _find_tolerance(times), near, at)
 
 
 def _find_tolerance(times):

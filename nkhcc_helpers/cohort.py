@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import keeps_options
-from nkhcc_helpers.survival.summaries import estimate_follow_up
+from nkhcc_helpers.checks import Result, keeps_options
+from nkhcc_helpers.survival.summaries import estimate_follow_up, pick_times, settle_limits
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.schema import list_text
@@ -45,6 +45,8 @@ def count_disposition(trial, *, grace_days=7):
     status = _list_status(trial, grace_days)
     treated, completed = status["treated"], status["n_infusions"] >= status["planned_infusions"]
     died = status["death"].notna()
+    states = status.loc[~died, "state"].value_counts().index
+    reasons = [state for state in states if state.startswith(DISCONTINUED)]
     stages = status[["group"]].assign(
         n_enrolled=True,
         n_treated=treated,
@@ -55,7 +57,7 @@ def count_disposition(trial, *, grace_days=7):
         n_alive=~died & (status["state"] == ALIVE),
         n_lost=~died & (status["state"] == LOST),
         untold=~died & ~status["told"],
-        **{reason: ~died & (status["state"] == reason) for reason in _list_reasons(status)},
+        **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
     if trial.endpoint_with_role("progression_free_survival") is None:
@@ -168,8 +170,9 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     Returns
     -------
     DataFrame
-        Columns ``group n n_events median ci_lower ci_upper longest``; the median by reverse Kaplan-Meier, in
-        which the event censors follow-up. A group without a time has n = 0 and NaN.
+        Columns ``group n n_events median ci_lower ci_upper open_ended longest``; the median by reverse
+        Kaplan-Meier, in which the event censors follow-up, and limits as of `survival.summarize_survival`. A
+        group without a time has n = 0 and NaN.
 
     Raises
     ------
@@ -181,15 +184,17 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     Schemper, Smith (1996) Control Clin Trials.
     """
     followed = list_with_all(trial.survival(endpoint), trial.groups)
-    rows = []
+    options, rows = {"conf_level": conf_level, "conf_type": settle_limits(followed, conf_type)}, []
     for group, part in followed.groupby("group", observed=False):
         row = {"group": group, "n": len(part), "n_events": int(part["event"].sum())}
         if len(part):
-            options = {"conf_level": conf_level, "conf_type": conf_type}
-            median = estimate_follow_up(part["time"], part["event"], **options)
+            median = estimate_follow_up(**pick_times(part), **options)
             row |= {"median": median.estimate, "ci_lower": median.ci_lower, "ci_upper": median.ci_upper}
-        rows.append(row | {"longest": part["time"].max()})
-    return pd.DataFrame(rows).astype({"group": followed["group"].dtype})
+        rows.append(
+            row | {"open_ended": bool(len(part)) and median.open_ended, "longest": part["time"].max()}
+        )
+    table = pd.DataFrame(rows).astype({"group": followed["group"].dtype})
+    return Result.of(table, conf_type=options["conf_type"])
 
 
 def list_courses(trial, *, grace_days=7):
@@ -224,8 +229,8 @@ def list_infusion_times(trial):
         its start and end (NaN without a start date), dose in the unit of EXDOSE.
     """
     given = trial.infusions.merge(trial.subjects[["USUBJID", "enrolled"]], on="USUBJID", how="left")
-    for name, date in {"time": "date", "end": "end"}.items():
-        given[name] = (given[date] - given["enrolled"]).dt.days / DAYS_PER_UNIT[trial.unit]
+    days = [(given[date] - given["enrolled"]).dt.days for date in ("date", "end")]
+    given["time"], given["end"] = (each / DAYS_PER_UNIT[trial.unit] for each in days)
     return given[["USUBJID", "group", "infusion", "time", "dose", "end"]]
 
 
@@ -282,12 +287,6 @@ def _find_ends(trial, overall, grace_days):
     lost = (status + " " + given).str.contains(_LOST)
     state = np.select([ongoing, lost, said], [ALIVE, LOST, ended], last)
     return {"state": pd.Series(state, subjects.index, dtype="str"), "told": told, "said": said}
-
-
-def _list_reasons(status):
-    """Why patients not dead were discontinued, the most frequent reason first."""
-    states = status.loc[status["death"].isna(), "state"]
-    return list(states[states.str.startswith(DISCONTINUED)].value_counts().index)
 
 
 def _summarize_continuous(values, _column):

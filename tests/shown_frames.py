@@ -144,7 +144,8 @@ def make_infusion_times(courses, *, every=0.46):
         for name, group in zip(courses["USUBJID"], courses["group"], strict=True)
     ]
     given = pd.concat(parts, ignore_index=True)
-    return given.assign(time=(given["infusion"] - 1) * every)
+    start = (given["infusion"] - 1) * every
+    return given.assign(time=start, end=start)
 
 
 def make_enrolment(kind="four"):
@@ -441,7 +442,9 @@ def make_timelines(kind="four", *, times=1):
     columns = ["USUBJID", "group", "term", "grade", "day", "end_day", "ending"]
     return SimpleNamespace(
         patients=pd.DataFrame(patients, columns=["USUBJID", "group", "last_day"]),
-        infusions=pd.DataFrame(infusions, columns=["USUBJID", "group", "infusion", "day"]),
+        infusions=pd.DataFrame(infusions, columns=["USUBJID", "group", "infusion", "day"]).assign(
+            end_day=lambda each: each["day"]
+        ),
         events=pd.DataFrame(events, columns=columns).astype({"grade": "Int64"}),
         n_undated=2,
     )

@@ -26,9 +26,9 @@ def test_asked_times_are_those_of_the_data_where_they_are_near():
 @pytest.mark.parametrize(
     ("time_enter", "message"),
     [
-        ([0, 1], "time_enter has 2 values and time has 3"),
-        ([0, np.nan, 0], "time_enter must be a finite number; position 1 is nan"),
-        ([0, 0, -1], "time_enter must not be negative; position 2 is -1"),
+        ([0, 1], "time has 3 values and time_enter has 2"),
+        ([0, np.nan, 0], "time_enter must be finite, at least 0; position 1 is nan"),
+        ([0, 0, -1], "time_enter must be finite, at least 0; position 2 is -1"),
         ([0, 2 - 1e-12, 0], "time_enter must be before the time; position 1 is 2"),
     ],
 )

@@ -1,6 +1,7 @@
 """Cohort: every answer is worked out by hand from the five patients of `hand_made`."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -383,3 +384,22 @@ def test_every_trial_adds_up(any_trial):
     for endpoint in any_trial.endpoint_labels:
         follow_up = cohort.summarize_follow_up(any_trial, endpoint)
         assert list(follow_up["n"]) == list(counts["n_enrolled"])
+
+
+def follow(time, event, **columns):
+    frame = pd.DataFrame({"time": time, "event": event, "group": "L", **columns})
+    return cohort.summarize_follow_up(SimpleNamespace(survival=lambda _: frame, groups=["L", "H"]), "OS")
+
+
+def test_follow_up_counts_from_late_entry():
+    got = follow([2.0, 4, 6, 9], [False, False, False, True], time_enter=[0.0, 0, 2, 4])
+    assert got.options["conf_type"] == "log-log"
+    # Of two at risk each time one leaves: 1/2 at 2, 1/4 at 4.
+    assert got["median"].tolist() == pytest.approx([3, np.nan, 3], nan_ok=True)
+
+
+def test_follow_up_that_nobody_ends_says_so():
+    got = follow([6.94, 13.34], [False, True])
+    assert got["median"].iloc[0] == pytest.approx(10.14)
+    assert got["open_ended"].tolist() == [True, False, True]
+    assert got.options["conf_type"] == "bpcp"

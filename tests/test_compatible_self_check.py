@@ -79,7 +79,7 @@ def prints_alike(plan, claims, days, events):
             codes = plan.codes
             inside = codes == list(plan.sizes).index(claim.group) if claim.group else codes >= 0
             curves = Curves.of(times[:, inside], has_event[:, inside])
-            values = curves.find_medians(plan.assumptions.median_convention)
+            values = curves.find_medians(plan.assumptions.median_convention.replace("midpoint", "printed"))
         elif claim.kind == "logrank_p":
             values = permute_logrank_many(times, has_event, plan.codes, n_draws=1).p_asymptotic
         else:

@@ -181,7 +181,7 @@ def test_times_rounded_to_a_tenth_of_a_year(tmp_path: Path) -> None:
     folder = write_trial(
         tmp_path,
         metadata=lambda old: old | {"time_unit": "years"},
-        adtte=lambda old: scale(30.4375 / 365.25, 1)(old).drop(columns="AVALU"),
+        adtte=lambda old: scale(30.4375 / 365.25, 1)(old).drop(columns=["AVALU", "PARAM"]),
         published=None,
     )
     assert load_trial(folder).warnings == ()

@@ -1,6 +1,6 @@
 """Exact P-values against listing every allocation, R's coin, and counts found by listing half a billion."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,13 @@ from scipy.stats import hypergeom
 
 from nkhcc_helpers.survival.exact import (
     TooManyAllocationsError,
-    calculate_score_statistic,
     count_allocations,
     count_beyond,
     count_inside,
     count_reaching,
     exact_p,
 )
-from nkhcc_helpers.survival.logrank import logrank_scores
+from nkhcc_helpers.survival.logrank import calculate_score_statistic, logrank_scores
 
 
 def list_allocations(codes):
@@ -151,9 +150,52 @@ def test_too_many_allocations_say_what_to_do_instead():
         ([1, np.nan], [0, 1], None, "scores must be finite numbers; position 1 is nan"),
         ([1, 2, 3], [2, 2, 2], None, "group holds only"),
         ([1, 2, 3], ["a", None, "b"], None, "group is missing at position 1"),
-        ([1, 2], [0, 1], [1], "trend needs a finite score for each of 2 groups"),
+        ([1, 2], [0, 1], [1], "trend must be 2 finite numbers"),
     ],
 )
 def test_bad_input(scores, group, trend, message):
     with pytest.raises(ValueError, match=message):
         exact_p(scores, group, trend=trend)
+
+
+def list_within(codes, strata):
+    """Every allocation of patients within their strata."""
+    owns = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    for parts in product(*({*permutations(codes[own].tolist())} for own in owns)):
+        allocation = np.empty_like(codes)
+        for own, part in zip(owns, parts, strict=True):
+            allocation[own] = part
+        yield allocation
+
+
+@pytest.mark.parametrize("trend", [None, (1, 2, 4)])
+@pytest.mark.parametrize("n_groups", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_allocations_within_strata_are_those_listed(n_groups, trend, seed):
+    rng = np.random.default_rng(seed)
+    strata = rng.permutation([0, 0, 0, 0, 1, 1, 1, 2, 2])
+    codes = rng.integers(0, n_groups, 9)
+    codes[np.flatnonzero(strata == 2)] = 0  # one group only: tells nothing
+    codes[np.flatnonzero(strata == 0)[:n_groups]] = np.arange(n_groups)
+    scores = rng.integers(-3, 4, 9).astype(float)
+    trend = trend and trend[:n_groups]
+    got = exact_p(scores, codes, trend=trend, strata=strata)
+    listed = [
+        calculate_score_statistic(scores, each, trend=trend, strata=strata)
+        for each in list_within(codes, strata)
+    ]
+    observed = calculate_score_statistic(scores, codes, trend=trend, strata=strata)
+    assert got.statistic == pytest.approx(observed)
+    assert got.n_allocations == len(listed)
+    assert got.n_extreme == (np.array(listed) >= observed * (1 - 1e-9) - 1e-12).sum()
+
+
+def test_strata_that_are_one_change_nothing():
+    scores, codes = np.array([1.0, -2, 0.5, 3, -1.5]), [0, 0, 1, 1, 1]
+    assert exact_p(scores, codes, strata=["x"] * 5) == exact_p(scores, codes)
+
+
+def test_too_many_allocations_within_strata():
+    scores, strata = np.arange(90.0) ** 1.5, np.repeat([0, 1, 2], 30)
+    with pytest.raises(TooManyAllocationsError, match="within strata"):
+        exact_p(scores, np.tile([0, 1], 45), strata=strata)

@@ -7,6 +7,7 @@ event in P on 10 January and one in L on 20 April; all but P1, who dies on day 2
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 from hand_made import METADATA, load_hand_made
@@ -286,3 +287,14 @@ def test_a_trial_made_by_hand_may_date_infusions_by_their_start(tmp_path):
     trial = load_intervals(tmp_path)
     without = dataclasses.replace(trial, infusions=trial.infusions.drop(columns="end"))
     assert (without.subjects["last_exposure"] == pd.Timestamp("2020-01-01")).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tables_of_random_lengths_of_treatment_are_those_of_a_loop(plain_trial, seed):
+    days = np.random.default_rng(seed).choice([0, 1, 20, 90], len(plain_trial.infusions))
+    ends = plain_trial.infusions["date"] + pd.to_timedelta(days, unit="D")
+    trial = dataclasses.replace(plain_trial, infusions=plain_trial.infusions.assign(end=ends))
+    check_against_oracle(trial)
+    longest = ends.groupby(trial.infusions["USUBJID"]).max()
+    known = trial.subjects.set_index("USUBJID")["last_exposure"].dropna()
+    assert (known == longest.reindex(known.index)).all()

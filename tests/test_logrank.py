@@ -8,8 +8,13 @@ from lifelines.statistics import multivariate_logrank_test
 from oracles import logrank as oracle
 from r_values import DATA_SETS, read_data, read_reference
 
-from nkhcc_helpers.survival.exact import calculate_score_statistic
-from nkhcc_helpers.survival.logrank import OrderedCohorts, RiskSets, logrank_scores, solve_quadratic
+from nkhcc_helpers.survival.logrank import (
+    OrderedCohorts,
+    RiskSets,
+    calculate_score_statistic,
+    logrank_scores,
+    solve_quadratic,
+)
 
 COIN = {
     "logrank": "logrank",

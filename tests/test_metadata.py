@@ -67,6 +67,57 @@ def test_baseline_column_is_upper_case_and_numeric_levels_are_text(tmp_path: Pat
     assert column.levels == {"0": "Zero", "1": "One"}
 
 
+@pytest.mark.parametrize(
+    ("text", "infusions", "dose"),
+    [("017", 17, 17.0), ("010", 10, 10.0), ("0o17", 15, 15.0), ("0x1F", 31, 31.0), ("+3", 3, 3.0)],
+)
+def test_whole_numbers_are_those_of_yaml_1_2(tmp_path: Path, text: str, infusions: int, dose: float) -> None:
+    edited = MINIMAL.replace("infusions: 2, dose: 2", f"infusions: {text}, dose: {text}")
+    (tmp_path / "trial.yaml").write_text(edited, "utf-8")
+    arm = read_metadata(tmp_path).arms[1]
+    assert (arm.infusions, arm.dose) == (infusions, dose)
+
+
+@pytest.mark.parametrize(("text", "dose"), [("1e9", 1e9), ("8e-4", 8e-4), (".5", 0.5), ("5.", 5.0)])
+def test_decimal_numbers_are_those_of_yaml_1_2(tmp_path: Path, text: str, dose: float) -> None:
+    (tmp_path / "trial.yaml").write_text(MINIMAL.replace("dose: 2", f"dose: {text}"), "utf-8")
+    assert read_metadata(tmp_path).arms[1].dose == dose
+    published = tmp_path / "published.yaml"
+    published.write_text(CLAIMS.replace("value: 1.5", f"value: {text}"), "utf-8")
+    assert read_published(published).claims[0].value == dose
+
+
+@pytest.mark.parametrize("code", ["NO", "No", "on", "yes", "Y", "off", "1:30", "2015-01-01"])
+def test_what_is_no_value_in_yaml_1_2_is_text(tmp_path: Path, code: str) -> None:
+    levels = (
+        f"baseline: [{{column: EVER, label: Ever, kind: categorical, levels: {{{code}: {code}, 01: 'x'}}}}]"
+    )
+    (tmp_path / "trial.yaml").write_text(MINIMAL.replace("LOW", code) + levels, "utf-8")
+    metadata = read_metadata(tmp_path)
+    assert metadata.arms[0].code == code
+    assert metadata.baseline[0].levels == {code: code, "01": "x"}
+
+
+def test_keys_of_endpoints_and_words(tmp_path: Path) -> None:
+    more = ", origin: trtsdt, population: responders, competing: TTP}\n  - {code: TTP, label: Progression"
+    text = MINIMAL.replace("Overall survival}", f"Overall survival{more}}}")
+    text += "treatment_word: patch\nrelated: [Reasonable possibility]\n"
+    text += "not_related: [NOT RELATED TO STUDY DRUG, possible]\n"
+    (tmp_path / "trial.yaml").write_text(text, "utf-8")
+    metadata = read_metadata(tmp_path)
+    endpoint = metadata.endpoints[0]
+    assert (endpoint.origin, endpoint.population, endpoint.competing) == ("TRTSDT", "responders", "TTP")
+    assert metadata.treatment_word == "patch"
+    words = metadata.relation_words
+    assert words["REASONABLE POSSIBILITY"]
+    assert [words[word] for word in ("NOT RELATED TO STUDY DRUG", "POSSIBLE", "UNKNOWN")] == [
+        False,
+        False,
+        None,
+    ]
+    assert read_metadata(Path(__file__).parents[1] / "data" / "nkhcc").treatment_word == "infusion"
+
+
 @pytest.mark.parametrize("value", ["text", 3, 0.5])
 def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> None:
     (tmp_path / "trial.yaml").write_text(
@@ -111,7 +162,8 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "High",
             "is there already in row 6; each must be different",
         ),
-        ("code: LOW", "code: No", 7, "arms[1].code", "No", "must be text; put it in quotes"),
+        ("code: LOW", "code: 010", 7, "arms[1].code", "010", "must be text; put it in quotes"),
+        ("code: LOW", "code: true", 7, "arms[1].code", "true", "must be text; put it in quotes"),
         ("infusions: 2", "infusions: 0", 6, "arms[0].infusions", "0", "must be a number >= 1"),
         ("infusions: 2", "infusions: 2.5", 6, "arms[0].infusions", "2.5", "must be a whole number"),
         ("dose: 2", "dose: low", 6, "arms[0].dose", "low", "must be a number"),
@@ -161,7 +213,44 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "",
             "is not a known key; did you mean 'doses'?",
         ),
-        ("label: Low", "label: Low, 3: 4", 7, "arms[1].3", "4", "key must be text; put it in quotes"),
+        ("label: Low", "label: Low, 3: 4", 7, "arms[1].3", "", "is not a known key"),
+        ("dose: 2", "dose: 1:30", 6, "arms[0].dose", "1:30", "must be a number"),
+        ("dose: 2", "dose: 1_000", 6, "arms[0].dose", "1_000", "must be a number"),
+        ("dose: 2", "dose: .nan", 6, "arms[0].dose", ".nan", "must be a finite number"),
+        ("dose: 2", "dose: 1e999", 6, "arms[0].dose", "1e999", "must be a finite number"),
+        ("infusions: 2", "infusions: 1:30", 6, "arms[0].infusions", "1:30", "must be a whole number"),
+        (
+            "label: Overall survival",
+            "label: Overall survival, competing: TTP",
+            9,
+            "endpoints[0].competing",
+            "TTP",
+            "is not an endpoint of trial.yaml (OS)",
+        ),
+        (
+            "label: Overall survival",
+            "label: Overall survival, competing: OS",
+            9,
+            "endpoints[0]",
+            "",
+            "an endpoint does not compete with itself; competing names another one",
+        ),
+        (
+            "label: Overall survival",
+            "label: Overall survival, origin: usubjid",
+            9,
+            "endpoints[0]",
+            "",
+            "origin must be a date of ADSL, not USUBJID",
+        ),
+        (
+            "title: A title",
+            "title: A title\nrelated: [Sure]\nnot_related: [No, SURE]",
+            1,
+            "",
+            "",
+            "SURE: is under related and under not_related; keep one",
+        ),
         ("label: Low", "label: Low, label: Lower", 7, "arms[1].label", "", "key is there already in row 7"),
         (
             "title: A title",
@@ -219,14 +308,6 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "",
             "levels are for columns of kind categorical",
         ),
-        (
-            "title: A title",
-            "baseline: [{column: EVER, label: Ever, kind: categorical, levels: {yes: Ja, 'N': Nein}}]",
-            2,
-            "baseline[0].levels",
-            "True",
-            "key must be text; put it in quotes",
-        ),
         ("title: A title", "baseline: [AGE]", 2, "baseline[0]", "AGE", "must hold 'key: value' lines"),
         (
             "title: A title",
@@ -243,14 +324,6 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "baseline[0]",
             "",
             "DTHDT is an identifier or a date, not a baseline column",
-        ),
-        (
-            "title: A title",
-            "baseline: [{column: SEX, label: Sex, kind: categorical, levels: {N: No}}]",
-            2,
-            "baseline[0].levels.N",
-            "No",
-            "must be text; put it in quotes",
         ),
     ],
 )

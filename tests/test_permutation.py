@@ -1,6 +1,6 @@
 """The log-rank comparison against R, lifelines and hand-made answers."""
 
-from itertools import combinations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pandas as pd
@@ -179,3 +179,95 @@ def test_groups_that_do_not_differ_have_a_p_of_one():
         compared = compare_survival(time, event, list("aaaabbb"), n_draws=2_000, **options)
         assert compared.statistic == pytest.approx(0, abs=1e-20)
         assert compared.p_permutation == 1
+
+
+STRATIFIED = {
+    "time": [1, 2, 3, 4, 5, 6, 7, 2, 4, 9],
+    "event": [1, 1, 0, 1, 1, 1, 1, 1, 1, 0],
+    "group": list("abbabaabab"),
+    "strata": list("xxxxyyyyzz"),
+}
+
+
+def test_permuted_within_strata_equals_listing():
+    got = compare_survival(**STRATIFIED, n_draws=40_000)
+    strata = np.unique(STRATIFIED["strata"], return_inverse=True)[1]
+    codes = (np.array(STRATIFIED["group"]) == "b").astype(int)
+    owns = [np.flatnonzero(strata == each) for each in range(3)]
+    listed = []
+    for parts in product(*({*permutations(codes[own].tolist())} for own in owns)):
+        allocation = np.empty(10, dtype=int)
+        for own, part in zip(owns, parts, strict=True):
+            allocation[own] = part
+        options = STRATIFIED | {"group": allocation}
+        listed.append(compare_survival(**options, n_draws=0, exact=False).statistic)
+    assert got.n_allocations == len(listed) == 6 * 6 * 2
+    share = (np.array(listed) >= got.statistic - 1e-9).mean()
+    assert abs(got.p_permutation - share) < 4 * got.p_permutation_error
+    null = draw_null(**STRATIFIED, n_draws=2_000)
+    assert np.isin(null.round(9), np.round(listed, 9)).all()
+    assert got.n_strata == 3
+
+
+def test_a_stratum_with_one_group_tells_nothing():
+    alone = {"time": [3, 8], "event": [1, 1], "group": list("aa"), "strata": list("ww")}
+    both = {name: [*STRATIFIED[name], *alone[name]] for name in STRATIFIED}
+    got, expected = (compare_survival(**each, n_draws=0) for each in (both, STRATIFIED))
+    assert got.statistic == pytest.approx(expected.statistic)
+    assert (got.n_extreme, got.n_allocations) == (expected.n_extreme, expected.n_allocations)
+    assert got.expected.sum() == pytest.approx(got.observed.sum())
+
+
+def test_nothing_to_compare_within_strata():
+    options = {"time": [1, 2, 3, 4], "event": [1] * 4, "group": list("abab"), "strata": list("xyxy")}
+    got = compare_survival(**options, n_draws=100)
+    assert (got.df, got.n_allocations) == (0, 1)
+    assert np.isnan([got.statistic, got.p_permutation, got.p_exact, got.exact_statistic]).all()
+
+
+def test_pairs_within_strata():
+    pairs = compare_pairs(**STRATIFIED)
+    assert pairs["n_allocations"].tolist() == [72]
+    assert pairs["p_smallest"].tolist() == [2 / 72]
+    whole = compare_survival(**STRATIFIED, n_draws=0)
+    assert pairs["p_exact"].tolist() == [whole.p_exact]
+
+
+@pytest.mark.parametrize("trend", [False, True])
+def test_one_group_is_not_estimable(trend):
+    got = compare_survival([1, 2, 3], [1, 1, 0], list("aaa"), trend=trend)
+    assert got.df == 0
+    assert np.isnan([got.statistic, got.p_asymptotic, got.p_permutation, got.p_exact]).all()
+    assert got.observed.to_dict() == {"a": 2}
+    assert (
+        np.isnan(draw_null([1, 2, 3], [1, 1, 0], list("aaa"), trend=trend, n_draws=4)).tolist() == [True] * 4
+    )
+    pairs = compare_pairs([1, 2, 3], [1, 1, 0], list("aaa"))
+    assert pairs.empty
+    assert {"first", "second", "p_exact", "p_holm"} <= {*pairs}
+
+
+def test_near_equal_times_are_one():
+    time, event = [1.1 * 3, 3.3, 5.1, 1.1 * 3, 3.3, 9], [1, 0, 1, 0, 1, 1]
+    got = compare_survival(time, event, list("aaabbb"), n_draws=0)
+    assert got.statistic == pytest.approx(0.384615, abs=1e-6)
+    assert got.p_exact == pytest.approx(0.8)
+
+
+def test_late_entry_leaves_the_risk_sets_before_it():
+    time, event, enter = [2, 4, 6, 8], [1, 1, 1, 1], [0, 3, 0, 0]
+    got = compare_survival(time, event, list("abab"), time_enter=enter, n_draws=0)
+    # At 2 three are at risk, two of them of a; at 4 three, one of them of a.
+    assert got.expected["a"] == pytest.approx(2 / 3 + 1 / 3 + 1 / 2)
+    same = compare_survival(time, event, list("abab"), time_enter=[0] * 4, n_draws=0)
+    usual = compare_survival(time, event, list("abab"), n_draws=0)
+    assert same.statistic == usual.statistic
+
+
+@pytest.mark.parametrize("strata", [None, np.arange(2_000) % 2])
+def test_a_large_trial_has_no_exact_p(strata):
+    rng = np.random.default_rng(1)
+    time, group = rng.exponential(size=2_000), rng.permutation(2_000) % 4
+    got = compare_survival(time, time > 0, group, strata=strata, n_draws=0)
+    assert np.isnan(got.p_exact)
+    assert got.p_asymptotic > 0

@@ -96,7 +96,8 @@ YES_NO = "must be Y or N"
             2,
             "AEREL",
             "perhaps",
-            "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)",
+            "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY); other words can be "
+            "listed under related or not_related in trial.yaml",
         ),
         ("ADAE", 2, "AESER", "1", YES_NO),
         ("ADAE", 2, "TRTEMFL", "?", YES_NO),
@@ -203,7 +204,7 @@ def test_duplicate_subject_and_endpoint(folder: Path) -> None:
 def test_copied_infusion(folder: Path) -> None:
     lines = (folder / "adex.csv").read_text().splitlines()
     (folder / "adex.csv").write_text("\n".join([*lines[:3], lines[2], *lines[3:]]))
-    rule = "infusion is there already, the same in every column, in row 3"
+    rule = "row is there already, the same in every column, in row 3"
     assert problems_of(folder) == [Problem("ADEX", 4, "USUBJID", "S-01", rule)]
 
 

@@ -366,3 +366,105 @@ def test_followed_up_to_the_horizon_is_long_enough():
     assert curves.Curves.of(two.times[:, 1:], two.n_censored[:, 1:]).find_medians().tolist() == [5.0]
     with pytest.raises(ValueError, match="tau must be a number above 0"):
         two.find_means(0.0)
+
+
+def test_near_equal_times_are_one():
+    time, event = [1.1 * 3, 3.3, 5.1, 1.1 * 3, 3.3, 9], [1, 0, 1, 0, 1, 1]
+    curve = curves.estimate_km(time, event)
+    assert curve["time"].tolist() == [0, 3.3, 5.1, 9]
+    assert curve["survival"].iloc[1] == pytest.approx(2 / 3)
+    for at in (3.3, 1.1 * 3):
+        got = summaries.estimate_survival_at(time, event, at=[at])
+        assert got["survival"].tolist() == pytest.approx([2 / 3])
+        assert got["n_at_risk"].tolist() == [6]
+        assert curves.count_at_risk(time, at=[at]).tolist() == [6]
+        frame = pd.DataFrame({"time": time, "event": event, "group": "a"})
+        counts = summaries.count_at_risk_table(frame, at=[at])
+        assert counts[["n_at_risk", "n_events", "n_censored"]].to_numpy().tolist() == [[6, 0, 0]]
+    assert summaries.estimate_rmst([1.1 * 3, 2], [0, 0], tau=3.3).estimate == pytest.approx(3.3)
+    assert summaries.estimate_rmst([3.3, 2], [0, 0], tau=1.1 * 3).estimate == pytest.approx(3.3)
+
+
+def test_times_of_0_count():
+    curve = curves.estimate_km([0, 60, 90], [0, 1, 1])
+    assert curve["survival"].tolist() == [1, 0.5, 0]
+    assert curve["n_at_risk"].tolist() == [3, 2, 1]
+    dropped = curves.estimate_km([0, 0, 3, 5], [1, 0, 1, 0], conf_type="log-log")
+    assert dropped["time"].tolist() == [0, 3, 5]
+    assert dropped["survival"].tolist() == pytest.approx([0.75, 0.375, 0.375])
+    assert dropped["n_events"].tolist() == [1, 1, 0]
+    assert summaries.estimate_survival_at([0, 0, 3, 5], [1, 0, 1, 0], at=[0])["survival"].tolist() == [0.75]
+    assert summaries.estimate_rmst([0, 0, 3, 5], [1, 0, 1, 0], tau=4).estimate == pytest.approx(
+        0.75 * 3 + 0.375
+    )
+    for event in ([1, 1], [0, 0], [1, 0]):
+        frame = pd.DataFrame({"time": [0, 0], "event": event, "group": "a"})
+        assert summaries.summarize_survival(frame)["maximum"].tolist() == [0, 0]
+        assert summaries.summarize_rmst(frame)["estimate"].isna().all() == (sum(event) < 2)
+
+
+def lay_out_arms(arms):
+    rows = [(time, event, name) for name, arm in arms.items() for time, event in arm]
+    return pd.DataFrame(rows, columns=["time", "event", "group"])
+
+
+def test_horizon_is_not_set_by_groups_that_reach_0_or_leave_early():
+    late = [(3.0, 1), (14.0, 0)]
+    arms = {"a": [(1.0, 1)], "b": late, "c": [(2.0, 1), (12.0, 0)], "d": [(6 / 30.4375, 0)], "e": late}
+    means = summaries.summarize_rmst(lay_out_arms(arms)).set_index("group")
+    assert (means["tau"] == 12).all()
+    assert means["estimate"].isna().to_dict() == {"a": 0, "b": 0, "c": 0, "d": 1, "e": 0, "All": 0}
+    assert means["estimate"]["a"] == 1
+    assert means["last"]["d"] == pytest.approx(6 / 30.4375)
+    # Every curve reaches 0: no time is left out, and the means are those of the times.
+    ended = {"a": [(1.0, 1), (3.0, 1)], "b": [(8.0, 1)]}
+    means = summaries.summarize_rmst(lay_out_arms(ended)).set_index("group")
+    assert means[["estimate", "tau"]].to_numpy().tolist() == [[2, 8], [8, 8], [4, 8]]
+    # The others reach 0, and the one that does not leaves early.
+    assert summaries.choose_horizon(lay_out_arms({**ended, "c": [(0.2, 0)]})) == 8
+    assert summaries.choose_horizon(lay_out_arms({"a": [(5.0, 0)]})) == 5
+    assert summaries.summarize_rmst(lay_out_arms(arms), tau=1).options["tau"] == 1
+
+
+def test_late_entry_by_hand():
+    # At 2 one of two, at 4 one of two, at 6 one of two; the third enters after 2, the fourth after 4.
+    time, event, enter = [2, 4, 6, 9], [1, 1, 1, 0], [0, 0, 2, 4]
+    curve = curves.estimate_km(time, event, time_enter=enter, conf_type="log-log")
+    assert curve["n_at_risk"].tolist() == [2, 2, 2, 2, 1]
+    assert curve["survival"].tolist() == [1, 0.5, 0.25, 0.125, 0.125]
+    assert curves.count_at_risk(time, at=[0, 2, 2.5, 4.5, 10], time_enter=enter).tolist() == [2, 2, 2, 2, 0]
+    median = summaries.estimate_median(time, event, time_enter=enter, conf_type="log-log")
+    assert median.estimate == 3
+    assert np.isnan(median.coverage)
+    # Nobody is at risk between 4 and 5: the curve stays where it was, here at 0.
+    gone = curves.estimate_km([2, 4, 8], [1, 1, 1], time_enter=[0, 0, 5], conf_type="plain")
+    assert gone["survival"].tolist() == [1, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "estimate", [curves.estimate_km, summaries.estimate_median, summaries.estimate_follow_up]
+)
+def test_bpcp_is_not_defined_under_late_entry(estimate):
+    with pytest.raises(ValueError, match=r"'bpcp' is not defined .* use one of log-log, log, plain"):
+        estimate([2, 4], [1, 0], time_enter=[0, 1])
+    same = estimate([2, 4], [1, 0], time_enter=[0, 0])
+    assert str(same) == str(estimate([2, 4], [1, 0]))
+
+
+def test_summaries_of_late_entry_say_which_limits_they_took():
+    frame = pd.DataFrame({"time": [2.0, 4, 6, 9], "event": [1, 1, 1, 0], "group": list("abab")})
+    late = frame.assign(time_enter=[0.0, 0, 2, 4])
+    for summarize in (
+        summaries.summarize_survival,
+        lambda f, **o: summaries.summarize_survival_at(f, at=[3], **o),
+    ):
+        got = summarize(late)
+        assert got.options["conf_type"] == "log-log"
+        pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(summarize(late, conf_type="log-log")))
+        assert summarize(late, conf_type="plain").options["conf_type"] == "plain"
+        assert summarize(frame.assign(time_enter=0.0)).options["conf_type"] == "bpcp"
+    by_group = summaries.estimate_km_by_group(late, conf_type="bpcp")
+    alone = curves.estimate_km([4, 9], [1, 0], time_enter=[0, 4], conf_type="log-log")
+    assert by_group.loc[by_group["group"] == "b", "survival"].tolist() == alone["survival"].tolist()
+    assert summaries.count_at_risk_table(late, at=[3])["n_at_risk"].tolist() == [1, 1]
+    assert summaries.summarize_rmst(late, tau=5)["estimate"].notna().all()

@@ -274,6 +274,13 @@ def test_exposure():
     assert row(table, "Received dose, median (range)")[1] == "-"
 
 
+def test_follow_up_that_no_end_closes_is_noted():
+    summary, trial = frames.make_summary(), frames.make_trial()
+    for is_open in (False, True):
+        table = tables.format_follow_up(summary.assign(open_ended=is_open), trial, endpoint="OS")
+        assert ("ends flat at one half" in table.as_raw_html()) == is_open
+
+
 def test_follow_up():
     table = tables.format_follow_up(frames.make_summary(), frames.make_trial(), endpoint="OS")
     assert read(table)[0] == ["Follow-up for overall survival"]

@@ -169,7 +169,8 @@ def test_adverse_events_have_the_same_columns_with_and_without_rows(load_variant
 
 def test_survival_has_one_row_per_subject(tiny: Path) -> None:
     frame = load_trial(tiny).survival("OS")
-    assert frame.columns.tolist() == ["USUBJID", "group", "time", "event", "dose", "infusions"]
+    assert frame.columns.tolist() == ["USUBJID", "group", "time", "event", "dose", "infusions", "time_enter"]
+    assert (frame["time_enter"] == 0).all()
     assert frame["USUBJID"].tolist() == ["P1", "P2", "P3"]
     assert frame["time"].tolist() == [14.0, 3.5, 28.0]
     assert frame["event"].tolist() == [True, False, False]

@@ -169,7 +169,8 @@ class MedianClaim(TimeClaim):
         self.group = self.number_group(claim.group)
         self.windows = (tuple(np.maximum(limits / self.step, 0.25)),)
         convention = self.claimed.assumptions.median_convention
-        self.conventions = ("midpoint", "first") if convention == "either" else (convention,)
+        readings = {"midpoint": ("printed",), "first": ("first",)}
+        self.conventions = readings.get(convention, ("printed", "first"))
         return np.log(self.windows[0])
 
     def measure(self, ordered):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import keeps_options
+from nkhcc_helpers.checks import check_entry, keeps_options
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
+from nkhcc_helpers.survival.curves import Curves, estimate_survival_at
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival
-from nkhcc_helpers.survival.summaries import estimate_median, estimate_survival_at
+from nkhcc_helpers.survival.summaries import pick_times
 from nkhcc_helpers.trial.claims import (
     Censored,
     CohortAssumptions,
@@ -33,7 +34,8 @@ def compare_published(trial, *, convention="midpoint"):
     ----------
     trial : Trial
     convention : {"midpoint", "first"}, default "midpoint"
-        How a median is read off a curve that is flat at 0.5; see `survival.estimate_median`.
+        How a median is read off a curve that is flat at 0.5; see `survival.estimate_median`. Where no event
+        ends the flat stretch, the first time, as programs print it.
 
     Returns
     -------
@@ -119,12 +121,12 @@ def _publish_endpoint(endpoint, frame, groups, decimals, p_decimals):
     claims = []
     for group in (None, *groups):
         own = frame if group is None else frame[frame["group"] == group]
-        median = estimate_median(own["time"], own["event"]).estimate
+        median = _read_median(own)
         if np.isfinite(median):
             made = {"endpoint": endpoint, "group": group, "value": _round(median, decimals)}
             claims.append(Median(kind="median", decimals=decimals, **made))
     if len(groups) > 1:
-        compared = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
+        compared = compare_survival(**pick_times(frame), group=frame["group"], n_draws=0, exact=False)
         if np.isfinite(compared.p_asymptotic):
             made = {"endpoint": endpoint, "value": _round(compared.p_asymptotic, p_decimals)}
             claims.append(LogrankP(kind="logrank_p", decimals=p_decimals, **made))
@@ -169,13 +171,18 @@ def _last_enrolment(trial, claim):
 
 def _median(trial, claim, convention):
     frame, of = _take_group(trial, claim)
-    median = estimate_median(frame["time"], frame["event"], convention=convention).estimate
-    return f"Median {claim.endpoint}, {of} ({trial.unit})", median
+    return f"Median {claim.endpoint}, {of} ({trial.unit})", _read_median(frame, convention)
+
+
+def _read_median(frame, convention="midpoint"):
+    """The median as a program prints it: the first time where no event ends a curve flat at one half."""
+    curve = Curves.of_sample(*check_entry(**pick_times(frame)))
+    return float(curve.find_medians("printed" if convention == "midpoint" else convention)[0])
 
 
 def _logrank_p(trial, claim, _):
     frame = trial.survival(claim.endpoint)
-    usual = compare_survival(frame["time"], frame["event"], frame["group"], n_draws=0, exact=False)
+    usual = compare_survival(**pick_times(frame), group=frame["group"], n_draws=0, exact=False)
     return f"Log-rank P across groups, {claim.endpoint}", usual.p_asymptotic
 
 
@@ -193,8 +200,8 @@ def _hazard_ratio(trial, claim, _):
 
 def _landmark_rate(trial, claim, _):
     frame, of = _take_group(trial, claim)
-    share = estimate_survival_at(frame["time"], frame["event"], at=[claim.at])["survival"].iloc[0]
-    return f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)", 100 * share
+    rate = estimate_survival_at(**pick_times(frame), at=[claim.at], conf_type="log-log")
+    return f"{claim.endpoint} at {claim.at:g} {trial.unit}, {of} (%)", 100 * rate["survival"].iloc[0]
 
 
 def _longest_follow_up(trial, claim, _):

@@ -174,12 +174,12 @@ _CALCULATE = {
     "permutation_p": lambda own, _: own.overall.p_value,
     "trend_p": lambda own, _: own.trend.p_value,
     "pair_p": _compare_pair,
-    "median": lambda own, of: own.curves[of.group].find_medians(),
+    "median": lambda own, of: own.curves[of.group].find_medians("printed"),
     "rate": lambda own, of: 100 * own.curves[of.group].find_survival(of.at * own.month),
     "rmst": lambda own, of: own.curves[of.group].find_means(
         HORIZON * own.month if own.tau is None else own.tau
     ),
-    "follow_up": lambda own, _: Curves.of(own.times, ~own.events).find_medians(),
+    "follow_up": lambda own, _: Curves.of(own.times, ~own.events).find_medians("printed"),
     "longest": lambda own, _: own.times.max(axis=1),
     "n_censored": lambda own, _: (~own.events).sum(axis=1),
     "hr": _fit_ratio,
@@ -234,7 +234,7 @@ def calculate_statistics(
     -------
     DataFrame
         One row for each cohort; columns (endpoint, `Statistic`). P-values of pairs are unadjusted; times in
-        `cohorts.claimed.unit`; medians by the midpoint convention, whatever that of the claims. NaN where not
+        `cohorts.claimed.unit`; medians as R prints them, whatever the convention of the claims. NaN where not
         reached or past a last follow-up. A drawn P has a standard error of sqrt(P (1 - P) / `n_draws`), which
         cohorts share in part, as they share the allocations.
 

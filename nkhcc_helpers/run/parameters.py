@@ -29,6 +29,7 @@ from nkhcc_helpers.cox.fit import Method
 from nkhcc_helpers.safety.listings import Grade, WindowDays
 from nkhcc_helpers.survival.curves import ConfType, Convention
 from nkhcc_helpers.trial.claims import Prior
+from nkhcc_helpers.trial.files import CoreLoader
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
 from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode, GroupCode, StrataColumn
@@ -357,8 +358,8 @@ def _read_value(parameter: Parameter, text: str, load: Callable[[], Any] | None)
 
 def _read_list(parameter: Parameter, text: str) -> tuple[Any, str]:
     try:
-        value = yaml.safe_load(text) if text.startswith("[") else None
-    except yaml.YAMLError:
+        value = yaml.load(text, CoreLoader) if text.startswith("[") else None  # noqa: S506 (it is a safe one)
+    except (yaml.YAMLError, RecursionError):
         value = None
     kinds = {_HELD[type(item).__name__] for item in parameter.default}
     items = [str(item) if isinstance(item, str | bool) else repr(item) for item in parameter.default]

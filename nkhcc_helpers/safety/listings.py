@@ -132,9 +132,9 @@ class Definition:
     excluded_terms : sequence of str, default ()
         Terms that do not count, in upper or lower case.
     fewest_infusions : int, default 1
-        Infusions that a patient without a dose-limiting toxicity must have received
-        by the last day of the window in order to be evaluable, at least 1. How many are enough is for the
-        protocol to say; the default asks for no more than that treatment was begun.
+        Infusions that a patient without a dose-limiting toxicity must have received by the last day of the
+        window in order to be evaluable, at least 1. How many are enough is for the protocol to say; the
+        default asks for no more than that treatment was begun.
 
     Raises
     ------
@@ -266,7 +266,7 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
 def _is_watched(trial, patients, definition):
     """Whether each patient was observed through the window, and treated enough in it."""
     last = patients["first_infusion"] + pd.Timedelta(days=definition.window_days)
-    given = trial.infusions
-    given = given[given["date"] <= given["USUBJID"].map(last.set_axis(patients["USUBJID"]))]
+    until = trial.infusions["USUBJID"].map(last.set_axis(patients["USUBJID"]))
+    given = trial.infusions[trial.infusions["date"] <= until]
     n_given = patients["USUBJID"].map(given["USUBJID"].value_counts()).fillna(0)
     return (patients["observed_until"] >= last) & (n_given >= definition.fewest_infusions)

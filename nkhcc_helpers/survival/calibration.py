@@ -11,8 +11,7 @@ from scipy import stats
 from nkhcc_helpers.checks import check_censoring, check_choice, keeps_options
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
-from nkhcc_helpers.survival.exact import TOLERANCE
-from nkhcc_helpers.survival.logrank import RiskSets
+from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 BLOCK = 100  # trials a process takes at a time
@@ -108,15 +107,12 @@ def attained_size(
     alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
     if not ((alpha > 0) & (alpha < 1)).all():
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha.tolist()}")
-    rejected = error = np.full((len(alpha), len(TESTS)), np.nan)
-    if codes.any():
-        seeds = np.random.SeedSequence(seed).spawn(n_trials)
-        blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
-        arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
-        options = {"n_trials": n_trials, "jobs": jobs, "progress": progress}
-        rejections = simulate_blocks(_simulate_block, arguments, **options)
-        rejected = rejections.mean(axis=0)
-        error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
+    seeds = np.random.SeedSequence(seed).spawn(n_trials)
+    blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
+    arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
+    rejections = simulate_blocks(_simulate_block, arguments, n_trials=n_trials, jobs=jobs, progress=progress)
+    rejected = rejections.mean(axis=0)
+    error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
     table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index).reset_index()
     table["ratio"] = table["rejected"] / table["alpha"]
@@ -199,6 +195,8 @@ def _simulate_block(argument):
 
 def _simulate_trial(codes, censoring, alpha, n_draws, seed):
     """Rejections by each level and test in one trial without differences, shape (n_levels, n_tests)."""
+    if not codes.any():
+        return np.full((len(alpha), len(TESTS)), np.nan)
     rng = np.random.default_rng(seed)
     n = len(codes)
     time, limit = rng.exponential(size=n), np.full(n, np.inf)

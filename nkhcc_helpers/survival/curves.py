@@ -206,7 +206,8 @@ class Curves:
         """Medians, (n_curves,): where each curve comes down to one half, NaN where it stays above.
 
         "first" is the first time at or below one half, "midpoint" the middle of the stretch where the curve
-        is flat at one half, as R's ``quantile``: up to the last time where no event ends the stretch.
+        is flat at one half, as R's ``quantile``: up to the last time where no event ends the stretch. There
+        R prints the first time: "printed", what a paper's median is likely to be.
         """
         return self._find_half(self.survival, convention)
 
@@ -222,8 +223,9 @@ class Curves:
             return first
         below = _find_first(self.times, heights < 0.5 - TOLERANCE)
         if (never := np.isnan(below)).any():
-            # Who never has an event, at time inf, does not end the stretch either.
-            below = np.where(never, np.where(np.isfinite(self.last), self.last, first), below)
+            # Who is followed for ever, at time inf, gives no last time.
+            is_known = np.isfinite(self.last) & (convention == "midpoint")
+            below = np.where(never, np.where(is_known, self.last, first), below)
         return (first + below) / 2
 
     def find_survival(self, at):
@@ -254,7 +256,7 @@ class Curves:
     def find_median_limits(self, *, conf_level=0.95, conf_type="bpcp"):
         """Lower and upper limits of the medians, each (n_curves,); 0 and inf where there is no finite one."""
         # R's survfit reads the limits off its curves as it reads the median; bpcp inverts its own limits.
-        convention = "first" if conf_type == "bpcp" else "midpoint"
+        convention = "first" if conf_type == "bpcp" else "printed"
         limits = self.calculate_limits(conf_level=conf_level, conf_type=conf_type)
         lower, upper = (self._find_half(each, convention) for each in limits)
         return np.where(np.isnan(lower), 0.0, lower), np.where(np.isnan(upper), np.inf, upper)

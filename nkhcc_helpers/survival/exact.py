@@ -1,8 +1,8 @@
 """Exact P-values over every allocation of subjects to groups, counted without listing the allocations.
 
 `count_beyond` merges two halves of the patients on a line, `count_inside` has a tree of each half,
-`count_reaching` splits the groups. The cheapest one is taken, by an estimate made first. Under strata, whose
-patients are allotted within each, two halves of the strata are merged.
+`count_reaching` splits the groups. The cheapest one is taken, by an estimate made first. Of strata, within
+which patients are allotted, two halves are merged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from nkhcc_helpers.checks import check_groups, check_positions, check_vector
-from nkhcc_helpers.survival.logrank import TOLERANCE, calculate_score_statistic, whiten_scores
+from nkhcc_helpers.survival.logrank import TOLERANCE, calculate_score_statistic, check_scores, whiten_scores
 
 MOST_WAYS = 30_000_000  # of one half on a line, held in memory
 MOST_SECONDS = 30.0
@@ -78,10 +78,9 @@ def exact_p(scores, group, *, trend=None, strata=None):
     Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
     """
     scores, group, trend = _check_exact(scores, group, trend)
-    if strata is not None:
-        strata = check_groups(strata, len(scores), "strata")[1]
-        if strata.any():
-            return _count_stratified(scores, group, strata, trend)
+    strata = 0 * group if strata is None else check_groups(strata, len(scores), "strata")[1]
+    if strata.any():
+        return _count_stratified(scores, group, strata, trend)
     sizes = np.bincount(group)
     statistic = calculate_score_statistic(scores, group, trend=trend)
     n_allocations = count_allocations(sizes.tolist())
@@ -104,46 +103,49 @@ def _check_exact(scores, group, trend):
     groups, codes = check_groups(group, len(scores))
     if len(groups) < 2:
         raise ValueError(f"group holds only {groups[0]!r}; a comparison needs at least two groups")
-    if trend is None:
-        return scores, codes, None
-    trend = check_vector(trend, "trend")
-    if len(trend) != len(groups) or not np.isfinite(trend).all():
-        raise ValueError(f"trend needs a finite score for each of {len(groups)} groups")
-    return scores, codes, trend
+    return scores, codes, None if trend is None else check_scores(trend, len(groups), "trend")
 
 
 def _count_stratified(scores, codes, strata, trend):
     """The exact P where subjects are allotted within strata."""
-    labels = np.arange(strata.max() + 1)
-    sizes = [np.bincount(codes[strata == label], minlength=codes.max() + 1) for label in labels]
-    n_allocations = prod(count_allocations(each.tolist()) for each in sizes)
     centred, directions = whiten_scores(scores, codes, strata, trend)
+    owns = [strata == stratum for stratum in range(strata.max() + 1)]
+    sizes = [np.bincount(codes[own], minlength=len(directions)) for own in owns]
+    n_allocations = prod(count_allocations(each.tolist()) for each in sizes)
     observed = np.linalg.norm(centred @ directions[codes])
     if observed**2 <= TOLERANCE:
         return ExactP(observed**2, n_allocations, n_allocations)
-    runs = [_list_runs(centred[strata == label]) for label in labels]
-    numbers = [_count_fillings(*each)[tuple(each[1])] for each in zip(runs, sizes, strict=True)]
-    sides = [[], []]
-    for place in np.argsort(numbers)[::-1]:
-        min(sides, key=lambda side: prod(numbers[each] for each in side)).append(place)
-    most = max(prod(numbers[each] for each in side) for side in sides)
-    on_line = directions.shape[1] == 1
-    if n_allocations > LARGEST_WHOLE or most > (MOST_WAYS / 4 if on_line else MOST_SECONDS / SECONDS_PER_WAY):
-        raise TooManyAllocationsError(f"{n_allocations:.3g} allocations within strata are too many to count")
-    ways = [_find_ways(*each, directions)[tuple(each[1])] for each in zip(runs, sizes, strict=True)]
-    left, right = (reduce(_Ways.add, (ways[each] for each in side)) for side in sides)
-    bound = observed * (1 - TOLERANCE)
-    n_extreme = (
-        _count_beyond(left, right, bound) if on_line else n_allocations - _count_inside(left, right, bound)
-    )
+    too_many = TooManyAllocationsError("there are too many allocations within strata to count")
+    if n_allocations > LARGEST_WHOLE:
+        raise too_many
+    on_line, bound = directions.shape[1] == 1, observed * (1 - TOLERANCE)
+    runs = [_list_runs(centred[own]) for own in owns]
+    sides, n_ways = _halve_strata(runs, sizes)
+    if n_ways > (MOST_WAYS / 4 if on_line else MOST_SECONDS / SECONDS_PER_WAY):
+        raise too_many
+    ways = ([_find_ways(*each, directions)[tuple(each[1])] for each in side] for side in sides)
+    pair = [reduce(_Ways.add, side) for side in ways]
+    n_extreme = _count_beyond(*pair, bound) if on_line else n_allocations - _count_inside(*pair, bound)
     return ExactP(observed**2, n_extreme, n_allocations)
+
+
+def _halve_strata(runs, sizes):
+    """Strata in two parts with about as many ways each, and how many the larger part has."""
+    strata = list(zip(runs, sizes, strict=True))
+    counts = [_count_fillings(*each)[tuple(each[1])] for each in strata]
+    sides, n_ways = ([], []), [1, 1]
+    for place in np.argsort(counts)[::-1]:
+        smaller = int(np.argmin(n_ways))
+        sides[smaller].append(strata[place])
+        n_ways[smaller] *= counts[place]
+    return sides, max(n_ways)
 
 
 def _choose_count(scores, sizes, trend, n_allocations):
     """The cheapest way to count, or an error where none is feasible."""
     instead = "use p_permutation instead, with as many draws as its error needs"
     if n_allocations > LARGEST_WHOLE:
-        raise TooManyAllocationsError(f"{n_allocations:.3g} allocations are too many to count; {instead}")
+        raise TooManyAllocationsError(f"there are too many allocations to count; {instead}")
     if trend is not None or len(sizes) == 2:
         ways = count_ways(scores, sizes)
         if ways > MOST_WAYS:
@@ -249,7 +251,7 @@ class _Ways:
         return _Ways(self.sums + by, self.ways * ways)
 
     def add(self, other):
-        """Every way of these with every one of others: other subjects, of whom nothing here depends."""
+        """Every way of these subjects with every way of others."""
         sums = self.sums[:, None] + other.sums
         return _Ways(sums.reshape(-1, sums.shape[-1]), np.outer(self.ways, other.ways).ravel())
 
@@ -272,7 +274,6 @@ def _halve(scores):
 
 
 def _list_runs(scores):
-    """Distinct scores with their numbers, in order."""
     values, numbers = np.unique(np.round(scores, 12), return_counts=True)
     return list(zip(values.tolist(), numbers.tolist(), strict=True))
 

@@ -97,7 +97,7 @@ class RiskSets:
     def count_degrees(self, membership):
         """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
         variance = self._calculate_variance(_mark_inside(membership[None]))[0]
-        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True))
+        return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True)) if variance.size else 0
 
     def _calculate_variance(self, inside):
         return _sum_covariance((inside @ self.at_risk.T) / self.n_at_risk, self._spread)
@@ -139,22 +139,12 @@ def _weigh(weights, n_at_risk, n_events):
 def calculate_score_statistic(scores, membership, *, trend=None, strata=None):
     """Score statistic of one allocation; 0 where all scores are equal.
 
-    `membership` has the group of each subject, counted from 0, `trend` the scores of groups for the trend,
-    `strata` the stratum of each subject, counted from 0, where there are several.
+    `membership` and `strata` have the group and the stratum of each subject, counted from 0, `trend` the
+    scores of the groups.
     """
-    if strata is not None and np.any(strata):
-        centred, directions = whiten_scores(scores, membership, strata, trend)
-        return float(((centred @ directions[membership]) ** 2).sum())
-    scores = np.asarray(scores, float) - np.mean(scores)
-    variance = (scores**2).sum() / max(len(scores) - 1, 1)
-    if variance == 0:
-        return 0.0
-    if trend is None:
-        sums = np.bincount(membership, scores)
-        return float((sums**2 / np.bincount(membership)).sum() / variance)
-    value = np.asarray(trend, float)[membership]
-    spread = ((value - value.mean()) ** 2).sum()
-    return float((value @ scores) ** 2 / (variance * spread)) if spread else 0.0
+    strata = np.zeros(len(scores), dtype=int) if strata is None else strata
+    centred, directions = whiten_scores(scores, membership, strata, trend)
+    return float(((centred @ directions[membership]) ** 2).sum())
 
 
 def whiten_scores(scores, membership, strata, trend=None):
@@ -175,6 +165,14 @@ def whiten_scores(scores, membership, strata, trend=None):
     lengths, axes = np.linalg.eigh(covariance)
     kept = lengths > TOLERANCE * max(lengths.max(), 1e-12)
     return centred, values @ (axes[:, kept] / np.sqrt(lengths[kept]))
+
+
+def check_scores(scores, n_groups, name="scores"):
+    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
+    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
+    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
+        raise ValueError(f"{name} must be {n_groups} finite numbers that differ, one for each group in order")
+    return scores
 
 
 def solve_quadratic(difference, variance):

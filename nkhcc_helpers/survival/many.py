@@ -15,9 +15,9 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from nkhcc_helpers.survival.exact import TOLERANCE, count_allocations, list_labels
-from nkhcc_helpers.survival.logrank import OrderedCohorts
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED, check_scores, draw_allocations, share_extreme
+from nkhcc_helpers.survival.exact import count_allocations, list_labels
+from nkhcc_helpers.survival.logrank import TOLERANCE, OrderedCohorts, check_scores
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 MOST_LISTED = 200_000  # allocations
 MOST_PLACES = 20_000_000  # allocations listed, times their patients

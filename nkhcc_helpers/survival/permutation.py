@@ -12,7 +12,7 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_groups, keeps_options
 from nkhcc_helpers.survival.exact import TooManyAllocationsError, count_allocations, exact_p
-from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic
+from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic, check_scores
 
 DEFAULT_SEED = 20260124
 CHUNK = 5_000  # allocations at a time, so that memory stays small
@@ -115,7 +115,7 @@ def compare_survival(
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata
     )
-    df = _count_degrees(risk, codes, trend)
+    df = 1 if group_scores is not None else risk.count_degrees(codes)
     statistic = float(_calculate(risk, codes[None], group_scores)[0]) if df else float("nan")
     p_permutation, error = permute_p(risk, codes, group_scores, n_draws=n_draws if df else 0, seed=seed)
     counted = _try_exact(risk, codes, group_scores) if exact and df else None
@@ -221,15 +221,17 @@ def draw_null(
     Returns
     -------
     ndarray of float, shape (n_draws,)
-        NaN where nothing can be compared.
+        NaN where there is one group only.
 
     Raises
     ------
     ValueError
         As `compare_survival`.
     """
-    risk, _, codes, group_scores = _lay_out(time, event, group, weights, trend, scores, time_enter, strata)
-    if not _count_degrees(risk, codes, trend):
+    risk, groups, codes, group_scores = _lay_out(
+        time, event, group, weights, trend, scores, time_enter, strata
+    )
+    if len(groups) < 2:
         return np.full(n_draws, np.nan)
     blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     return np.concatenate([_calculate(risk, block, group_scores) for block in blocks])
@@ -240,13 +242,6 @@ def _lay_out(time, event, group, weights, trend, scores, time_enter, strata):
     risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
     return risk, groups, codes, check_scores(scores, len(groups)) if trend and len(groups) > 1 else None
-
-
-def _count_degrees(risk, codes, trend):
-    """Degrees of freedom; 0 where nothing can be compared."""
-    if not codes.any():
-        return 0
-    return 1 if trend else risk.count_degrees(codes)
 
 
 @keeps_options
@@ -297,13 +292,10 @@ def draw_allocations(codes, n_draws, seed, strata=None):
     """
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
+    owns = [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]
     for start in range(0, n_draws, CHUNK):
         block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
-        if strata is None or not np.any(strata):
-            yield rng.permuted(block, axis=1, out=block)
-            continue
-        for stratum in range(max(strata) + 1):
-            own = np.flatnonzero(strata == stratum)
+        for own in owns:
             block[:, own] = rng.permuted(block[:, own], axis=1)
         yield block
 
@@ -330,11 +322,3 @@ def _try_exact(risk, codes, group_scores):
         return exact_p(risk.scores, codes, trend=group_scores, strata=risk.strata)
     except TooManyAllocationsError:
         return None
-
-
-def check_scores(scores, n_groups):
-    """Scores of the groups for a trend, (n_groups,); 1, 2, 3, ... when absent."""
-    scores = np.arange(1.0, n_groups + 1) if scores is None else np.asarray(scores, dtype=float)
-    if scores.shape != (n_groups,) or not np.isfinite(scores).all() or np.ptp(scores) == 0:
-        raise ValueError(f"scores must be {n_groups} finite numbers that differ, one for each group in order")
-    return scores

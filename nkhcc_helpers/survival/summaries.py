@@ -191,8 +191,8 @@ def estimate_km_by_group(frame, **options):
     DataFrame
         The columns of `estimate_km` behind a column ``group``.
     """
-    options["conf_type"] = _settle_limits(frame, options.get("conf_type", "bpcp"))
-    return _stack_by_group(frame, lambda part: estimate_km(**_pick_times(part), **options))
+    options["conf_type"] = settle_limits(frame, options.get("conf_type", "bpcp"))
+    return _stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
 
 
 def count_at_risk_table(frame, *, at):
@@ -214,7 +214,7 @@ def count_at_risk_table(frame, *, at):
     at = np.asarray(at, dtype=float)
 
     def count(part):
-        time, event, enter = check_entry(**_pick_times(part))
+        time, event, enter = check_entry(**pick_times(part))
         before = time[:, None] < match_times(at, time)
         return pd.DataFrame(
             {
@@ -247,11 +247,11 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
         maximum maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is
         censored where no event was seen at that time.
     """
-    conf_type = _settle_limits(frame, conf_type)
+    conf_type = settle_limits(frame, conf_type)
     options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
 
     def summarize(part):
-        time, event, enter = check_entry(**_pick_times(part))
+        time, event, enter = check_entry(**pick_times(part))
         row = {"n": len(time), "n_events": int(event.sum())}
         median = asdict(estimate_median(time, event, time_enter=enter, **options))
         row |= {"median": median.pop("estimate"), **median}
@@ -280,12 +280,11 @@ def summarize_medians(frame):
     """
 
     def call(part):
-        middle, first = (
-            estimate_median(**_pick_times(part), conf_type="log-log", convention=each) for each in CONVENTIONS
-        )
-        row = {"r_quantile": middle.estimate, "r_print": middle.estimate, "sas": middle.estimate}
-        row |= {"r_print": first.estimate, "sas": np.nan} if middle.open_ended else {}
-        return pd.DataFrame([{**row, "first": first.estimate, "open_ended": middle.open_ended}])
+        curve = Curves.of_sample(*check_entry(**pick_times(part)))
+        middle, printed, first = (curve.find_medians(each) for each in ("midpoint", "printed", "first"))
+        is_open = curve.is_open_ended
+        row = {"r_quantile": middle, "r_print": printed, "sas": np.where(is_open, np.nan, printed)}
+        return pd.DataFrame({**row, "first": first, "open_ended": is_open})
 
     return _stack_by_group(frame, call)
 
@@ -307,8 +306,8 @@ def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_
         The columns of `estimate_survival_at` behind a column ``group``: each group in order, then ``All``.
     """
     at = at if len(at) else choose_landmarks(unit)
-    options = {"at": at, "conf_level": conf_level, "conf_type": _settle_limits(frame, conf_type)}
-    table = _stack_with_all(frame, lambda part: estimate_survival_at(**_pick_times(part), **options))
+    options = {"at": at, "conf_level": conf_level, "conf_type": settle_limits(frame, conf_type)}
+    table = _stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
     return Result.of(table, conf_type=options["conf_type"])
 
 
@@ -327,7 +326,8 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
     frame, conf_level
         As in `summarize_survival` and `estimate_rmst`.
     tau : float, optional
-        As in `estimate_rmst`; by `choose_horizon` when absent.
+        As in `estimate_rmst`; when absent, the latest time that all groups reach. Those whose curve ends at 0
+        do not limit it, nor does one that is followed for less than half as long as the median group.
 
     Returns
     -------
@@ -339,49 +339,36 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
     tau = choose_horizon(frame) if tau is None else tau
 
     def estimate(part):
-        mean = estimate_rmst(**_pick_times(part), tau=tau, conf_level=conf_level)
+        mean = estimate_rmst(**pick_times(part), tau=tau, conf_level=conf_level)
         return pd.DataFrame([{"n": len(part), **asdict(mean), "last": part["time"].max()}])
 
     return _stack_with_all(frame, estimate)
 
 
 def choose_horizon(frame):
-    """Choose the horizon of restricted means: the latest time that the groups followed long enough all reach.
+    """The earliest last time of groups whose curve has not reached 0; the latest of all where none is left.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        As in `estimate_km_by_group`.
-
-    Returns
-    -------
-    float
-        The earliest last time of the groups whose curve has not reached 0; the latest of all where every
-        curve has, which leaves no time out. A group that is not followed for `FOLLOWED` of the median of the
-        groups' last times, and has not reached 0, does not count: its mean is not estimable, rather than that
-        it throws away the follow-up of the others.
-
-    References
-    ----------
-    Tian, Jin, Uno, et al. (2020) Biometrics 76:1157.
+    A group not followed for `FOLLOWED` of the median of the groups' last times, and not at 0, does not count:
+    better that its mean is not estimable than that it throws away the follow-up of the others.
     """
     last, ended = [], []
     for _, part in frame.groupby("group", observed=True):
-        curve = Curves.of_sample(*check_entry(**_pick_times(part)))
+        curve = Curves.of_sample(*check_entry(**pick_times(part)))
         last.append(curve.last[0])
         ended.append(curve.survival[0, -1] <= TOLERANCE)
     last, ended = np.array(last), np.array(ended)
     counted = ended | (last >= FOLLOWED * np.median(last))
     limiting = counted & ~ended
-    return float(last[limiting].min() if limiting.any() else last[counted].max())
+    horizon = float(last[limiting].min() if limiting.any() else last[counted].max())
+    return horizon or 1.0  # some horizon, where nobody is followed beyond time 0
 
 
-def _pick_times(part):
+def pick_times(part):
     """The columns of a frame that a function of one sample takes."""
     return {name: part[name] for name in ("time", "event", "time_enter") if name in part}
 
 
-def _settle_limits(frame, conf_type):
+def settle_limits(frame, conf_type):
     """The type of limits asked for, or "log-log" for "bpcp" where subjects come under observation late."""
     is_late = "time_enter" in frame and frame["time_enter"].any()
     return "log-log" if is_late and conf_type == "bpcp" else conf_type

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
-from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
+from nkhcc_helpers.trial.problems import Problem, TrialDataError, list_unknown, validate_block
 
 Prior = Literal["log_uniform", "uniform"]
 """What times of compatible cohorts may be drawn from before any claim."""
@@ -231,19 +231,8 @@ def read_published(path: Path, metadata: TrialMetadata | None = None) -> Publish
                 ("endpoint", "an endpoint", metadata.endpoints),
             ):
                 codes = [each.code for each in known]
-                problems += _list_unknown(block, name, key, codes, f"is not {what} of trial.yaml")
+                problems += list_unknown(block, name, ("claims", key), codes, f"is not {what} of trial.yaml")
             problems.sort(key=lambda problem: problem.row or 0)
     if problems or published is None:
         raise TrialDataError(problems)
     return published
-
-
-def _list_unknown(block: YamlBlock, name: str, key: str, known: list[str], rule: str) -> list[Problem]:
-    problems = []
-    for at, entry in enumerate(block.list_entries("claims")):
-        value = entry.get(key)
-        if isinstance(value, str) and value.strip() not in known:
-            path = ("claims", at, key)
-            said = f"{rule} ({', '.join(known)})"
-            problems.append(Problem(name, block.lines.get(path), format_path(path), value, said))
-    return problems

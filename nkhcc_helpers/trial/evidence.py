@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +12,7 @@ from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
+    UNIT_SPELLINGS,
     Tables,
     find_column,
     find_text,
@@ -28,6 +30,12 @@ _N_ROWS = 5
 """Rows that a doubt names."""
 _UNLIKE = 100.0
 """How many times the planned dose makes one ask for its units."""
+_LONG_YEARS, _APART = 30.0, 50.0
+"""Years of follow-up, and ratio of the medians of two endpoints, that make one ask for the unit of time."""
+_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known if len(spelling) > 1}
+_UNIT_TOLD = rf"(?:[(\[]\s*|\bin\s+)({'|'.join(_UNITS)})\b(?!\s*\d)|[,:;-]\s+({'|'.join(_UNITS)})\s*$"
+_NUMBERING = ["AESEQ", "ASEQ"]
+"""Columns of ADAE that only number the rows."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +204,61 @@ def list_doubts(tables: Tables) -> list[str]:
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
     given = tables["ADEX"][is_given(tables.parsed, tables.metadata)]
     said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables, given)
+    said += _list_long_times(tables) + _list_distant_medians(tables)
+    said += _list_entered_twice(tables) + _list_spellings(tables) + _list_relations(tables)
     return said + _list_infusions(tables, given) + _list_grades(tables) + _list_emergent(tables, given)
+
+
+def find_units(param: str) -> list[str]:
+    """Return the units of time that PARAM names: "Survival (Days)", "in months", but not "6-month PFS"."""
+    told = re.findall(_UNIT_TOLD, param, re.IGNORECASE)
+    return list(dict.fromkeys(_UNITS[(first or second).upper()] for first, second in told))
+
+
+def _list_long_times(tables: Tables) -> list[str]:
+    unit, adtte = tables.metadata.time_unit, tables["ADTTE"]
+    years = adtte["AVAL"] * DAYS_PER_UNIT[unit] / DAYS_PER_UNIT["years"]
+    rule = f"is longer than {_LONG_YEARS:g} years in {unit}; is that the unit of AVAL?"
+    return _say("ADTTE", "AVAL", years > _LONG_YEARS, rule)
+
+
+def _list_distant_medians(tables: Tables) -> list[str]:
+    roles = ("progression_free_survival", "overall_survival")
+    codes = [find_endpoint(tables.metadata, role) for role in roles]
+    medians = [tables["ADTTE"].loc[tables["ADTTE"]["PARAMCD"] == code, "AVAL"].median() for code in codes]
+    if not min(medians) > 0 or max(medians) < _APART * min(medians):
+        return []
+    told = " and ".join(f"{median:g} ({code})" for code, median in zip(codes, medians, strict=True))
+    return [f"ADTTE AVAL: its medians are {told}; are both in {tables.metadata.time_unit}?"]
+
+
+def _list_entered_twice(tables: Tables) -> list[str]:
+    # Without a date, one event is not told from another of the same term.
+    dated = tables["ADAE"][find_text(tables["ADAE"], "ASTDT") != ""]
+    alike = dated.drop(columns=_NUMBERING, errors="ignore").duplicated(keep=False)
+    return _say(
+        "ADAE", "", alike, "the same in every column; is one event entered twice? Each row is counted"
+    )
+
+
+def _list_spellings(tables: Tables) -> list[str]:
+    said = []
+    for table, raw in tables.raw.items():
+        for column, cells in tables[table].select_dtypes("object").items():
+            written = raw.frame[column]
+            for name in cells[cells.notna() & (written != cells)].unique():
+                told = ", ".join(map(repr, written[cells == name].unique()))
+                rule = f"differ in case or spaces only and are counted as one, {name!r}"
+                said.append(f"{table} {column}: {told} {rule}")
+    return said
+
+
+def _list_relations(tables: Tables) -> list[str]:
+    if not tables.has("ADAE", "AEREL", "AREL"):
+        return []
+    said = {word: str(known) for word, known in tables.metadata.relation_words.items()}
+    meant, other = (list_text(tables["ADAE"], name).map(said).fillna("None") for name in ("AEREL", "AREL"))
+    return _say("ADAE", "AREL", meant != other, "does not say the same as AEREL, which is used")
 
 
 def _list_deaths(tables: Tables) -> list[str]:
@@ -279,4 +341,4 @@ def _say(table: str, column: str, at: pd.Series, rule: str) -> list[str]:
         return []
     shown = ", ".join(str(row) for row in rows[:_N_ROWS])
     more = f" and {len(rows) - _N_ROWS} more" if len(rows) > _N_ROWS else ""
-    return [f"{table} row{'s' if len(rows) > 1 else ''} {shown}{more} {column}: {rule}"]
+    return [f"{table} row{'s' if len(rows) > 1 else ''} {shown}{more} {column}".rstrip() + f": {rule}"]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import yaml
@@ -165,8 +166,13 @@ def read_yaml(path: Path, table: str, problems: list[Problem]) -> YamlBlock | No
     return None
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, leaving as text what only looks like a date or a number (2015-13-40)."""
+class CoreLoader(yaml.SafeLoader):
+    """The safe loader by the core schema of YAML 1.2: 017 is 17, and 1:30 and no are text, as all keys are.
+
+    So is what only looks like a value, such as ``!!int x``.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -182,11 +188,36 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(
                 None, None, f"aliases (*{event.anchor}) are not read", event.start_mark
             )
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(parent, yaml.MappingNode) and index is None and isinstance(node, yaml.ScalarNode):
+            node.tag = "tag:yaml.org,2002:str"
+        return node
+
+
+def _construct_int(loader: CoreLoader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+def _construct_float(loader: CoreLoader, node: yaml.ScalarNode) -> float:
+    text = loader.construct_scalar(node).casefold()
+    return float(text.replace(".", "") if text.endswith(("inf", "nan")) else text)
+
+
+for _name, _pattern in {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}.items():
+    CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), None)
+CoreLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+CoreLoader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 
 
 def _load_block(text: str, table: str, problems: list[Problem]) -> YamlBlock | None:
-    loader = _Loader(text)
+    loader = CoreLoader(text)
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):

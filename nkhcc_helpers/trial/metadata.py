@@ -10,13 +10,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
-from nkhcc_helpers.trial.problems import Problem, TrialDataError, YamlBlock, format_path, validate_block
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    TrialDataError,
+    YamlBlock,
+    format_path,
+    list_unknown,
+    validate_block,
+)
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
 ALL_GROUPS = "All"
 """Name of the row that takes every group together; no arm may bear it."""
 _NOT_BASELINE = ("STUDYID", "USUBJID", "TRT01P", "TRT01A", "ENRLDT", "TRTSDT", "TRTEDT", "DTHDT")
+_DEGREES = ["POSSIBLE", "POSSIBLY", "PROBABLE", "PROBABLY", "LIKELY", "DEFINITE", "DEFINITELY"]
+RELATED_WORDS = dict.fromkeys(["Y", "YES", "RELATED", "SUSPECTED", "CERTAIN", *_DEGREES], True)
+RELATED_WORDS |= {f"{degree} RELATED": True for degree in _DEGREES}
+_NOT_RELATED = ["N", "NO", "NONE", "NOT RELATED", "UNRELATED", "UNLIKELY", "UNLIKELY RELATED", "REMOTE"]
+RELATED_WORDS |= dict.fromkeys([*_NOT_RELATED, "NOT SUSPECTED"], False)
+RELATED_WORDS |= dict.fromkeys(["UNKNOWN", "NOT ASSESSABLE", "NOT APPLICABLE"])
+"""Words of AEREL; an event unlikely to be related counts as not related, None is not known."""
 TimeUnit = Literal["days", "weeks", "months", "years"]
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -28,13 +42,6 @@ def _check_scalar(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("must be text or a number; put anything else in quotes")
     return value
-
-
-def _text_codes(levels: Any) -> Any:
-    """Level codes written as numbers in YAML are compared with the text of a CSV cell."""
-    if not isinstance(levels, dict):
-        return levels
-    return {str(code) if type(code) in (int, float) else code: label for code, label in levels.items()}
 
 
 class Model(BaseModel):
@@ -69,32 +76,43 @@ class Arm(Model):
         return self
 
 
+def _upper(name: Any) -> Any:
+    # Headers are read in upper case, so a column is found however it is written.
+    return name.upper() if isinstance(name, str) else name
+
+
 class Endpoint(Model):
-    """A time-to-event endpoint; `code` is its PARAMCD."""
+    """A time-to-event endpoint; `code` is its PARAMCD.
+
+    `population`: in words, the only patients that have rows. `origin`: the date of ADSL that time counts
+    from, with observation from STARTDT on. `competing`: the endpoint whose event competes.
+    """
 
     code: Text
     label: Text
     role: Literal["progression_free_survival", "overall_survival", "other"] = "other"
     event: Text = "event"
+    population: str = ""
+    origin: Annotated[str, BeforeValidator(_upper)] = ""
     competing: str = ""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Endpoint:
+        if self.competing == self.code:
+            raise ValueError("an endpoint does not compete with itself; competing names another one")
+        if self.origin in _NOT_BASELINE[:4]:
+            raise ValueError(f"origin must be a date of ADSL, not {self.origin}")
+        return self
 
 
 class BaselineColumn(Model):
     """A column of ADSL shown in the baseline table."""
 
-    column: Text
+    column: Annotated[Text, BeforeValidator(_upper)]
     label: Text
     unit: str = ""
     kind: Literal["continuous", "categorical"] = "continuous"
-    levels: Annotated[dict[str, Text], BeforeValidator(_text_codes)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _upper_column(cls, data: Any) -> Any:
-        # Headers are read in upper case, so a column is found however it is written.
-        if isinstance(data, dict) and isinstance(data.get("column"), str):
-            return data | {"column": data["column"].upper()}
-        return data
+    levels: dict[str, Text] | None = None
 
     @property
     def is_categorical(self) -> bool:
@@ -125,7 +143,10 @@ class Assumption(Model):
 
 
 class TrialMetadata(Model):
-    """The contents of `trial.yaml`; `arms` are sorted by `order`."""
+    """The contents of `trial.yaml`; `arms` are sorted by `order`.
+
+    `treatment_word` is what one treatment is called; `related` and `not_related` are more words of AEREL.
+    """
 
     study_id: Text
     title: Text
@@ -141,7 +162,22 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    related: list[Text] = []
+    not_related: list[Text] = []
     assumptions: list[Assumption] = []
+
+    @property
+    def relation_words(self) -> dict[str, bool | None]:
+        """What each word of AEREL means, in upper case."""
+        listed = {word.upper(): True for word in self.related}
+        return RELATED_WORDS | listed | {word.upper(): False for word in self.not_related}
+
+    @model_validator(mode="after")
+    def _check_words(self) -> TrialMetadata:
+        both = {word.upper() for word in self.related} & {word.upper() for word in self.not_related}
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))}: is under related and under not_related; keep one")
+        return self
 
     @model_validator(mode="after")
     def _sort_arms(self) -> TrialMetadata:
@@ -175,6 +211,9 @@ def read_metadata(path: Path) -> TrialMetadata:
         for name, keys in _DIFFERENT.items():
             for key in keys:
                 problems += _list_repeated(block, name, key)
+        codes = [str(endpoint.get("code", "")).strip() for endpoint in block.list_entries("endpoints")]
+        rule = "is not an endpoint of trial.yaml"
+        problems += list_unknown(block, "trial.yaml", ("endpoints", "competing"), codes, rule)
     if problems or metadata is None:
         raise TrialDataError(problems)
     return metadata

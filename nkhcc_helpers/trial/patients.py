@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import merge_times
 from nkhcc_helpers.trial.metadata import ALL_GROUPS, DAYS_PER_UNIT, TrialMetadata, find_endpoint
 from nkhcc_helpers.trial.schema import (
-    RELATED_WORDS,
     SEVERITY_GRADES,
     YES_NO,
     find_column,
@@ -45,20 +46,31 @@ def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -
 
 
 def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADTTE with `group endpoint time event`, time in the display unit."""
+    """Return ADTTE with `group endpoint time time_enter`, in the display unit, near-equal times made one."""
     adtte = adtte.reset_index(drop=True)
     received, shown = metadata.time_unit, metadata.display_time_unit
     time = adtte["AVAL"]
     if received != shown:
         time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
-    return adtte.assign(group=group_rows(adtte, subjects, metadata), endpoint=adtte["PARAMCD"], time=time)
+    enter = list_entries(adtte, subjects, metadata) / DAYS_PER_UNIT[shown]
+    enter, time = merge_times(np.stack([enter, enter + time]))
+    group = group_rows(adtte, subjects, metadata)
+    return adtte.assign(group=group, endpoint=adtte["PARAMCD"], time=time, time_enter=enter)
+
+
+def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
+    """Return the days from the origin of each row's endpoint to STARTDT, 0 where the endpoint has none."""
+    days = pd.Series(0.0, index=adtte.index)
+    for endpoint in metadata.endpoints:
+        if endpoint.origin:
+            rows = adtte[adtte["PARAMCD"] == endpoint.code]
+            origin = adsl.drop_duplicates("USUBJID").set_index("USUBJID")[endpoint.origin]
+            days.loc[rows.index] = (rows["STARTDT"] - pd.to_datetime(rows["USUBJID"].map(origin))).dt.days
+    return days
 
 
 def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
-    """Return which rows of ADEX are of treatment given: a dose above 0, or an arm whose planned dose is 0.
-
-    The arm is the patient's as planned or as treated: who is given nothing by the plan is exposed to that.
-    """
+    """Return which rows of ADEX were given: dose above 0, or an arm, planned or actual, that plans dose 0."""
     adsl, adex = tables["ADSL"], tables["ADEX"]
     without_dose = [arm.code for arm in metadata.arms if arm.dose == 0] if metadata is not None else []
     arms = pd.DataFrame({name: find_text(adsl, name) for name in ("TRT01P", "TRT01A")})
@@ -69,10 +81,7 @@ def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None)
 def list_infusions(
     tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
 ) -> pd.DataFrame:
-    """Return what ADEX says was given, by subject and date, with `group infusion date end dose`.
-
-    Infusions count from 1; `end` is AENDT, or else the date.
-    """
+    """Return ADEX of what was given, by subject and date, with `group infusion date end dose`."""
     adex = tables["ADEX"][is_given(tables, metadata)]
     by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
     adex = adex.sort_values(by, kind="stable", ignore_index=True)
@@ -100,7 +109,7 @@ def list_events(adae: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetad
         term=adae["AEDECOD"].astype(str),
         organ_class=find_text(adae, "AEBODSYS").where(lambda text: text != "", NOT_CODED),
         grade=parse_numbers(find_text(adae, "AETOXGR")).fillna(worded).astype("Int64"),
-        related=list_text(adae, "AEREL").map(RELATED_WORDS).astype("boolean"),
+        related=list_text(adae, "AEREL").map(metadata.relation_words).astype("boolean"),
         serious=list_answers(adae, "AESER").astype("boolean"),
         **impute_dates(adae, *dates),
         outcome=find_text(adae, "AEOUT"),

@@ -17,7 +17,6 @@ _LONGEST_VALUE = 60
 _WORDS = {
     "missing": "is missing",
     "string_type": "must be text; put it in quotes",
-    "invalid_key": "key must be text; put it in quotes",
     "string_too_short": "must not be empty",
     "int": "must be a whole number",
     "float": "must be a number",
@@ -183,9 +182,7 @@ def validate_block(
         loc = failure["loc"] + (("kind",) if failure["type"].startswith("union_tag") else ())
         path, above = _locate(loc, block)
         value, rule = block.texts.get(path, ""), _explain(failure)
-        if failure["loc"][-1:] == ("[key]",):
-            value, rule = str(failure["input"]), _WORDS["invalid_key"]
-        elif failure["type"] == "extra_forbidden":
+        if failure["type"] == "extra_forbidden":
             hint = suggest_name(str(path[-1]), known_keys.get(above, []))
             value, rule = "", f"is not a known key{hint}"
         row = next((block.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in block.lines), None)
@@ -193,18 +190,30 @@ def validate_block(
     return None
 
 
+def list_unknown(
+    block: YamlBlock, table: str, keys: tuple[str, str], known: Sequence[str], rule: str
+) -> list[Problem]:
+    """Return a problem for each entry of a list that names under a key what is not known."""
+    name, key = keys
+    problems = []
+    for at, entry in enumerate(block.list_entries(name)):
+        value = entry.get(key)
+        if isinstance(value, str) and value.strip() not in ["", *known]:
+            path = (name, at, key)
+            said = f"{rule} ({', '.join(known)})"
+            problems.append(Problem(table, block.lines.get(path), format_path(path), value, said))
+    return problems
+
+
 def _locate(loc: tuple[Any, ...], block: YamlBlock) -> tuple[tuple[Any, ...], str]:
     """Return a failure's path in the file and the name of the block it is in.
 
-    pydantic puts the kind of a claim in the path (`claims, 0, median, value`), and follows a key that is
-    not text with a mark.
+    pydantic puts the kind of a claim in the path (`claims, 0, median, value`).
     """
     path: tuple[Any, ...] = ()
     above = ""
     for at, part in enumerate(loc):
         last = at == len(loc) - 1
-        if part == "[key]":
-            return path[:-1], above
         if not last and not isinstance(part, int) and block.texts.get((*path, "kind")) == part:
             above = part
             continue

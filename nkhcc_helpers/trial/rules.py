@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
+from nkhcc_helpers.checks import SAME_TIME
 from nkhcc_helpers.trial.evidence import (
     OTHER_EVENT,
     check_durations,
+    find_units,
     list_contradicted_deaths,
     list_death_records,
     list_miscodings,
     says_death,
 )
-from nkhcc_helpers.trial.metadata import count_noun, find_endpoint
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun, find_endpoint
 from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
@@ -43,8 +45,9 @@ def check_rules(tables: Tables) -> list[Problem]:
     if listed:
         problems += _check_known_subjects(tables) + _check_bounds(tables)
     if listed and described:
-        problems += _check_arms(tables) + _check_endpoints(tables)
+        problems += _check_arms(tables) + _check_endpoints(tables) + _check_origins(tables)
     if described:
+        problems += _check_units(tables)
         problems += _check_progression_before_death(tables)
     if listed:
         problems += _check_same_arm(tables) + _check_safety_population(tables) + _check_fatal_events(tables)
@@ -58,7 +61,7 @@ def _check_repeated(tables: Tables, table: str) -> list[Problem]:
     by, rule = {
         "ADSL": (["USUBJID"], "subject is there already in row"),
         "ADTTE": (["USUBJID", "PARAMCD"], "subject has this endpoint already in row"),
-        "ADEX": (list(frame.columns), "infusion is there already, the same in every column, in row"),
+        "ADEX": (list(frame.columns), "row is there already, the same in every column, in row"),
     }.get(table, ([], ""))
     if not by or not tables.has(table, "USUBJID", *by):
         return []
@@ -158,22 +161,67 @@ def _check_endpoints(tables: Tables) -> list[Problem]:
         followed = set(adtte.loc[adtte["PARAMCD"] == endpoint.code, "USUBJID"])
         followed |= tables.raw["ADTTE"].set_aside
         absent = subjects.notna() & ~subjects.isin(followed) & ~subjects.duplicated()
+        if endpoint.population:
+            if absent.sum() == subjects.nunique():
+                rule = f"nobody has a row with it; its population in trial.yaml is {endpoint.population!r}"
+                problems.append(Problem("ADTTE", None, "PARAMCD", endpoint.code, rule))
+            continue
         rule = f"subject has no row in ADTTE with PARAMCD {endpoint.code}"
         problems += tables.report("ADSL", "USUBJID", absent, rule)
     return problems
 
 
+def _check_origins(tables: Tables) -> list[Problem]:
+    """List where time cannot be counted from the date of ADSL that `trial.yaml` names for an endpoint."""
+    if not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL", "STARTDT"):
+        return []
+    adsl, problems = tables["ADSL"], []
+    for endpoint in tables.metadata.endpoints:
+        if not endpoint.origin or endpoint.origin not in adsl:
+            continue
+        origin, counted = endpoint.origin, f"{endpoint.code} counts from {endpoint.origin} (trial.yaml)"
+        rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == endpoint.code]
+        without = adsl["USUBJID"].isin(rows["USUBJID"]) & ~tables.is_filled("ADSL", origin)
+        dates = rows["USUBJID"].map(adsl.drop_duplicates("USUBJID").set_index("USUBJID")[origin])
+        late, early = rows["STARTDT"] > dates, rows["STARTDT"] < dates
+        empty = ~tables.is_filled("ADTTE", "STARTDT").loc[rows.index]
+        problems += tables.report("ADSL", origin, without, f"must not be empty, for {counted}")
+        problems += tables.report("ADTTE", "STARTDT", empty, f"must not be empty, for {counted}")
+        problems += tables.report("ADTTE", "STARTDT", early, f"must not be before {origin}, " + _write(dates))
+        at_once = late & (rows["AVAL"] == 0)
+        problems += tables.report("ADTTE", "AVAL", at_once, f"must be above 0 after STARTDT, for {counted}")
+    return problems
+
+
+def _check_units(tables: Tables) -> list[Problem]:
+    """List endpoints whose PARAM names another unit than `trial.yaml`."""
+    if not tables.has("ADTTE", "PARAM", "PARAMCD"):
+        return []
+    told, problems = tables.metadata.time_unit, []
+    for (code, param), rows in tables["ADTTE"].groupby(["PARAMCD", "PARAM"], sort=False):
+        units = find_units(param)
+        if units and told not in units:
+            rule = f"counts {code} in {' or '.join(units)}, and time_unit of trial.yaml says {told}; mend one"
+            problems.append(Problem("ADTTE", int(rows.index[0]), "PARAM", param, rule))
+    return problems
+
+
 def _check_progression_before_death(tables: Tables) -> list[Problem]:
-    roles = ("progression_free_survival", "overall_survival")
-    pfs, os = (find_endpoint(tables.metadata, role) for role in roles)
+    endpoints = {endpoint.role: endpoint for endpoint in tables.metadata.endpoints}
+    pfs, os = (endpoints.get(role) for role in ("progression_free_survival", "overall_survival"))
     if pfs is None or os is None or not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL"):
         return []
+    if pfs.origin != os.origin:  # they count from different days
+        return []
     adtte = tables["ADTTE"]
-    overall = adtte[adtte["PARAMCD"] == os].drop_duplicates("USUBJID").set_index("USUBJID")["AVAL"]
-    bound = adtte["USUBJID"].map(overall)
+    overall = adtte[adtte["PARAMCD"] == os.code].drop_duplicates("USUBJID").set_index("USUBJID")
+    bound, time = adtte["USUBJID"].map(overall["AVAL"]), adtte["AVAL"]
+    if pfs.origin and "STARTDT" in adtte:
+        later = (adtte["STARTDT"] - pd.to_datetime(adtte["USUBJID"].map(overall["STARTDT"]))).dt.days
+        time = time + later.fillna(0) / DAYS_PER_UNIT[tables.metadata.time_unit]
     # Both are rounded alike in the file, so only binary rounding is allowed for.
-    longer = (adtte["PARAMCD"] == pfs) & (adtte["AVAL"] > bound * (1 + 1e-9))
-    rules = bound.map(lambda time: f"{pfs} must not be longer than the subject's {os}, {time}")
+    longer = (adtte["PARAMCD"] == pfs.code) & (time > bound * (1 + SAME_TIME) + SAME_TIME)
+    rules = bound.map(lambda time: f"{pfs.code} must not be longer than the subject's {os.code}, {time}")
     return tables.report("ADTTE", "AVAL", longer, rules)
 
 

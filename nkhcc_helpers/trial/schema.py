@@ -17,10 +17,6 @@ TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
 SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
 SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
-_DEGREES = ["POSSIBLE", "POSSIBLY RELATED", "PROBABLE", "PROBABLY RELATED", "DEFINITE", "DEFINITELY RELATED"]
-RELATED_WORDS = dict.fromkeys(["Y", "YES", "RELATED", *_DEGREES], True)
-RELATED_WORDS |= dict.fromkeys(["N", "NO", "NOT RELATED", "UNRELATED", "UNLIKELY", "UNLIKELY RELATED"], False)
-"""Words of AEREL; an event unlikely to be related counts as not related."""
 YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
 UNIT_SPELLINGS = {
     "days": ("DAYS", "DAY", "D"),
@@ -30,7 +26,7 @@ UNIT_SPELLINGS = {
 }
 """Spellings of each time unit in AVALU."""
 BLANK = ("", "NA", ".")
-"""Cells that stand for a missing number or date: R writes NA, SAS a full stop. As text they may be meant."""
+"""Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 _OLDEST = 120
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
@@ -42,7 +38,8 @@ _PARTIAL = re.compile(
 
 def parse_numbers(cells: pd.Series) -> pd.Series:
     """Return cells as floats; NaN where missing, not a number, or not finite."""
-    numbers = pd.to_numeric(cells.where(cells.str.fullmatch(_NUMBER)), errors="coerce").astype(float)
+    # pandas' own parser is off in the last bit of some numbers of many digits.
+    numbers = cells.where(cells.str.fullmatch(_NUMBER)).map(float, na_action="ignore").astype(float)
     return numbers.where(numbers.abs() < float("inf"))
 
 
@@ -106,33 +103,41 @@ def list_answers(frame: pd.DataFrame, column: str) -> pd.Series:
     return list_text(frame, column).map(YES_NO)
 
 
+def merge_spellings(cells: pd.Series) -> pd.Series:
+    """Return text in which what differs in case or spaces only is one, as most or the first spell it."""
+    written = cells.dropna()
+    folded = written.map(lambda text: " ".join(text.split()).casefold())
+    first = written.groupby(written, sort=False).transform("size").groupby(folded, sort=False).idxmax()
+    return folded.map(written.loc[first].set_axis(first.index)).reindex(cells.index)
+
+
 def _is_given(cells: pd.Series) -> pd.Series:
-    return ~cells.isin(BLANK)
-
-
-def _is_written(cells: pd.Series) -> pd.Series:
     return cells != ""
 
 
 _PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "number": parse_numbers,
     "date": parse_dates,
-    "partial date": lambda cells: cells.where(_is_given(cells)),
-    "text": lambda cells: cells.where(_is_written(cells)),
+    "text": lambda cells: cells.where(_is_given(cells)),
+    "name": lambda cells: merge_spellings(cells.where(_is_given(cells))),
 }
 _Rule = tuple[str, Callable[[pd.Series], pd.Series]]
 
 
-def _column(kind: str, *rules: _Rule, required: bool = False, needed: bool = False) -> pa.Column:
-    """Return a column; `required`: it must be there, `needed`: no cell may be empty."""
-    is_given = _is_written if kind == "text" else _is_given
+def _column(
+    kind: str, *rules: _Rule, required: bool = False, needed: bool = False, codes: Iterable[str] = ()
+) -> pa.Column:
+    """Return a column; `required`: it must be there, `needed`: no cell may be empty.
+
+    `codes` are values even where they are `BLANK`.
+    """
     checks = [
-        pa.Check(lambda cells, is_right=is_right: ~is_given(cells) | is_right(cells), error=rule)
+        pa.Check(lambda cells, is_right=is_right: ~_is_given(cells) | is_right(cells), error=rule)
         for rule, is_right in rules
     ]
     if needed:
-        checks.insert(0, pa.Check(is_given, error="must not be empty"))
-    return pa.Column(checks=checks, required=required, metadata={"kind": kind})
+        checks.insert(0, pa.Check(_is_given, error="must not be empty"))
+    return pa.Column(checks=checks, required=required, metadata={"kind": kind, "codes": tuple(codes)})
 
 
 def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **options: bool) -> pa.Column:
@@ -152,21 +157,24 @@ _PARTIAL_RULE = (
 )
 _DATE_RULE = ("must be a date, YYYY-MM-DD", lambda cells: parse_dates(cells).notna())
 _date, _text = partial(_column, "date", _DATE_RULE), partial(_column, "text")
-_partial_date = partial(_column, "partial date", _PARTIAL_RULE)
+_name = partial(_column, "name")
+_partial_date = partial(_column, "text", _PARTIAL_RULE)
 
 
 def _word(known: Iterable[str], rule: str, *, fold: bool = True, **options: bool) -> pa.Column:
     known = tuple(known)
     is_known = (lambda cells: cells.str.upper().isin(known)) if fold else (lambda cells: cells.isin(known))
-    return _column("text", (rule, is_known), **options)
+    return _column("text", (rule, is_known), codes=known, **options)
 
 
+# Without `trial.yaml`, nobody knows whether NA is a code.
+_code = partial(_text, codes=BLANK)
 _KEY = {"required": True, "needed": True}
 _ADSL = {
-    "STUDYID": _text(**_KEY),
+    "STUDYID": _code(**_KEY),
     "USUBJID": _text(**_KEY),
-    "TRT01P": _text(**_KEY),
-    "TRT01A": _text(),
+    "TRT01P": _code(**_KEY),
+    "TRT01A": _code(),
     "AGE": _number(minimum=0),
     "SEX": _text(),
     "SAFFL": _word(YES_NO, "must be Y or N"),
@@ -179,7 +187,7 @@ _ADSL = {
 }
 _ADTTE = {
     "USUBJID": _text(**_KEY),
-    "PARAMCD": _text(**_KEY),
+    "PARAMCD": _code(**_KEY),
     "PARAM": _text(),
     "AVAL": _number(minimum=0, **_KEY),
     "AVALU": _text(),
@@ -199,20 +207,20 @@ _ADEX = {
 }
 _ADAE = {
     "USUBJID": _text(**_KEY),
-    "AEDECOD": _text(**_KEY),
-    "AEBODSYS": _text(),
+    "AEDECOD": _name(**_KEY),
+    "AEBODSYS": _name(),
     "AETOXGR": _word(
-        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0", *BLANK], "must be a grade, a whole number from 1 to 5"
+        [*"12345", "1.0", "2.0", "3.0", "4.0", "5.0"], "must be a grade, a whole number from 1 to 5"
     ),
     "AESEV": _word(
         SEVERITY_GRADES, "must be one of MILD, MODERATE, SEVERE, LIFE THREATENING, FATAL (AETOXGR for grades)"
     ),
-    "AEREL": _word(RELATED_WORDS, "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY)"),
+    "AEREL": _text(),
     "AESER": _word(YES_NO, "must be Y or N"),
     "ASTDT": _partial_date(),
     "AENDT": _partial_date(),
-    "AEOUT": _text(),
-    "AEACN": _text(),
+    "AEOUT": _name(),
+    "AEACN": _name(),
     "TRTEMFL": _word(YES_NO, "must be Y or N"),
 }
 _COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
@@ -220,14 +228,26 @@ _COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
 
 def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Column]:
     """Return the columns of a table, those that `trial.yaml` speaks of as it says."""
-    if metadata is None or table not in ("ADSL", "ADTTE"):
+    if metadata is None:
         return _COLUMNS[table]
-    if table == "ADTTE":
-        unit = metadata.time_unit
-        return _ADTTE | {"AVALU": _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})")}
-    study, arms = metadata.study_id, [arm.code for arm in metadata.arms]
-    not_an_arm = f"is not an arm of trial.yaml ({', '.join(arms)})"
-    columns = _ADSL | {
+    arms, unit = [arm.code for arm in metadata.arms], metadata.time_unit
+    endpoints = [endpoint.code for endpoint in metadata.endpoints]
+    told = {
+        "ADSL": _list_subject_columns(metadata, arms),
+        "ADTTE": {
+            "PARAMCD": _text(codes=endpoints, **_KEY),
+            **({"STARTDT": _date(required=True)} if any(each.origin for each in metadata.endpoints) else {}),
+            "AVALU": _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})"),
+        },
+        "ADAE": {"AEREL": _word(metadata.relation_words, _RELATION_RULE)},
+    }
+    return _COLUMNS[table] | {"TRT01P": _text(codes=arms)} | told.get(table, {})
+
+
+def _list_subject_columns(metadata: TrialMetadata, arms: list[str]) -> dict[str, pa.Column]:
+    """Return the columns of ADSL that `trial.yaml` speaks of."""
+    study, not_an_arm = metadata.study_id, f"is not an arm of trial.yaml ({', '.join(arms)})"
+    columns = {
         "STUDYID": _word([study], f"is not the study of trial.yaml ({study})", fold=False, **_KEY),
         "TRT01P": _word(arms, not_an_arm, fold=False, **_KEY),
         "TRT01A": _word(arms, not_an_arm, fold=False),
@@ -237,15 +257,19 @@ def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Co
             rule = f"is not a level of {baseline.column} in trial.yaml ({', '.join(baseline.levels)})"
             columns[baseline.column] = _word(baseline.levels, rule, required=True, fold=False)
         elif baseline.kind == "categorical":
-            columns[baseline.column] = _text(required=True)
+            columns[baseline.column] = _name(required=True)
         elif baseline.column == "AGE":
             in_years = not baseline.unit or baseline.unit.casefold().startswith("y")
             columns["AGE"] = _number(*([_POSSIBLE_AGE] if in_years else []), minimum=0, required=True)
         else:
             columns[baseline.column] = _number(required=True)
-    return columns
+    return columns | {each.origin: _date(required=True) for each in metadata.endpoints if each.origin}
 
 
+_RELATION_RULE = (
+    "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY); "
+    "other words can be listed under related or not_related in trial.yaml"
+)
 _POSSIBLE_AGE = (
     f"must be an age in years, {_OLDEST} at most",
     lambda cells: ~(parse_numbers(cells) > _OLDEST),
@@ -272,7 +296,7 @@ class Tables:
 
     def is_filled(self, table: str, column: str) -> pd.Series:
         """For each row, whether anything stands in the cell, be it readable or not."""
-        return _is_given(self.raw[table].frame[column])
+        return ~self.raw[table].frame[column].isin(BLANK)
 
     def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
         """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
@@ -290,28 +314,43 @@ def check_table(
     """Check a table's cells and return them parsed; problems found are appended.
 
     Known columns come as text, float or datetime64, missing where a cell is empty or faulty; index the line
-    number in the file. ASTDT and AENDT of ADAE stay text, since they may be partial. ADTTE also has `event`,
-    true where CNSR is 0. Without `metadata` nothing is compared with `trial.yaml`.
+    number in the file. Terms, and levels that `trial.yaml` does not list, come in one spelling; ASTDT and
+    AENDT of ADAE stay text, since they may be partial. ADTTE also has `event`, true where CNSR is 0. Without
+    `metadata` nothing is compared with `trial.yaml`.
     """
     schema = pa.DataFrameSchema(_list_columns(table, metadata))
-    faulty = _list_failures(raw, schema, table)
+    frame = _empty_blanks(raw.frame, schema)
+    faulty = _list_failures(frame, raw, schema, table)
     problems += faulty
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
         absent = _report_absent("AETOXGR", raw, schema, table)
         rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
         problems.append(Problem(table, 1, "AETOXGR", "", rule))
     kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
-    parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in _blank(raw, faulty).items()}
+    readable = _empty_faulty(frame, faulty)
+    parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in readable.items()}
     if "CNSR" in parsed and table == "ADTTE":
         # ADaM codes censoring, survival analysis wants events: turned round here and nowhere else.
         parsed["event"] = parsed["CNSR"] == 0
     return pd.DataFrame(parsed, index=raw.frame.index)
 
 
-def _list_failures(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> list[Problem]:
+def _empty_blanks(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Empty the cells of known columns that say nothing; columns that nobody knows stay as received."""
+    frame = frame.copy()
+    for name, column in schema.columns.items():
+        if name in frame:
+            cells = frame[name]
+            frame[name] = cells.mask(cells.isin(set(BLANK) - set(column.metadata["codes"])), "")
+    return frame
+
+
+def _list_failures(
+    frame: pd.DataFrame, raw: RawTable, schema: pa.DataFrameSchema, table: str
+) -> list[Problem]:
     """Return what a schema finds wrong in a table; the `error` of each of its checks is the rule to print."""
     try:
-        schema.validate(raw.frame, lazy=True)
+        schema.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
     else:
@@ -321,8 +360,8 @@ def _list_failures(raw: RawTable, schema: pa.DataFrameSchema, table: str) -> lis
         if case.check == "column_in_dataframe":
             problems.append(_report_absent(str(case.failure_case), raw, schema, table))
         else:
-            value = "" if pd.isna(case.failure_case) else str(case.failure_case)
-            problems.append(Problem(table, int(case.index), str(case.column), value, str(case.check)))
+            row, name = int(case.index), str(case.column)
+            problems.append(Problem(table, row, name, str(raw.frame.loc[row, name]), str(case.check)))
     return problems
 
 
@@ -332,9 +371,8 @@ def _report_absent(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: 
     return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
 
 
-def _blank(raw: RawTable, faulty: list[Problem]) -> pd.DataFrame:
+def _empty_faulty(frame: pd.DataFrame, faulty: list[Problem]) -> pd.DataFrame:
     """Empty the faulty cells, so that rules between tables do not report them again."""
-    frame = raw.frame.copy()
     for name in frame.columns:
         rows = [each.row for each in faulty if each.column == name and each.row in frame.index]
         frame.loc[rows, name] = ""

@@ -16,7 +16,7 @@ from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
-from nkhcc_helpers.trial.metadata import TrialMetadata, find_endpoint, read_metadata
+from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
     derive_events,
@@ -36,8 +36,10 @@ from nkhcc_helpers.trial.problems import (
     describe_unknown,
 )
 from nkhcc_helpers.trial.rules import check_rules
-from nkhcc_helpers.trial.schema import TABLES, Tables, check_table, list_text
+from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
 
+_STAND_INS = [("AEREL", "AREL"), ("AETOXGR", "ATOXGR"), ("AETOXGR", "ATOXGRN"), ("AESEV", "ASEV")]
+"""Columns of ADAE for which an analysis column is taken where they are not there or empty."""
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
 
@@ -63,7 +65,8 @@ class Trial:
           never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
           ADT, or else by STARTDT, or else enrolment, plus AVAL
     times : ADTTE
-        - ``group endpoint``; ``time`` in `unit`; ``event``: CNSR == 0
+        - ``group endpoint``; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0
+        - ``time_enter``: when the patient comes under observation; 0 unless time counts from an origin
     infusions : ADEX by subject and date, of what was given (`patients.is_given`)
         - ``group date dose``; ``end``: AENDT, or else ``date``
         - ``infusion``: number within the subject, from 1
@@ -136,20 +139,28 @@ class Trial:
         """Whether the data are not of patients."""
         return self.metadata.provenance == "illustrative"
 
-    def survival(self, endpoint: str) -> pd.DataFrame:
-        """Return `USUBJID group time event dose infusions`, one row per subject, of one endpoint (PARAMCD).
+    def endpoint(self, code: str) -> Endpoint:
+        """Return what `trial.yaml` says of an endpoint (PARAMCD), such as the `population` that has rows.
 
-        Dose and infusions are those planned. ValueError where the trial has no such endpoint.
+        ValueError where the trial has no such endpoint.
         """
-        if endpoint not in self.endpoint_labels:
-            raise ValueError(
-                f"no endpoint {endpoint!r} in this trial; it has {', '.join(self.endpoint_labels)}"
-            )
-        rows = self.times.loc[self.times["endpoint"] == endpoint, ["USUBJID", "time", "event"]]
+        for endpoint in self.metadata.endpoints:
+            if endpoint.code == code:
+                return endpoint
+        raise ValueError(f"no endpoint {code!r} in this trial; it has {', '.join(self.endpoint_labels)}")
+
+    def survival(self, endpoint: str) -> pd.DataFrame:
+        """Return `USUBJID group time event dose infusions time_enter` of one endpoint (PARAMCD).
+
+        One row for each subject of its population. Dose and infusions are those planned. ValueError where
+        the trial has no such endpoint.
+        """
+        of_it = self.times["endpoint"] == self.endpoint(endpoint).code
+        rows = self.times.loc[of_it, ["USUBJID", "time", "event", "time_enter"]]
         planned = self.subjects[["USUBJID", "group", "dose", "planned_infusions"]]
-        frame = planned.merge(rows, on="USUBJID", how="left", validate="one_to_one")
+        frame = planned.merge(rows, on="USUBJID", validate="one_to_one")
         frame = frame.rename(columns={"planned_infusions": "infusions"})
-        return frame[["USUBJID", "group", "time", "event", "dose", "infusions"]].astype({"event": bool})
+        return frame[["USUBJID", "group", "time", "event", "dose", "infusions", "time_enter"]]
 
     def competing(self, endpoint: str) -> pd.DataFrame:
         """Return `survival` with `cause`: 0 censored, 1 the event, 2 the event of the competing endpoint.
@@ -273,6 +284,8 @@ def _read_tables(
         rule = f"says false, but adae.csv has {len(raw['ADAE'].frame)} rows"
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
+    if "ADAE" in raw:
+        raw["ADAE"] = _take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -289,11 +302,23 @@ def _keep_endpoints(
     for row, code in written[codes != written].items():
         rule = f"is written {folded[code.casefold()]!r} in trial.yaml"
         problems.append(Problem("ADTTE", int(row), "PARAMCD", code, rule))
-    other = (codes != "") & ~codes.isin(listed)
+    other = ~codes.isin([*BLANK, *listed])
     if other.any():
         names = ", ".join(sorted(set(codes[other])))
         said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {names}")
-    return RawTable(raw.frame.assign(PARAMCD=codes)[~other], raw.set_aside)
+    return dataclasses.replace(raw, frame=raw.frame.assign(PARAMCD=codes)[~other])
+
+
+def _take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
+    """Take analysis columns in the place of those that are not there or are empty, saying so."""
+    frame = raw.frame
+    for name, other in _STAND_INS:
+        if other in frame and (name not in frame or frame[name].isin(BLANK).all()):
+            said.append(
+                f"ADAE {other}: is taken for {name}, which is {'empty' if name in frame else 'not there'}"
+            )
+            frame = frame.assign(**{name: frame[other]})
+    return dataclasses.replace(raw, frame=frame)
 
 
 def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:

@@ -2,7 +2,8 @@
 
 What they share: `labels` names groups by code, all groups of the trial in order; in figures of Cox models it
 names covariates (`report.list_covariate_labels`) and `group_labels` the groups. `unit` is that of times,
-`conf_level` the level of the intervals drawn, for their heading, and `ax` axes for the main panel alone.
+`conf_level` the level of the intervals drawn, for their heading, `ax` axes for the main panel alone, and
+`word` what one treatment is called.
 """
 
 from nkhcc_helpers.report.figures.cohort import plot_design, plot_flow, plot_swimmer

@@ -15,7 +15,6 @@ from nkhcc_helpers.cohort import DISCONTINUED
 from nkhcc_helpers.report.figures.courses import (
     LASTING,
     MOST_PATIENTS,
-    add_ends,
     name_group,
     name_marks,
     order_patients,
@@ -197,8 +196,6 @@ def plot_swimmer(
         As `cohort.list_courses` returns it.
     infusion_times : pandas.DataFrame
         As `cohort.list_infusion_times` returns it.
-    word : str
-        What one treatment is called.
 
     Returns
     -------
@@ -212,7 +209,6 @@ def plot_swimmer(
     rows = order_patients(courses, looks)
     # One row is free above each group, for its name.
     rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
-    infusion_times = add_ends(infusion_times, "time", "end")
     given = infusion_times["end"].max() if len(infusion_times) else np.nan
     n_rows = len(courses) + len(looks)
     height = 1.3 + min(0.23 * n_rows, 14)
@@ -289,8 +285,7 @@ def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None
         make_mark("X", 7, label="Death"),
         *(make_mark(">", 6.5, face, label) for name, (face, label) in ENDS.items() if name in ends),
     ]
-    ncols = len(handles) if len(handles) < 6 else 4
-    ax.figure.legend(handles=handles, loc="outside upper left", ncols=ncols, handletextpad=0.4)
+    ax.figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5), handletextpad=0.4)
 
 
 CONTRAST_LINES = ("-", (0, (4, 2)))

@@ -51,11 +51,6 @@ def order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFram
     return pd.concat([patients[patients["group"] == group] for group in groups], ignore_index=True)
 
 
-def add_ends(given: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
-    """Treatments with their ends, at their start where a frame has none."""
-    return given if end in given else given.assign(**{end: given[start]})
-
-
 def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str]:
     """What the mark of a treatment is called, and the line of one that lasted, if any did."""
     name = plain(word[:1].upper() + word[1:], 24, lines=1)
@@ -148,14 +143,12 @@ def plot_timelines(
         first infusion.
     until : float, optional
         Last day shown; by default four weeks after the last infusion of any patient ended.
-    word : str
-        What one treatment is called.
     """
     looks = list_looks(known_groups(timelines.patients, labels), labels)
     if not looks:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     patients = order_patients(timelines.patients, looks)
-    shown, infusions = patients.head(MOST_PATIENTS), add_ends(timelines.infusions, "day", "end_day")
+    shown, infusions = patients.head(MOST_PATIENTS), timelines.infusions
     if until is None:
         last = infusions["end_day"].max() if len(infusions) else np.nan
         until = 28.0 + (last if np.isfinite(last) else 0.0)

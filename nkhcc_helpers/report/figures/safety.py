@@ -297,8 +297,6 @@ def plot_onset(
         maximum`` and ``duration_`` with ``median lower upper``, as `safety.summarize_onset` returns it.
     most : int
         Terms shown, the first of the frame.
-    word : str
-        What one treatment is called.
 
     Returns
     -------

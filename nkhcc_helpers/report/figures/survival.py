@@ -219,8 +219,6 @@ def plot_first_event(
     until : float, optional
         End of the time axis; by default a little after the last first event of any group, and later
         deaths are not drawn.
-    word : str
-        What one treatment is called.
     """
     looks = list_looks(known_groups(curves, labels), labels)
     if not looks:

@@ -37,6 +37,7 @@ from nkhcc_helpers.report.numbers import (
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
+OPEN_NOTE = "A curve that ends flat at one half: the median is the middle up to its last time, a guess."
 STAGES = {
     "Treated": "n_treated",
     "Received all planned {words}": "n_completed",
@@ -54,7 +55,9 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
     is_cut = trial.metadata.data_cut_off is not None
     note = f"Alive: still followed at most {grace_days} days before the cut-off, or said to be so."
     if not is_cut:
-        note = "No data cut-off is known: alive are those not known to have died, lost or discontinued."
+        note = (
+            "No data cut-off is known: alive are those not known to have died or to be lost or discontinued."
+        )
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
     stages |= {name.capitalize(): name for name in frame if name.startswith(DISCONTINUED)}
@@ -164,6 +167,7 @@ def format_follow_up(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
     """How long patients were followed, a row per group, from `summarize_follow_up`."""
+    open_ended = [OPEN_NOTE] if "open_ended" in frame and frame["open_ended"].any() else []
     return lay_out_rows(
         frame,
         {
@@ -175,7 +179,11 @@ def format_follow_up(
         },
         title=f"Follow-up for {show_endpoint(endpoint, trial, within=True)}",
         subtitle=f"Time in {trial.unit}",
-        notes=["Median by reverse Kaplan-Meier: the event censors follow-up.", *name_interval(conf_type)],
+        notes=[
+            "Median by reverse Kaplan-Meier: the event censors follow-up.",
+            *open_ended,
+            *name_interval(conf_type),
+        ],
     )
 
 

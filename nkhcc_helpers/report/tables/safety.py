@@ -31,9 +31,12 @@ from nkhcc_helpers.trial.metadata import count_noun
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
-NOT_COLLECTED_NOTE = "<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
+TREATED = "Of {n_enrolled: patient|patients}, {n_treated: was|were} treated. "
+NOT_COLLECTED_NOTE = (
+    f"{TREATED}<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
+)
 EVENTS_NOTE = (
-    "{n_treated} of {n_enrolled} patients were treated. Adverse events: {n_events}, in {n_people} of them; "
+    f"{TREATED}Adverse events: {{n_events}}, in {{n_people: patient|patients}}; "
     "with a completed date: {n_imputed}. Without a day of onset: {n_without_onset}; without a grade: "
     "{n_without_grade}; without an entry on relation: {n_without_relation}, on seriousness: "
     "{n_without_seriousness}, on the action taken: {n_without_action}. Left out: events that are not "
@@ -91,8 +94,7 @@ def list_event_notes(described: dict, groups: str) -> list[str]:
     list of str
         Templates for :meth:`Page.say`, of `described` and of what `trial.describe_treatment` returns.
     """
-    notes = [] if described["n_events"] is not None else [NOT_COLLECTED_NOTE]
-    notes.append(EVENTS_NOTE)
+    notes = [NOT_COLLECTED_NOTE if described["n_events"] is None else EVENTS_NOTE]
     if described["n_by_words"]:
         notes.append(SEVERITY_NOTE)
     return [*notes, TREATMENT_NOTES[groups]]
