@@ -101,7 +101,6 @@ def code_trial(
 def follow_subjects(trial, endpoint, strata=""):
     """As `Trial.survival`, with a column `strata` of the trial's subjects."""
     frame = trial.survival(endpoint)
-    frame = frame if "time_enter" in frame else frame.assign(time_enter=0.0)
     if not strata:
         return frame
     if strata not in trial.subjects or strata in frame:
