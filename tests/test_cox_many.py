@@ -58,7 +58,14 @@ def test_what_is_printed_of_a_cohort_is_its_fit(cohorts, method, ties):
     for at in chosen:
         frame = pd.DataFrame(x, columns=["dose", "infusions"]).assign(time=times[at], event=events[at])
         one = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
-        assert one.summary["coef"].tolist() == pytest.approx(fits.coef[at], abs=1e-6, nan_ok=True)
+        coef = fits.coef[at]
+        if method == "partial" and one.separated is not None and one.summary["coef"].notna().any():
+            # What does not separate is estimated as what does grows without bound.
+            away = {i: 200.0 * each for i, each in enumerate(one.separated) if each}
+            far = fit_cox_many(times[at], events[at], x, ties=ties, method="partial", fixed=away)
+            coef = np.where(one.separated == 0, far.coef[0], np.nan)
+            assert np.isfinite(coef).any()
+        assert one.summary["coef"].tolist() == pytest.approx(coef, abs=1e-6, nan_ok=True)
         assert one.log_likelihood == pytest.approx(fits.log_likelihood[at], abs=1e-6, nan_ok=True)
         assert (one.separated is None) or method == "firth" or not fits.estimable[at]
 

@@ -324,3 +324,28 @@ def test_infusions_that_stop_at_progression_mislead_whatever_is_counted_of_them(
     assert table.loc["landmark received", "rejected"] > 0.12
     assert table.loc["planned", "rejected"] < 0.08
     assert table.loc["landmark planned", "rejected"] < 0.08
+
+
+def test_whoever_comes_late_is_at_risk_from_then_on(plain_trial):
+    # Time from an origin some weeks before the start of observation: the same patients, the same intervals.
+    shift = np.array([0.0, 30, 60])[np.arange(len(plain_trial.times)) % 3] / 30.4375
+    times = plain_trial.times.assign(time=plain_trial.times["time"] + shift, time_enter=shift)
+    trial = dataclasses.replace(plain_trial, times=times)
+    late, plain = (immortal_time.list_infusion_intervals(each, "OS") for each in (trial, plain_trial))
+    moved = late["start"] - plain["start"]
+    assert set(moved) == {0, 30, 60}
+    assert (late["stop"] - plain["stop"]).tolist() == moved.tolist()
+    assert late["infusions"].tolist() == plain["infusions"].tolist()
+    table = immortal_time.fit_received(trial, "OS").set_index("fit")
+    frame = late[["USUBJID", "start", "stop", "event", "infusions"]]
+    theirs = CoxTimeVaryingFitter().fit(
+        frame, id_col="USUBJID", start_col="start", stop_col="stop", event_col="event"
+    )
+    assert table.loc["so far", "coef"] == pytest.approx(theirs.params_["infusions"], abs=1e-5)
+    days = immortal_time.count_events_before_plans_part(trial, "OS")
+    assert days == immortal_time.count_events_before_plans_part(plain_trial, "OS")
+    for fit in ("landmark received", "landmark planned"):
+        assert (
+            table.loc[fit, "n"]
+            == immortal_time.fit_received(plain_trial, "OS").set_index("fit").loc[fit, "n"]
+        )

@@ -53,6 +53,8 @@ CHANGED = {
     },
     "03_cox_dose_frequency": {
         "endpoint": "OS",
+        "reference": "D",
+        "strata": "SEX",
         "conf_level": 0.8,
         "method": "partial",
         "dose_coding": "cumulative",

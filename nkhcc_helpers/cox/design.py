@@ -101,7 +101,6 @@ def code_trial(
 def follow_subjects(trial, endpoint, strata=""):
     """As `Trial.survival`, with a column `strata` of the trial's subjects."""
     frame = trial.survival(endpoint)
-    frame = frame if "time_enter" in frame else frame.assign(time_enter=0.0)
     if not strata:
         return frame
     if strata not in trial.subjects or strata in frame:
@@ -325,20 +324,22 @@ def number_strata(values, name):
     return pd.factorize(values)[0]
 
 
-def find_separation(covariates, time, event, enter=None):
+def find_separation(covariates, time, event, enter=None, among=True):
     """A direction along which the partial likelihood of one cohort has no maximum, or None.
 
     Along it whoever has an event is largest of all at risk, at least once strictly; its largest entry is 1 or
     -1. A linear program, hence sure. `covariates` are (n_subjects, n_covariates), or (n_subjects, n_subjects,
-    n_covariates) at the time of the subject of the first axis; `enter` as of `likelihood.lay_out_risk`.
-    Heinze, Schemper (2001) Biometrics.
+    n_covariates) at the time of the subject of the first axis; `enter` as of `likelihood.lay_out_risk`;
+    `among` says of subjects, by the axis of who has the event, which others count. Heinze, Schemper (2001)
+    Biometrics.
     """
     x = np.asarray(covariates, float)
     every = x.reshape(-1, x.shape[-1])
     spread = every.max(axis=0) - every.min(axis=0)
     x = (x - every.mean(axis=0)) / np.where(spread > 0, spread, 1)
     enters = None if enter is None else enter[None]
-    first, second = np.nonzero(find_at_risk(time[None], enters, time[None, None])[0].T & event[:, None])
+    at_risk = find_at_risk(time[None], enters, time[None, None])[0].T
+    first, second = np.nonzero(at_risk & event[:, None] & among)
     gaps = x[first] - x[second] if x.ndim == 2 else x[first, first] - x[first, second]
     gaps = np.unique(gaps, axis=0)
     gaps = gaps[np.abs(gaps).max(axis=1) > ROUNDING] if len(gaps) else gaps

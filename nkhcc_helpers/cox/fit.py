@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import SAME_TIME, check_choice, check_conf_level, check_positions, merge_times
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions
 from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating, number_strata
 from nkhcc_helpers.cox.likelihood import (
     TIES,
@@ -18,6 +18,7 @@ from nkhcc_helpers.cox.likelihood import (
     exponentiate,
     find_profile_limits,
     lay_out_risk,
+    merge_each,
 )
 from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
 from nkhcc_helpers.survival.exact import TOLERANCE
@@ -27,6 +28,7 @@ Method = Literal["firth", "partial"]
 METHODS = get_args(Method)
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 VANISHED = 1e-8  # information
+NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
 FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
 SMALLEST_GAIN = 1e-24  # of the log-likelihood of one trial, whose estimates are to be good to the last digits
 LARGEST_GAP = 40.0  # log hazard ratio between neighbouring values at which the order of leaving is certain
@@ -166,27 +168,16 @@ def _check_cohorts(times, events, x):
 def _lay_out_risk(times, time_enter, strata):
     """As `lay_out_risk`, after a check; near-equal times of a cohort become one."""
     if time_enter is None:
-        merged, enters = _merge(times), None
+        merged, enters = merge_each(times), None
     else:
         times, enters = np.broadcast_arrays(times, np.atleast_2d(np.asarray(time_enter, dtype=float)))
-        merged, enters = np.moveaxis(_merge(np.stack([times, enters], axis=1)), 1, 0)
+        merged, enters = np.moveaxis(merge_each(np.stack([times, enters], axis=1)), 1, 0)
         bad = ~np.isfinite(enters) | (enters < 0) | ((enters >= merged) & (enters > 0) & (times >= 0))
         check_positions(bad.ravel(), "time_enter", "must be at least 0 and before the time", enters.ravel())
     numbers = None if strata is None else number_strata(pd.Series(strata), "strata")
     if numbers is not None and len(numbers) != times.shape[1]:
         raise ValueError(f"strata has {len(numbers)} values for {times.shape[1]} subjects")
     return lay_out_risk(merged, enters, numbers)
-
-
-def _merge(times):
-    """Merge near-equal times of each cohort, the first axis, where there are any."""
-    ordered = np.sort(times.reshape(len(times), -1), axis=1)
-    gaps = np.diff(ordered, axis=1)
-    near = (gaps > 0) & (gaps <= SAME_TIME * np.maximum(ordered[:, -1:], 1))
-    for cohort in np.flatnonzero(near.any(axis=1)):
-        times = np.array(times)
-        times[cohort] = merge_times(times[cohort])
-    return times
 
 
 def _check_options(method, ties):
@@ -260,23 +251,44 @@ def infer(times, events, x, fits, *, method, ties, conf_level, enters=None):
 
     Shape (n_cohorts, n_covariates, 5), of the arguments and options with which `fit_cox_many` made the fits.
     """
-    keep, firth = fits.estimable, method == "firth"
+    keep, firth, arrays = fits.estimable, method == "firth", (times, events, x, enters)
     found = np.full((*fits.coef.shape, len(ESTIMATES)), np.nan)
     if keep.any():
-        *data, enters = _take((times, events, x, enters), keep)
-        likelihood = PartialLikelihood.of(*data, ties, enters)
-        coef, best = fits.coef[keep], fits.log_likelihood[keep]
-        limits = find_profile_limits(likelihood, coef, best, conf_level, firth=firth)
-        without = likelihood.restrict(np.zeros(coef.shape[1]), firth, coef)
-        p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
-        found[keep] = np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
+        *data, own = _take(arrays, keep)
+        likelihood = PartialLikelihood.of(*data, ties, own)
+        found[keep] = _describe(likelihood, fits.coef[keep], fits.log_likelihood[keep], conf_level, firth)
+    separated = [] if firth or x.ndim == 4 else np.flatnonzero(~keep & (fits.df == x.shape[-1]))
+    for cohort in separated:
+        one = (a if a is None else a[min(cohort, len(a) - 1)] for a in arrays)
+        found[cohort] = _infer_at_bound(*one, ties, conf_level)
     return found
 
 
-def list_alike(varies):
-    """The rows in which the same columns vary, with these columns; rows in which none does are left out."""
-    kinds = [columns for columns in np.unique(varies, axis=0) if columns.any()]
-    return [(np.flatnonzero((varies == kind).all(axis=1)), np.flatnonzero(kind)) for kind in kinds]
+def _infer_at_bound(time, event, x, enter, ties, conf_level):
+    """Estimates of coefficients that a separating direction leaves alone, from the limit along it.
+
+    There, whoever is not largest along it has left the risk sets of those who are.
+    """
+    found = np.full((x.shape[1], len(ESTIMATES)), np.nan)
+    direction = find_separation(x, time, event, enter)
+    kept = [] if direction is None else np.flatnonzero(np.abs(direction) <= NEGLIGIBLE)
+    if not len(kept):
+        return found
+    ahead = (x @ direction)[:, None] - NEGLIGIBLE <= x @ direction
+    if find_separation(x[:, kept], time, event, enter, ahead) is None:
+        enters = None if enter is None else enter[None]
+        part = PartialLikelihood.of(time[None], event[None], x[None, :, kept], ties, enters)
+        part = replace(part, weights=part.weights * ahead[part.subjects].T)
+        coef, state = part.maximize(gain=SMALLEST_GAIN)
+        found[kept] = _describe(part, coef, state.log_likelihood, conf_level)[0]
+    return found
+
+
+def _describe(likelihood, coef, best, conf_level, firth=False):
+    limits = find_profile_limits(likelihood, coef, best, conf_level, firth=firth)
+    without = likelihood.restrict(np.zeros(coef.shape[1]), firth, coef)
+    p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
+    return np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
 
 
 @dataclass(frozen=True)

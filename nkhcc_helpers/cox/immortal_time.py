@@ -62,10 +62,11 @@ def count_events_before_plans_part(trial, endpoint):
     parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
     days = shortest * min(intervals) if parts else float("nan")
     time = days / DAYS_PER_UNIT[trial.unit]
+    is_early = frame["event"] & (frame["time"] - frame["time_enter"] < time)
     return {
         "days": days,
         "time": time,
-        "n_early": int((frame["event"] & (frame["time"] < time)).sum()) if parts else None,
+        "n_early": int(is_early.sum()) if parts else None,
         "n_events": int(frame["event"].sum()),
     }
 
@@ -145,8 +146,11 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     rows = []
     for count, design in cohorts.list_designs().items():
         times, events, _ = design
-        fit = fit_cox_many(*design, method="partial", ties=ties, time_enter=cohorts.enter)
-        apart, enters = lay_out_risk(times, cohorts.enter)
+        # Whoever comes under observation late, comes to his landmark late; days are whole.
+        more = np.nan_to_num(cohorts.landmark - 0.5) if count.is_late else 0.0
+        enter = np.where(cohorts.enter > 0, cohorts.enter + more, 0.0)
+        fit = fit_cox_many(*design, method="partial", ties=ties, time_enter=enter)
+        apart, enters = lay_out_risk(times, enter)
         options = {"method": "partial", "ties": ties, "conf_level": conf_level, "enters": enters}
         estimates = infer(apart, *design[1:], fit, **options)[0, 0]
         landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if count.is_late else np.nan
@@ -239,11 +243,12 @@ class _Cohorts:
     planned: np.ndarray  # infusions, (n_subjects,)
     given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
     landmark: float  # NaN without one
-    enter: np.ndarray | None = None  # day after which each is at risk, 0 from the start, (n_subjects,)
+    enter: np.ndarray | float = 0.0  # day after which each is at risk, 0 from the start, (n_subjects,)
 
     def list_designs(self):
         """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
-        at_risk = self.days >= self.landmark
+        at_risk = self.days - self.enter >= self.landmark
+        given_by = np.reshape(self.enter, (-1, 1)) + self.landmark
         everyone = self.days, self.events
         late = np.where(at_risk, self.days, -1.0), self.events & at_risk
         planned = np.broadcast_to(self.planned, self.days.shape)
@@ -254,7 +259,7 @@ class _Cohorts:
             Count.RECEIVED: np.isfinite(self.given).sum(axis=-1),
             Count.PLANNED: planned,
             Count.SO_FAR: so_far,
-            Count.LANDMARK_RECEIVED: (self.given < self.landmark).sum(axis=-1),
+            Count.LANDMARK_RECEIVED: (self.given < given_by).sum(axis=-1),
             Count.LANDMARK_PLANNED: planned,
         }
         return {
@@ -266,9 +271,8 @@ class _Cohorts:
 def _read_cohort(trial, endpoint):
     """The patients with their ``days clock``, and as one cohort; all in whole days."""
     followed = trial.survival(endpoint)
-    entries = followed["time_enter"] if "time_enter" in followed else 0.0 * followed["time"]
     followed["days"] = np.rint(followed["time"] * DAYS_PER_UNIT[trial.unit])
-    enter = np.rint(entries * DAYS_PER_UNIT[trial.unit]).to_numpy()
+    enter = np.rint(followed["time_enter"] * DAYS_PER_UNIT[trial.unit]).to_numpy()
     rows = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")
     rows = rows.reindex(followed["USUBJID"]).reset_index()
     subjects = trial.subjects.set_index("USUBJID").loc[followed["USUBJID"]]

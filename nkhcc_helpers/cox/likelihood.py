@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import elementwise
 
+from nkhcc_helpers.checks import SAME_TIME, merge_times
+
 TIES = ("breslow", "efron")
 MAX_STEPS = 200
 MAX_HALVINGS = 30
@@ -255,6 +257,17 @@ class PartialLikelihood:
         return found, there
 
 
+def merge_each(times):
+    """Merge near-equal times of each cohort, the first axis, where there are any."""
+    ordered = np.sort(times.reshape(len(times), -1), axis=1)
+    gaps = np.diff(ordered, axis=1)
+    near = (gaps > 0) & (gaps <= SAME_TIME * np.maximum(ordered[:, -1:], 1))
+    for cohort in np.flatnonzero(near.any(axis=1)):
+        times = np.array(times)
+        times[cohort] = merge_times(times[cohort])
+    return times
+
+
 def lay_out_risk(times, enters=None, strata=None):
     """Times and entries such that whoever entered before a time and leaves not before it is at risk at it.
 
@@ -325,6 +338,12 @@ def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=F
         )
         limits[found] = root.x / span[found]
     return limits.reshape(shape)
+
+
+def list_alike(varies):
+    """The rows in which the same columns vary, with these columns; rows in which none does are left out."""
+    kinds = [columns for columns in np.unique(varies, axis=0) if columns.any()]
+    return [(np.flatnonzero((varies == kind).all(axis=1)), np.flatnonzero(kind)) for kind in kinds]
 
 
 def exponentiate(coef):

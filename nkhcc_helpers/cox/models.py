@@ -17,7 +17,7 @@ from nkhcc_helpers.cox.design import (
     list_contrasts,
     list_design_points,
 )
-from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, estimate_exact_limits, fit_cox_many
+from nkhcc_helpers.cox.fit import ESTIMATES, NEGLIGIBLE, CoxModel, estimate_exact_limits, fit_cox_many
 from nkhcc_helpers.cox.likelihood import lay_out_risk
 from nkhcc_helpers.cox.relabelling import permute_covariate
 from nkhcc_helpers.survival.exact import TOLERANCE
@@ -27,7 +27,6 @@ RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_uppe
 TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error"]
 LACK = ["lack_df", "lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
 COLUMNS = ["model", "df", "log_likelihood", *TESTED[1:], *LACK, "aicc"]
-NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
 NUMBERS_AT_A_TIME = 4_000_000  # drawn at once
 
 
@@ -149,10 +148,10 @@ def fit_cox(
     -------
     CoxFit
         Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
-        coefficients apart and, by partial likelihood, under separation; relabelling is where no two patients
-        agree in all covariates but one. It does not depend on `method` and `ties`. With delayed entry whole
-        patients, entry and time, are relabelled, which takes entry not to go with the covariate; limits are
-        then by likelihood only. Of a frame with one ``group`` only, what does not differ is NaN.
+        coefficients apart and, by partial likelihood, of covariates that are separated; relabelling is where
+        no two patients agree in all covariates but one. It does not depend on `method` and `ties`. With
+        delayed entry whole patients, entry and time, are relabelled, which takes entry not to go with the
+        covariate; limits are then by likelihood only. Of one ``group`` only, what does not differ is NaN.
 
     Raises
     ------

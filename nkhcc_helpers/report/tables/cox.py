@@ -180,14 +180,14 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
 
 @shows_table
 def format_proportional_hazards(
-    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", reference: str = "", strata: str = ""
+    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", strata: str = ""
 ) -> Layout:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
     return _lay_out(
         frame,
         trial,
         {
-            "": _covariate(trial, dose_coding, reference=reference),
+            "": _covariate(trial, dose_coding),
             "Chi-square": number("statistic", 2),
             "Degrees of freedom": "df",
             "P": p_value("p_value"),
