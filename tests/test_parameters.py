@@ -388,7 +388,7 @@ LISTS = [
 )
 def test_items_of_every_list_are_checked_before_anything_runs(plain_trial, notebook, item, text):
     if (item.name, text) == ("dlt_excluded_terms", "[abc]"):
-        text = "[2020-01-01]"  # any text is a term
+        text = "[1]"  # any text is a term
     with pytest.raises(ParameterError, match=rf"^{item.name}: (may hold|must be a list) .*\({notebook}\)$"):
         plan_run([notebook], [(item.name, text)], load=lambda: plain_trial)
 
@@ -397,3 +397,12 @@ def test_a_list_of_text_is_shown_with_text(plain_trial):
     for name, example in (("dlt_excluded_terms", "[one, two]"), ("landmarks", "[6, 12]")):
         with pytest.raises(ParameterError, match=re.escape(f"such as '{example}'")):
             plan_run([], [(name, "6")], load=lambda: plain_trial)
+
+
+def test_numbers_and_words_of_a_list_are_read_as_in_trial_yaml(plain_trial):
+    (plan,) = plan_run(["02"], [("landmarks", "[017, 1e1, 6.5]")], load=lambda: plain_trial)
+    assert plan.values["landmarks"] == [17, 10.0, 6.5]
+    with pytest.raises(ParameterError, match="may hold numbers, not the text '1:30'"):
+        plan_run(["02"], [("landmarks", "[1:30]")], load=lambda: plain_trial)
+    (plan,) = plan_run(["04"], [("dlt_excluded_terms", "[No, 2020-01-01]")], load=lambda: plain_trial)
+    assert plan.values["dlt_excluded_terms"] == ["No", "2020-01-01"]

@@ -568,3 +568,14 @@ def test_every_link_of_a_report_leads_somewhere(tmp_path):
     index = Links((result.folder / "index.html").read_text(encoding="utf-8"))
     assert "check%20%231%2050%25.html" in index.addresses
     assert "figures/check%20%231%2050%25/second.png" in index.addresses
+
+
+@pytest.mark.slow
+def test_everything_that_one_group_allows_is_published(tmp_path):
+    data = write_trial(tmp_path / "one", variant="one_arm")
+    given = [("n_cohorts", "20"), ("n_side", "0"), ("n_trials", "50")]
+    result = run_notebooks(data_dir=data, given=given, out_dir=tmp_path / "out")
+    assert [(outcome.name, outcome.error) for outcome in result.outcomes if outcome.error] == []
+    check_links(result.folder)
+    for page in result.folder.glob("0*.html"):
+        assert page.name.startswith("01") or "needs two groups" in page.read_text(encoding="utf-8")

@@ -215,7 +215,8 @@ def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) ->
         heading = plain(endpoint_labels.get(endpoint, endpoint), 40, lines=1)
         rows.append({"endpoint": endpoint, "name": heading, "is_heading": True})
         own = answers[answers["endpoint"] == endpoint].to_dict("records")
-        told = tell_apart([names.get(row["statistic"], str(row["statistic"])) for row in own], 46, 2)
+        told = [names.get(row["statistic"], str(row["statistic"])) for row in own]
+        told = tell_apart(told, 46 if max(map(len, told)) < 2 * 46 else 60, 2)
         for row, name in zip(own, told, strict=True):
             rows.append({**row, "name": name, "is_heading": False})
     return pd.DataFrame(rows, columns=["name", "is_heading", *answers.columns])

@@ -172,12 +172,10 @@ def _draw_medians(ax: Axes, found: Mapping[str, float], looks: Mapping[str, Look
 
 def _explain_curves(ax: Axes, looks: Mapping[str, Look], medians: Mapping[str, float], unit: str) -> None:
     handles = []
-    for group, name in name_groups(looks, 34, 3).items():
-        look = looks[group]
+    for look, (group, name) in zip(looks.values(), name_groups(looks, 34, 3).items(), strict=True):
         if group in medians:
-            name += (
-                f"\nmedian {format_number(medians[group])}{f' {unit}' * bool(np.isfinite(medians[group]))}"
-            )
+            told = f" {unit}" if np.isfinite(medians[group]) else ""
+            name += f"\nmedian {format_number(medians[group])}{told}"
         line = {"color": look.colour, "linestyle": look.line, "linewidth": LINE_WIDTH}
         handles.append(Line2D([], [], label=name, **line))
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.2, "handlelength": 3.2}
