@@ -150,6 +150,9 @@ def test_hazard_ratios_are_those_of_single_fits(cohorts, method, ties):
         fit = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
         own = ratios[(ratios["cohort"] == cohort) & (ratios["endpoint"] == endpoint)]
         expected = fit.summary["coef"].to_numpy(float)
+        if method == "partial" and fit.separated is not None:
+            # One trial has estimates of what does not separate; of many cohorts such ones count as without.
+            expected = np.full(2, np.nan)
         np.testing.assert_allclose(own.set_index("covariate")["coef"][["dose", "infusions"]], expected, 1e-5)
 
 

@@ -154,7 +154,7 @@ class _Plan:
     strata: np.ndarray | None  # numbers of them by patient
 
     @classmethod
-    def of(cls, sizes, x, models, coef, censoring, alpha, n_draws, strata):
+    def of(cls, sizes, x, models, coef, censoring, alpha, n_draws, strata=None):
         sizes, n = np.asarray(sizes), len(x)
         if sizes.shape != (n,) or not np.issubdtype(sizes.dtype, np.integer) or (sizes < 1).any():
             raise ValueError(f"sizes must be {n} whole numbers above 0, as x has rows; got {sizes.tolist()}")
