@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers import identification, survival
 from nkhcc_helpers.report.display import (
     Layout,
     group,
@@ -27,10 +28,10 @@ from nkhcc_helpers.report.numbers import (
     format_percent,
     is_estimable,
 )
+from nkhcc_helpers.survival.competing import IncidenceComparison
+from nkhcc_helpers.survival.permutation import Comparison
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.survival.competing import IncidenceComparison
-    from nkhcc_helpers.survival.permutation import Comparison
     from nkhcc_helpers.trial.trial import Trial
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
@@ -56,7 +57,7 @@ TEST_NAMES = {
 }
 
 
-@shows_table
+@shows_table(survival.summarize_survival)
 def format_survival_summary(
     frame: pd.DataFrame,
     trial: Trial,
@@ -100,7 +101,7 @@ def _name_groups(note: str, frame: pd.DataFrame, where: pd.Series | None, trial:
     return [note.format(", ".join(named))] if named else []
 
 
-@shows_table
+@shows_table(survival.summarize_survival_at, survival.summarize_incidence_at)
 def format_landmarks(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
@@ -130,7 +131,7 @@ def format_landmarks(
     )
 
 
-@shows_table
+@shows_table(survival.estimate_km)
 def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str = "") -> Layout:
     """The steps of one group's Kaplan-Meier curve, from `estimate_km`, with limits when they are there."""
     columns = {
@@ -152,7 +153,7 @@ def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str
     )
 
 
-@shows_table
+@shows_table(Comparison)
 def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events observed and expected in each group, and the log-rank P value, from `compare_survival`."""
     freedom = f"{comparison.df} degree{'' if comparison.df == 1 else 's'} of freedom"
@@ -176,7 +177,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
     )
 
 
-@shows_table
+@shows_table(survival.summarize_comparisons)
 def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: int) -> Layout:
     """Asymptotic, permuted and exact P of tests side by side, from `summarize_comparisons`."""
     return lay_out_rows(
@@ -208,7 +209,7 @@ def _exact_or_why_not(row: dict) -> str:
     return f"not computed ({format_large(row['n_allocations'])} allocations)"
 
 
-@shows_table
+@shows_table(survival.compare_pairs)
 def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     """The exact P of each pair, its adjustment and the smallest P possible, from `compare_pairs`."""
     return lay_out_rows(
@@ -232,7 +233,7 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     )
 
 
-@shows_table
+@shows_table(identification.recalibrate_published)
 def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Published log-rank P-values beside what they are worth, from `recalibrate_published`."""
     return lay_out_rows(
@@ -247,7 +248,7 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
     )
 
 
-@shows_table
+@shows_table(survival.attained_size)
 def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
@@ -268,7 +269,7 @@ def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     )
 
 
-@shows_table
+@shows_table(survival.attained_coverage)
 def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
     """How often limits of a curve hold the truth at the worst of some places, from `attained_coverage`."""
     of = ["n", "censoring"]
@@ -286,7 +287,7 @@ def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.
     )
 
 
-@shows_table
+@shows_table(IncidenceComparison)
 def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events and competing events in each group, and Gray's test, from `compare_incidence`."""
     permuted = comparison.p_permutation, comparison.p_permutation_error
@@ -313,7 +314,7 @@ def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str)
     )
 
 
-@shows_table
+@shows_table(survival.summarize_rmst)
 def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """Restricted mean survival time, a row per group, from `summarize_rmst`."""
     horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
