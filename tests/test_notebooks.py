@@ -120,7 +120,7 @@ def list_names(tree, *, read):
 
 def test_size_and_rhythm(notebook):
     kinds = [cell.cell_type for cell in notebook.cells]
-    assert 25 <= len(kinds) <= 42
+    assert 25 <= len(kinds) <= 40
     assert kinds.count("markdown") >= len(kinds) / 2
     assert ("code", "code") not in set(itertools.pairwise(kinds))
     lines = [len(source.splitlines()) for source in list_code(notebook)]
@@ -143,7 +143,7 @@ def test_parameters_cell(path, notebook):
     assert check_parameters_cell(path) == []
     parameters = read_parameters(path)
     assert list(inspect_notebook(str(path))) == list(parameters)
-    assert 5 <= len(parameters) <= 12
+    assert 5 <= len(parameters) <= 11
     assert list(parameters)[:2] == ["data_dir", "out_dir"]
 
 

@@ -113,16 +113,7 @@ def name_treatment(trial: Trial) -> dict[str, str]:
 
 
 def show_method(method: str) -> str:
-    """What a method of `fit_cox` is called.
-
-    Parameters
-    ----------
-    method : str
-
-    Returns
-    -------
-    str
-    """
+    """What a method of `fit_cox` is called."""
     return METHOD_NAMES.get(method, method)
 
 

@@ -179,12 +179,10 @@ def calculate_score_limits(n_patients, n_evaluable, n_patients_ref, n_evaluable_
 def calculate_exact_limits(n_evaluable, n_evaluable_ref, *, conf_level=0.95):
     """Exact unconditional limits (Agresti, Min) of a difference of shares, for every table of two groups.
 
-    A difference is kept where the probability of a score statistic at least as far from 0 as the
-    observed one is more than 1 - `conf_level` for some share in the reference group. The limits are the
-    nearest differences beyond those kept, of the multiples of a tenth of a percentage point.
-
-    An array of shape (2, n_evaluable + 1, n_evaluable_ref + 1): lower and upper limit in percentage points by
-    number of patients with the event in the two groups; do not write to it.
+    Kept are differences at which a score statistic at least as far from 0 as the observed one has a
+    probability above 1 - `conf_level` for some share in the reference group. Lower and upper limits, shape
+    (2, n_evaluable + 1, n_evaluable_ref + 1), by patients with the event, in percentage points, rounded
+    outwards to tenths; do not write to it.
     """
     shape = n_evaluable + 1, n_evaluable_ref + 1
     with_event = [each.ravel().astype(float) for each in np.indices(shape)]

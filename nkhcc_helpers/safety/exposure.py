@@ -15,7 +15,7 @@ from nkhcc_helpers.safety.counts import (
     list_terms,
     tabulate_terms,
 )
-from nkhcc_helpers.survival.curves import Curves
+from nkhcc_helpers.survival.competing import estimate_incidence
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 
@@ -25,7 +25,7 @@ _RATES = {
 }
 _EXPOSURE = ["days", "n_infusions", "n_at_risk"]
 CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
-"""Outcomes of `list_first_event`."""
+"""Outcomes of `list_first_event`; of those known, what `survival.estimate_incidence` takes for causes."""
 
 
 def list_observation(trial):
@@ -286,21 +286,11 @@ def estimate_first_event(trial, **options):
         n_undated = int((part["outcome"] == UNDATED).sum())
         if n_undated and not (part["outcome"] == EVENT).any():
             continue
-        known = part[part["outcome"] != UNDATED]
-        curve = _accumulate(known["days"].to_numpy(int), known["outcome"].to_numpy())
-        parts.append(curve.assign(group=group, n_undated=n_undated))
+        known = part.loc[part["outcome"] != UNDATED, ["days", "outcome"]].astype(int)
+        curve = estimate_incidence(known["days"], known["outcome"])
+        event, died = (curve[curve["cause"] == kind].reset_index(drop=True) for kind in (EVENT, DIED))
+        table = event.assign(event_probability=event["incidence"], competing_probability=died["incidence"])
+        start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
+        table = pd.concat([start, table.iloc[0 if (known["days"] == 0).any() else 1 :]])
+        parts.append(table.assign(group=group, n_undated=n_undated))
     return pd.concat(parts[1:] or parts, ignore_index=True)[columns]
-
-
-def _accumulate(days, outcome):
-    """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
-    curve = Curves.of_sample(days, outcome != CENSORED)
-    times, n_at_risk = curve.times[0], curve.n_at_risk[0]
-    share = np.append(1.0, curve.survival[0, :-1]) / n_at_risk
-    table = {"time": times}
-    for name, kind in {"event": EVENT, "competing": DIED}.items():
-        happened = ((days == times[:, None]) & (outcome == kind)).sum(axis=1)
-        table[f"{name}_probability"] = np.cumsum(share * happened)
-    table = pd.DataFrame(table | {"n_at_risk": n_at_risk})
-    start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
-    return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)

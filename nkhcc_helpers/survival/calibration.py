@@ -198,19 +198,15 @@ def _simulate_trial(codes, censoring, alpha, n_draws, seed):
     if not codes.any():
         return np.full((len(alpha), len(TESTS)), np.nan)
     rng = np.random.default_rng(seed)
-    n = len(codes)
-    time, limit = rng.exponential(size=n), np.full(n, np.inf)
-    if censoring:
-        limit = rng.exponential((1 - censoring) / censoring, n)
-    if not (time <= limit).any():
+    time, event = (each[0] for each in _draw_cohorts(rng, 1, len(codes), censoring))
+    if not event.any():
         return np.zeros((len(alpha), len(TESTS)))
-    risk = RiskSets.of(np.minimum(time, limit), time <= limit)
+    risk = RiskSets.of(time, event)
     block = np.concatenate([codes[None], *draw_allocations(codes, n_draws, rng.integers(2**63))])
     usual = risk.calculate_chi_square(block)
     trend = risk.calculate_trend(block, np.arange(1.0, codes.max() + 2))
-    sizes = np.bincount(codes)
     centred = risk.scores - risk.scores.mean()
-    score = sum(((block == g) @ centred) ** 2 / size for g, size in enumerate(sizes))
+    score = sum(((block == g) @ centred) ** 2 / size for g, size in enumerate(np.bincount(codes)))
     # Every relabelling is as good a trial as the one drawn; averaging over them takes most noise away.
     share = [
         _share_beyond(usual, stats.chi2.isf(alpha, max(risk.count_degrees(codes), 1))),

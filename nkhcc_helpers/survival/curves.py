@@ -123,14 +123,23 @@ def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, c
     ValueError
         As `estimate_km`, or a landmark that is negative or not a number.
     """
+    curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
+    ended = curve["survival"].iloc[-1] <= TOLERANCE
+    return read_steps(
+        curve, ["survival", "ci_lower", "ci_upper"], time, at, time_enter=time_enter, ended=ended
+    )
+
+
+def read_steps(curve, columns, time, at, *, time_enter, ended):
+    """Columns of a curve of these subjects at landmarks, behind ``time n_at_risk``.
+
+    NaN past the last time, unless the curve has `ended`: it stays as it is, however long anybody is followed.
+    """
     at = check_vector(at, "at")
     check_positions(~(at >= 0), "at", "must be at least 0", at)
-    curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
     matched = match_times(at, curve["time"])
-    rows = curve["time"].searchsorted(matched, side="right") - 1
-    shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
-    past = (matched > curve["time"].iloc[-1]) & (shown["survival"] > TOLERANCE).to_numpy()
-    shown[past] = np.nan
+    shown = curve.iloc[curve["time"].searchsorted(matched, side="right") - 1][columns].reset_index(drop=True)
+    shown[(matched > curve["time"].iloc[-1]) & (not ended)] = np.nan
     shown.insert(0, "n_at_risk", count_at_risk(time, at=at, time_enter=time_enter))
     shown.insert(0, "time", at)
     return shown

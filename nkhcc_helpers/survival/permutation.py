@@ -292,12 +292,16 @@ def draw_allocations(codes, n_draws, seed, strata=None):
     """
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
-    owns = [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]
     for start in range(0, n_draws, CHUNK):
-        block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
-        for own in owns:
-            block[:, own] = rng.permuted(block[:, own], axis=1)
-        yield block
+        yield shuffle(codes, min(CHUNK, n_draws - start), rng, strata)
+
+
+def shuffle(values, n_draws, rng, strata=None):
+    """Random orders of values, (n_draws, n), within `strata` where there are any, (n,)."""
+    block = np.tile(values, (n_draws, 1))
+    for own in [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]:
+        block[:, own] = rng.permuted(block[:, own], axis=1)
+    return block
 
 
 def adjust_holm(p_values):

@@ -192,7 +192,7 @@ def estimate_km_by_group(frame, **options):
         The columns of `estimate_km` behind a column ``group``.
     """
     options["conf_type"] = settle_limits(frame, options.get("conf_type", "bpcp"))
-    return _stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
+    return stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
 
 
 def count_at_risk_table(frame, *, at):
@@ -225,7 +225,7 @@ def count_at_risk_table(frame, *, at):
             }
         )
 
-    return _stack_by_group(frame, count)
+    return stack_by_group(frame, count)
 
 
 @keeps_options
@@ -259,7 +259,7 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
 
-    return Result.of(_stack_with_all(frame, summarize), conf_type=conf_type)
+    return Result.of(stack_with_all(frame, summarize), conf_type=conf_type)
 
 
 def summarize_medians(frame):
@@ -286,7 +286,7 @@ def summarize_medians(frame):
         row = {"r_quantile": middle, "r_print": printed, "sas": np.where(is_open, np.nan, printed)}
         return pd.DataFrame({**row, "first": first, "open_ended": is_open})
 
-    return _stack_by_group(frame, call)
+    return stack_by_group(frame, call)
 
 
 @keeps_options
@@ -307,7 +307,7 @@ def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_
     """
     at = at if len(at) else choose_landmarks(unit)
     options = {"at": at, "conf_level": conf_level, "conf_type": settle_limits(frame, conf_type)}
-    table = _stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
+    table = stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
     return Result.of(table, conf_type=options["conf_type"])
 
 
@@ -342,7 +342,7 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
         mean = estimate_rmst(**pick_times(part), tau=tau, conf_level=conf_level)
         return pd.DataFrame([{"n": len(part), **asdict(mean), "last": part["time"].max()}])
 
-    return _stack_with_all(frame, estimate)
+    return stack_with_all(frame, estimate)
 
 
 def choose_horizon(frame):
@@ -374,12 +374,14 @@ def settle_limits(frame, conf_type):
     return "log-log" if is_late and conf_type == "bpcp" else conf_type
 
 
-def _stack_with_all(frame, compute):
+def stack_with_all(frame, compute):
+    """As `stack_by_group`, then of everyone, group "All"."""
     everyone = compute(frame).assign(group="All")
-    return pd.concat([_stack_by_group(frame, compute), everyone], ignore_index=True)
+    return pd.concat([stack_by_group(frame, compute), everyone], ignore_index=True)
 
 
-def _stack_by_group(frame, compute):
+def stack_by_group(frame, compute):
+    """The frames that `compute` makes of the rows of each group, behind a column ``group``."""
     groups = frame.groupby("group", observed=True, sort=True)
     parts = [compute(part).assign(group=str(group)) for group, part in groups]
     stacked = pd.concat(parts, ignore_index=True)
