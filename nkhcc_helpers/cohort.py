@@ -160,6 +160,8 @@ def count_enrolment(trial):
 def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     """Summarize how long each group was followed for an endpoint.
 
+    Schemper, Smith (1996) Control Clin Trials.
+
     Parameters
     ----------
     endpoint : str
@@ -178,10 +180,6 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     ------
     ValueError
         The trial has no such endpoint.
-
-    References
-    ----------
-    Schemper, Smith (1996) Control Clin Trials.
     """
     followed = list_with_all(trial.survival(endpoint), trial.groups)
     options, rows = {"conf_level": conf_level, "conf_type": settle_limits(followed, conf_type)}, []

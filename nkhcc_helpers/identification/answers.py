@@ -45,6 +45,9 @@ def pick_statistics(table, *kinds, everyone=False):
 def diagnose(cohorts, statistics):
     """Diagnose a sample of compatible cohorts, statistic by statistic.
 
+    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
+
     Parameters
     ----------
     cohorts : CompatibleCohorts
@@ -59,11 +62,6 @@ def diagnose(cohorts, statistics):
         those of either endpoint; R-hat of halves of blocks, 1 where all agree; the difference between blocks
         that start in two ways, in standard errors. NaN for a statistic that does not vary. Where some cohorts
         do not reach a median, which counts as later than any, it is of ranks, and ``mean sd`` are NaN.
-
-    References
-    ----------
-    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
-    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
     """
     endpoints = cohorts.claimed.endpoints
     rows = [

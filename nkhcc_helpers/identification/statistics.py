@@ -216,6 +216,8 @@ def calculate_statistics(
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
+    Methods as of `survival.compare_survival`, `estimate_km`, `estimate_rmst` and `estimate_follow_up`.
+
     Parameters
     ----------
     cohorts : CompatibleCohorts
@@ -242,10 +244,6 @@ def calculate_statistics(
     ------
     ValueError
         `n_draws` below 1, or `tau` not above 0.
-
-    References
-    ----------
-    As of `survival.compare_survival`, `estimate_km`, `estimate_rmst` and `estimate_follow_up`.
     """
     claimed, frames = cohorts.claimed, {}
     listed = list_statistics(claimed.groups, landmarks)

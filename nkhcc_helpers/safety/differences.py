@@ -30,6 +30,8 @@ _MEASURES = ["group", "n_patients", "n_evaluable", "percent", "n_events", "ci_lo
 def estimate_shares(counts, *, conf_level=0.95):
     """Estimate the share of patients behind each count, with exact limits.
 
+    Clopper, Pearson (1934) Biometrika 26:404.
+
     Parameters
     ----------
     counts : DataFrame
@@ -47,10 +49,6 @@ def estimate_shares(counts, *, conf_level=0.95):
     ------
     ValueError
         `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
     """
     check_conf_level(conf_level)
     pairs = zip(counts["n_patients"], counts["n_evaluable"], strict=True)
@@ -81,6 +79,9 @@ def estimate_upper_limits(counts, *, conf_level):
 def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto"):
     """Estimate, row by row, how the share of patients differs between each group and the reference group.
 
+    Miettinen, Nurminen (1985) Stat Med 4:213; Agresti, Min (2001) Biometrics 57:963; Newcombe (1998) Stat
+    Med 17:873.
+
     Parameters
     ----------
     counts : DataFrame
@@ -108,11 +109,6 @@ def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto")
     ------
     ValueError
         `reference` is not a group of `counts`, `conf_level` is not between 0 and 1, or another interval.
-
-    References
-    ----------
-    Miettinen, Nurminen (1985) Stat Med 4:213; Agresti, Min (2001) Biometrics 57:963; Newcombe (1998) Stat
-    Med 17:873.
     """
     check_conf_level(conf_level)
     check_choice(interval, "interval", ("auto", "exact", "score"))

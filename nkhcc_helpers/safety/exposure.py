@@ -90,6 +90,8 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     term, that day included; without one in the time at risk (`list_time_at_risk`), to its end. An event
     before or after that time neither counts nor ends it.
 
+    Garwood (1936) Biometrika 28:437.
+
     Parameters
     ----------
     trial : Trial
@@ -125,10 +127,6 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     The limits hold if the rate is the same at all times and in all patients of a group; fever after an
     infusion is not so. A limit per infusion may exceed 1: the Poisson distribution does not know that an
     infusion has one first event at most.
-
-    References
-    ----------
-    Garwood (1936) Biometrika 28:437.
     """
     check_conf_level(conf_level)
     at_risk = list_time_at_risk(trial, window_days=window_days)
@@ -259,6 +257,8 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
 def estimate_first_event(trial, **options):
     """Estimate the cumulative incidence of the first adverse event, by group and overall.
 
+    Aalen, Johansen (1978) Scand J Stat 5:141.
+
     Parameters
     ----------
     trial : Trial
@@ -274,10 +274,6 @@ def estimate_first_event(trial, **options):
         left out because nobody can date their events. A group has no rows where nobody was followed, or
         where patients had events and none of these is dated; there are none at all where adverse events
         were not recorded.
-
-    References
-    ----------
-    Aalen, Johansen (1978) Scand J Stat 5:141.
     """
     first = list_with_all(list_first_event(trial, **options), trial.groups)
     columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]

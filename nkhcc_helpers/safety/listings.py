@@ -218,6 +218,8 @@ def list_dose_limiting(trial, definition=None):
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 
+    Clopper, Pearson (1934) Biometrika 26:404.
+
     Parameters
     ----------
     trial : Trial
@@ -241,10 +243,6 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     ------
     ValueError
         `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
     """
     definition = definition or Definition()
     limiting = list_dose_limiting(trial, definition)

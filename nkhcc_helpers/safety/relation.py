@@ -45,6 +45,9 @@ def compare_groups(
 ):
     """Compare the shares of patients with each adverse event across the groups.
 
+    Cochran (1954) Biometrics 10:417; Armitage (1955) Biometrics 11:375; Agresti (1992) Stat Sci 7:131; Fisher
+    (1935) J R Stat Soc 98:39; Freeman, Halton (1951) Biometrika 38:141.
+
     Parameters
     ----------
     trial : Trial
@@ -72,11 +75,6 @@ def compare_groups(
     ------
     ValueError
         As `list_scores`; or ``n_draws`` is below 1.
-
-    References
-    ----------
-    Cochran (1954) Biometrics 10:417; Armitage (1955) Biometrics 11:375; Agresti (1992) Stat Sci 7:131; Fisher
-    (1935) J R Stat Soc 98:39; Freeman, Halton (1951) Biometrika 38:141.
     """
     scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:

@@ -29,6 +29,8 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
       it might have resolved later like the others;
     - none of these: its end is not known, and durations leave it out.
 
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
     trial : Trial
@@ -64,10 +66,6 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
     -----
     The limits take events for independent. Those of one patient resemble each other, so where
     ``n_events`` is well above ``n_patients`` the limits are too narrow.
-
-    References
-    ----------
-    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_conf_level(conf_level)
     events = list_events(trial, emergent_only=emergent_only, related_only=related_only)

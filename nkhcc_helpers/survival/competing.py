@@ -49,6 +49,9 @@ class IncidenceComparison:
 def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0.95, conf_type="beta"):
     """Estimate the cumulative incidence of each of two causes by Aalen-Johansen, with pointwise limits.
 
+    Aalen, Johansen (1978) Scand J Stat; Clopper, Pearson (1934) Biometrika; Korn, Graubard (1998) Surv
+    Methodol; Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
+
     Parameters
     ----------
     time : array_like, shape (n_subjects,)
@@ -79,11 +82,6 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
     -----
     The variance is the infinitesimal jackknife, as in R's ``survfit``. The effective number is incidence
     (1 - incidence) / variance, at most the number of patients times the share that censoring has left.
-
-    References
-    ----------
-    Aalen, Johansen (1978) Scand J Stat; Clopper, Pearson (1934) Biometrika; Korn, Graubard (1998) Surv
-    Methodol; Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
     """
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
@@ -247,6 +245,8 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
 def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, seed=DEFAULT_SEED, exact=True):
     """Compare the cumulative incidence of the event across groups by Gray's test.
 
+    Gray (1988) Ann Stat 16:1141.
+
     Parameters
     ----------
     time, cause, time_enter
@@ -268,10 +268,6 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     ------
     ValueError
         As `estimate_incidence`; lengths that differ, or a missing group.
-
-    References
-    ----------
-    Gray (1988) Ann Stat 16:1141.
     """
     time, cause, enter = _check_causes(time, cause, time_enter)
     groups, codes = check_groups(group, len(time))

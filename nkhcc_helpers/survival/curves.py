@@ -33,6 +33,8 @@ SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -59,10 +61,6 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     ValueError
         Bad input (see `checks.check_entry`), confidence level outside (0, 1), unknown `conf_type`, or "bpcp"
         with subjects who enter late.
-
-    References
-    ----------
-    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     time, event, enter = check_entry(time, event, time_enter)
     check_limits(conf_level, conf_type, enter)

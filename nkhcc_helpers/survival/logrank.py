@@ -18,6 +18,8 @@ WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
 def logrank_scores(time, event, *, weights="logrank", time_enter=None):
     """Scores whose sums over groups are what a log-rank test compares.
 
+    Peto, Peto (1972) J R Stat Soc A; Tarone, Ware (1977) Biometrika; Hothorn et al. (2006) Am Stat.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -38,10 +40,6 @@ def logrank_scores(time, event, *, weights="logrank", time_enter=None):
     ------
     ValueError
         Bad times or events, or unknown weights.
-
-    References
-    ----------
-    Peto, Peto (1972) J R Stat Soc A; Tarone, Ware (1977) Biometrika; Hothorn et al. (2006) Am Stat.
     """
     return RiskSets.of(time, event, weights, time_enter).scores
 

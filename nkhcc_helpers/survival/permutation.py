@@ -66,6 +66,9 @@ def compare_survival(
 ):
     """Compare survival across groups.
 
+    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
+    Fleming, Harrington (1991) Counting Processes and Survival Analysis.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -106,11 +109,6 @@ def compare_survival(
     Permutation takes the allocation of patients to groups as exchangeable if the groups do not differ, which
     needs censoring, and late entry, that do not depend on the group: a patient is relabelled with both ends
     of the time under observation.
-
-    References
-    ----------
-    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
-    Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata
@@ -148,6 +146,8 @@ def compare_survival(
 def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_enter=None, strata=None):
     """Compare every pair of groups by the exact two-sided score test.
 
+    Holm (1979) Scand J Stat.
+
     Parameters
     ----------
     time, event, group, weights
@@ -168,10 +168,6 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
     ------
     ValueError
         As `compare_survival`, or a pair that names an unknown group.
-
-    References
-    ----------
-    Holm (1979) Scand J Stat.
     """
     risk = RiskSets.of(time, event, weights)
     groups, codes = check_groups(group, len(risk.event))

@@ -56,6 +56,8 @@ def estimate_median(
 ):
     """Estimate the median time to event.
 
+    Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -77,10 +79,6 @@ def estimate_median(
     ------
     ValueError
         As `estimate_km`, or unknown `convention`.
-
-    References
-    ----------
-    Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
     time, event, enter = check_entry(time, event, time_enter)
@@ -104,6 +102,8 @@ def _attained_coverage(n, options):
 def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
     """Estimate the restricted mean survival time: the mean time without the event, up to a horizon.
 
+    Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -125,10 +125,6 @@ def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
     ------
     ValueError
         Bad times or events, or `tau` not above 0.
-
-    References
-    ----------
-    Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
     """
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_entry(time, event, time_enter))
@@ -157,6 +153,8 @@ def _estimate_error_of_mean(area, n, d):
 def estimate_follow_up(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate the median follow-up by reverse Kaplan-Meier.
 
+    Schemper, Smith (1996) Control Clin Trials.
+
     Parameters
     ----------
     time, event, time_enter, conf_level, conf_type
@@ -166,10 +164,6 @@ def estimate_follow_up(time, event, *, time_enter=None, conf_level=0.95, conf_ty
     -------
     Estimate
         In the unit of `time`; NaN where fewer than half would have been followed to a known end.
-
-    References
-    ----------
-    Schemper, Smith (1996) Control Clin Trials.
     """
     time, event, enter = check_entry(time, event, time_enter)
     return estimate_median(time, ~event, time_enter=enter, conf_level=conf_level, conf_type=conf_type)
