@@ -118,6 +118,7 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         As in `list_infusion_intervals`, with the same error.
     ties : {"efron", "breslow"}, default "efron"
     conf_level : float, default 0.95
+        Between 0 and 1; ValueError as for other `ties`.
 
     Returns
     -------
@@ -134,11 +135,6 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
         in the trial's unit, NaN in the other rows and where the plans do not part.
-
-    Raises
-    ------
-    ValueError
-        Unknown `ties`, or a confidence level outside (0, 1).
     """
     check_choice(ties, "ties", TIES)
     check_conf_level(conf_level)

@@ -222,12 +222,12 @@ def calculate_statistics(
     ----------
     cohorts : CompatibleCohorts
     n_draws : int, default 20,000
-        Random allocations, where there are too many to list.
+        Random allocations, where there are too many to list; at least one or ValueError.
     seed : int
     landmarks : sequence of float, default (12, 24)
         Months at which survival is estimated.
     tau : float, optional
-        Horizon of the restricted mean, in the unit of the cohorts; 24 months when absent.
+        Horizon of the restricted mean, above 0, in the unit of the cohorts; 24 months when absent.
     wanted : sequence of Statistic, optional
     endpoints : sequence of str, optional
         What to calculate; everything when absent.
@@ -239,11 +239,6 @@ def calculate_statistics(
         `cohorts.claimed.unit`; medians as R prints them, whatever the convention of the claims. NaN where not
         reached or past a last follow-up. A drawn P has a standard error of sqrt(P (1 - P) / `n_draws`), which
         cohorts share in part, as they share the allocations.
-
-    Raises
-    ------
-    ValueError
-        `n_draws` below 1, or `tau` not above 0.
     """
     claimed, frames = cohorts.claimed, {}
     listed = list_statistics(claimed.groups, landmarks)

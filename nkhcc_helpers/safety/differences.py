@@ -37,18 +37,13 @@ def estimate_shares(counts, *, conf_level=0.95):
     counts : DataFrame
         Columns ``n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them.
     conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1.
+        Confidence level, two-sided, between 0 and 1 or ValueError.
 
     Returns
     -------
     DataFrame
         `counts` with ``percent ci_lower ci_upper`` in percent, NaN where the count is NA or nobody is
         evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
     """
     check_conf_level(conf_level)
     pairs = zip(counts["n_patients"], counts["n_evaluable"], strict=True)

@@ -54,7 +54,8 @@ def list_time_at_risk(trial, *, window_days=30):
     ----------
     trial : Trial
     window_days : int or None, default 30
-        Days after the end of the last infusion, at least 0; None: to the end of observation.
+        Days after the end of the last infusion, whole and at least 0, or ValueError; None: to the end of
+        observation.
 
     Returns
     -------
@@ -63,11 +64,6 @@ def list_time_at_risk(trial, *, window_days=30):
         of ``trial.subjects``. ``days`` counts the first and the last day, so that an event on the day of
         the first infusion comes after one day and not after none. For a patient treated by SAFFL without
         a dated infusion ``start`` and ``end`` are NaT, ``days`` is NA and ``n_infusions`` 0.
-
-    Raises
-    ------
-    ValueError
-        `window_days` is not a whole number of at least 0.
     """
     if window_days is not None and not (window_days >= 0 and float(window_days).is_integer()):
         raise ValueError(f"window_days must be a whole number >= 0, or None; got {window_days!r}")
@@ -96,11 +92,11 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     ----------
     trial : Trial
     window_days : int or None, default 30
-        As in `list_time_at_risk`.
+        As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
         As in `count_by_term`.
     conf_level : float, default 0.95
-        Confidence level of the limits, two-sided.
+        Confidence level of the limits, two-sided, between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -116,11 +112,6 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
         are those given up to and on the day of the first event. Rates are NaN where nothing was at risk,
         and where patients had the term and nobody can place an event of any of them; counts are NA where
         `count_by_term` has NA.
-
-    Raises
-    ------
-    ValueError
-        Bad `window_days`, or `conf_level` not between 0 and 1.
 
     Notes
     -----
@@ -219,7 +210,7 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
     ----------
     trial : Trial
     window_days : int or None, default None
-        As in `list_time_at_risk`.
+        As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
         As in `count_by_term`.
 
@@ -231,11 +222,6 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
         date, and none that is known to lie in the time at risk: ``days`` is NA). Patients without a dated
         infusion are left out, and so are events before the first infusion. No rows where adverse events were
         not collected, or with `related_only` where no event records its relation.
-
-    Raises
-    ------
-    ValueError
-        Bad `window_days`.
     """
     at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
     events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)

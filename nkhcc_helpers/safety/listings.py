@@ -89,7 +89,7 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
     ----------
     trial : Trial
     which : str, default "serious or grade 3"
-        One of `LISTINGS`; grade 3 stands for grade 3 or more.
+        One of `LISTINGS` or ValueError; grade 3 stands for grade 3 or more.
     emergent_only : bool, default True
         List treatment-emergent events only.
 
@@ -99,11 +99,6 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
         Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious outcome
         action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the
         day before is day -1 (CDISC has no day 0).
-
-    Raises
-    ------
-    ValueError
-        `which` is not one of `LISTINGS`.
     """
     if which not in LISTINGS:
         raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
@@ -226,6 +221,7 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     definition : Definition, optional
         ``Definition()`` when absent.
     conf_level : float, default 0.95
+        Between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -238,11 +234,6 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
         NaN, where adverse events were not collected, and where there are events but none records what the
         definition needs; then evaluable are those observed and treated so. Percentages are NaN where nobody
         is evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
     """
     definition = definition or Definition()
     limiting = list_dose_limiting(trial, definition)

@@ -54,9 +54,9 @@ def compare_groups(
     related_only, emergent_only : bool
         As in `count_by_term`.
     scores : {"equal", "dose"} or sequence of float, default "equal"
-        Scores of the groups for the trend, as `list_scores` takes them.
+        Scores of the groups for the trend, as of `list_scores`, with the same errors.
     n_draws, seed : int
-        Random tables, and their seed, where a count of every table is beyond feasible.
+        Random tables, at least one, where a count of every table is beyond feasible, and their seed.
 
     Returns
     -------
@@ -70,11 +70,6 @@ def compare_groups(
         where patients with the event are not known (for grade 3 or more: no event has a grade), P-values
         are NaN. The errors are Monte-Carlo standard errors, 0 where every table was counted; ``is_exact``
         says that both are.
-
-    Raises
-    ------
-    ValueError
-        As `list_scores`; or ``n_draws`` is below 1.
     """
     scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:
@@ -126,17 +121,13 @@ def list_scores(trial, scores="equal"):
     scores : {"equal", "dose"} or sequence of float, default "equal"
         ``equal``: 1, 2, 3, ... in the trial's order, so that the groups are taken to be equally far apart,
         whatever their doses. ``dose``: the planned dose of each arm, however many infusions it has; groups
-        of one dose have one score. A sequence: one for each group, in order.
+        of one dose have one score. A sequence: one finite number for each group, in
+        order, not all the same, or ValueError.
 
     Returns
     -------
     Series of float
         Indexed by group.
-
-    Raises
-    ------
-    ValueError
-        `scores` are not one finite number for each group, or all the same.
     """
     if isinstance(scores, str):
         check_choice(scores, "scores", ("equal", "dose"))

@@ -37,7 +37,7 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
     related_only, emergent_only : bool
         As in `list_events`.
     conf_level : float, default 0.95
-        Confidence level of the limits of the median duration.
+        Confidence level of the limits of the median duration, between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -56,11 +56,6 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
           which a date was imputed
         - ``percent_within_one_day``: share of events that resolved on the day of onset or the next, from the
           same curve; NaN where nobody was followed that long
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
 
     Notes
     -----

@@ -35,9 +35,9 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     Parameters
     ----------
     p : float
-        P-value from the chi-square distribution, above 0 and below 1.
+        P-value from the chi-square distribution, above 0 and below 1 or ValueError.
     sizes : sequence of int
-        Patients in each group, at least one.
+        Patients in each group, at least one or ValueError.
     n_draws, seed : int
 
     Returns
@@ -45,11 +45,6 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     RecalibratedP
         How often random allocation alone reaches a statistic as large, when nobody is censored and no times
         are tied; then the answer depends on the sizes only. NaN for one group.
-
-    Raises
-    ------
-    ValueError
-        `p` or `sizes` out of range.
     """
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")

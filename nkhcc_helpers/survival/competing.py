@@ -250,7 +250,7 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     Parameters
     ----------
     time, cause, time_enter
-        As in `estimate_incidence`.
+        As in `estimate_incidence`, with the same errors.
     group : array_like or categorical Series, shape (n_subjects,)
         Group of each subject; groups without subjects are left out.
     n_draws : int, default 100,000
@@ -263,11 +263,6 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     -------
     IncidenceComparison
         NaN where there is only one group, or nothing to compare.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_incidence`; lengths that differ, or a missing group.
     """
     time, cause, enter = _check_causes(time, cause, time_enter)
     groups, codes = check_groups(group, len(time))

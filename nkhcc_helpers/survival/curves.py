@@ -106,20 +106,15 @@ def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, c
     time, event : array_like, shape (n_subjects,)
         Times and event indicators; see `check_survival`.
     at : sequence of float
-        Landmark times, at least 0, in the unit of `time`.
+        Landmark times, at least 0 or ValueError, in the unit of `time`.
     time_enter, conf_level, conf_type
-        As in `estimate_km`.
+        As in `estimate_km`, with the same errors.
 
     Returns
     -------
     DataFrame
         Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
         follow-up survival is NaN, unless the curve has reached 0.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_km`, or a landmark that is negative or not a number.
     """
     curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
     ended = curve["survival"].iloc[-1] <= TOLERANCE

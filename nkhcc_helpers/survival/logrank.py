@@ -23,7 +23,7 @@ def logrank_scores(time, event, *, weights="logrank", time_enter=None):
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `checks.check_entry`.
+        Times and event indicators; see `checks.check_entry` for what is a ValueError.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
         1, the number at risk, its square root, or the Kaplan-Meier estimate just before the time.
     time_enter : array_like, shape (n_subjects,), optional
@@ -35,11 +35,6 @@ def logrank_scores(time, event, *, weights="logrank", time_enter=None):
         Event less the Nelson-Aalen cumulative hazard from entry to the subject's time, weighted; subjects
         with tied times are at risk together. As the scores of R's coin, with the sign of observed less
         expected.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, or unknown weights.
     """
     return RiskSets.of(time, event, weights, time_enter).scores
 

@@ -151,9 +151,9 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
     Parameters
     ----------
     time, event, group, weights
-        As in `compare_survival`.
+        As in `compare_survival`, with the same errors.
     pairs : sequence of (str, str), optional
-        The pairs asked for; every pair when absent. Holm's adjustment is over these.
+        The pairs asked for, of known groups; every pair when absent. Holm's adjustment is over these.
     time_enter, strata
         As in `compare_survival`.
 
@@ -163,11 +163,6 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest
         n_allocations``; no rows where there is one group only. ``p_smallest`` is the smallest two-sided P
         that groups of these sizes can give; ``p_exact`` and ``p_holm`` are NaN where the count is too large.
-
-    Raises
-    ------
-    ValueError
-        As `compare_survival`, or a pair that names an unknown group.
     """
     risk = RiskSets.of(time, event, weights)
     groups, codes = check_groups(group, len(risk.event))
@@ -212,17 +207,12 @@ def draw_null(
     Parameters
     ----------
     time, event, group, weights, trend, scores, time_enter, strata, n_draws, seed
-        As in `compare_survival`.
+        As in `compare_survival`, with the same errors.
 
     Returns
     -------
     ndarray of float, shape (n_draws,)
         NaN where there is one group only.
-
-    Raises
-    ------
-    ValueError
-        As `compare_survival`.
     """
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata

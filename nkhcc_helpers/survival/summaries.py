@@ -61,9 +61,10 @@ def estimate_median(
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     time_enter, conf_level, conf_type
-        As in `estimate_km`; the interval holds the times at which the limits of the curve do not exclude 0.5.
+        As in `estimate_km`, with the same errors; the interval holds the times at which the limits of the
+        curve do not exclude 0.5.
     convention : {"midpoint", "first"}, default "midpoint"
         Where the curve is flat at 0.5: the middle of the flat stretch, or the first time at which the curve
         is at or below 0.5. Where no event ends the stretch, it ends at the last time, as for R's ``quantile``
@@ -74,11 +75,6 @@ def estimate_median(
     Estimate
         In the unit of `time`; the estimate is NaN where the curve stays above 0.5, limits are 0 or inf
         where no finite limit exists. The coverage is NaN where subjects enter late.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_km`, or unknown `convention`.
     """
     check_choice(convention, "convention", CONVENTIONS)
     time, event, enter = check_entry(time, event, time_enter)
@@ -107,9 +103,9 @@ def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     tau : float
-        Horizon, above 0, in the unit of `time`.
+        Horizon, above 0 or ValueError, in the unit of `time`.
     time_enter : array_like, shape (n_subjects,), optional
         As in `estimate_km`.
     conf_level : float, default 0.95
@@ -120,11 +116,6 @@ def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
         Area under the Kaplan-Meier curve from 0 to `tau`, standard error as R's ``survfit``, normal limits
         kept within 0 and `tau`. NaN where `tau` lies past the last follow-up and the curve has not reached 0;
         the standard error and limits are NaN where nobody has had the event by `tau`.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, or `tau` not above 0.
     """
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_entry(time, event, time_enter))
