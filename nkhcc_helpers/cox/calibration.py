@@ -38,11 +38,11 @@ def attained_in_trial(
         Columns ``group time event`` and every covariate as numbers, alike within a group. Simulated patients
         are all followed from the start.
     models : dict of str to list of str
-        Name and covariates of each model.
+        Name and covariates of each model; ValueError where the design cannot estimate one.
     estimates : DataFrame
         Columns ``model covariate coef``, as `summarize_models` returns them.
     alpha : float, default 0.05
-        Nominal level of the tests; that of the intervals is 1 - `alpha`.
+        Nominal level of the tests, between 0 and 1 or ValueError; that of the intervals is 1 - `alpha`.
     strata : str, optional
         As in `fit_cox`; the groups are split into strata as they are in the trial.
     n_trials, seed : int
@@ -63,11 +63,6 @@ def attained_in_trial(
         Biometrika). A test without answer does not reject, an interval without limits does not hold the
         truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN; without models,
         or with one group only, there are no rows.
-
-    Raises
-    ------
-    ValueError
-        `alpha` out of range, or a model that the design cannot estimate.
     """
     every = list(dict.fromkeys(name for covariates in models.values() for name in covariates))
     differs = check_covariates(frame, every).groupby(frame["group"], observed=True).nunique().gt(1).any()

@@ -166,11 +166,13 @@ def simulate_immortal_time(
     trial : Trial
         Gives the number of patients, their plans, the median and the longest follow-up.
     endpoint : str
+        As in `list_infusion_intervals`, with the same error.
     n_trials : int, default 2,000
     copies : int, default 1
-        Patients simulated for each one of the trial; the more, the more does bias show.
+        Patients simulated for each one of the trial; the more, the more does bias show. ValueError below 1,
+        as for `n_trials`.
     alpha : float, default 0.05
-        Nominal level.
+        Nominal level, between 0 and 1 or ValueError.
     seed : int
     progress : bool, default False
         Show a progress bar on standard error.
@@ -181,11 +183,6 @@ def simulate_immortal_time(
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
         likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
         and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
-
-    Raises
-    ------
-    ValueError
-        `alpha`, `n_trials` or `copies` out of range, or no such endpoint.
 
     Notes
     -----

@@ -332,7 +332,7 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
     ----------
     cohorts : CompatibleCohorts
     designs : list of (Design, DataFrame)
-        As of `list_planned_designs`.
+        As of `list_planned_designs`; ValueError where one lacks a group, as for other methods and ties.
     methods : sequence of {"firth", "partial"}, default both
     ties : {"breslow", "efron"}, default "breslow"
     endpoints : sequence of str, optional
@@ -344,11 +344,6 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         Columns ``endpoint design method covariate cohort coef``: log hazard ratio per unit of the covariate,
         NaN where not estimable; no rows without designs, as of groups that do not differ in dose and
         infusions.
-
-    Raises
-    ------
-    ValueError
-        Unknown method or ties, or a design that lacks a group.
     """
     claimed, parts = cohorts.claimed, [pd.DataFrame(columns=HAZARD_RATIOS).astype({"coef": float})]
     for design, x in designs:

@@ -83,9 +83,9 @@ def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto")
         Columns ``group n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them;
         other columns than counts and percentages name the row.
     reference : str
-        Code of the group the others are compared with.
+        Code of the group the others are compared with, one of `counts` or ValueError.
     conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1; of each interval, not of all together.
+        Confidence level, two-sided, between 0 and 1 or ValueError; of each interval, not of all together.
     interval : {"auto", "exact", "score"}, default "auto"
         ``exact``: exact unconditional, the differences that a two-sided score test does not reject,
         whatever the share in the reference group (Agresti, Min); limits are rounded outwards to a tenth
@@ -99,11 +99,6 @@ def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto")
         row for each row and group other than the reference and "All", in the order of `counts`. Difference
         and limits are in percentage points, group minus reference; NaN where a count is NA or nobody is
         evaluable. ``interval`` is "exact unconditional" or "Miettinen-Nurminen".
-
-    Raises
-    ------
-    ValueError
-        `reference` is not a group of `counts`, `conf_level` is not between 0 and 1, or another interval.
     """
     check_conf_level(conf_level)
     check_choice(interval, "interval", ("auto", "exact", "score"))

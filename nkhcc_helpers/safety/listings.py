@@ -114,7 +114,7 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
 
 @dataclass(frozen=True)
 class Definition:
-    """What counts as a dose-limiting toxicity.
+    """What counts as a dose-limiting toxicity; ValueError where an attribute is not as said.
 
     Attributes
     ----------
@@ -130,11 +130,6 @@ class Definition:
         Infusions that a patient without a dose-limiting toxicity must have received by the last day of the
         window in order to be evaluable, at least 1. How many are enough is for the protocol to say; the
         default asks for no more than that treatment was begun.
-
-    Raises
-    ------
-    ValueError
-        One of them is not as said.
     """
 
     grade: int = 3

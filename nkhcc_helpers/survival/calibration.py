@@ -78,9 +78,9 @@ def attained_size(
     sizes : sequence of int
         As in `recalibrate_p`.
     censoring : float, default 0
-        Share of patients censored on average, at random and alike in all groups; times are exponential.
+        Share censored on average, below 1, at random and alike in all groups; times are exponential.
     alpha : sequence of float, default (0.05, 0.01)
-        Nominal levels.
+        Nominal levels, between 0 and 1; ValueError as for bad `sizes` and `censoring`.
     n_trials, n_draws, seed : int
         Trials simulated, and relabellings of each for the permutation tests.
     jobs, progress
@@ -91,11 +91,6 @@ def attained_size(
     DataFrame
         Columns ``test alpha rejected error ratio``: share of trials rejected, its Monte-Carlo standard error,
         and the share over `alpha`. NaN for one group.
-
-    Raises
-    ------
-    ValueError
-        `sizes`, `censoring` or `alpha` out of range.
     """
     codes = _check_sizes(sizes)
     check_censoring(censoring)
@@ -132,9 +127,9 @@ def attained_coverage(
     sizes : sequence of int
         Numbers of patients, each simulated on its own.
     censoring : sequence of float, default (0, 0.3)
-        Shares censored on average, at random; times are exponential.
+        Shares censored on average, below 1 or ValueError, at random; times are exponential.
     conf_types : sequence of str, default all
-        As in `survival.estimate_km`; the same cohorts for each.
+        As in `survival.estimate_km` or ValueError; the same cohorts for each.
     survival : sequence of float, default (0.8, 0.5, 0.2)
         The limits are read where true survival is this.
     conf_level : float, default 0.95
@@ -145,11 +140,6 @@ def attained_coverage(
     DataFrame
         Columns ``n censoring conf_type survival coverage error``: share of cohorts whose limits hold the
         truth and its Monte-Carlo standard error. Where there are no limits nothing is excluded.
-
-    Raises
-    ------
-    ValueError
-        `sizes` or `censoring` out of range, or an unknown interval.
     """
     rows = []
     truth = np.atleast_1d(np.asarray(survival, dtype=float))

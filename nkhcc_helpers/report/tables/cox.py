@@ -211,10 +211,6 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
         Columns ``covariate hr_detectable drift_detectable``, as `cox.estimate_detectable` returns it.
     labels : mapping of str to str
         Covariate to what it is called.
-
-    Returns
-    -------
-    list of str
     """
     told = []
     for row in frame.to_dict("records"):

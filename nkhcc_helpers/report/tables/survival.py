@@ -39,6 +39,10 @@ OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: t
 NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 MOST_STEPS = 20  # of a curve
+PERMUTED_NOTE = (
+    "Asymptotic: from the chi-square distribution. Permuted: the same statistic over {n_draws:,} random "
+    "relabellings, with Monte-Carlo standard error."
+)
 KM_NOTE = "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come."
 INCIDENCE_NOTES = {
     "beta": [
@@ -194,8 +198,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
         title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
         subtitle="" if frame["df"].any() else NO_TEST,
         notes=[
-            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
-            f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            PERMUTED_NOTE.format(n_draws=n_draws),
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
         ],
     )
@@ -307,8 +310,7 @@ def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str)
         title=f"{show_endpoint(endpoint, trial)}: Gray's test across groups",
         subtitle=told if comparison.df else NO_TEST,
         notes=[
-            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
-            f"{comparison.n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            PERMUTED_NOTE.format(n_draws=comparison.n_draws),
             *(["Exact: over every allocation of the patients to groups of these sizes."] if exact else []),
         ],
     )
