@@ -21,7 +21,7 @@ from nkhcc_helpers.cox.fit import ESTIMATES, NEGLIGIBLE, CoxModel, estimate_exac
 from nkhcc_helpers.cox.likelihood import lay_out_risk
 from nkhcc_helpers.cox.relabelling import permute_covariate
 from nkhcc_helpers.survival.exact import TOLERANCE
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error"]
@@ -316,10 +316,9 @@ class _Draws:
 
     def calculate_p(self, statistic, drawn):
         """P-value of a statistic among those drawn, and its Monte-Carlo standard error."""
-        p_value = (1 + (drawn >= statistic * (1 - TOLERANCE)).sum()) / (1 + self.n_draws)
+        p_value, error = share_extreme((drawn >= statistic * (1 - TOLERANCE)).sum(), self.n_draws)
         # Every draw as extreme leaves an error too: of one draw.
-        error = max(np.sqrt(p_value * (1 - p_value) / self.n_draws), 1 / (1 + self.n_draws))
-        return float(p_value), float(error)
+        return float(p_value), float(max(error, 1 / (1 + self.n_draws)))
 
 
 def _test_against_nothing(model, draws):

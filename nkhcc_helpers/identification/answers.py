@@ -33,10 +33,6 @@ def pick_statistics(table, *kinds, everyone=False):
     *kinds : str
         As of `Statistic.kind`, such as ``permutation_p``, ``rate`` or ``hr``.
     everyone : bool, default False
-
-    Returns
-    -------
-    DataFrame
     """
     wanted = [each.kind in kinds and not (everyone and each.group) for each in table["statistic"]]
     return table[np.array(wanted, dtype=bool)]

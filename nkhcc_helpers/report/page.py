@@ -114,10 +114,6 @@ def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: 
         Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
     endpoint : str
         Code of the endpoint that it is about; empty for the trial's first.
-
-    Returns
-    -------
-    Page
     """
     return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir, endpoint=endpoint)
 

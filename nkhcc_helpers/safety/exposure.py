@@ -31,10 +31,6 @@ CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
 def list_observation(trial):
     """List until when each patient was observed.
 
-    Parameters
-    ----------
-    trial : Trial
-
     Returns
     -------
     DataFrame
@@ -52,7 +48,6 @@ def list_time_at_risk(trial, *, window_days=30):
 
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default 30
         Days after the end of the last infusion, whole and at least 0, or ValueError; None: to the end of
         observation.
@@ -90,7 +85,6 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
 
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default 30
         As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
@@ -208,7 +202,6 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
 
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default None
         As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
@@ -247,7 +240,6 @@ def estimate_first_event(trial, **options):
 
     Parameters
     ----------
-    trial : Trial
     **options
         As in `list_first_event`.
 

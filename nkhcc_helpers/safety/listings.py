@@ -41,7 +41,6 @@ def describe_events(trial, *, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     emergent_only : bool, default True
         As in `list_events`.
 
@@ -87,7 +86,6 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
 
     Parameters
     ----------
-    trial : Trial
     which : str, default "serious or grade 3"
         One of `LISTINGS` or ValueError; grade 3 stands for grade 3 or more.
     emergent_only : bool, default True
@@ -165,17 +163,7 @@ def _fold(terms):
 
 
 def list_absent_terms(trial, definition):
-    """List the excluded terms of `definition` that no adverse event of the trial has, misspelt perhaps.
-
-    Parameters
-    ----------
-    trial : Trial
-    definition : Definition
-
-    Returns
-    -------
-    list of str
-    """
+    """List the excluded terms of a `Definition` that no adverse event of the trial has, misspelt perhaps."""
     known = set(_fold(trial.adverse_events["term"]))
     return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
 
@@ -186,7 +174,6 @@ def list_dose_limiting(trial, definition=None):
 
     Parameters
     ----------
-    trial : Trial
     definition : Definition, optional
         ``Definition()`` when absent.
 
@@ -212,7 +199,6 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
 
     Parameters
     ----------
-    trial : Trial
     definition : Definition, optional
         ``Definition()`` when absent.
     conf_level : float, default 0.95

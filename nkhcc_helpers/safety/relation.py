@@ -15,9 +15,9 @@ from scipy import special
 
 from nkhcc_helpers.checks import check_choice, check_vector, keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, OVERALL, count_by_term, list_terms
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
-DEFAULT_SEED = 20260124
 N_DRAWS = 100_000
 SCALE = 1e9  # values are compared as whole numbers of 1 / SCALE, so that sorting and merging are exact
 TOLERANCE = 100  # 1e-7, the relative difference of probabilities that R's fisher.test takes for none
@@ -50,7 +50,6 @@ def compare_groups(
 
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `count_by_term`.
     scores : {"equal", "dose"} or sequence of float, default "equal"
@@ -117,7 +116,6 @@ def list_scores(trial, scores="equal"):
 
     Parameters
     ----------
-    trial : Trial
     scores : {"equal", "dose"} or sequence of float, default "equal"
         ``equal``: 1, 2, 3, ... in the trial's order, so that the groups are taken to be equally far apart,
         whatever their doses. ``dose``: the planned dose of each arm, however many infusions it has; groups
@@ -297,8 +295,7 @@ class Tables:
         )
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
         beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
-        p_value = (1 + int(beyond.sum())) / (1 + n_draws)
-        return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
+        return tuple(map(float, share_extreme(beyond.sum(), n_draws)))
 
 
 @dataclass(frozen=True)

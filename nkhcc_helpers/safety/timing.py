@@ -33,7 +33,6 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
 
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `list_events`.
     conf_level : float, default 0.95
@@ -138,7 +137,6 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `list_events`.
 
@@ -218,7 +216,6 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     related_only : bool, default False
         Take only events related to treatment.
     emergent_only : bool, default True

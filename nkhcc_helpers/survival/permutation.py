@@ -262,7 +262,7 @@ def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
     bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
     blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     n_extreme = sum(int((_calculate(risk, each, group_scores) >= bound).sum()) for each in blocks)
-    return tuple(float(each) for each in share_extreme(n_extreme, n_draws))
+    return tuple(map(float, share_extreme(n_extreme, n_draws)))
 
 
 def share_extreme(n_extreme, n_draws):

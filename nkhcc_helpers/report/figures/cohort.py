@@ -195,11 +195,6 @@ def plot_swimmer(
         As `cohort.list_courses` returns it.
     infusion_times : pandas.DataFrame
         As `cohort.list_infusion_times` returns it.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the whole follow-up.
     """
     looks = list_looks(known_groups(courses, labels), labels)
     last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan

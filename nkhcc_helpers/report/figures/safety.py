@@ -298,11 +298,8 @@ def plot_onset(
         maximum`` and ``duration_`` with ``median lower upper``, as `safety.summarize_onset` returns it.
     most : int
         Terms shown, the first of the frame.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the onset; the duration is not drawn beside axes that are given.
+    ax : matplotlib Axes, optional
+        For the onset alone.
     """
     shown = onset.head(most)
     if shown.empty:

@@ -56,10 +56,6 @@ def format_result(result: object, trial: Trial, *, about: str = "", **options) -
         ``notes``: further lines under the table; and what else the table takes, such as ``labels``,
         ``title`` or ``endpoint``. They go before the options that the result carries.
 
-    Returns
-    -------
-    great_tables.GT
-
     Raises
     ------
     TypeError
