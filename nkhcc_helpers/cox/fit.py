@@ -113,7 +113,7 @@ def fit_cox_many(
     ----------
     times, events : array_like, shape (n_cohorts, n_subjects)
         Times and boolean events; a single row serves all cohorts. A subject of time -1 without event is left
-        out.
+        out. ValueError where shapes do not fit together, or a number is not finite.
     x : array_like, shape (n_cohorts, n_subjects, n_covariates)
         Covariates, or (n_subjects, n_covariates) for all cohorts; or (n_cohorts, n_subjects, n_subjects,
         n_covariates) for covariates that change: ``x[c, i, j]`` are those of subject j when i has the event.
@@ -129,11 +129,6 @@ def fit_cox_many(
     Returns
     -------
     CohortFits
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit together, numbers that are not finite, unknown method or ties.
     """
     times, events, x = _check_cohorts(times, events, x)
     _check_options(method, ties)

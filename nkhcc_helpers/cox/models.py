@@ -57,17 +57,13 @@ def describe_design(
     Parameters
     ----------
     trial, covariates, endpoint, dose_coding, reference, strata
-        As in `code_trial`.
+        As in `code_trial`, with the same errors, and one that names covariates that are constant or follow
+        from others, and what to drop.
 
     Returns
     -------
     Design
         Of a trial with one group only, rank 1, and NaN for what slopes would be needed for.
-
-    Raises
-    ------
-    ValueError
-        As `code_trial`, or covariates that are constant or follow from others, naming them and what to drop.
     """
     options = {"dose_coding": dose_coding, "reference": reference, "strata": strata}
     frame = code_trial(trial, endpoint, covariates, **options)
@@ -244,8 +240,7 @@ def compare_models(
         p_permutation_error``: the likelihood-ratio test against no covariates, from the chi-square
         distribution and over random relabellings of all patients, within strata. The same with ``lack_``
         before: the test of lack of fit against the last model; NaN where that does not hold the span, or has
-        nothing
-        more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
+        nothing more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
 
     Notes
     -----

@@ -20,7 +20,6 @@ SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
 CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
 HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
 NOT_ESTIMABLE = "not estimable"
-IN_A_SENTENCE = {HOLDS_IN_ALL: "in all", HOLDS_IN_SOME: "in some", HOLDS_IN_NONE: "in none"}
 VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
 
 
@@ -370,7 +369,7 @@ def gather_tests(conclusions, endpoints):
     parts = []
     for name, kind in (("p", "permutation_p"), ("trend", "trend_p")):
         found = pick_statistics(conclusions, kind).set_index("endpoint")[CONCLUSIONS[3:5] + CONCLUSIONS[6:]]
-        found["verdict"] = found["verdict"].replace(IN_A_SENTENCE)
+        found["verdict"] = found["verdict"].str.removeprefix("holds ")
         parts.append(found.reindex(endpoints).add_prefix(f"{name}_"))
     return pd.concat(parts, axis=1)
 

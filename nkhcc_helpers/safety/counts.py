@@ -174,10 +174,8 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    related_only : bool, default False
-        Count only events related to treatment.
-    emergent_only : bool, default True
-        Count treatment-emergent events only.
+    related_only, emergent_only : bool
+        As in `list_events`.
 
     Returns
     -------

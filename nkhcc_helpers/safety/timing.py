@@ -216,10 +216,8 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    related_only : bool, default False
-        Take only events related to treatment.
-    emergent_only : bool, default True
-        Take treatment-emergent events only.
+    related_only, emergent_only : bool
+        As in `list_events`.
 
     Returns
     -------

@@ -56,11 +56,11 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
     ----------
     time : array_like, shape (n_subjects,)
     cause : array_like of int, shape (n_subjects,)
-        0 censored, 1 the event, 2 the competing event, after which the event cannot come.
+        0 censored, 1 the event, 2 the competing event, after which the event cannot come; else ValueError.
     group : array_like or categorical Series, shape (n_subjects,), optional
         Group of each subject, for a curve of each.
     time_enter : array_like, shape (n_subjects,), optional
-        When each came under observation; see `checks.check_entry`.
+        When each came under observation; see `checks.check_entry` for what is a ValueError.
     conf_level : float, default 0.95
     conf_type : {"beta", "log-log"}, default "beta"
         Clopper-Pearson limits at an effective number of patients, so that they are exact where nobody is
@@ -72,11 +72,6 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
         Columns ``time cause n_at_risk n_events incidence ci_lower ci_upper``: of cause 1, then 2, a row for
         time 0 and for each distinct time. ``n_events`` are of the cause. Limits are NaN where none exists.
         Groups are stacked, behind a column ``group``.
-
-    Raises
-    ------
-    ValueError
-        Bad times or entries, causes other than 0, 1 and 2, or an unknown `conf_type`.
 
     Notes
     -----

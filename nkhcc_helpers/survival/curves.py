@@ -38,7 +38,7 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     time_enter : array_like, shape (n_subjects,), optional
         When each subject came under observation, 0 for the start: at risk is ``time_enter < t <= time``.
         Where nobody is left at risk for a while the curve goes on as it was, and it stays at 0 once there.
@@ -47,7 +47,7 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
         Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
         censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``. The
-        first is not defined where subjects enter late.
+        first is not defined where subjects enter late: a ValueError.
 
     Returns
     -------
@@ -55,12 +55,6 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
         Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
         and one for each distinct time. Limits hold from their time up to the next. Normal limits are
         NaN where survival is 0.
-
-    Raises
-    ------
-    ValueError
-        Bad input (see `checks.check_entry`), confidence level outside (0, 1), unknown `conf_type`, or "bpcp"
-        with subjects who enter late.
     """
     time, event, enter = check_entry(time, event, time_enter)
     check_limits(conf_level, conf_type, enter)

@@ -85,7 +85,12 @@ def plot_compatible_curves(
         panel.set_title(titles[group], fontsize=SMALL)
     panels[0].set_ylabel("Without the event")
     if ax is None:
-        _explain_curves(panels[0])
+        handles = [
+            Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
+            Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
+            Patch(color=INK, alpha=0.25, label="What it stands for"),
+        ]
+        explain_above(panels[0], handles)
     return panels[0]
 
 
@@ -170,15 +175,6 @@ def _set_time_axis(ax: Axes, times: np.ndarray, unit: str) -> None:
     ax.axhline(0.5, color=FAINT, linewidth=0.9, zorder=0)
     ax.set_xlabel(f"Time ({unit})")
     ax.label_outer()
-
-
-def _explain_curves(ax: Axes) -> None:
-    handles = [
-        Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
-        Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
-        Patch(color=INK, alpha=0.25, label="What it stands for"),
-    ]
-    explain_above(ax, handles)
 
 
 def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
         list_group_headings(frame, trial, "n_enrolled"),
         title="Disposition",
         subtitle="Patients, and percent of those enrolled",
-        notes=[*([] if grace_days is None else [note])],
+        notes=[] if grace_days is None else [note],
     )
 
 
@@ -145,7 +145,7 @@ def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
         list_group_headings(frame, trial),
         title="Exposure",
         subtitle=f"Planned and received {words['words']} and dose",
-        notes=[*name_dose_unit(trial)],
+        notes=name_dose_unit(trial),
     )
 
 
@@ -191,8 +191,4 @@ def format_follow_up(
 def format_published(frame: pd.DataFrame, trial: Trial) -> Layout:
     """What the paper reported beside what these data give, from `compare_published`."""
     columns = {name.capitalize(): name for name in ("claim", "published", "reproduced", "agrees")}
-    return lay_out_rows(
-        frame,
-        columns,
-        title="Published against reproduced",
-    )
+    return lay_out_rows(frame, columns, title="Published against reproduced")

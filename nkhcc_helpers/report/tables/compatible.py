@@ -59,13 +59,7 @@ DRAWS_NOTE = (
 
 @shows_table(illustrative=False)
 def format_claims(claimed: ClaimedTrial, trial: Trial) -> Layout:
-    """What was printed, and the interval that each printed number stands for.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    trial : Trial
-    """
+    """What was printed, and the interval that each printed number of a `ClaimedTrial` stands for."""
     sizes = [("Patients", show_group(group, trial), str(n), f"{n}") for group, n in claimed.sizes.items()]
     rows = [_list_claim(claim, trial) for claim in claimed.claims]
     shown = pd.DataFrame([*sizes, *rows], columns=["block", "claim", "printed", "stands_for"])
@@ -146,13 +140,7 @@ def _show_censored(censored: object, unit: str) -> str:
 
 @shows_table(illustrative=False)
 def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial) -> Layout:
-    """Whether the sample of cohorts can be trusted, statistic by statistic.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic mean sd effective_size r_hat starts_differ``.
-    """
+    """Whether the sample of cohorts can be trusted, statistic by statistic, from `diagnose`."""
     return lay_out_rows(
         frame,
         {
@@ -184,15 +172,9 @@ def format_answers(
     n_draws: int = 0,
     alpha: float = 0.05,
 ) -> Layout:
-    """The range of each statistic over all cohorts that give the published numbers.
+    """The range of each statistic over all cohorts that give the published numbers, from `summarize_answers`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower
-        bound_upper`` where bounds are known, and ``share_known`` where some cohorts lack a statistic.
-    n_draws, alpha : int, float
-        Random allocations of permuted P-values, for a note on how sure these are at level `alpha`.
+    Of `n_draws` random allocations behind permuted P-values, a note says how sure these are at level `alpha`.
     """
     error = math.sqrt(alpha * (1 - alpha) / max(n_draws, 1))
     columns = {"Statistic": lambda row: show_statistic(row["statistic"], trial)}
@@ -220,14 +202,7 @@ def format_answers(
 
 @shows_table(illustrative=False)
 def format_signs(frame: pd.DataFrame, trial: Trial) -> Layout:
-    """Hazard ratios over all cohorts and codings, and how often they are above 1.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint design method covariate share_above lowest lower median upper highest
-        share_not_estimable``.
-    """
+    """Hazard ratios over all cohorts and codings, and how often they are above 1, from `summarize_signs`."""
     return lay_out_rows(
         frame,
         {
@@ -251,13 +226,7 @@ def format_signs(frame: pd.DataFrame, trial: Trial) -> Layout:
 
 @shows_table(illustrative=False)
 def format_conclusions(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
-    """Conclusions at level `alpha`, and whether they hold in all, some or none of the compatible cohorts.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint conclusion statistic lowest highest share verdict``.
-    """
+    """Conclusions, and whether they hold in all, some or none of the cohorts, from `judge_conclusions`."""
     return lay_out_rows(
         frame,
         {
@@ -281,19 +250,11 @@ def format_conclusions(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05
 
 @shows_table(illustrative=False)
 def format_narrowing(
-    frame: pd.DataFrame,
-    trial: Trial,
-    claim_names: Mapping[str, str],
-    *,
-    kind: str = "permutation_p",
+    frame: pd.DataFrame, trial: Trial, claim_names: Mapping[str, str], *, kind: str = "permutation_p"
 ) -> Layout:
-    """How much wider the answers of one kind become without one of the claims, as `claim_names` calls them.
+    """How much wider the answers of one kind become without one of the claims, from `obtain_narrowing`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio``, and ``ratio_lower ratio_upper``
-        where it is known how sure the ratio is.
+    `claim_names` are as of `list_claim_labels`.
     """
     return lay_out_rows(
         pick_statistics(frame, kind),
