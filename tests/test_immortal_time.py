@@ -157,7 +157,7 @@ def test_time_varying_fit_agrees_with_lifelines(any_trial):
         at_risk = [
             frame[(frame["start"] < stop) & (stop <= frame["stop"])] for stop in frame["stop"][frame["event"]]
         ]
-        assert all(each["infusions"].nunique() == 1 for each in at_risk)
+        assert all(len(set(each["infusions"])) == 1 for each in at_risk)
         return
     assert fit["coef"] == pytest.approx(theirs.params_["infusions"], abs=1e-7)
     # Of one coefficient, limits hold what the likelihood-ratio test at their level does not reject.
