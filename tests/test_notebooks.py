@@ -402,6 +402,6 @@ def test_safety_tells_ties_and_who_was_never_infused(tmp_path, monkeypatch):
     folder = write_trial(tmp_path / "trial", adsl=lambda subjects: subjects.assign(SAFFL="Y"), adae=change)
     visible = " ".join(map(read_visible, execute_here(PATHS["04_safety"], data_dir=str(folder)).html))
     assert "Most frequent: Chills and Pyrexia; each in" in visible
-    assert "Of 18 patients treated are left out of the curves: never infused, 1;" in visible
+    assert "Left out of the curves, of 18 treated patients: without any infusion, 1;" in visible
     # S-09, one of three in the first group, was treated by SAFFL alone and gives no time at risk.
     assert re.search(r"A: low x 4\s+\d of 2\s", visible)
