@@ -146,8 +146,11 @@ class _Causes:
         inside = (membership[:, None] == np.arange(membership.max() + 1)[:, None]).astype(float)
         n, own, other = (inside @ each.T for each in (self.at_risk, self.own, self.other))
         before, after, incidence = _accumulate(n, own, other)
-        n_own = self.own.sum(axis=1)
-        held = np.where(n > 0, n / np.maximum(before, 1e-300), 0.0)  # h of the paper
+        # A curve that late entry finds at 0 stays there: what comes after says nothing about it.
+        alive = before > TOLERANCE
+        own = own * alive
+        n_own = own.sum(axis=1, keepdims=True)
+        held = np.where(alive, n / np.where(alive, before, 1.0), 0.0)  # h of the paper
         total = np.maximum(held.sum(axis=1, keepdims=True), 1e-300)
         expected = held * (1 - _shift(incidence, 0.0))  # R of the paper
         expected /= np.maximum(expected.sum(axis=1, keepdims=True), 1e-300)

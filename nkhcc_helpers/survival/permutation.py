@@ -164,7 +164,7 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         n_allocations``; no rows where there is one group only. ``p_smallest`` is the smallest two-sided P
         that groups of these sizes can give; ``p_exact`` and ``p_holm`` are NaN where the count is too large.
     """
-    risk = RiskSets.of(time, event, weights)
+    risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
     names = [str(each) for each in groups]
     pairs = list(combinations(names, 2)) if pairs is None else [tuple(map(str, pair)) for pair in pairs]
@@ -180,9 +180,10 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         own = {name: each[keep] for name, each in data.items()}
         compared = compare_survival(**own, group=is_second, weights=weights, n_draws=0)
         sizes, n_ways = (int((~is_second).sum()), int(is_second.sum())), compared.n_allocations
-        balance = np.bincount(risk.strata[keep], 1 - 2.0 * is_second)
-        # Where the groups are equal in each stratum, the mirror image of an allocation is one too.
-        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + (not balance.any())) / n_ways
+        n_of_both = [np.bincount(risk.strata[keep], is_second == which) for which in (False, True)]
+        # Where the groups are equal in each stratum that has both, each allocation has a mirror image.
+        mirrored = ((n_of_both[0] == n_of_both[1]) | (np.minimum(*n_of_both) == 0)).all()
+        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + mirrored) / n_ways
         rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways))
     columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
     table = pd.DataFrame(rows, columns=[*columns, "p_holm", "p_smallest", "n_allocations"])
