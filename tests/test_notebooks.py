@@ -285,8 +285,14 @@ def find_prepared(tmp_path_factory):
     return find
 
 
+# Left to the full run: papermill runs the bundled trial, which is of the kind of `plain`.
+SLOWLY = {
+    "03_cox_dose_frequency": ("plain",),
+    "04_safety": ("plain",),
+    "05_what_the_abstract_can_tell": ("plain", "hostile", "group_missing"),
+}
 COMBINATIONS = [
-    (name, variant)
+    pytest.param(name, variant, marks=[pytest.mark.slow] * (variant in SLOWLY.get(name, ())))
     for name in NAMES
     for variant in VARIANTS
     if (name == "04_safety" or variant not in WITHOUT_ADVERSE_EVENTS)
@@ -308,7 +314,7 @@ def test_every_notebook_runs_on_every_kind_of_trial(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("variant", ["bundled", "no_events_group"])
+@pytest.mark.parametrize("variant", ["bundled", pytest.param("no_events_group", marks=pytest.mark.slow)])
 def test_every_notebook_runs_with_its_parameters_changed(
     name, variant, trial_folders, find_prepared, tmp_path, monkeypatch
 ):
