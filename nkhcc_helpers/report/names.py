@@ -157,7 +157,7 @@ def show_coding(coding: str, trial: Trial) -> str:
 def list_covariate_labels(
     trial: Trial, *, dose_coding: str = "relative", reference: str = ""
 ) -> dict[str, str]:
-    """What the covariates of the models are called.
+    """What the covariates of the models are called, and under ``number`` what is counted as `infusions`.
 
     Parameters
     ----------
@@ -169,6 +169,7 @@ def list_covariate_labels(
     return {
         "dose": show_coding(dose_coding, trial),
         "infusions": f"Planned {name_treatment(trial)['words']}",
+        "number": name_treatment(trial)["words"],
         "cumulative": DOSE_NAMES["cumulative"],
         "order": "Order of groups",
         "All": "All together",
