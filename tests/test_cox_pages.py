@@ -134,10 +134,16 @@ def test_equal_plans_have_no_day_on_which_they_part(tmp_path):
     files.adex = files.adex.groupby("USUBJID").head(1).assign(EXDOSE="1.0")
     visible, results = run(files, tmp_path)
     assert "On which day the plans part is not known: they plan as much for everyone" in visible
-    assert "No such trial has an answer" in visible
+    assert "No such trial has an answer: nobody can receive more than another." in visible
     assert results["values"]["rejected_received"] == "NE"
     assert "NE of trials" not in visible
     assert "NE days" not in visible
+
+
+def test_one_plan_for_all_makes_the_number_received_follow_the_time(tmp_path):
+    visible, _ = run(keep_arms("AB", infusions=4, assumed=[]), tmp_path)
+    assert "No such trial has an answer: all follow one plan, so that the number received follows" in visible
+    assert "as where all follow one plan" in visible
 
 
 @pytest.mark.parametrize("parameters", [{"reference": "X"}, {"strata": "AGE"}, {"strata": "CENTRE"}])

@@ -46,6 +46,10 @@ ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large tr
 SIMULATED_NOTE = (
     "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
 )
+RECEIVED_NOTE = (
+    "NE: not estimable. Nobody had the event, nobody at risk differs in the number, or events come in the "
+    "very order of it, as where all follow one plan and the number received follows from the time itself."
+)
 MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
 ATTAINED_NAMES = {
     "wald": "Partial, Wald",
@@ -273,7 +277,8 @@ def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_le
         },
         title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one {words['word']} more",
         notes=[
-            "Below 1: events come later. NE: not estimable.",
+            "Below 1: events come later.",
+            *([RECEIVED_NOTE] if frame["hr"].isna().any() else []),
             "Partial likelihood, ties by Efron.",
             ASYMPTOTIC_NOTE,
             *([f"Landmark: {landmark:.3g} {trial.unit}."] if is_estimable(landmark) else []),
@@ -286,9 +291,17 @@ def _counted(row: dict) -> str:
 
 
 @shows_table(cox.simulate_immortal_time)
-def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
+def format_immortal_time(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    alpha: float = 0.05,
+    why_not: str = "",
+    stops_at_progression: bool = False,
+) -> Layout:
     """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
     words = name_treatment(trial)
+    stop = "progression, which comes before the event" if stops_at_progression else "the event"
     return lay_out_rows(
         frame,
         {
@@ -304,6 +317,7 @@ def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.
         notes=[
             f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
             "A trial without estimate does not reject.",
+            f"NE: {why_not}." if why_not else "{Words} stop at {stop}.".format(stop=stop, **words),
             MARK_NOTE,
         ],
     )
