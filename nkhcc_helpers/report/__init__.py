@@ -6,6 +6,7 @@ from nkhcc_helpers.report.names import (
     list_design_labels,
     list_pair_labels,
     list_statistic_labels,
+    list_strata,
 )
 from nkhcc_helpers.report.page import open_page
 
@@ -15,5 +16,6 @@ __all__ = [
     "list_design_labels",
     "list_pair_labels",
     "list_statistic_labels",
+    "list_strata",
     "open_page",
 ]

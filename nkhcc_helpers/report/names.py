@@ -177,6 +177,23 @@ def list_covariate_labels(
     }
 
 
+def list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
+    """The levels of a column of the trial's subjects with their patients: ``Male: 5 (A 2, B 3)``.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``USUBJID group``, one row per patient.
+    """
+    named = {each.column: each.levels or {} for each in trial.metadata.baseline}.get(strata, {})
+    levels = frame["USUBJID"].map(trial.subjects.set_index("USUBJID")[strata]).fillna("not known")
+    told = []
+    for level, part in frame["group"].groupby(levels.replace(named)):
+        counts = part.cat.remove_unused_categories().value_counts(sort=False)
+        told.append(f"{level}: {len(part)} ({', '.join(f'{code} {n}' for code, n in counts.items())})")
+    return told
+
+
 def list_statistic_labels(statistics: Iterable[Statistic], trial: Trial) -> dict[Statistic, str]:
     """What the statistics of compatible cohorts are called, in the order given."""
     return {statistic: show_statistic(statistic, trial) for statistic in statistics}
