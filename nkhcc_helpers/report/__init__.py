@@ -6,7 +6,6 @@ from nkhcc_helpers.report.names import (
     list_design_labels,
     list_pair_labels,
     list_statistic_labels,
-    list_strata,
 )
 from nkhcc_helpers.report.page import open_page
 
@@ -16,6 +15,5 @@ __all__ = [
     "list_design_labels",
     "list_pair_labels",
     "list_statistic_labels",
-    "list_strata",
     "open_page",
 ]

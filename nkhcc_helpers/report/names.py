@@ -178,13 +178,7 @@ def list_covariate_labels(
 
 
 def list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
-    """The levels of a column of the trial's subjects with their patients: ``Male: 5 (A 2, B 3)``.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``USUBJID group``, one row per patient.
-    """
+    """The levels of a column of the trial's subjects with the patients of a frame: ``Male: 5 (A 2, B 3)``."""
     named = {each.column: each.levels or {} for each in trial.metadata.baseline}.get(strata, {})
     levels = frame["USUBJID"].map(trial.subjects.set_index("USUBJID")[strata]).fillna("not known")
     told = []

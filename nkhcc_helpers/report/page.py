@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import name_treatment, show_endpoint
+from nkhcc_helpers.report.names import list_strata, name_treatment, show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -195,6 +195,10 @@ class Page:
             self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
             self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
+
+    def list_strata(self, frame: pd.DataFrame, strata: str) -> list[str]:
+        """List the levels of a baseline column with their patients of a frame ``USUBJID group``, in words."""
+        return list_strata(self.trial, frame, strata)
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.
