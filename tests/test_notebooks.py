@@ -161,7 +161,7 @@ def test_code_builds_on_the_package_alone(path, notebook):
     assert not any(isinstance(node, defined) for node in ast.walk(tree))
     assert not re.search(r"\bsys\.path|\bimport (sys|os|warnings)\b|^\s*[%!]", source, re.MULTILINE)
     assert f'open_page(trial, "{path.stem}", out_dir' in source
-    assert "load_trial(data_dir)" in source
+    assert "load_trial(data_dir, warn=False)" in source
     assert "page.show_banner()" in source
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     assert source.count("main=True") == 1

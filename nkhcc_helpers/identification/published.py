@@ -102,7 +102,7 @@ def publish_claims(trial, *, endpoints=None, decimals=1, p_decimals=4):
     wanted = [each for each in trial.endpoint_labels if each not in left_out]
     if endpoints is not None:
         wanted = [each for each in wanted if each in endpoints]
-    frames = {endpoint: trial.survival(endpoint) for endpoint in wanted}
+    frames = {endpoint: trial.survival(endpoint).assign(time_enter=0.0) for endpoint in wanted}
     counted = next(iter(frames.values()), trial.subjects)["group"].value_counts()
     claims = [GroupSize(kind="group_size", group=each, value=int(counted[each])) for each in trial.groups]
     for endpoint, frame in frames.items():

@@ -335,10 +335,18 @@ def _forget_paths(executed: Path, job: Job) -> None:
     executed.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False) -> Path:
+def write_page(
+    executed: Path,
+    page: Path,
+    *,
+    trial_title: str = "",
+    is_illustrative: bool = False,
+    word: str = "infusion",
+) -> Path:
     """Write the page of an executed notebook, which stands in the report's folder `notebooks`.
 
     The trial's title is shown at the head, escaped; an illustrative trial is said to show no patients.
+    `word` is what one treatment is called.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
@@ -360,7 +368,7 @@ def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustra
         headings=[(anchor, text) for level, anchor, text in headings if level == 2],
         body=Markup(body),
         notebook=f"notebooks/{executed.name}",
-        downloads=list_downloads(page.parent, page.stem),
+        downloads=list_downloads(page.parent, page.stem, word),
     )
     page.write_text(text, encoding="utf-8")
     return page

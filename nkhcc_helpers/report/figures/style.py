@@ -358,12 +358,17 @@ def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) 
     ticks = next((ticks for ticks in choices if _fit_along(ticks, room / np.log(high / low), which)), [])
     ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis.set_ticks([], minor=True)
-    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks(ticks, [_name_tick(tick) for tick in ticks])
+
+
+def _name_tick(tick: float) -> str:
+    # 0.00001 beside 0.0001, not 1e-05; powers only where zeros would fill the axis.
+    return np.format_float_positional(tick, trim="-") if 1e-7 < tick < 1e6 else f"{tick:g}"
 
 
 def _fit_along(ticks: list[float], room: float, which: str) -> bool:
     """Whether ticks leave each other room, told in characters per unit of the logarithm."""
-    sizes = np.array([len(f"{tick:g}") if which == "x" else 1 for tick in ticks])
+    sizes = np.array([len(_name_tick(tick)) if which == "x" else 1 for tick in ticks])
     return bool((np.diff(np.log(ticks)) * room >= (sizes[1:] + sizes[:-1]) / 2 + 1).all())
 
 
