@@ -338,7 +338,7 @@ def write_page(
 ) -> Path:
     """Write the page of an executed notebook in the report's folder `notebooks`.
 
-    The trial's title at its head is escaped; an illustrative trial shows no patients; a treatment is a `word`.
+    The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
