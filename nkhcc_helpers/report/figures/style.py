@@ -345,7 +345,7 @@ def limit_ratios(values: Iterable) -> tuple[float, float]:
 
 
 def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) -> None:
-    """Make axis x or y logarithmic, with round ticks as `room` lets: characters along x, half lines along y."""
+    """Make axis x or y logarithmic with round ticks as `room` lets: characters along x, half lines on y."""
     axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     even = MaxNLocator(nbins=4, steps=(1, 2, 5, 10)).tick_values(low, high).round(12)
