@@ -271,11 +271,13 @@ def show_design(design: Design, trial: Trial) -> str:
     """What a design is called: its coding of dose, and the assumed number that was moved."""
     plan = "as assumed"
     if design.quantity:
-        plan = f"{design.quantity} {design.value:g} in {show_group(design.group, trial)}"
+        quantity = name_treatment(trial)["words"] if design.quantity == "infusions" else design.quantity
+        plan = f"{quantity} {design.value:g} in {show_group(design.group, trial)}"
     return f"{CODING_NAMES.get(design.coding, design.coding)}; {plan}"
 
 
 def show_coded(covariate: str, trial: Trial) -> str:
     """What a covariate is called, whatever its coding."""
-    names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": "Number of infusions"}
+    number = f"Number of {name_treatment(trial)['words']}"
+    names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": number}
     return names.get(covariate, str(covariate).replace("_", " "))

@@ -191,19 +191,19 @@ class Trial:
         )
 
 
-def load_trial(source: str | Path = "") -> Trial:
+def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     """Read a trial's folder and check it against the data contract.
 
     Parameters
     ----------
     source : str or Path
-        Folder with `trial.yaml`, `adsl.csv`, `adtte.csv`, `adex.csv`, `adae.csv` and, if there is one,
-        `published.yaml`; empty for the bundled trial.
+        Folder of `trial.yaml`, four tables and perhaps `published.yaml`; empty for the bundled trial.
+    warn : bool, default True
+        Whether to warn, too, of what is in `Trial.warnings`.
 
     Returns
     -------
     Trial
-        The trial.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def load_trial(source: str | Path = "") -> Trial:
     Warns
     -----
     TrialDataWarning
-        For what can be read but is probably not meant; also in `Trial.warnings`.
+        For what can be read but is probably not meant.
     """
     folder = Path(source).expanduser() if str(source) else locate_bundled()
     problems: list[Problem] = []
@@ -230,7 +230,7 @@ def load_trial(source: str | Path = "") -> Trial:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
     said += list_doubts(tables)
-    for line in said:
+    for line in said if warn else ():
         warnings.warn(line, TrialDataWarning, stacklevel=2)
     subjects = list_subjects(parsed, metadata)
     times = list_times(tables["ADTTE"], subjects, metadata)
