@@ -31,6 +31,8 @@ ONGOING = (
     r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
 )
 """What AEOUT says of an event that goes on."""
+EMERGENT_DAYS = 30
+"""Until how many days after the last exposure an event that no flag tells of is treatment-emergent."""
 _LONGEST = 20000
 """Days; keeps a date counted from AVAL within what pandas can hold."""
 
@@ -236,7 +238,7 @@ def derive_events(events: pd.DataFrame, subjects: pd.DataFrame, infusions: pd.Da
     events = events.assign(treated=treated, **dates)
     flag = list_text(events, "TRTEMFL")
     flagged = (flag[treated] != "").any()
-    begun = flag.map(YES_NO).eq(True) if flagged else ~(events["onset"] < events["first_infusion"])
+    begun = flag.map(YES_NO).eq(True) if flagged else _is_within(events, ids.map(patients["last_exposure"]))
     fatal = is_fatal(events)
     return events.assign(
         emergent=(treated & begun).astype(bool),
@@ -244,6 +246,12 @@ def derive_events(events: pd.DataFrame, subjects: pd.DataFrame, infusions: pd.Da
         ongoing=matches(events, "outcome", ONGOING) & ~fatal,
         **find_latest_infusion(events, infusions),
     )
+
+
+def _is_within(events: pd.DataFrame, last_exposure: pd.Series) -> pd.Series:
+    """Return which events begin in the treatment period, as far as the dates can tell."""
+    end = pd.to_datetime(last_exposure) + pd.Timedelta(days=EMERGENT_DAYS)
+    return ~((events["onset"] < events["first_infusion"]) | (events["onset"] > end))
 
 
 def is_fatal(events: pd.DataFrame) -> pd.Series:

@@ -76,8 +76,8 @@ class Trial:
           `patients.impute_dates` says where ``onset_imputed resolved_imputed`` say "day" or "month", not ""
         - ``treated`` *: bool, and ``first_infusion observed_until`` *: dates, as the patient has them
         - ``emergent`` *: bool, a treatment-emergent event of a treated patient. Where TRTEMFL holds any flag
-          of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
-          where either date is missing, the choice that hides nothing
+          of a treated patient, those flagged Y; else all but those with an onset before the first infusion or
+          later than 30 days (`patients.EMERGENT_DAYS`) after `last_exposure`; a missing date hides none
         - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
         - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
