@@ -302,8 +302,14 @@ def test_tables_of_random_lengths_of_treatment_are_those_of_a_loop(plain_trial, 
 
 @pytest.mark.parametrize(
     ("onset", "emergent"),
-    [("2019-12-31", False), ("2020-01-01", True), ("2020-07-01", True), ("2020-07-02", False)]
-    + [("2020-07-20", False), ("", True)],
+    [
+        ("2019-12-31", False),
+        ("2020-01-01", True),
+        ("2020-07-01", True),
+        ("2020-07-02", False),
+        ("2020-07-20", False),
+        ("", True),
+    ],
 )
 @pytest.mark.parametrize("dose", [0, 5])
 def test_treatment_emergent_until_30_days_after_the_last_exposure(tmp_path, dose, onset, emergent):

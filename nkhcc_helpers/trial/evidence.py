@@ -32,8 +32,21 @@ _UNLIKE = 100.0
 """How many times the planned dose makes one ask for its units."""
 _LONG_YEARS, _APART = 30.0, 50.0
 """Years of follow-up, and ratio of the medians of two endpoints, that make one ask for the unit of time."""
-_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known if len(spelling) > 1}
-_UNIT_TOLD = rf"(?:[(\[]\s*|\bin\s+)({'|'.join(_UNITS)})\b(?!\s*\d)|[,:;-]\s+({'|'.join(_UNITS)})\s*$"
+_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
+_LONG = "|".join(name for name in _UNITS if len(name) > 1)
+_SHORT = "|".join(name for name in _UNITS if len(name) > 1 and name.lower() + "s" not in UNIT_SPELLINGS)
+# Plurals count, singulars number or measure: "Survival Days", but not "Day 100", "6-month" or "six months".
+_PLURAL = "|".join(name for name in _UNITS if len(name) > 2 and name.endswith("S"))
+_NUMBER_WORD = r"(?:ONE|TWO|THREE|FOUR|FIVE|SIX|SEVEN|EIGHT|NINE|TEN|TWELVE|TWENTY|THIRTY|HUNDRED|FEW)\b"
+_UNIT_TOLD = (
+    r"[(\[]\s*(D)\s*[)\]]\s*$",
+    rf"(?:[(\[]\s*|\bin\s+)({_LONG})\b(?!\s*\d)",
+    rf"[,:;-]\s+({_LONG})\s*$",
+    rf"[A-Z]\s*[_/.]\s*({_SHORT})\s*$",
+    rf"(?:\)|\b(?!{_NUMBER_WORD})[A-Z]+)\s+({_PLURAL})\s*$",
+    rf"^(?:NUMBER\s+OF\s+)?({_PLURAL})\s+(?:FROM|SINCE|TO|UNTIL|OF|BETWEEN)\b",
+)
+"""Where PARAM tells a unit."""
 _NUMBERING = ["AESEQ", "ASEQ"]
 """Columns of ADAE that only number the rows."""
 
@@ -210,9 +223,10 @@ def list_doubts(tables: Tables) -> list[str]:
 
 
 def find_units(param: str) -> list[str]:
-    """Return the units of time that PARAM names: "Survival (Days)", "in months", but not "6-month PFS"."""
-    told = re.findall(_UNIT_TOLD, param, re.IGNORECASE)
-    return list(dict.fromkeys(_UNITS[(first or second).upper()] for first, second in told))
+    """Return the units of time that PARAM names: "Survival (Days)", "OS_DAYS", but not "6-month PFS"."""
+    told = (found for each in _UNIT_TOLD for found in re.finditer(each, param, re.IGNORECASE))
+    names = [found[1] for found in sorted(told, key=lambda found: found.start(1))]
+    return list(dict.fromkeys(_UNITS[name.upper()] for name in names))
 
 
 def _list_long_times(tables: Tables) -> list[str]:
