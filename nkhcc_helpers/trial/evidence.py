@@ -47,6 +47,7 @@ _UNIT_TOLD = (
     rf"^(?:NUMBER\s+OF\s+)?({_PLURAL})\s+(?:FROM|SINCE|TO|UNTIL|OF|BETWEEN)\b",
 )
 """Where PARAM tells a unit."""
+_RELATION_LIKE = re.compile(r"(AE|A)?REL(N|\d+|ATED\w*|ATION\w*)?|CAUSAL\w*|AE(REL|CAUS)\w*")
 _NUMBERING = ["AESEQ", "ASEQ"]
 """Columns of ADAE that only number the rows."""
 
@@ -268,7 +269,11 @@ def _list_spellings(tables: Tables) -> list[str]:
 
 
 def _list_relations(tables: Tables) -> list[str]:
-    if not tables.has("ADAE", "AEREL", "AREL"):
+    if not tables.has("ADAE", "AEREL"):
+        alike = [name for name in tables["ADAE"] if _RELATION_LIKE.fullmatch(name)]
+        rule = "looks like relation to treatment, and is not read; name it AEREL or AREL"
+        return [f"ADAE {name}: {rule}" for name in alike]
+    if not tables.has("ADAE", "AREL"):
         return []
     said = {word: str(known) for word, known in tables.metadata.relation_words.items()}
     meant, other = (list_text(tables["ADAE"], name).map(said).fillna("None") for name in ("AEREL", "AREL"))
