@@ -25,6 +25,7 @@ OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""
 _NO_EVENT = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|missed|\bno\b|\bnot\b|none"
 _DEATH = r"death|died|dead"
+_ALIVE = r"\b(?:NOT?|WITHOUT|OTHER THAN|EXCEPT)\b"
 _OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
 _N_ROWS = 5
 """Rows that a doubt names."""
@@ -288,7 +289,15 @@ def _list_deaths(tables: Tables) -> list[str]:
         said.append(f"ADSL DTHDT: is empty for everybody, but {code} has {rows['event'].sum()} deaths")
     _, later = list_contradicted_deaths(rows, list_death_records(tables), tables.metadata)
     rule = f"{code} is censored before the death that DTHDT of ADSL tells of; trial.yaml has no data_cut_off"
-    return said + _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+    said += _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+    adsl = tables["ADSL"]
+    alive = adsl["USUBJID"].isin(rows.loc[~rows["event"], "USUBJID"]) & find_column(adsl, "DTHDT").isna()
+    for column in ("DCSREAS", "EOSSTT"):
+        reason = list_text(adsl, column)
+        dead = reason.str.contains(rf"\b(?:{_DEATH})\b", case=False) & ~reason.str.contains(_ALIVE)
+        rule = f"tells of a death, but {code} is censored and DTHDT is empty; the death is not counted"
+        said += _say("ADSL", column, alive & dead, rule)
+    return said
 
 
 def _list_described(tables: Tables) -> list[str]:
