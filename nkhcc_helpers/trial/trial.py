@@ -27,6 +27,7 @@ from nkhcc_helpers.trial.patients import (
     list_subjects,
     list_times,
     plan_groups,
+    take_stand_ins,
 )
 from nkhcc_helpers.trial.problems import (
     Problem,
@@ -38,8 +39,6 @@ from nkhcc_helpers.trial.problems import (
 from nkhcc_helpers.trial.rules import check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
 
-_STAND_INS = [("AEREL", "AREL"), ("AETOXGR", "ATOXGR"), ("AETOXGR", "ATOXGRN"), ("AESEV", "ASEV")]
-"""Columns of ADAE for which an analysis column is taken where they are not there or empty."""
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
 
@@ -76,8 +75,8 @@ class Trial:
           `patients.impute_dates` says where ``onset_imputed resolved_imputed`` say "day" or "month", not ""
         - ``treated`` *: bool, and ``first_infusion observed_until`` *: dates, as the patient has them
         - ``emergent`` *: bool, a treatment-emergent event of a treated patient. Where TRTEMFL holds any flag
-          of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
-          where either date is missing, the choice that hides nothing
+          of a treated patient, those flagged Y; else all but those with an onset before the first infusion or
+          later than 30 days (`patients.EMERGENT_DAYS`) after `last_exposure`; a missing date hides none
         - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
         - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
@@ -215,6 +214,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     TrialDataWarning
         For what can be read but is probably not meant.
     """
+    if not isinstance(source, str | Path):
+        raise TypeError(f"source must be a folder's path, got {source!r}")
     folder = Path(source).expanduser() if str(source) else locate_bundled()
     problems: list[Problem] = []
     files = list_folder(folder, problems)
@@ -284,7 +285,7 @@ def _read_tables(
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
     if "ADAE" in raw:
-        raw["ADAE"] = _take_stand_ins(raw["ADAE"], said)
+        raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -306,18 +307,6 @@ def _keep_endpoints(
         names = ", ".join(sorted(set(codes[other])))
         said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {names}")
     return dataclasses.replace(raw, frame=raw.frame.assign(PARAMCD=codes)[~other])
-
-
-def _take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
-    """Take analysis columns in the place of those that are not there or are empty, saying so."""
-    frame = raw.frame
-    for name, other in _STAND_INS:
-        if other in frame and (name not in frame or frame[name].isin(BLANK).all()):
-            said.append(
-                f"ADAE {other}: is taken for {name}, which is {'empty' if name in frame else 'not there'}"
-            )
-            frame = frame.assign(**{name: frame[other]})
-    return dataclasses.replace(raw, frame=frame)
 
 
 def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
