@@ -320,7 +320,7 @@ def test_analysis_columns_stand_in(tmp_path: Path) -> None:
     assert trial.warnings == ("ADAE row 3 AREL: does not say the same as AEREL, which is used",)
     trial = load_events(tmp_path / "e", AREL=["Y", "N"], AEREL=["", "Y"])
     assert trial.adverse_events["related"].tolist() == [True, True]
-    assert trial.warnings[0] == "ADAE AREL: is taken for AEREL, which is empty in 1 rows"
+    assert trial.warnings[0] == "ADAE AREL: is taken for AEREL, which is empty in 1 row"
     rows = table(USUBJID=["P1"], AEDECOD="Rash", ATOXGRN="3")
     trial = load_trial(write_mini(tmp_path / "d", adae=rows))
     assert trial.adverse_events["grade"].tolist() == [3]

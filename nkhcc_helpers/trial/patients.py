@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import merge_times
-from nkhcc_helpers.trial.metadata import ALL_GROUPS, DAYS_PER_UNIT, TrialMetadata, find_endpoint
+from nkhcc_helpers.trial.metadata import (
+    ALL_GROUPS,
+    DAYS_PER_UNIT,
+    TrialMetadata,
+    count_noun,
+    find_endpoint,
+)
 from nkhcc_helpers.trial.problems import RawTable
 from nkhcc_helpers.trial.schema import (
     BLANK,
@@ -51,7 +57,7 @@ def take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
             empty, filled = old.isin(BLANK), ~frame[other].isin(BLANK)
             if empty.all() or (empty & filled).any():
                 state = "empty" if name in frame else "not there"
-                some = "" if empty.all() else f" in {(empty & filled).sum()} rows"
+                some = "" if empty.all() else f" in {count_noun((empty & filled).sum(), 'row')}"
                 said.append(f"ADAE {other}: is taken for {name}, which is {state}{some}")
                 frame = frame.assign(**{name: old.mask(empty, frame[other])})
     return dataclasses.replace(raw, frame=frame)

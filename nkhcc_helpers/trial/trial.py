@@ -16,7 +16,7 @@ from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
-from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, find_endpoint, read_metadata
+from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
     derive_events,
@@ -281,7 +281,7 @@ def _read_tables(
         if table_text is not None:
             raw[table] = table_text
     if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but adae.csv has {len(raw['ADAE'].frame)} rows"
+        rule = f"says false, but adae.csv has {count_noun(len(raw['ADAE'].frame), 'row')}"
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
     if "ADAE" in raw:
