@@ -337,7 +337,8 @@ def test_infusions_that_stop_at_progression_mislead_whatever_is_counted_of_them(
 def test_whoever_comes_late_is_at_risk_from_then_on(plain_trial):
     # Time from an origin some weeks before the start of observation: the same patients, the same intervals.
     shift = np.array([0.0, 30, 60])[np.arange(len(plain_trial.times)) % 3] / 30.4375
-    times = plain_trial.times.assign(time=plain_trial.times["time"] + shift, time_enter=shift)
+    zero = plain_trial.times["time_zero"] - pd.to_timedelta(np.rint(shift * 30.4375), unit="D")
+    times = plain_trial.times.assign(time=plain_trial.times["time"] + shift, time_enter=shift, time_zero=zero)
     trial = dataclasses.replace(plain_trial, times=times)
     late, plain = (immortal_time.list_infusion_intervals(each, "OS") for each in (trial, plain_trial))
     moved = late["start"] - plain["start"]
