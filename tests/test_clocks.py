@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from trials import write_trial
 
-from nkhcc_helpers import cohort
+from nkhcc_helpers import cohort, survival
 from nkhcc_helpers.cox import immortal_time
 from nkhcc_helpers.trial.problems import TrialDataError
 from nkhcc_helpers.trial.trial import load_trial
@@ -236,3 +236,24 @@ def test_simulated_times_are_those_under_observation(plain_trial):
         immortal_time.simulate_immortal_time(each, "OS", n_trials=20) for each in (moved, plain_trial)
     )
     pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(plain))
+
+
+def test_nothing_is_known_before_the_first_entry():
+    late = {"time_enter": [3.0, 4, 5, 6]}
+    times, events = [7.0, 9, 9, 12], [1, 0, 1, 1]
+    rates = survival.estimate_survival_at(times, events, at=[0, 2, 3, 3.5, 7, 13], conf_type="plain", **late)
+    assert rates["n_at_risk"].tolist() == [0, 0, 0, 1, 4, 0]
+    assert rates[["survival", "ci_lower", "ci_upper"]].isna().all(axis=1).tolist() == [True] * 3 + [False] * 3
+    assert rates["survival"].tolist()[3:] == [1, 0.75, 0]
+    curve = survival.estimate_km(times, events, conf_type="plain", **late)
+    assert curve["time"].tolist() == [3, 7, 9, 12]
+    frame = pd.DataFrame({"time": times, "event": events, "cause": events, "group": list("AABB"), **late})
+    shown = survival.summarize_survival_at(frame, at=[4, 5, 5.5]).pivot_table(
+        index="group", columns="time", values="survival", dropna=False
+    )
+    assert shown.loc["B"].isna().tolist() == [True, True, False]
+    assert shown.loc[["A", "All"]].notna().all(axis=None)
+    shares = survival.summarize_incidence_at(frame, at=[4, 5, 5.5]).set_index(["group", "time"])
+    assert shares.loc["B", "incidence"].isna().tolist() == [True, True, False]
+    incidence = survival.estimate_incidence(times, events, **late)
+    assert incidence.groupby("cause")["time"].first().tolist() == [3, 3]

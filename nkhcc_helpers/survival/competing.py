@@ -16,9 +16,8 @@ from nkhcc_helpers.checks import (
     check_positions,
     check_vector,
     keeps_options,
-    match_times,
 )
-from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, trace_survival
+from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, find_rows, trace_survival
 from nkhcc_helpers.survival.exact import TOLERANCE as TIE
 from nkhcc_helpers.survival.exact import count_allocations, list_labels
 from nkhcc_helpers.survival.logrank import solve_quadratic
@@ -68,7 +67,8 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
     -------
     DataFrame
         Columns ``time cause n_at_risk n_events incidence ci_lower ci_upper``: of cause 1, then 2, a row for
-        time 0 and for each distinct time. ``n_events`` are of the cause. Limits are NaN where none exists.
+        time 0, or the first entry where all are late, and for each distinct time. ``n_events`` are of the
+        cause. Limits are NaN where none exists.
         Groups are stacked, behind a column ``group``.
 
     Raises
@@ -98,6 +98,7 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
             frame, lambda part: estimate_incidence(**part.drop(columns="group"), **options)
         )
     times = np.unique(np.append(0.0, time))
+    times[0] = enter.min()
     causes = [_Causes.of(times, time, each, enter) for each in (cause, np.array([0, 2, 1])[cause])]
     parts = []
     for number, each in enumerate(causes, start=1):
@@ -230,7 +231,8 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
     -------
     DataFrame
         Columns ``group time n_at_risk incidence ci_lower ci_upper one_minus_km``, the last of Kaplan-Meier
-        with the competing event as censoring. NaN past the last follow-up, unless all have had either event.
+        with the competing event as censoring. NaN past the last follow-up, unless all have had either event,
+        and up to the first entry where all are late.
     """
     at = check_vector(at if len(at) else choose_landmarks(unit), "at")
 
@@ -241,12 +243,11 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
         event["one_minus_km"] = 1 - trace_survival(
             event["n_at_risk"].to_numpy(), event["n_events"].to_numpy()
         )
-        asked = match_times(at, event["time"])
-        rows = event["time"].searchsorted(asked, side="right") - 1
+        rows, asked = find_rows(event["time"], at)
         shown = event.iloc[rows][["incidence", "ci_lower", "ci_upper", "one_minus_km"]]
         shown = shown.reset_index(drop=True)
         decided = event["incidence"].iloc[-1] + other["incidence"].iloc[-1] >= 1 - TOLERANCE
-        shown[(asked > event["time"].iloc[-1]) & (not decided)] = np.nan
+        shown[(rows < 0) | ((asked > event["time"].iloc[-1]) & (not decided))] = np.nan
         at_risk = count_at_risk(part["time"], at=at, time_enter=part.get("time_enter"))
         shown.insert(0, "n_at_risk", at_risk)
         shown.insert(0, "time", at)

@@ -38,7 +38,7 @@ OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: t
 NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 MOST_STEPS = 20  # of a curve
-KM_NOTE = "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come."
+KM_NOTE = "1 - Kaplan-Meier: competing events taken for censoring; too large once an event follows one."
 INCIDENCE_NOTES = {
     "beta": [
         "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
@@ -46,7 +46,8 @@ INCIDENCE_NOTES = {
     ],
     "log-log": ["Interval: log-log, with the infinitesimal jackknife's variance.", KM_NOTE],
 }
-BEYOND_NOTE = "NE: nobody is followed that long, so that nothing can be said."
+BEYOND_NOTE = "NE: nobody is under observation any more, or yet, so that nothing can be said."
+WITHIN_NOTE = "A test in strata takes relabellings and allocations within each stratum only."
 TEST_NAMES = {
     "asymptotic": "Usual log-rank, chi-square",
     "permuted": "Usual log-rank, permuted",
@@ -196,6 +197,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
             "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
             f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
+            *([WITHIN_NOTE] if "n_strata" in frame and (frame["n_strata"] > 1).any() else []),
         ],
     )
 
