@@ -10,12 +10,13 @@ import numpy as np
 from scipy import optimize, stats
 
 from nkhcc_helpers.checks import check_choice, check_conf_level, check_groups, check_positions
-from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating
+from nkhcc_helpers.cox.design import Limit, Subjects, find_separation
 from nkhcc_helpers.cox.likelihood import (
     TIES,
     PartialLikelihood,
     exponentiate,
     find_profile_limits,
+    is_separating,
     lay_out_risk,
     merge_each,
 )
@@ -257,22 +258,20 @@ def infer(times, events, x, fits, *, method, ties, conf_level, enters=None):
 
 
 def _infer_at_bound(time, event, x, enter, ties, conf_level):
-    """Estimates of coefficients that a separating direction leaves alone, from the limit along it.
+    """Estimates of coefficients that no separating direction moves, from the limit along all of them.
 
-    There, whoever is not largest along it has left the risk sets of those who are.
+    There whoever is outranked has left the risk sets. What those who stay tell apart of the other covariates
+    is free, as it is in the likelihood.
     """
     found = np.full((x.shape[1], len(ESTIMATES)), np.nan)
-    direction = find_separation(x, time, event, enter)
-    kept = [] if direction is None else np.flatnonzero(np.abs(direction) <= NEGLIGIBLE)
-    if not len(kept):
-        return found
-    ahead = (x @ direction)[:, None] - NEGLIGIBLE <= x @ direction
-    if find_separation(x[:, kept], time, event, enter, ahead) is None:
+    limit = Limit.find(x, time, event, enter)
+    if limit is not None and len(limit.kept):
+        left = np.hstack([x[:, limit.kept], limit.combined])
         enters = None if enter is None else enter[None]
-        part = PartialLikelihood.of(time[None], event[None], x[None, :, kept], ties, enters)
-        part = replace(part, weights=part.weights * ahead[part.subjects].T)
+        part = PartialLikelihood.of(time[None], event[None], left[None], ties, enters)
+        part = replace(part, weights=part.weights * limit.stays[part.subjects].T)
         coef, state = part.maximize(gain=SMALLEST_GAIN)
-        found[kept] = _describe(part, coef, state.log_likelihood, conf_level)[0]
+        found[limit.kept] = _describe(part, coef, state.log_likelihood, conf_level)[0, : len(limit.kept)]
     return found
 
 
