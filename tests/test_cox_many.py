@@ -12,8 +12,8 @@ from r_values import read_reference
 from statsmodels.duration.hazard_regression import PHReg
 
 from nkhcc_helpers.cox.design import find_separation
-from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox
+from nkhcc_helpers.cox.models import fit_cox_many
 
 N_COHORTS = 60
 

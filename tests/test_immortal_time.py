@@ -11,7 +11,7 @@ from r_values import REFERENCE, read_data, read_reference
 from trials import plain, write_trial
 
 from nkhcc_helpers.cox import immortal_time
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.report import tables
 from nkhcc_helpers.trial.trial import load_trial
 

@@ -61,13 +61,7 @@ class Unusable(StrEnum):
 
 @keeps_options
 def code_trial(
-    trial,
-    endpoint,
-    covariates=COVARIATES,
-    *,
-    dose_coding: DoseCoding = "relative",
-    reference="",
-    strata="",
+    trial, endpoint, covariates=COVARIATES, *, dose_coding: DoseCoding = "relative", reference="", strata=""
 ):
     """Return what a Cox model of a trial needs.
 

@@ -12,8 +12,9 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import Result, check_choice, check_conf_level, keeps_options
-from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
+from nkhcc_helpers.cox.fit import ESTIMATES, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate, lay_out_risk
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
