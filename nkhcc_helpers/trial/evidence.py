@@ -328,9 +328,8 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
-    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()}).astype(
-        float
-    )
+    planned = arm.map({code: arm.infusions for code, arm in arms.items()}).astype(float)
+    more = order.reindex(adex.index) > planned
     rule = f"the subject has more {pluralize(word)} than planned for the arm"
     said += _say("ADEX", "ASTDT", more, rule)
     planned = arm.map({code: arm.dose for code, arm in arms.items()}).astype(float)
