@@ -9,11 +9,10 @@ import pandas as pd
 
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
 from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import Problem, Tables
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
     UNIT_SPELLINGS,
-    Tables,
     find_column,
     find_text,
     list_answers,

@@ -16,10 +16,9 @@ from nkhcc_helpers.trial.evidence import (
 )
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun, find_endpoint
 from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import Problem, Tables
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
-    Tables,
     find_column,
     find_text,
     list_answers,

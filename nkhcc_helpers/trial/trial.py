@@ -15,7 +15,8 @@ from pydantic import AfterValidator, ValidationInfo
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
+from nkhcc_helpers.trial.files import find_file, list_folder
+from nkhcc_helpers.trial.formats import read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
@@ -31,12 +32,13 @@ from nkhcc_helpers.trial.patients import (
 from nkhcc_helpers.trial.problems import (
     Problem,
     RawTable,
+    Tables,
     TrialDataError,
     TrialDataWarning,
     describe_unknown,
 )
 from nkhcc_helpers.trial.rules import check_rules
-from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
+from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
 
 _STAND_INS = [("AEREL", "AREL"), ("AETOXGR", "ATOXGR"), ("AETOXGR", "ATOXGRN"), ("AESEV", "ASEV")]
 """Columns of ADAE for which an analysis column is taken where they are not there or empty."""
@@ -197,7 +199,7 @@ def load_trial(source: str | Path = "") -> Trial:
     Parameters
     ----------
     source : str or Path
-        Folder with `trial.yaml`, `adsl.csv`, `adtte.csv`, `adex.csv`, `adae.csv` and, if there is one,
+        Folder with `trial.yaml`, the tables (`adsl.csv` or another format) and, if there is one,
         `published.yaml`; empty for the bundled trial.
 
     Returns
@@ -273,16 +275,15 @@ def _read_tables(
 ) -> tuple[dict[str, RawTable], list[str]]:
     collected = metadata is not None and metadata.adverse_events.collected
     raw: dict[str, RawTable] = {}
-    for table in TABLES:
-        name = f"{table.lower()}.csv"
-        path = find_file(files, name, table, problems, required=table != "ADAE" or collected)
-        table_text = read_csv(path, table, problems) if path else None
-        if table_text is not None:
-            raw[table] = table_text
-    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but adae.csv has {len(raw['ADAE'].frame)} rows"
-        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
+    order = metadata.date_order if metadata is not None else None
+    for table in TABLES:
+        needed, kinds = table != "ADAE" or collected, list_kinds(table, metadata)
+        if found := read_table(files, table, kinds, problems, said, order, required=needed):
+            raw[table] = found
+    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
+        rule = f"says false, but ADAE has {len(raw['ADAE'].frame)} rows"
+        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
         raw["ADAE"] = _take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
@@ -313,9 +314,8 @@ def _take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
     frame = raw.frame
     for name, other in _STAND_INS:
         if other in frame and (name not in frame or frame[name].isin(BLANK).all()):
-            said.append(
-                f"ADAE {other}: is taken for {name}, which is {'empty' if name in frame else 'not there'}"
-            )
+            found = "empty" if name in frame else "not there"
+            said.append(f"ADAE {other}: is taken for {name}, which is {found}")
             frame = frame.assign(**{name: frame[other]})
     return dataclasses.replace(raw, frame=frame)
 
