@@ -28,7 +28,9 @@ NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
-_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
+_DATA_SUFFIXES = set(
+    ".yaml .yml .csv .tsv .txt .gz .xpt .sas7bdat .parquet .json .ndjson .xlsx .xlsm".split()
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)

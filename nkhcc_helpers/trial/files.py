@@ -175,7 +175,7 @@ def _find_encoding(content: bytes, reading: Reading) -> str:
         if not error.value or encoding == "utf-16" or _PARTLY_UTF8.search(content):
             raise
         encoding = "windows-1252"
-        text = _decode(content, encoding).splitlines()[error.row - 1]
+        text = _decode(content, encoding).split("\n")[error.row - 1]
         word = re.search(r"\w*[^\x00-\x7f][^\s,;|]*", text)[0]
         said = f"is not UTF-8 and is read as Windows-1252, such as {word!r} in row {error.row}"
         reading.said.append(f"{reading.table}: {said}")

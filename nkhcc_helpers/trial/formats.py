@@ -91,8 +91,9 @@ def _read(content: bytes, reading: Reading) -> RawTable:
     except TableError:
         raise
     except Exception as error:  # libraries raise errors of every kind for a file that is damaged
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise TableError(f"cannot be read as {called}: {lines[0]}") from None
+        is_told = not isinstance(error, LookupError | TypeError | AttributeError) and str(error).strip()
+        said = str(error).strip().splitlines()[0] if is_told else "it is not built as one"
+        raise TableError(f"cannot be read as {called}: {said}") from None
 
 
 def _recognize(content: bytes) -> tuple[str, Callable[[bytes, Reading], RawTable]]:
@@ -104,8 +105,8 @@ def _recognize(content: bytes) -> tuple[str, Callable[[bytes, Reading], RawTable
         if content.startswith(start):
             return found
     if content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
-        return "Dataset-JSON", _read_json
-    return "CSV", read_csv
+        return "CDISC Dataset-JSON 1.1, columns and rows", _read_json
+    return "delimited text", read_csv
 
 
 def _read_gzip(content: bytes, reading: Reading) -> RawTable:
@@ -131,7 +132,7 @@ def _write(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
+        return value.isoformat().removesuffix("T00:00:00")  # Excel has no dates without time
     if isinstance(value, int | decimal.Decimal):
         return str(value)
     raise TableError(f"holds a {type(value).__name__} in a cell; a cell must be a number, a date or text")
