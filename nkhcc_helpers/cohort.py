@@ -77,7 +77,7 @@ def summarize_baseline(trial, *, columns=()):
     Parameters
     ----------
     columns : sequence of str
-        Columns to summarize, in this order; all of the metadata's when empty.
+        Columns to summarize, in this order; all of the metadata's when empty. ValueError for one not listed.
 
     Returns
     -------
@@ -86,11 +86,6 @@ def summarize_baseline(trial, *, columns=()):
         maximum count percent``; a row for each variable, level and group. ``n`` have a value. Continuous:
         ``level`` is empty; ``sd`` (divisor n - 1) is NaN at n = 1. Categorical: levels in the order of the
         metadata, or else sorted, with count 0 where nobody has one; ``percent`` is of ``n``.
-
-    Raises
-    ------
-    ValueError
-        The metadata lists no such baseline column.
     """
     listed = {column.column: column for column in trial.metadata.baseline}
     unknown = [name for name in columns if name not in listed]
@@ -160,10 +155,12 @@ def count_enrolment(trial):
 def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
     """Summarize how long each group was followed for an endpoint.
 
+    Schemper, Smith (1996) Control Clin Trials.
+
     Parameters
     ----------
     endpoint : str
-        PARAMCD of the endpoint.
+        PARAMCD of the endpoint; ValueError where the trial has no such one.
     conf_level, conf_type
         As in `survival.estimate_median`.
 
@@ -173,15 +170,6 @@ def summarize_follow_up(trial, endpoint, *, conf_level=0.95, conf_type="bpcp"):
         Columns ``group n n_events median ci_lower ci_upper open_ended longest``; the median by reverse
         Kaplan-Meier, in which the event censors follow-up, and limits as of `survival.summarize_survival`. A
         group without a time has n = 0 and NaN.
-
-    Raises
-    ------
-    ValueError
-        The trial has no such endpoint.
-
-    References
-    ----------
-    Schemper, Smith (1996) Control Clin Trials.
     """
     followed = list_with_all(trial.survival(endpoint), trial.groups)
     options, rows = {"conf_level": conf_level, "conf_type": settle_limits(followed, conf_type)}, []

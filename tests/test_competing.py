@@ -155,6 +155,31 @@ def test_a_test_without_anything_to_compare_is_not_estimable():
         assert got.df == 0
 
 
+def test_events_after_a_curve_has_come_to_its_end_are_left_out():
+    # Nobody of group 0 is left when its last patient comes under observation.
+    time, cause = [0.2, 5.5, 6.5, 3.6, 7.9, 13.4, 4.9, 45.9, 8.0], [1, 1, 1, 1, 1, 1, 2, 1, 1]
+    group, enter = [0, 1, 1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0.1, 3.3, 34.6, 0]
+    late = compare_incidence(time, cause, group, time_enter=enter, n_draws=2000)
+    assert np.isfinite(late.statistic)
+    assert late.df == 1
+    assert late.p_exact == pytest.approx(late.p_permutation, abs=0.05)
+
+
+def test_grays_test_keeps_its_level_with_late_entry():
+    rng = np.random.default_rng(20260124)
+    p_values = []
+    for _ in range(120):
+        n = rng.integers(8, 15)
+        enter = np.where(rng.random(n) < 0.5, 0, rng.exponential(5, n))
+        time = enter + rng.exponential(8, n) + 0.01
+        tested = compare_incidence(
+            time, rng.choice([0, 1, 1, 2], n), np.arange(n) % 2, time_enter=enter, n_draws=0, exact=False
+        )
+        p_values.append(tested.p_asymptotic)
+    assert np.nanmean(np.array(p_values) < 0.05) < 0.15
+    assert np.nanmean(np.array(p_values) < 1e-6) == 0
+
+
 def test_near_equal_times_are_one_and_causes_are_checked():
     near = estimate_incidence([3.3, 1.1 * 3, 4], [1, 2, 0])
     pd.testing.assert_frame_equal(

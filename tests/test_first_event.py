@@ -8,7 +8,8 @@ import pytest
 from hand_made import METADATA, load_hand_made
 from lifelines import AalenJohansenFitter
 
-from nkhcc_helpers.safety.exposure import UNDATED, _accumulate, estimate_first_event, list_first_event
+from nkhcc_helpers.safety.exposure import UNDATED, estimate_first_event, list_first_event
+from nkhcc_helpers.survival import estimate_incidence
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +67,26 @@ def test_nothing_recorded_has_no_curve(tmp_path):
 
 def test_incidence_by_hand():
     # 4 at risk, one event; 3 at risk, one dies; one censored; the last has the event.
-    curve = _accumulate(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 1]))
-    assert curve["event_probability"].tolist() == pytest.approx([0, 1 / 4, 1 / 4, 1 / 4, 1 / 4 + 1 / 2])
-    assert curve["competing_probability"].tolist() == pytest.approx([0, 0, 1 / 4, 1 / 4, 1 / 4])
-    assert curve["n_at_risk"].tolist() == [4, 4, 3, 2, 1]
+    curve = estimate_incidence([1, 2, 3, 4], [1, 2, 0, 1])
+    event, died = (curve.loc[curve["cause"] == cause, "incidence"].tolist() for cause in (1, 2))
+    assert event == pytest.approx([0, 1 / 4, 1 / 4, 1 / 4, 1 / 4 + 1 / 2])
+    assert died == pytest.approx([0, 0, 1 / 4, 1 / 4, 1 / 4])
+    assert curve.loc[curve["cause"] == 1, "n_at_risk"].tolist() == [4, 4, 3, 2, 1]
 
 
 def test_incidence_agrees_with_lifelines():
     rng = np.random.default_rng(4)
     days, outcome = rng.permutation(np.arange(1, 41)), rng.integers(0, 3, 40)
-    curve = _accumulate(days, outcome)
-    for event, column in ((1, "event_probability"), (2, "competing_probability")):
+    curves = estimate_incidence(days, outcome)
+    for event in (1, 2):
+        curve = curves[curves["cause"] == event]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = AalenJohansenFitter(calculate_variance=False).fit(days, outcome, event_of_interest=event)
         theirs = theirs.cumulative_density_.iloc[:, 0]
-        assert curve[column].to_numpy() == pytest.approx(theirs.reindex(curve["time"]).ffill().to_numpy())
+        assert curve["incidence"].to_numpy() == pytest.approx(
+            theirs.reindex(curve["time"]).ffill().to_numpy()
+        )
 
 
 def test_every_kind_of_trial_has_curves_between_0_and_1(any_trial):

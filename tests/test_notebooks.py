@@ -120,7 +120,7 @@ def list_names(tree, *, read):
 
 def test_size_and_rhythm(notebook):
     kinds = [cell.cell_type for cell in notebook.cells]
-    assert 25 <= len(kinds) <= 42
+    assert 25 <= len(kinds) <= 40
     assert kinds.count("markdown") >= len(kinds) / 2
     assert ("code", "code") not in set(itertools.pairwise(kinds))
     lines = [len(source.splitlines()) for source in list_code(notebook)]
@@ -143,7 +143,7 @@ def test_parameters_cell(path, notebook):
     assert check_parameters_cell(path) == []
     parameters = read_parameters(path)
     assert list(inspect_notebook(str(path))) == list(parameters)
-    assert 5 <= len(parameters) <= 12
+    assert 5 <= len(parameters) <= 11
     assert list(parameters)[:2] == ["data_dir", "out_dir"]
 
 
@@ -285,8 +285,14 @@ def find_prepared(tmp_path_factory):
     return find
 
 
+# Left to the full run: papermill runs the bundled trial, which is of the kind of `plain`.
+SLOWLY = {
+    "03_cox_dose_frequency": ("plain",),
+    "04_safety": ("plain",),
+    "05_what_the_abstract_can_tell": ("plain", "hostile", "group_missing"),
+}
 COMBINATIONS = [
-    (name, variant)
+    pytest.param(name, variant, marks=[pytest.mark.slow] * (variant in SLOWLY.get(name, ())))
     for name in NAMES
     for variant in VARIANTS
     if (name == "04_safety" or variant not in WITHOUT_ADVERSE_EVENTS)
@@ -308,7 +314,7 @@ def test_every_notebook_runs_on_every_kind_of_trial(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("variant", ["bundled", "no_events_group"])
+@pytest.mark.parametrize("variant", ["bundled", pytest.param("no_events_group", marks=pytest.mark.slow)])
 def test_every_notebook_runs_with_its_parameters_changed(
     name, variant, trial_folders, find_prepared, tmp_path, monkeypatch
 ):
@@ -402,6 +408,6 @@ def test_safety_tells_ties_and_who_was_never_infused(tmp_path, monkeypatch):
     folder = write_trial(tmp_path / "trial", adsl=lambda subjects: subjects.assign(SAFFL="Y"), adae=change)
     visible = " ".join(map(read_visible, execute_here(PATHS["04_safety"], data_dir=str(folder)).html))
     assert "Most frequent: Chills and Pyrexia; each in" in visible
-    assert "Of 18 patients treated are left out of the curves: never infused, 1;" in visible
+    assert "Left out of the curves, of 18 treated patients: without any infusion, 1;" in visible
     # S-09, one of three in the first group, was treated by SAFFL alone and gives no time at risk.
     assert re.search(r"A: low x 4\s+\d of 2\s", visible)

@@ -229,8 +229,14 @@ def test_pairs_within_strata():
     pairs = compare_pairs(**STRATIFIED)
     assert pairs["n_allocations"].tolist() == [72]
     assert pairs["p_smallest"].tolist() == [2 / 72]
+
     whole = compare_survival(**STRATIFIED, n_draws=0)
     assert pairs["p_exact"].tolist() == [whole.p_exact]
+
+
+def test_a_stratum_of_one_group_does_not_unbalance_the_smallest_p():
+    pairs = compare_pairs([1, 2, 3, 4, 1.5, 2.5, 3.5], [1] * 7, list("aabbaaa"), strata=list("XXXXYYY"))
+    assert pairs["p_smallest"].tolist() == pairs["p_exact"].tolist() == [2 / 6]
 
 
 @pytest.mark.parametrize("trend", [False, True])

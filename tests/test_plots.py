@@ -121,8 +121,9 @@ def test_palette_is_one_and_readable():
 
 
 def test_groups_differ_without_colour():
-    assert len(set(style.group_lines("ABCDEF").values())) == 6
-    assert len(set(style.group_markers("ABCDEFG").values())) == 7
+    looks = style.list_looks("ABCDEFG", {}).values()
+    assert len({look.line for look in looks}) == 6
+    assert len({look.marker for look in looks}) == 7
 
 
 def test_shades():

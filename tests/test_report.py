@@ -141,6 +141,7 @@ def index_content(**changes):
             {"claim": IMAGE, "published": "4.8", "reproduced": "4.8", "agrees": True},
             {"claim": "P", "published": "0.0403", "reproduced": IMAGE, "agrees": False},
         ],
+        "n_finished": 1,
         "notebooks": [
             {
                 "title": f"About {IMAGE}",
@@ -151,6 +152,7 @@ def index_content(**changes):
                 "parameters": {"variables": IMAGE},
                 "seconds": 7.25,
                 "reused": True,
+                "has_ended": True,
                 "error": "",
             },
             {
@@ -162,6 +164,7 @@ def index_content(**changes):
                 "parameters": {},
                 "seconds": 1,
                 "reused": False,
+                "has_ended": True,
                 "error": f"cell 3: {IMAGE}",
             },
         ],

@@ -245,7 +245,8 @@ def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
 
 
 def test_terms_of_more_patients_stand_before_terms_of_more_events(tmp_path):
-    lines = [*["s1,Rash,1,2020-01-09,,"] * 3, "s1,Fever,1,2020-01-09,,", "s3,Fever,1,2020-03-09,,"]
+    lines = [f"s1,Rash,1,2020-01-{day},," for day in ("09", 10, 11)]
+    lines += ["s1,Fever,1,2020-01-09,,", "s3,Fever,1,2020-03-09,,"]
     trial = load_hand_made(tmp_path, adae="\n".join([HEADER, *lines]) + "\n")
     assert list(timing.summarize_onset(trial)["term"]) == ["Fever", "Rash"]
 

@@ -8,8 +8,9 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers.report import display, names, numbers, results, tables
-from nkhcc_helpers.report.display import display_rows
 from nkhcc_helpers.report.numbers import is_estimable
+from nkhcc_helpers.report.tables import cohort as cohort_tables
+from nkhcc_helpers.report.tables import survival as survival_tables
 from nkhcc_helpers.survival import (
     compare_incidence,
     estimate_km,
@@ -164,14 +165,19 @@ def test_display_table_wants_a_heading_for_every_column():
         display.display_table(pd.DataFrame({"block": [1]}), title="T", row_group="block")
 
 
+def draw_rows(*arguments, **options):
+    layout = display.lay_out_rows(*arguments, **options)
+    return display.display_table(layout.cells, **layout.options)
+
+
 def test_rows_are_laid_out_by_headings_and_those_of_a_block_come_together():
     frame = pd.DataFrame({"of": ["x", "y", "x"], "n": [1, 2, 3], "share": [0.5, np.nan, 1.0]})
     columns = {"Patients": "n", "Share": lambda row: numbers.format_percent(100 * row["share"])}
-    table = display_rows(frame, columns, block=lambda row: f"Block {row['of']}", title="Shares")
+    table = draw_rows(frame, columns, block=lambda row: f"Block {row['of']}", title="Shares")
     assert read(table)[1:] == [
         ["Patients", "Share"], ["Block x"], ["1", "50 %"], ["3", "100 %"], ["Block y"], ["2", "NE"]
     ]  # fmt: skip
-    assert ["None", ""] in read(display_rows(frame.head(0), columns, title="Shares"))
+    assert ["None", ""] in read(draw_rows(frame.head(0), columns, title="Shares"))
 
 
 def test_display_table_without_rows_says_none():
@@ -239,14 +245,16 @@ def test_table_scrolls_in_its_own_box_and_prints_whole():
 
 def test_illustrative_is_said_under_the_table():
     frame = frames.make_disposition()
-    shown = read(tables.format_disposition(frame, frames.make_trial()))
+    shown = read(cohort_tables.format_disposition(frame, frames.make_trial()))
     assert shown[-1] == ["Illustrative data, not patient data."]
     real = frames.make_trial(illustrative=False)
-    assert "Illustrative" not in tables.format_disposition(frame, real).as_raw_html()
+    assert "Illustrative" not in cohort_tables.format_disposition(frame, real).as_raw_html()
 
 
 def test_disposition():
-    table = tables.format_disposition(frames.make_disposition(), frames.make_trial(), notes=["A note."])
+    table = cohort_tables.format_disposition(
+        frames.make_disposition(), frames.make_trial(), notes=["A note."]
+    )
     assert read(table)[2][:2] == ["", LEVEL]
     assert read(table)[2][-1] == "All (n = 18)"
     assert row(table, "Enrolled")[1:] == ["3", "5", "6", "4", "18"]
@@ -259,7 +267,7 @@ def test_disposition():
 
 
 def test_baseline():
-    table = tables.format_baseline(frames.make_baseline(), frames.make_trial())
+    table = cohort_tables.format_baseline(frames.make_baseline(), frames.make_trial())
     shown = read(table)
     assert ["Age (years)"] in shown
     assert ["Sex, n (%)"] in shown
@@ -277,7 +285,7 @@ def test_baseline():
 
 
 def test_baseline_has_no_sd_of_one_value():
-    table = tables.format_baseline(frames.make_baseline("hostile"), frames.make_trial("hostile"))
+    table = cohort_tables.format_baseline(frames.make_baseline("hostile"), frames.make_trial("hostile"))
     shown = read(table)
     assert shown[shown.index(["Age (years)"]) + 3] == ["Mean (SD)", "52.0 (8.2)", "52.0 (-)", "52.0 (8.2)"]
 
@@ -288,40 +296,40 @@ def test_baseline_has_no_sd_of_one_value():
 )
 def test_baseline_range_keeps_the_decimals_measured(low, high, shown):
     frame = frames.make_baseline().query("variable == 'AGE'").assign(median=2.0, minimum=low, maximum=high)
-    table = tables.format_baseline(frame, frames.make_trial())
+    table = cohort_tables.format_baseline(frame, frames.make_trial())
     assert row(table, "Median (range)")[1] == shown
 
 
 def test_baseline_without_variables_or_labels():
     empty = frames.make_baseline().iloc[:0]
-    assert ["None"] in read(tables.format_baseline(empty, frames.make_trial()))
+    assert ["None"] in read(cohort_tables.format_baseline(empty, frames.make_trial()))
     bare = frames.make_baseline().query("variable == 'SEX'").assign(level_label="", unit=np.nan)
-    assert row(tables.format_baseline(bare, frames.make_trial()), "F")[1] == "0"
+    assert row(cohort_tables.format_baseline(bare, frames.make_trial()), "F")[1] == "0"
     bare = bare.assign(level="")
-    assert row(tables.format_baseline(bare, frames.make_trial()), "No value")
+    assert row(cohort_tables.format_baseline(bare, frames.make_trial()), "No value")
 
 
 def test_exposure():
-    table = tables.format_exposure(frames.make_exposure(), frames.make_trial())
+    table = cohort_tables.format_exposure(frames.make_exposure(), frames.make_trial())
     assert row(table, "Planned")[1:] == ["4", "4", "4", "4", "-"]
     assert row(table, "Received, median (range)")[1] == "3.5 (1 to 4)"
     assert row(table, "All planned received, n (%)")[1] == "2 (67 %)"
     assert row(table, "Received dose, median (range)")[1] == "2.25 (0.5 to 10)"
     assert ["Dose: relative to the normal dose."] in read(table)
     unknown = frames.make_exposure().assign(received_dose_median=np.nan)
-    table = tables.format_exposure(unknown, frames.make_trial())
+    table = cohort_tables.format_exposure(unknown, frames.make_trial())
     assert row(table, "Received dose, median (range)")[1] == "-"
 
 
 def test_follow_up_that_no_end_closes_is_noted():
     summary, trial = frames.make_summary(), frames.make_trial()
     for is_open in (False, True):
-        table = tables.format_follow_up(summary.assign(open_ended=is_open), trial, endpoint="OS")
+        table = cohort_tables.format_follow_up(summary.assign(open_ended=is_open), trial, endpoint="OS")
         assert ("ends flat at one half" in table.as_raw_html()) == is_open
 
 
 def test_follow_up():
-    table = tables.format_follow_up(frames.make_summary(), frames.make_trial(), endpoint="OS")
+    table = cohort_tables.format_follow_up(frames.make_summary(), frames.make_trial(), endpoint="OS")
     assert read(table)[0] == ["Follow-up for overall survival"]
     assert ["Group", "Patients", "Events", "Median (95 % CI)", "Longest"] in read(table)
     assert row(table, "A: low dose x 4")[1:] == ["3", "2", "NE (0.9 to NE)", "108.0"]
@@ -343,18 +351,20 @@ def test_published():
             "agrees": [True, False],
         }
     )
-    table = tables.format_published(frame, frames.make_trial())
+    table = cohort_tables.format_published(frame, frames.make_trial())
     assert row(table, frames.HOSTILE) == [frames.HOSTILE, "4.8", "4.8", "Yes"]
     assert row(table, "P") == ["P", "0.0008", "NE", "No"]
 
 
 def test_survival_summary():
     frame, trial = frames.make_summary(), frames.make_trial()
-    table = tables.format_survival_summary(frame, trial, endpoint="OS", conf_level=0.9, notes=["Method."])
+    table = survival_tables.format_survival_summary(
+        frame, trial, endpoint="OS", conf_level=0.9, notes=["Method."]
+    )
     assert read(table)[2] == ["Group", "Patients", "Events", "Median (90 % CI)", "Range", "Coverage"]
     assert row(table, "B: normal dose x 4")[1:] == ["5", "4", "12.6 (0.9 to NE)", "1.2 to 108.0+", "75 %"]
     assert ["Method."] in read(table)
-    table = tables.format_survival_summary(frame.drop(columns="coverage"), trial, endpoint="OS")
+    table = survival_tables.format_survival_summary(frame.drop(columns="coverage"), trial, endpoint="OS")
     assert "Coverage" not in table.as_raw_html()
 
 
@@ -369,7 +379,7 @@ def test_landmarks():
             "ci_upper": [0.95, np.nan, 0.75, 0.2],
         }
     )
-    shown = read(tables.format_landmarks(frame, frames.make_trial(), endpoint="PFS"))
+    shown = read(survival_tables.format_landmarks(frame, frames.make_trial(), endpoint="PFS"))
     assert shown[0] == ["Progression-free survival at fixed times"]
     assert shown[2:8] == [
         ["At 12 months"],
@@ -383,7 +393,7 @@ def test_landmarks():
 
 def test_curve():
     curve = frames.make_curves().query("group == 'A'")
-    table = tables.format_curve(curve, frames.make_trial(), endpoint="OS", group="A")
+    table = survival_tables.format_curve(curve, frames.make_trial(), endpoint="OS", group="A")
     assert read(table)[1] == ["A: low dose x 4"]
     assert row(table, "5.00") == ["5.00", "3", "1", "0", "0.6667", "0.1000", "0.9000"]
     assert row(table, "108.00")[-1] == "NE"
@@ -397,11 +407,11 @@ def test_comparison():
         observed=pd.Series([3, 5], ["A", "B"]),
         expected=pd.Series([1.234, 6.766], ["A", "B"]),
     )
-    table = tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
+    table = survival_tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
     assert read(table)[1] == ["Chi-square 8.29 on 3 degrees of freedom, P = 0.0403"]
     assert row(table, "A: low dose x 4") == ["A: low dose x 4", "3", "1.23"]
     comparison.df, comparison.p_asymptotic = 1, 1e-9
-    table = tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
+    table = survival_tables.format_comparison(comparison, frames.make_trial(), endpoint="OS")
     assert read(table)[1] == ["Chi-square 8.29 on 1 degree of freedom, P < 0.0001"]
 
 
@@ -416,9 +426,9 @@ def test_every_group_has_its_column_in_every_trial(kind):
     trial = frames.make_trial(kind)
     headings = [f"{label} (n = {n})" for label, n in frames.ARMS[kind].values()]
     for table in (
-        tables.format_disposition(frames.make_disposition(kind), trial),
-        tables.format_baseline(frames.make_baseline(kind), trial),
-        tables.format_exposure(frames.make_exposure(kind), trial),
+        cohort_tables.format_disposition(frames.make_disposition(kind), trial),
+        cohort_tables.format_baseline(frames.make_baseline(kind), trial),
+        cohort_tables.format_exposure(frames.make_exposure(kind), trial),
     ):
         cells = [cell for cells in read(table) for cell in cells]
         assert set(headings) <= set(cells)
@@ -524,7 +534,7 @@ def make_tests():
 
 
 def test_tests_side_by_side():
-    table = tables.format_tests(make_tests(), frames.make_trial(), endpoint="OS", n_draws=100_000)
+    table = survival_tables.format_tests(make_tests(), frames.make_trial(), endpoint="OS", n_draws=100_000)
     assert row(table, "Overall") == ["Overall", "16.70 (3 df)", "0.0008", "0.0087 (0.0003)", "0.0055"]
     assert row(table, "Ordered trend")[3] == "0.0002 (<0.0001)"
     assert row(table, "Large")[4] == "not computed (1.0 x 10^40 allocations)"
@@ -546,7 +556,7 @@ def test_pairs_say_what_they_cannot_reach():
             "n_allocations": [20, 462],
         }
     )
-    table = tables.format_pairs(pairs, frames.make_trial(), endpoint="OS")
+    table = survival_tables.format_pairs(pairs, frames.make_trial(), endpoint="OS")
     first = "A: low dose x 4 against B: normal dose x 4"
     assert row(table, first)[1:] == [
         "3 and 3",
@@ -562,7 +572,7 @@ def test_recalibrated_and_attained():
     worth = pd.DataFrame(
         {"endpoint": ["OS"], "p_published": [0.0403], "p_value": [0.1042], "error": [0.0003]}
     )
-    table = tables.format_recalibrated(worth, frames.make_trial())
+    table = survival_tables.format_recalibrated(worth, frames.make_trial())
     assert row(table, "Overall survival")[1:] == ["0.0403", "0.1042 (0.0003)"]
     attained = pd.DataFrame(
         {
@@ -572,7 +582,7 @@ def test_recalibrated_and_attained():
             "error": [0.0002, 0.003, 0.0001, 0.001],
         }
     )
-    table = tables.format_attained(attained, frames.make_trial())
+    table = survival_tables.format_attained(attained, frames.make_trial())
     assert row(table, "Usual log-rank, chi-square")[1:] == ["12.05 (0.02)", "4.16 (0.01)"]
     assert row(table, "Usual log-rank, permuted")[1:] == ["4.90 (0.30)", "0.90 (0.10)"]
 
@@ -589,7 +599,7 @@ def test_restricted_means():
             "tau": [3.7454, 3.7454],
         }
     )
-    table = tables.format_rmst(means, frames.make_trial(), endpoint="OS")
+    table = survival_tables.format_rmst(means, frames.make_trial(), endpoint="OS")
     assert "up to 3.745 months" in str(read(table))
     assert row(table, "A: low dose x 4")[1:] == ["3", "2.08", "NE", "NE"]
     assert row(table, "All")[1:] == ["18", "3.04", "0.24", "2.58 to 3.51"]
@@ -606,6 +616,6 @@ def test_coverage_shows_the_worst_place():
             "error": [0.01] * 4,
         }
     )
-    table = tables.format_coverage(frame, frames.make_trial())
+    table = survival_tables.format_coverage(frame, frames.make_trial())
     assert row(table, "3, 30 % censored") == ["3, 30 % censored", "98.7", "45.2"]
     assert "80 %, 50 %" in str(read(table))

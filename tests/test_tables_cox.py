@@ -5,10 +5,11 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers.report import names, tables
+from nkhcc_helpers.report.tables import cox as cox_tables
 
 
 def test_hazard_ratios():
-    table = tables.format_hazard_ratios(frames.make_ratios(), frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_hazard_ratios(frames.make_ratios(), frames.make_trial(), endpoint="OS")
     shown = read(table)
     assert shown[2:7] == [
         ["Dose and infusions"],
@@ -19,17 +20,17 @@ def test_hazard_ratios():
     ]
     one = frames.make_ratios().drop(columns="model")
     labels = {"dose": frames.HOSTILE}
-    table = tables.format_hazard_ratios(one, frames.make_trial(), endpoint="OS", labels=labels)
+    table = cox_tables.format_hazard_ratios(one, frames.make_trial(), endpoint="OS", labels=labels)
     assert row(table, frames.HOSTILE)[1] == "0.37"
 
 
 def test_model_comparison():
     frame = frames.make_comparison().iloc[:, :8]
-    table = tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
     assert row(table, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393", "6.47", "2", "0.0394"]
     assert row(table, "Order") == ["Order", "NE", "NE", "1", "NE", "NE", "2", "NE"]
     assert row(table, "Group")[-3:] == ["-", "-", "-"]
-    short = tables.format_model_comparison(frame.iloc[:, :5], frames.make_trial(), endpoint="OS")
+    short = cox_tables.format_model_comparison(frame.iloc[:, :5], frames.make_trial(), endpoint="OS")
     assert row(short, "Dose") == ["Dose", "-31.23", "4.25", "1", "0.0393"]
 
 
@@ -42,13 +43,13 @@ def test_proportional_hazards():
             "p_value": [0.2666, np.nan],
         }
     )
-    table = tables.format_proportional_hazards(frame, frames.make_trial())
+    table = cox_tables.format_proportional_hazards(frame, frames.make_trial())
     assert row(table, "Dose per infusion")[1:] == ["1.23", "1", "0.2666"]
     assert row(table, "All together")[1:] == ["NE", "2", "NE"]
 
 
 def test_hazard_ratios_with_permutation():
-    table = tables.format_hazard_ratios(frames.make_permuted_ratios(), frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_hazard_ratios(frames.make_permuted_ratios(), frames.make_trial(), endpoint="OS")
     shown = read(table)
     assert shown[1] == ["", "Hazard ratio", "Likelihood", "Permutation"]
     assert shown[2] == ["95 % CI", "P", "95 % CI", "P"]
@@ -66,7 +67,7 @@ def test_hazard_ratios_with_permutation():
 
 def test_hazard_ratios_with_permuted_p_alone():
     frame = frames.make_permuted_ratios().drop(columns=["exact_lower", "exact_upper", "p_permutation_error"])
-    table = tables.format_hazard_ratios(frame, frames.make_trial(), endpoint="OS", conf_level=0.9)
+    table = cox_tables.format_hazard_ratios(frame, frames.make_trial(), endpoint="OS", conf_level=0.9)
     assert read(table)[2] == ["90 % CI", "P", "P"]
     assert row(table, "Dose per infusion")[-1] == "0.1512"
 
@@ -74,12 +75,12 @@ def test_hazard_ratios_with_permuted_p_alone():
 @pytest.mark.parametrize(("error", "shown"), [(0.0, "exact"), (0.00123, "0.001"), (1e-6, "<0.0001")])
 def test_permuted_p_tells_its_error(error, shown):
     frame = frames.make_permuted_ratios().iloc[:1].assign(p_permutation_error=error)
-    table = tables.format_hazard_ratios(frame, frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_hazard_ratios(frame, frames.make_trial(), endpoint="OS")
     assert row(table, "Dose per infusion")[-1] == f"0.1512 ({shown})"
 
 
 def test_model_comparison_with_permutation_and_aicc():
-    table = tables.format_model_comparison(frames.make_comparison(), frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_model_comparison(frames.make_comparison(), frames.make_trial(), endpoint="OS")
     shown = read(table)
     assert shown[1] == ["Model", "Log likelihood", "AICc", "Against no covariates", "Against the last model"]
     assert shown[2] == ["Chi-square", "df", "P", "Permuted P"] * 2
@@ -91,7 +92,7 @@ def test_model_comparison_with_permutation_and_aicc():
 
 
 def test_attained_cox_marks_what_misses_its_level():
-    table = tables.format_attained_cox(frames.make_attained_cox(), frames.make_trial())
+    table = cox_tables.format_attained_cox(frames.make_attained_cox(), frames.make_trial())
     shown = read(table)
     tests = ["Partial, Wald", "Partial, likelihood ratio", "Firth, Wald", "Firth, likelihood ratio"]
     tests.append("Permuted")
@@ -128,15 +129,15 @@ def test_methods_have_names():
 
 def test_attained_cox_within_three_errors_is_not_marked():
     frame = frames.make_attained_cox().assign(rejected=0.0599, coverage=0.9361, not_estimable=0.0)
-    table = tables.format_attained_cox(frame, frames.make_trial())
+    table = cox_tables.format_attained_cox(frame, frames.make_trial())
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5)"] * 5 + ["93.6 (0.7)"] * 5
     assert not any("without answer, at most" in cells[0] for cells in read(table))
-    table = tables.format_attained_cox(frame, frames.make_trial(), alpha=0.01)
+    table = cox_tables.format_attained_cox(frame, frames.make_trial(), alpha=0.01)
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5) *"] * 5 + ["93.6 (0.7) *"] * 5
 
 
 def test_received():
-    table = tables.format_received(
+    table = cox_tables.format_received(
         frames.make_received(), frames.make_trial(), endpoint="PFS", notes=["Note."]
     )
     shown = read(table)
@@ -158,12 +159,12 @@ def test_received():
 def test_received_without_landmark_says_nothing_of_it(change):
     frame = frames.make_received()
     frame = frame.drop(columns="landmark") if change == "drop" else frame.assign(landmark=np.nan)
-    table = tables.format_received(frame, frames.make_trial(), endpoint="PFS")
+    table = cox_tables.format_received(frame, frames.make_trial(), endpoint="PFS")
     assert not any(cells[0].startswith("Landmark:") for cells in read(table))
 
 
 def test_immortal_time():
-    table = tables.format_immortal_time(frames.make_immortal_time(), frames.make_trial())
+    table = cox_tables.format_immortal_time(frames.make_immortal_time(), frames.make_trial())
     assert read(table)[1] == ["2,000 simulated trials in which one hazard holds for everyone"]
     received = row(table, "Received in all, as if known at the start (wrong)")
     assert received[1:] == ["41.2 (1.1) *", "0.61", "0.0 %"]
@@ -172,7 +173,7 @@ def test_immortal_time():
 
 
 def test_codings():
-    table = tables.format_codings(frames.make_codings(), frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_codings(frames.make_codings(), frames.make_trial(), endpoint="OS")
     shown = read(table)
     assert shown[2:7] == [
         ["Dose as: dose per infusion"],
@@ -186,12 +187,12 @@ def test_codings():
 def make_every_table(kind):
     trial = frames.make_trial(kind)
     return [
-        tables.format_hazard_ratios(frames.make_permuted_ratios(kind), trial, endpoint="OS"),
-        tables.format_attained_cox(frames.make_attained_cox(kind), trial),
-        tables.format_received(frames.make_received(), trial, endpoint="OS"),
-        tables.format_immortal_time(frames.make_immortal_time(), trial),
-        tables.format_codings(frames.make_codings(), trial, endpoint="OS"),
-        tables.format_model_comparison(frames.make_comparison(), trial, endpoint="OS"),
+        cox_tables.format_hazard_ratios(frames.make_permuted_ratios(kind), trial, endpoint="OS"),
+        cox_tables.format_attained_cox(frames.make_attained_cox(kind), trial),
+        cox_tables.format_received(frames.make_received(), trial, endpoint="OS"),
+        cox_tables.format_immortal_time(frames.make_immortal_time(), trial),
+        cox_tables.format_codings(frames.make_codings(), trial, endpoint="OS"),
+        cox_tables.format_model_comparison(frames.make_comparison(), trial, endpoint="OS"),
     ]
 
 
@@ -204,8 +205,8 @@ def test_no_table_shows_what_is_no_number_or_no_word(kind):
 
 def test_names_from_data_are_shown_as_text():
     frame = frames.make_comparison().assign(model=[frames.HOSTILE, "$x$", "{{m}}"])
-    table = tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
+    table = cox_tables.format_model_comparison(frame, frames.make_trial(), endpoint="OS")
     assert [row(table, name)[0] for name in frame["model"]] == list(frame["model"])
     attained = frames.make_attained_cox().assign(model=frames.HOSTILE)
     attained = attained.drop_duplicates(["model", "covariate", "test"])
-    assert [frames.HOSTILE] in read(tables.format_attained_cox(attained, frames.make_trial()))
+    assert [frames.HOSTILE] in read(cox_tables.format_attained_cox(attained, frames.make_trial()))

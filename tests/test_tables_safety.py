@@ -5,7 +5,8 @@ import shown_frames as frames
 from table_texts import read, row
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.report import tables
+from nkhcc_helpers.report.tables import safety as safety_tables
+from nkhcc_helpers.report.tables import safety_timing as timing_tables
 from nkhcc_helpers.report.tables.safety_timing import show_definition
 from nkhcc_helpers.safety.counts import list_term_names
 
@@ -13,16 +14,16 @@ LEVEL = "A: low dose x 4 (n = 3)"
 
 
 def test_overview_of_adverse_events():
-    table = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
+    table = safety_tables.format_adverse_events(frames.make_overview(), frames.make_trial())
     assert row(table, "Any adverse event")[1:3] == ["1 (33 %) [2]", "1 (20 %) [2]"]
     assert row(table, "Fatal")[1:] == ["0"] * 5
     assert row(table, "Serious")[1:] == ["NE"] * 5
-    empty = tables.format_adverse_events(frames.make_overview().iloc[:0], frames.make_trial())
+    empty = safety_tables.format_adverse_events(frames.make_overview().iloc[:0], frames.make_trial())
     assert ["None"] in read(empty)
 
 
 def test_terms_by_worst_grade():
-    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial()))
+    shown = read(safety_tables.format_terms(frames.make_terms(), frames.make_trial()))
     start = next(i for i, cells in enumerate(shown) if cells[0] == "Pyrexia")
     assert [cells[:2] for cells in shown[start : start + 4]] == [
         ["Pyrexia", "3 (100 %)"],
@@ -34,7 +35,7 @@ def test_terms_by_worst_grade():
 
 
 def test_terms_are_headed_by_their_class():
-    shown = read(tables.format_terms(frames.make_terms(), frames.make_trial()))
+    shown = read(safety_tables.format_terms(frames.make_terms(), frames.make_trial()))
     headings = [cells[0] for cells in shown[2:] if not cells[0].startswith("Grade")]
     assert headings[:6] == [
         "All events",
@@ -46,24 +47,24 @@ def test_terms_are_headed_by_their_class():
     ]
     assert shown[0] == ["Adverse events by organ class, term and worst grade"]
     related = frames.make_terms().replace({"term": {"Any adverse event": "Any related event"}})
-    table = tables.format_terms(related, frames.make_trial())
+    table = safety_tables.format_terms(related, frames.make_trial())
     assert read(table)[0] == ["Related adverse events by organ class, term and worst grade"]
 
 
 def test_terms_that_a_group_lacks_are_zero():
     frame = frames.make_terms()
     frame = frame[~((frame["group"] == "A") & (frame["grade"] != "missing"))]
-    table = tables.format_terms(frame, frames.make_trial())
+    table = safety_tables.format_terms(frame, frames.make_trial())
     assert [row(table, name)[1] for name in ("Pyrexia", "Grade 3 or more")] == ["0", "0"]
 
 
 def test_no_terms():
-    table = tables.format_terms(frames.make_terms().iloc[:0], frames.make_trial())
+    table = safety_tables.format_terms(frames.make_terms().iloc[:0], frames.make_trial())
     assert ["None"] in read(table)
 
 
 def test_onset():
-    table = tables.format_onset(frames.make_onset(), frames.make_trial(), conf_level=0.9)
+    table = timing_tables.format_onset(frames.make_onset(), frames.make_trial(), conf_level=0.9)
     assert "Duration: median (90 % CI)" in read(table)[2]
     pyrexia = ["12", "30", "0.5 (0 to 4)", "1.0 (0.0 to 3.0)", "5", "87 %", "0", "0", "0", "2"]
     assert row(table, "Pyrexia")[1:] == pyrexia
@@ -77,52 +78,52 @@ def test_onset():
 
 
 def test_listing():
-    table = tables.format_listing(frames.make_listing(), frames.make_trial(), title="Serious")
+    table = safety_tables.format_listing(frames.make_listing(), frames.make_trial(), title="Serious")
     assert read(table)[:2] == [["Serious"], ["2 events"]]
     label = "A: low dose x 4"
     assert row(table, "NK-01")[1:] == [label, "Pyrexia", "3", "15", "2", "0", "Yes", "No", "RECOVERED"]
     assert row(table, "=1+1")[1:] == [label, frames.HOSTILE, "-", "-", "-", "-", "-", "Yes", "-"]
-    none = tables.format_listing(frames.make_listing().iloc[:0], frames.make_trial())
+    none = safety_tables.format_listing(frames.make_listing().iloc[:0], frames.make_trial())
     assert read(none)[1] == ["0 events"]
 
 
 def test_overview_with_limits():
-    table = tables.format_adverse_events(frames.make_shares(), frames.make_trial(), conf_level=0.9)
+    table = safety_tables.format_adverse_events(frames.make_shares(), frames.make_trial(), conf_level=0.9)
     assert read(table)[1] == ["Patients with at least one (%; 90 % CI) [events]"]
     assert row(table, "Any adverse event")[1] == "1 (33 %; 18 to 78) [2]"
     assert row(table, "Fatal")[1] == "0 (0 %; 0 to 45)"
     assert row(table, "Serious")[1:] == ["NE"] * 5
     assert "Clopper-Pearson" in str(read(table))
-    plain = tables.format_adverse_events(frames.make_overview(), frames.make_trial())
+    plain = safety_tables.format_adverse_events(frames.make_overview(), frames.make_trial())
     assert "Clopper-Pearson" not in str(read(plain))
 
 
 def test_a_missing_grade_keeps_its_row():
     frame = frames.make_terms()
     frame["grade"] = frame["grade"].replace({"1": "missing", "missing": "1"})
-    shown = read(tables.format_terms(frame, frames.make_trial()))
+    shown = read(safety_tables.format_terms(frame, frames.make_trial()))
     assert ["Grade missing", "2 (67 %)", "4 (80 %)", "5 (83 %)", "3 (75 %)", "17 (94 %)"] in shown
 
 
 def test_by_infusion():
-    table = tables.format_by_infusion(frames.make_by_infusion(), frames.make_trial())
+    table = timing_tables.format_by_infusion(frames.make_by_infusion(), frames.make_trial())
     assert read(table)[2] == ["", "A: low dose x 4", "B: normal dose x 4", "C: normal dose x 8",
                               "D: incremental dose x 8", "All"]  # fmt: skip
     assert row(table, "Infusion 1")[1:3] == ["1/3 (33 %) [2]", "1/5 (20 %) [2]"]
     assert row(table, "Infusion 2")[1:3] == ["-", "1/5 (20 %) [2]"]
     nobody = frames.make_by_infusion().assign(n_patients=0, n_events=0)
-    assert row(tables.format_by_infusion(nobody, frames.make_trial()), "Infusion 1")[1] == "0/3"
+    assert row(timing_tables.format_by_infusion(nobody, frames.make_trial()), "Infusion 1")[1] == "0/3"
     last = frames.make_by_infusion().query("infusion == 2").assign(infusion=pd.NA, n_received=pd.NA)
     frame = pd.concat([frames.make_by_infusion().astype({"infusion": "object"}), last])
     frame = frame.astype({"infusion": "Int64", "n_received": "Int64"})
-    table = tables.format_by_infusion(frame, frames.make_trial())
+    table = timing_tables.format_by_infusion(frame, frames.make_trial())
     assert row(table, "Infusion not known")[1:3] == ["0", "1 [2]"]
     unknown = frames.make_by_infusion().assign(n_patients=pd.NA, n_events=pd.NA)
-    assert row(tables.format_by_infusion(unknown, frames.make_trial()), "Infusion 1")[1] == "NE"
+    assert row(timing_tables.format_by_infusion(unknown, frames.make_trial()), "Infusion 1")[1] == "NE"
 
 
 def test_rates_show_their_denominators():
-    table = tables.format_rates(frames.make_rates(), frames.make_trial(), conf_level=0.9)
+    table = timing_tables.format_rates(frames.make_rates(), frames.make_trial(), conf_level=0.9)
     shown = read(table)
     assert shown[1] == [
         "",
@@ -141,7 +142,7 @@ def test_rates_show_their_denominators():
     ]
     # One patient with the term, whose day is not known.
     frame = frames.make_rates().assign(n_patients=0, n_outside=0)
-    assert row(tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")[1] == "NE"
+    assert row(timing_tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")[1] == "NE"
     assert "30 days after the end of the last" in str(shown)
     assert "Garwood" in str(shown)
 
@@ -158,12 +159,12 @@ def test_rates_show_their_denominators():
 def test_rates_keep_digits_where_they_are_small(rates, text):
     frame = frames.make_rates().head(1)
     frame[["rate", "ci_lower", "ci_upper"]] = rates
-    assert row(tables.format_rates(frame, frames.make_trial()), "A: low dose x 4")[3] == text
+    assert row(timing_tables.format_rates(frame, frames.make_trial()), "A: low dose x 4")[3] == text
 
 
 def test_rates_of_what_was_not_recorded():
     frame = frames.make_rates().assign(n_patients=pd.array([pd.NA] * 15, dtype="Int64"), n_infusions=np.nan)
-    shown = row(tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")
+    shown = row(timing_tables.format_rates(frame, frames.make_trial()), "B: normal dose x 4")
     assert (shown[1], shown[4]) == ("NE", "NE")
 
 
@@ -171,23 +172,25 @@ def test_rates_of_the_first_terms():
     counts = frames.make_terms().query("term != '$x$'")
     options = {"window_days": None, "most": 1}
     # Pyrexia reached grade 3, and so is shown although one row is asked for.
-    table = tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts, **options)
+    table = timing_tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts, **options)
     shown = str(read(table))
     assert "Pyrexia" in shown
     assert frames.HOSTILE not in shown
     left_out = "1 less frequent term, none with grade 3 or more, not shown; the CSV file of this table has"
     assert left_out in shown
-    without_grades = tables.format_rates(frames.make_rates(), frames.make_trial(), **options)
+    without_grades = timing_tables.format_rates(frames.make_rates(), frames.make_trial(), **options)
     assert frames.HOSTILE in str(read(without_grades))
     assert "from the first infusion to the end of observation; it stops" in shown
-    all_of_them = str(read(tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts)))
+    all_of_them = str(
+        read(timing_tables.format_rates(frames.make_rates(), frames.make_trial(), counts=counts))
+    )
     assert frames.HOSTILE in all_of_them
     assert "not shown" not in all_of_them
 
 
 def test_dose_limiting():
     definition = frames.make_definition(frames.HOSTILE, "Pyrexia")
-    table = tables.format_dose_limiting(frames.make_dose_limiting(), frames.make_trial(), definition)
+    table = timing_tables.format_dose_limiting(frames.make_dose_limiting(), frames.make_trial(), definition)
     shown = read(table)
     assert "observed throughout those days and given at least 2 infusions in them" in str(shown)
     assert "Doses given after those days" in str(shown)
@@ -200,7 +203,7 @@ def test_dose_limiting():
     assert row(table, "B: normal dose x 4")[1:] == ["5", "5", "0", "0", "0 to 50", "45 %"]
     assert row(table, "D: incremental dose x 8")[1:] == ["4", "4", "1 (25 %)", "2", "12 to 75", "70 %"]
     unknown = frames.make_dose_limiting().assign(n_patients=pd.NA, n_events=pd.NA, percent=np.nan)
-    table = tables.format_dose_limiting(unknown, frames.make_trial(), definition)
+    table = timing_tables.format_dose_limiting(unknown, frames.make_trial(), definition)
     assert row(table, "A: low dose x 4")[3:5] == ["NE", "NE"]
 
 
@@ -212,7 +215,7 @@ def test_definition_in_words():
 
 
 def test_dose_relation():
-    table = tables.format_dose_relation(frames.make_dose_relation(), frames.make_trial())
+    table = timing_tables.format_dose_relation(frames.make_dose_relation(), frames.make_trial())
     assert row(table, "Any adverse event")[1:] == ["18", "-", "1.0000", "-", "1.0000"]
     assert "no P other than 1" in str(read(table))
     severe = row(table, "Any adverse event: grade 3 or more")
@@ -226,8 +229,8 @@ def test_dose_relation():
     assert scores in text
     assert "Monte-Carlo" in text
     exact = frames.make_dose_relation().query("is_exact")
-    assert "Monte-Carlo" not in str(read(tables.format_dose_relation(exact, frames.make_trial())))
-    none = tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores=[0.5, 1, 1, 2])
+    assert "Monte-Carlo" not in str(read(timing_tables.format_dose_relation(exact, frames.make_trial())))
+    none = timing_tables.format_dose_relation(exact.iloc[:0], frames.make_trial(), scores=[0.5, 1, 1, 2])
     assert "(as given): A: low dose x 4: 0.5;" in str(read(none))
     assert ["None", "", "", "", "", ""] in read(none)
 
@@ -236,23 +239,23 @@ def test_dose_relation_by_group():
     frame = frames.make_dose_relation().query("grade == 'any' and term == 'Pyrexia'")
     frame[["p_trend", "p_groups", "p_trend_error"]] = [1 - 1e-12, 1 - 1e-6, 0.0]
     counts = frames.make_terms().astype({"group": "str"})
-    shown = row(tables.format_dose_relation(frame, frames.make_trial(), counts=counts), "Pyrexia")
+    shown = row(timing_tables.format_dose_relation(frame, frames.make_trial(), counts=counts), "Pyrexia")
     assert shown[1:4] == ["12", "3/3 5/5 6/6 4/4", "1.0000"]
     assert shown[5].startswith(">0.9999")
     assert "A: low dose x 4, B: normal dose x 4" in str(
-        read(tables.format_dose_relation(frame, frames.make_trial(), counts=counts))
+        read(timing_tables.format_dose_relation(frame, frames.make_trial(), counts=counts))
     )
 
 
 def test_differences():
-    table = tables.format_differences(frames.make_differences(), frames.make_trial(), conf_level=0.9)
+    table = safety_tables.format_differences(frames.make_differences(), frames.make_trial(), conf_level=0.9)
     shown = read(table)
     assert shown[1] == ["Percentage points more than in A: low dose x 4 (90 % CI)"]
     assert shown[2] == ["", "B: normal dose x 4", "C: normal dose x 8", "D: incremental dose x 8"]
     assert row(table, "Any adverse event")[1:] == ["-10 (-60 to 50)", "-13 (-63 to 47)", "-5 (-55 to 55)"]
     assert row(table, "Serious")[1:] == ["NE"] * 3
     assert ["Interval: exact unconditional, each for itself."] in shown
-    none = tables.format_differences(frames.make_differences().iloc[:0], frames.make_trial())
+    none = safety_tables.format_differences(frames.make_differences().iloc[:0], frames.make_trial())
     assert ["None"] in read(none)
 
 
@@ -261,30 +264,30 @@ def test_differences_by_term_name_the_grade():
     frame = frame.assign(
         reference="A", difference=[0.0, -13.3], ci_lower=-40.0, ci_upper=50.0, interval="score"
     )
-    table = tables.format_differences(frame, frames.make_trial())
+    table = safety_tables.format_differences(frame, frames.make_trial())
     assert row(table, "Pyrexia")[1] == "0 (-40 to 50)"
     assert row(table, "Pyrexia: grade 3 or more")[1] == "-13 (-40 to 50)"
 
 
 def test_listing_marks_imputed_days_and_shows_the_action():
     frame = frames.make_listing().assign(action=["DRUG WITHDRAWN", ""], onset_imputed=["day", "month"])
-    table = tables.format_listing(frame, frames.make_trial())
+    table = safety_tables.format_listing(frame, frames.make_trial())
     label = "A: low dose x 4"
     assert row(table, "NK-01")[1:7] == [label, "Pyrexia", "3", "15*", "2", "0*"]
     assert row(table, "NK-01")[-2:] == ["DRUG WITHDRAWN", "RECOVERED"]
     assert row(table, "=1+1")[4:] == ["-", "-", "-", "-", "Yes", "-", "-"]
     assert "is imputed" in str(read(table))
-    whole = tables.format_listing(frame.assign(onset_imputed=""), frames.make_trial())
+    whole = safety_tables.format_listing(frame.assign(onset_imputed=""), frames.make_trial())
     assert "is imputed" not in str(read(whole))
 
 
 def test_a_listing_cut_short_says_so():
-    table = tables.format_listing(frames.make_listing(), frames.make_trial(), most=1)
+    table = safety_tables.format_listing(frames.make_listing(), frames.make_trial(), most=1)
     shown = read(table)
     assert shown[1] == ["2 events"]
     assert ["The first 1 of 2 events are shown."] in shown
     assert not any(cells[0] == "=1+1" for cells in shown)
-    whole = tables.format_listing(frames.make_listing(), frames.make_trial(), most=2)
+    whole = safety_tables.format_listing(frames.make_listing(), frames.make_trial(), most=2)
     assert "are shown" not in str(read(whole))
 
 
@@ -293,13 +296,13 @@ def test_every_group_is_in_every_table(kind):
     trial = frames.make_trial(kind)
     labels = [label for label, _ in frames.ARMS[kind].values()]
     for table in (
-        tables.format_adverse_events(frames.make_overview(kind), trial),
-        tables.format_adverse_events(frames.make_shares(kind), trial, conf_level=0.95),
-        tables.format_terms(frames.make_terms(kind), trial),
-        tables.format_by_infusion(frames.make_by_infusion(kind), trial),
-        tables.format_rates(frames.make_rates(kind), trial),
-        tables.format_dose_limiting(frames.make_dose_limiting(kind), trial, frames.make_definition()),
-        tables.format_differences(frames.make_differences(kind), trial),
+        safety_tables.format_adverse_events(frames.make_overview(kind), trial),
+        safety_tables.format_adverse_events(frames.make_shares(kind), trial, conf_level=0.95),
+        safety_tables.format_terms(frames.make_terms(kind), trial),
+        timing_tables.format_by_infusion(frames.make_by_infusion(kind), trial),
+        timing_tables.format_rates(frames.make_rates(kind), trial),
+        timing_tables.format_dose_limiting(frames.make_dose_limiting(kind), trial, frames.make_definition()),
+        safety_tables.format_differences(frames.make_differences(kind), trial),
     ):
         cells = [cell for cells in read(table) for cell in cells]
         for label in labels:
@@ -310,9 +313,9 @@ def test_every_group_is_in_every_table(kind):
 def test_tables_of_a_trial_from_its_own_frames(any_trial):
     overview, by_term = safety.count_adverse_events(any_trial), safety.count_by_term(any_trial)
     for table in (
-        tables.format_adverse_events(safety.estimate_shares(overview), any_trial, conf_level=0.95),
-        tables.format_terms(by_term, any_trial),
-        tables.format_listing(safety.list_adverse_events(any_trial, which="all"), any_trial),
+        safety_tables.format_adverse_events(safety.estimate_shares(overview), any_trial, conf_level=0.95),
+        safety_tables.format_terms(by_term, any_trial),
+        safety_tables.format_listing(safety.list_adverse_events(any_trial, which="all"), any_trial),
     ):
         cells = {cell for cells in read(table) for cell in cells}
         assert not {"nan", "inf", "<NA>"} & cells

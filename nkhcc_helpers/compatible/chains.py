@@ -150,8 +150,6 @@ class Chains:
     of `Target.measure`, `inverse_temperature`, `origin`, the chain whose start it had, and `chosen`, its
     partner among `partners`.
 
-    References
-    ----------
     Metropolis et al. (1953) J Chem Phys; Torrie, Valleau (1977) J Comput Phys; Geyer (1991) Computing Science
     and Statistics.
     """

@@ -58,18 +58,13 @@ def recheck_claims(cohorts, *, engine="textbook"):
     ----------
     cohorts : CompatibleCohorts
     engine : {"textbook", "lifelines"}, default "textbook"
-        Who computes curves and log-rank tests; Cox models are always those of lifelines.
+        Who computes curves and log-rank tests, or ValueError; Cox models are always those of lifelines.
 
     Returns
     -------
     DataFrame
         One row per claim, in the order of ``cohorts.claimed.claims``: ``n_met`` of ``n_cohorts`` round to the
         printed number; ``smallest`` and ``largest`` of the numbers computed, those that are NaN aside.
-
-    Raises
-    ------
-    ValueError
-        Unknown engine.
     """
     checked = check_cohorts(cohorts, engine=engine)
     # By place, since nothing forbids to claim the same twice; what comes after the claims is not one.

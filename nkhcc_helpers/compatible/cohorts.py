@@ -104,6 +104,9 @@ def sample_compatible(
 ):
     """Draw cohorts that give every published number.
 
+    Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
+    Distributions.
+
     Parameters
     ----------
     claimed : ClaimedTrial
@@ -139,11 +142,6 @@ def sample_compatible(
     The prior takes times of different patients as independent (log-uniform or uniform), every number of
     censored patients in the range as equally likely and any patients as those, given that PFS is not longer
     than OS.
-
-    References
-    ----------
-    Geyer (1991) Computing Science and Statistics; Manski (2003) Partial Identification of Probability
-    Distributions.
     """
     arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
     shown = {"n_trials": n_cohorts, "progress": progress, "unit": "cohort"}

@@ -12,13 +12,10 @@ from nkhcc_helpers.checks import check_censoring, check_covariates, keeps_option
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
-from nkhcc_helpers.cox.relabelling import (
-    MOST_LISTED_EACH,
-    StratifiedScore,
-)
+from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, shuffle
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 BLOCK = 250  # trials a process takes at a time
@@ -41,11 +38,11 @@ def attained_in_trial(
         Columns ``group time event`` and every covariate as numbers, alike within a group. Simulated patients
         are all followed from the start.
     models : dict of str to list of str
-        Name and covariates of each model.
+        Name and covariates of each model; ValueError where the design cannot estimate one.
     estimates : DataFrame
         Columns ``model covariate coef``, as `summarize_models` returns them.
     alpha : float, default 0.05
-        Nominal level of the tests; that of the intervals is 1 - `alpha`.
+        Nominal level of the tests, between 0 and 1 or ValueError; that of the intervals is 1 - `alpha`.
     strata : str, optional
         As in `fit_cox`; the groups are split into strata as they are in the trial.
     n_trials, seed : int
@@ -66,11 +63,6 @@ def attained_in_trial(
         Biometrika). A test without answer does not reject, an interval without limits does not hold the
         truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN; without models,
         or with one group only, there are no rows.
-
-    Raises
-    ------
-    ValueError
-        `alpha` out of range, or a model that the design cannot estimate.
     """
     every = list(dict.fromkeys(name for covariates in models.values() for name in covariates))
     differs = check_covariates(frame, every).groupby(frame["group"], observed=True).nunique().gt(1).any()
@@ -293,7 +285,7 @@ def _judge_all_permuted(plan, model, times, events, observed, rng):
     while len(going) and left:
         # Most trials are settled by few relabellings; only those above all so far see more.
         n_now = min(n_next, left)
-        order = _draw_orders(len(model.design), n_now * len(going), plan.strata, rng)
+        order = shuffle(np.arange(len(model.design)), n_now * len(going), rng, plan.strata)
         again = np.repeat(going, n_now)
         fits = fit_cox_many(times[again], events[again], model.design[order], strata=plan.strata)
         drawn = fits.lr_statistic
@@ -302,15 +294,6 @@ def _judge_all_permuted(plan, model, times, events, observed, rng):
         left, n_next = left - n_now, 2 * n_next
     rejected = np.isin(np.arange(len(times)), going)
     return _combine(rejected, np.zeros_like(rejected), there)
-
-
-def _draw_orders(n, n_draws, strata, rng):
-    """Orders of patients, shape (n_draws, n), shuffled within strata."""
-    order = np.tile(np.arange(n), (n_draws, 1))
-    for number in np.unique(np.zeros(n) if strata is None else strata):
-        who = slice(None) if strata is None else strata == number
-        order[:, who] = rng.permuted(order[:, who], axis=1)
-    return order
 
 
 def _combine(rejected, held, there):

@@ -228,13 +228,15 @@ def sweep_assumptions(
     trial : Trial
         Its arms name their assumed numbers in ``assumed``.
     endpoint, covariates, dose_coding, strata
-        As in `code_trial`.
+        As in `code_trial`, with the same errors.
     factors : (float, float), default (0.5, 2)
-        The assumed number is moved from the first to the second of these times its value.
+        The assumed number is moved from the first to the second of these times its value; above 0, the
+        smaller first, or ValueError.
     n_values : int, default 25
-        Values of each, in geometric steps; numbers of infusions are rounded, repeated ones dropped.
+        Values of each, at least one, in geometric steps; numbers of infusions are rounded, repeated ones
+        dropped.
     method, ties, conf_level
-        As in `fit_cox`.
+        As in `fit_cox`, with the same errors.
 
     Returns
     -------
@@ -242,11 +244,6 @@ def sweep_assumptions(
         Columns ``group quantity value assumed_value is_assumed covariate coef hr ci_lower ci_upper
         p_value``: one number moved at a time, the assumed value among its values; the rest as in `fit_cox`.
         NaN where the moved design cannot estimate a covariate. Empty where nothing is assumed.
-
-    Raises
-    ------
-    ValueError
-        Unknown endpoint, covariate, coding, method or ties, or `factors` or `n_values` out of range.
     """
     check_conf_level(conf_level)
     frame = follow_subjects(trial, endpoint, strata)

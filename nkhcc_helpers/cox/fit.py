@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_positions
-from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating, number_strata
+from nkhcc_helpers.checks import check_choice, check_conf_level, check_groups, check_positions
+from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating
 from nkhcc_helpers.cox.likelihood import (
     TIES,
     PartialLikelihood,
@@ -113,7 +112,7 @@ def fit_cox_many(
     ----------
     times, events : array_like, shape (n_cohorts, n_subjects)
         Times and boolean events; a single row serves all cohorts. A subject of time -1 without event is left
-        out.
+        out. ValueError where shapes do not fit together, or a number is not finite.
     x : array_like, shape (n_cohorts, n_subjects, n_covariates)
         Covariates, or (n_subjects, n_covariates) for all cohorts; or (n_cohorts, n_subjects, n_subjects,
         n_covariates) for covariates that change: ``x[c, i, j]`` are those of subject j when i has the event.
@@ -129,11 +128,6 @@ def fit_cox_many(
     Returns
     -------
     CohortFits
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit together, numbers that are not finite, unknown method or ties.
     """
     times, events, x = _check_cohorts(times, events, x)
     _check_options(method, ties)
@@ -174,9 +168,7 @@ def _lay_out_risk(times, time_enter, strata):
         merged, enters = np.moveaxis(merge_each(np.stack([times, enters], axis=1)), 1, 0)
         bad = ~np.isfinite(enters) | (enters < 0) | ((enters >= merged) & (enters > 0) & (times >= 0))
         check_positions(bad.ravel(), "time_enter", "must be at least 0 and before the time", enters.ravel())
-    numbers = None if strata is None else number_strata(pd.Series(strata), "strata")
-    if numbers is not None and len(numbers) != times.shape[1]:
-        raise ValueError(f"strata has {len(numbers)} values for {times.shape[1]} subjects")
+    numbers = None if strata is None else check_groups(strata, times.shape[1], "strata")[1]
     return lay_out_risk(merged, enters, numbers)
 
 

@@ -118,6 +118,7 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         As in `list_infusion_intervals`, with the same error.
     ties : {"efron", "breslow"}, default "efron"
     conf_level : float, default 0.95
+        Between 0 and 1; ValueError as for other `ties`.
 
     Returns
     -------
@@ -134,11 +135,6 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
         in the trial's unit, NaN in the other rows and where the plans do not part.
-
-    Raises
-    ------
-    ValueError
-        Unknown `ties`, or a confidence level outside (0, 1).
     """
     check_choice(ties, "ties", TIES)
     check_conf_level(conf_level)
@@ -170,11 +166,13 @@ def simulate_immortal_time(
     trial : Trial
         Gives the number of patients, their plans, the median and the longest follow-up.
     endpoint : str
+        As in `list_infusion_intervals`, with the same error.
     n_trials : int, default 2,000
     copies : int, default 1
-        Patients simulated for each one of the trial; the more, the more does bias show.
+        Patients simulated for each one of the trial; the more, the more does bias show. ValueError below 1,
+        as for `n_trials`.
     alpha : float, default 0.05
-        Nominal level.
+        Nominal level, between 0 and 1 or ValueError.
     seed : int
     progress : bool, default False
         Show a progress bar on standard error.
@@ -185,11 +183,6 @@ def simulate_immortal_time(
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
         likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
         and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
-
-    Raises
-    ------
-    ValueError
-        `alpha`, `n_trials` or `copies` out of range, or no such endpoint.
 
     Notes
     -----

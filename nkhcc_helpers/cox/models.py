@@ -21,7 +21,7 @@ from nkhcc_helpers.cox.fit import ESTIMATES, NEGLIGIBLE, CoxModel, estimate_exac
 from nkhcc_helpers.cox.likelihood import lay_out_risk
 from nkhcc_helpers.cox.relabelling import permute_covariate
 from nkhcc_helpers.survival.exact import TOLERANCE
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 
 RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error"]
@@ -57,17 +57,13 @@ def describe_design(
     Parameters
     ----------
     trial, covariates, endpoint, dose_coding, reference, strata
-        As in `code_trial`.
+        As in `code_trial`, with the same errors, and one that names covariates that are constant or follow
+        from others, and what to drop.
 
     Returns
     -------
     Design
         Of a trial with one group only, rank 1, and NaN for what slopes would be needed for.
-
-    Raises
-    ------
-    ValueError
-        As `code_trial`, or covariates that are constant or follow from others, naming them and what to drop.
     """
     options = {"dose_coding": dose_coding, "reference": reference, "strata": strata}
     frame = code_trial(trial, endpoint, covariates, **options)
@@ -244,8 +240,7 @@ def compare_models(
         p_permutation_error``: the likelihood-ratio test against no covariates, from the chi-square
         distribution and over random relabellings of all patients, within strata. The same with ``lack_``
         before: the test of lack of fit against the last model; NaN where that does not hold the span, or has
-        nothing
-        more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
+        nothing more. ``aicc``: corrected Akaike criterion, NaN where events do not exceed `df` by two.
 
     Notes
     -----
@@ -316,10 +311,9 @@ class _Draws:
 
     def calculate_p(self, statistic, drawn):
         """P-value of a statistic among those drawn, and its Monte-Carlo standard error."""
-        p_value = (1 + (drawn >= statistic * (1 - TOLERANCE)).sum()) / (1 + self.n_draws)
+        p_value, error = share_extreme((drawn >= statistic * (1 - TOLERANCE)).sum(), self.n_draws)
         # Every draw as extreme leaves an error too: of one draw.
-        error = max(np.sqrt(p_value * (1 - p_value) / self.n_draws), 1 / (1 + self.n_draws))
-        return float(p_value), float(error)
+        return float(p_value), float(max(error, 1 / (1 + self.n_draws)))
 
 
 def _test_against_nothing(model, draws):

@@ -15,7 +15,7 @@ import numpy as np
 from nkhcc_helpers.checks import check_entry
 from nkhcc_helpers.cox.likelihood import find_at_risk
 from nkhcc_helpers.survival.exact import TOLERANCE, count_allocations, list_labels
-from nkhcc_helpers.survival.permutation import DEFAULT_SEED
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, shuffle
 
 MOST_LISTED = 2_000_000  # orders of leaving of all strata together
 MOST_LISTED_EACH = 20_000  # the same, of each of many cohorts or at each of many coefficients
@@ -295,7 +295,7 @@ class Stratum:
     def draw_orders(self, n_draws, rng):
         """Orders of leaving, each as likely as any other; as of `_list_orders`."""
         everyone = np.repeat(np.arange(len(self.counts)), self.counts)
-        labels = rng.permuted(np.tile(everyone, (n_draws, 1)), axis=1).T
+        labels = shuffle(everyone, n_draws, rng).T
         left = _count_left(labels, len(self.counts), self.at_risk)
         states = left.swapaxes(0, 1).reshape(len(self.counts), -1)
         return labels, states, np.arange(labels.size).reshape(labels.shape)

@@ -20,7 +20,6 @@ SIDES = ["n_fits", "n_below", "n_above", "n_either", "not_settled"]
 CONCLUSIONS = ["endpoint", "conclusion", "statistic", "lowest", "highest", "share", "verdict"]
 HOLDS_IN_ALL, HOLDS_IN_SOME, HOLDS_IN_NONE = "holds in all", "holds in some", "holds in none"
 NOT_ESTIMABLE = "not estimable"
-IN_A_SENTENCE = {HOLDS_IN_ALL: "in all", HOLDS_IN_SOME: "in some", HOLDS_IN_NONE: "in none"}
 VERDICTS = {HOLDS_IN_ALL: "in_all", HOLDS_IN_SOME: "in_some", HOLDS_IN_NONE: "in_none"}
 
 
@@ -33,10 +32,6 @@ def pick_statistics(table, *kinds, everyone=False):
     *kinds : str
         As of `Statistic.kind`, such as ``permutation_p``, ``rate`` or ``hr``.
     everyone : bool, default False
-
-    Returns
-    -------
-    DataFrame
     """
     wanted = [each.kind in kinds and not (everyone and each.group) for each in table["statistic"]]
     return table[np.array(wanted, dtype=bool)]
@@ -44,6 +39,9 @@ def pick_statistics(table, *kinds, everyone=False):
 
 def diagnose(cohorts, statistics):
     """Diagnose a sample of compatible cohorts, statistic by statistic.
+
+    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
 
     Parameters
     ----------
@@ -59,11 +57,6 @@ def diagnose(cohorts, statistics):
         those of either endpoint; R-hat of halves of blocks, 1 where all agree; the difference between blocks
         that start in two ways, in standard errors. NaN for a statistic that does not vary. Where some cohorts
         do not reach a median, which counts as later than any, it is of ranks, and ``mean sd`` are NaN.
-
-    References
-    ----------
-    Cameron, Gelbach, Miller (2011) J Bus Econ Stat (chains of two endpoints); Gelman, Rubin (1992) Stat Sci;
-    Vehtari, Gelman, Simpson, Carpenter, Bürkner (2021) Bayesian Anal (ranks).
     """
     endpoints = cohorts.claimed.endpoints
     rows = [
@@ -376,7 +369,7 @@ def gather_tests(conclusions, endpoints):
     parts = []
     for name, kind in (("p", "permutation_p"), ("trend", "trend_p")):
         found = pick_statistics(conclusions, kind).set_index("endpoint")[CONCLUSIONS[3:5] + CONCLUSIONS[6:]]
-        found["verdict"] = found["verdict"].replace(IN_A_SENTENCE)
+        found["verdict"] = found["verdict"].str.removeprefix("holds ")
         parts.append(found.reindex(endpoints).add_prefix(f"{name}_"))
     return pd.concat(parts, axis=1)
 

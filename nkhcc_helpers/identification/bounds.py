@@ -58,6 +58,8 @@ def find_bounds(
 ):
     """Find the smallest and largest value of a statistic over all compatible cohorts.
 
+    Christen, Fox (2005) J Comput Graph Stat; Kirkpatrick, Gelatt, Vecchi (1983) Science.
+
     Parameters
     ----------
     cohorts : CompatibleCohorts
@@ -82,10 +84,6 @@ def find_bounds(
     -----
     Chains that meet the claims, or nearly do, are tilted towards ever larger, or smaller, values; whatever
     cohort they pass that meets all claims counts.
-
-    References
-    ----------
-    Christen, Fox (2005) J Comput Graph Stat; Kirkpatrick, Gelatt, Vecchi (1983) Science.
     """
     rng = np.random.default_rng(seed)
     values = np.asarray(statistic(*cohorts.of(endpoint)), dtype=float)

@@ -47,6 +47,8 @@ def obtain_narrowing(
 ):
     """Obtain how much wider answers become without each claim: what is stored and fits, else by sampling.
 
+    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
+
     Parameters
     ----------
     trial : Trial
@@ -75,10 +77,6 @@ def obtain_narrowing(
     ------
     IncompatibleClaimsError
         No cohort was found for one of the samples.
-
-    References
-    ----------
-    Efron, Tibshirani (1993) An Introduction to the Bootstrap.
     """
     parts, options = [], {"n_cohorts": n_cohorts, "seed": seed}
     alike = set(endpoints) == set(claimed.endpoints)

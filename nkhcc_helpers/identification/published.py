@@ -161,12 +161,11 @@ def _total_size(trial, claim):
     return "Patients enrolled", str(claim.value), str(len(trial.subjects))
 
 
-def _first_enrolment(trial, claim):
-    return "First enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].min())
-
-
-def _last_enrolment(trial, claim):
-    return "Last enrolment", claim.value.isoformat(), _print_date(trial.subjects["enrolled"].max())
+def _enrolment(trial, claim):
+    dates = trial.subjects["enrolled"]
+    which, date = ("First", dates.min()) if claim.kind == "first_enrolment" else ("Last", dates.max())
+    reproduced = NOT_ESTIMABLE if pd.isna(date) else date.date().isoformat()
+    return f"{which} enrolment", claim.value.isoformat(), reproduced
 
 
 def _median(trial, claim, convention):
@@ -238,8 +237,8 @@ _NUMBERS = {
 _OTHERS = {
     "group_size": _group_size,
     "total_size": _total_size,
-    "first_enrolment": _first_enrolment,
-    "last_enrolment": _last_enrolment,
+    "first_enrolment": _enrolment,
+    "last_enrolment": _enrolment,
     "most_common_related_event": _most_common_related_event,
     "typical_resolution": _typical_resolution,
 }
@@ -251,10 +250,6 @@ def _take_group(trial, claim):
     if claim.group is None:
         return frame, "all patients"
     return frame[frame["group"] == claim.group], trial.group_labels[claim.group]
-
-
-def _print_date(date):
-    return NOT_ESTIMABLE if pd.isna(date) else date.date().isoformat()
 
 
 def _print_number(value, claim):

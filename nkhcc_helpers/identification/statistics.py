@@ -216,16 +216,18 @@ def calculate_statistics(
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
+    Methods as of `survival.compare_survival`, `estimate_km`, `estimate_rmst` and `estimate_follow_up`.
+
     Parameters
     ----------
     cohorts : CompatibleCohorts
     n_draws : int, default 20,000
-        Random allocations, where there are too many to list.
+        Random allocations, where there are too many to list; at least one or ValueError.
     seed : int
     landmarks : sequence of float, default (12, 24)
         Months at which survival is estimated.
     tau : float, optional
-        Horizon of the restricted mean, in the unit of the cohorts; 24 months when absent.
+        Horizon of the restricted mean, above 0, in the unit of the cohorts; 24 months when absent.
     wanted : sequence of Statistic, optional
     endpoints : sequence of str, optional
         What to calculate; everything when absent.
@@ -237,15 +239,6 @@ def calculate_statistics(
         `cohorts.claimed.unit`; medians as R prints them, whatever the convention of the claims. NaN where not
         reached or past a last follow-up. A drawn P has a standard error of sqrt(P (1 - P) / `n_draws`), which
         cohorts share in part, as they share the allocations.
-
-    Raises
-    ------
-    ValueError
-        `n_draws` below 1, or `tau` not above 0.
-
-    References
-    ----------
-    As of `survival.compare_survival`, `estimate_km`, `estimate_rmst` and `estimate_follow_up`.
     """
     claimed, frames = cohorts.claimed, {}
     listed = list_statistics(claimed.groups, landmarks)
@@ -339,7 +332,7 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
     ----------
     cohorts : CompatibleCohorts
     designs : list of (Design, DataFrame)
-        As of `list_planned_designs`.
+        As of `list_planned_designs`; ValueError where one lacks a group, as for other methods and ties.
     methods : sequence of {"firth", "partial"}, default both
     ties : {"breslow", "efron"}, default "breslow"
     endpoints : sequence of str, optional
@@ -351,11 +344,6 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         Columns ``endpoint design method covariate cohort coef``: log hazard ratio per unit of the covariate,
         NaN where not estimable; no rows without designs, as of groups that do not differ in dose and
         infusions.
-
-    Raises
-    ------
-    ValueError
-        Unknown method or ties, or a design that lacks a group.
     """
     claimed, parts = cohorts.claimed, [pd.DataFrame(columns=HAZARD_RATIOS).astype({"coef": float})]
     for design, x in designs:

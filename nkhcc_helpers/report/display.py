@@ -31,6 +31,7 @@ SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
 WIDTHS = {"0123456789<>+": 1.0, " .,:": 0.5, "-()[]": 0.6, "%": 1.6}  # of characters, in digits
 BLOCK, ROW = "block", "row"  # columns of what heads blocks and rows
+LAYOUTS: dict[object, Callable[..., GT]] = {}  # of results, by the function or class that they are from
 STYLE = """
 #{id} {{max-width: 100%;}}
 #{id} table {{font-variant-numeric: tabular-nums;}}
@@ -99,20 +100,25 @@ class Layout:
     options: dict
 
 
-def shows_table(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
-    """Make a function that lays out the table of a result return that table.
+def shows_table(*makers: object, illustrative: bool = True) -> Callable:
+    """Make a function that lays out the result of these functions, or of these classes, return its table.
 
-    It takes the result and its trial, which says whether the data are illustrative, and further `notes`.
+    It takes the result and its trial, and further `notes`. Under the table it is said where the trial's data
+    are illustrative, unless `illustrative` is False: the table shows none of them.
     """
 
-    @functools.wraps(lay_out)
-    def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
-        layout = lay_out(result, trial, *args, **options)
-        told = [*layout.options.get("notes", ()), *notes]
-        options = {**layout.options, "notes": told, "illustrative": trial.is_illustrative}
-        return display_table(layout.cells, **options)
+    def decorate(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
+        @functools.wraps(lay_out)
+        def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
+            layout = lay_out(result, trial, *args, **options)
+            told = [*layout.options.get("notes", ()), *notes]
+            options = {**layout.options, "notes": told}
+            return display_table(layout.cells, **options, illustrative=illustrative and trial.is_illustrative)
 
-    return format_table
+        LAYOUTS.update(dict.fromkeys(makers, format_table))
+        return format_table
+
+    return decorate
 
 
 def lay_out_rows(
@@ -169,12 +175,6 @@ def lay_out_groups(
     else:
         table = table.drop(columns=BLOCK)
     return Layout(table, {"labels": {ROW: ""}, "groups": headings, **options})
-
-
-def display_rows(frame: pd.DataFrame, columns: Mapping, **options) -> GT:
-    """The table that `lay_out_rows` lays out."""
-    layout = lay_out_rows(frame, columns, **options)
-    return display_table(layout.cells, **layout.options)
 
 
 def number(column: str, decimals: int = 0) -> Callable[[dict], str]:

@@ -113,16 +113,7 @@ def name_treatment(trial: Trial) -> dict[str, str]:
 
 
 def show_method(method: str) -> str:
-    """What a method of `fit_cox` is called.
-
-    Parameters
-    ----------
-    method : str
-
-    Returns
-    -------
-    str
-    """
+    """What a method of `fit_cox` is called."""
     return METHOD_NAMES.get(method, method)
 
 
@@ -170,15 +161,8 @@ def list_covariate_labels(
 
     Parameters
     ----------
-    trial : Trial
-        Knows the group labels.
     dose_coding, reference : str
         As in `code_trial`; the first group where `reference` is empty.
-
-    Returns
-    -------
-    dict of str to str
-        Covariate to what a reader sees.
     """
     first = show_group(reference or trial.groups[0], trial)
     against = {f"group {code}": f"{show_group(code, trial)}, against {first}" for code in trial.groups}
@@ -193,34 +177,12 @@ def list_covariate_labels(
 
 
 def list_statistic_labels(statistics: Iterable[Statistic], trial: Trial) -> dict[Statistic, str]:
-    """What the statistics of compatible cohorts are called.
-
-    Parameters
-    ----------
-    statistics : iterable of Statistic
-    trial : Trial
-        Knows the labels of its groups.
-
-    Returns
-    -------
-    dict of Statistic to str
-        In the order given.
-    """
+    """What the statistics of compatible cohorts are called, in the order given."""
     return {statistic: show_statistic(statistic, trial) for statistic in statistics}
 
 
 def list_pair_labels(trial: Trial) -> dict[Statistic, str]:
-    """What pairs of groups are called where many are named at once: by their codes.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    dict of Statistic to str
-        The P-value of each pair to ``A and B``, and so on.
-    """
+    """What pairs of groups are called where many are named at once: by their codes, as ``A and B``."""
     pairs = (each for each in list_statistics(trial.groups) if each.kind == "pair_p")
     return {each: f"{each.against} and {each.group}" for each in pairs}
 
@@ -228,36 +190,14 @@ def list_pair_labels(trial: Trial) -> dict[Statistic, str]:
 def list_claim_labels(claimed: ClaimedTrial, trial: Trial) -> dict[str, str]:
     """What the claims are called, by the words in which the narrowing names them.
 
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    trial : Trial
-
-    Returns
-    -------
-    dict of str to str
-        The endpoint is not named; ``""`` is what is found with all claims.
+    The endpoint is not named; ``""`` is what is found with all claims.
     """
-    return {
-        "": "With all claims",
-        **{describe_claim(each): show_claim(each, trial) for each in claimed.claims},
-    }
+    named = {describe_claim(each): show_claim(each, trial) for each in claimed.claims}
+    return {"": "With all claims", **named}
 
 
 def list_design_labels(signs: pd.DataFrame, trial: Trial) -> tuple[dict, dict, dict]:
-    """What designs, covariates and methods of hazard ratios are called.
-
-    Parameters
-    ----------
-    signs : pandas.DataFrame
-        Columns ``design covariate method``, as of `summarize_signs`.
-    trial : Trial
-
-    Returns
-    -------
-    tuple of dict
-        For designs, covariates and methods.
-    """
+    """What the designs, covariates and methods of `summarize_signs` are called, a dict for each."""
     return (
         {design: show_design(design, trial) for design in signs["design"].unique()},
         {covariate: show_coded(covariate, trial) for covariate in signs["covariate"].unique()},

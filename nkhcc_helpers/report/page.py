@@ -114,10 +114,6 @@ def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: 
         Folder to write figures, tables and results into; ``""`` shows everything and writes nothing.
     endpoint : str
         Code of the endpoint that it is about; empty for the trial's first.
-
-    Returns
-    -------
-    Page
     """
     return Page(trial, os.environ.get(NOTEBOOK_VARIABLE) or notebook, out_dir, endpoint=endpoint)
 
@@ -167,7 +163,8 @@ class Page:
         Parameters
         ----------
         template : str
-            Sentence with ``{name}`` or ``{name:format}`` fields; trusted, so it may hold ``<b>`` or ``<i>``.
+            Sentence with ``{name}`` or ``{name:format}`` fields, of which each needs a value or ValueError;
+            trusted, so it may hold ``<b>`` or ``<i>``.
             ``{n: group|groups}`` is "1 group" or "4 groups", with ``{n:, group|groups}`` "1,000 groups", and
             ``{n:- was|were}`` the word alone; the words may hold fields, ``{n: {word}|{word}s}``.
         of : str, optional
@@ -178,11 +175,6 @@ class Page:
             Values of the fields, escaped when shown. What is not estimable prints NE whatever its format. A
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
             What the trial calls a treatment is there as ``word words Word Words``.
-
-        Raises
-        ------
-        ValueError
-            A field has no value.
         """
         fields = {**name_treatment(self.trial), **values}
         if otherwise is not None and self._formatter.lacks_value(template, fields):
@@ -265,14 +257,10 @@ class Page:
         ----------
         table : great_tables.GT
         name : str
-            Lower-case letters, digits and underscores; a table shown again under one name replaces the first.
+            Lower-case letters, digits and underscores, or ValueError; a table shown again under one name
+            replaces the first.
         data : pandas.DataFrame, optional
             The numbers behind the table, for ``tables/<notebook>/<name>.csv`` and the results.
-
-        Raises
-        ------
-        ValueError
-            `name` cannot name a file.
         """
         _check_name(name)
         kept: dict[str, Any] = {"files": [], "rows": []}

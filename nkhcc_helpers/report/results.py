@@ -29,7 +29,21 @@ PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotli
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
 _DATA_SUFFIXES = set(
-    ".yaml .yml .csv .tsv .txt .gz .xpt .sas7bdat .parquet .json .ndjson .xlsx .xlsm".split()
+    [
+        ".yaml",
+        ".yml",
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".gz",
+        ".xpt",
+        ".sas7bdat",
+        ".parquet",
+        ".json",
+        ".ndjson",
+        ".xlsx",
+        ".xlsm",
+    ]
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -134,10 +134,6 @@ def plan_run(
         Returns the trial, called when a value can be checked against it only; such values are not checked
         without it.
 
-    Returns
-    -------
-    list of Plan
-
     Raises
     ------
     NotebookError
@@ -200,10 +196,6 @@ def run_notebooks(
         Take over notebooks whose inputs have not changed since an earlier run, stopped or not.
     on_start, on_outcome : callable
         Called with the number of notebooks, and with each outcome as it comes.
-
-    Returns
-    -------
-    RunResult
 
     Raises
     ------

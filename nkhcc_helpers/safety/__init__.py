@@ -1,4 +1,7 @@
-"""Which adverse events there were, in whom, when, how often, and how groups compare."""
+"""Which adverse events there were, in whom, when, how often, and how groups compare.
+
+`trial` is a `Trial` everywhere; groups stand in its order, then "All" for everyone.
+"""
 
 from nkhcc_helpers.safety.counts import (
     ANY_OF_CLASS,

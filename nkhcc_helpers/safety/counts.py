@@ -52,7 +52,6 @@ def list_events(trial, *, emergent_only=True, related_only=False):
 
     Parameters
     ----------
-    trial : Trial
     emergent_only : bool, default True
         Leave out events that are not treatment-emergent, as `Trial` says which are.
     related_only : bool, default False
@@ -120,10 +119,6 @@ def list_categories(events):
 def count_evaluable(trial):
     """Count the patients treated, by group and overall.
 
-    Parameters
-    ----------
-    trial : Trial
-
     Returns
     -------
     Series of int
@@ -140,7 +135,6 @@ def count_adverse_events(trial, *, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     emergent_only : bool, default True
         Count treatment-emergent events only.
 
@@ -180,11 +174,8 @@ def count_by_term(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
-    related_only : bool, default False
-        Count only events related to treatment.
-    emergent_only : bool, default True
-        Count treatment-emergent events only.
+    related_only, emergent_only : bool
+        As in `list_events`.
 
     Returns
     -------

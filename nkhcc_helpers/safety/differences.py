@@ -30,27 +30,20 @@ _MEASURES = ["group", "n_patients", "n_evaluable", "percent", "n_events", "ci_lo
 def estimate_shares(counts, *, conf_level=0.95):
     """Estimate the share of patients behind each count, with exact limits.
 
+    Clopper, Pearson (1934) Biometrika 26:404.
+
     Parameters
     ----------
     counts : DataFrame
         Columns ``n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them.
     conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1.
+        Confidence level, two-sided, between 0 and 1 or ValueError.
 
     Returns
     -------
     DataFrame
         `counts` with ``percent ci_lower ci_upper`` in percent, NaN where the count is NA or nobody is
         evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
     """
     check_conf_level(conf_level)
     pairs = zip(counts["n_patients"], counts["n_evaluable"], strict=True)
@@ -81,15 +74,18 @@ def estimate_upper_limits(counts, *, conf_level):
 def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto"):
     """Estimate, row by row, how the share of patients differs between each group and the reference group.
 
+    Miettinen, Nurminen (1985) Stat Med 4:213; Agresti, Min (2001) Biometrics 57:963; Newcombe (1998) Stat
+    Med 17:873.
+
     Parameters
     ----------
     counts : DataFrame
         Columns ``group n_patients n_evaluable``, as `count_adverse_events` and `count_by_term` return them;
         other columns than counts and percentages name the row.
     reference : str
-        Code of the group the others are compared with.
+        Code of the group the others are compared with, one of `counts` or ValueError.
     conf_level : float, default 0.95
-        Confidence level, two-sided, between 0 and 1; of each interval, not of all together.
+        Confidence level, two-sided, between 0 and 1 or ValueError; of each interval, not of all together.
     interval : {"auto", "exact", "score"}, default "auto"
         ``exact``: exact unconditional, the differences that a two-sided score test does not reject,
         whatever the share in the reference group (Agresti, Min); limits are rounded outwards to a tenth
@@ -103,16 +99,6 @@ def estimate_differences(counts, reference, *, conf_level=0.95, interval="auto")
         row for each row and group other than the reference and "All", in the order of `counts`. Difference
         and limits are in percentage points, group minus reference; NaN where a count is NA or nobody is
         evaluable. ``interval`` is "exact unconditional" or "Miettinen-Nurminen".
-
-    Raises
-    ------
-    ValueError
-        `reference` is not a group of `counts`, `conf_level` is not between 0 and 1, or another interval.
-
-    References
-    ----------
-    Miettinen, Nurminen (1985) Stat Med 4:213; Agresti, Min (2001) Biometrics 57:963; Newcombe (1998) Stat
-    Med 17:873.
     """
     check_conf_level(conf_level)
     check_choice(interval, "interval", ("auto", "exact", "score"))
@@ -179,12 +165,10 @@ def calculate_score_limits(n_patients, n_evaluable, n_patients_ref, n_evaluable_
 def calculate_exact_limits(n_evaluable, n_evaluable_ref, *, conf_level=0.95):
     """Exact unconditional limits (Agresti, Min) of a difference of shares, for every table of two groups.
 
-    A difference is kept where the probability of a score statistic at least as far from 0 as the
-    observed one is more than 1 - `conf_level` for some share in the reference group. The limits are the
-    nearest differences beyond those kept, of the multiples of a tenth of a percentage point.
-
-    An array of shape (2, n_evaluable + 1, n_evaluable_ref + 1): lower and upper limit in percentage points by
-    number of patients with the event in the two groups; do not write to it.
+    Kept are differences at which a score statistic at least as far from 0 as the observed one has a
+    probability above 1 - `conf_level` for some share in the reference group. Lower and upper limits, shape
+    (2, n_evaluable + 1, n_evaluable_ref + 1), by patients with the event, in percentage points, rounded
+    outwards to tenths; do not write to it.
     """
     shape = n_evaluable + 1, n_evaluable_ref + 1
     with_event = [each.ravel().astype(float) for each in np.indices(shape)]

@@ -15,7 +15,7 @@ from nkhcc_helpers.safety.counts import (
     list_terms,
     tabulate_terms,
 )
-from nkhcc_helpers.survival.curves import Curves
+from nkhcc_helpers.survival.competing import estimate_incidence
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
 from nkhcc_helpers.trial.patients import list_with_all
 
@@ -25,15 +25,11 @@ _RATES = {
 }
 _EXPOSURE = ["days", "n_infusions", "n_at_risk"]
 CENSORED, EVENT, DIED, UNDATED = 0, 1, 2, 3
-"""Outcomes of `list_first_event`."""
+"""Outcomes of `list_first_event`; of those known, what `survival.estimate_incidence` takes for causes."""
 
 
 def list_observation(trial):
     """List until when each patient was observed.
-
-    Parameters
-    ----------
-    trial : Trial
 
     Returns
     -------
@@ -52,9 +48,9 @@ def list_time_at_risk(trial, *, window_days=30):
 
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default 30
-        Days after the end of the last infusion, at least 0; None: to the end of observation.
+        Days after the end of the last infusion, whole and at least 0, or ValueError; None: to the end of
+        observation.
 
     Returns
     -------
@@ -63,11 +59,6 @@ def list_time_at_risk(trial, *, window_days=30):
         of ``trial.subjects``. ``days`` counts the first and the last day, so that an event on the day of
         the first infusion comes after one day and not after none. For a patient treated by SAFFL without
         a dated infusion ``start`` and ``end`` are NaT, ``days`` is NA and ``n_infusions`` 0.
-
-    Raises
-    ------
-    ValueError
-        `window_days` is not a whole number of at least 0.
     """
     if window_days is not None and not (window_days >= 0 and float(window_days).is_integer()):
         raise ValueError(f"window_days must be a whole number >= 0, or None; got {window_days!r}")
@@ -90,15 +81,16 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     term, that day included; without one in the time at risk (`list_time_at_risk`), to its end. An event
     before or after that time neither counts nor ends it.
 
+    Garwood (1936) Biometrika 28:437.
+
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default 30
-        As in `list_time_at_risk`.
+        As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
         As in `count_by_term`.
     conf_level : float, default 0.95
-        Confidence level of the limits, two-sided.
+        Confidence level of the limits, two-sided, between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -115,20 +107,11 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
         and where patients had the term and nobody can place an event of any of them; counts are NA where
         `count_by_term` has NA.
 
-    Raises
-    ------
-    ValueError
-        Bad `window_days`, or `conf_level` not between 0 and 1.
-
     Notes
     -----
     The limits hold if the rate is the same at all times and in all patients of a group; fever after an
     infusion is not so. A limit per infusion may exceed 1: the Poisson distribution does not know that an
     infusion has one first event at most.
-
-    References
-    ----------
-    Garwood (1936) Biometrika 28:437.
     """
     check_conf_level(conf_level)
     at_risk = list_time_at_risk(trial, window_days=window_days)
@@ -219,9 +202,8 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
 
     Parameters
     ----------
-    trial : Trial
     window_days : int or None, default None
-        As in `list_time_at_risk`.
+        As in `list_time_at_risk`, with the same error.
     related_only, emergent_only : bool
         As in `count_by_term`.
 
@@ -233,11 +215,6 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
         date, and none that is known to lie in the time at risk: ``days`` is NA). Patients without a dated
         infusion are left out, and so are events before the first infusion. No rows where adverse events were
         not collected, or with `related_only` where no event records its relation.
-
-    Raises
-    ------
-    ValueError
-        Bad `window_days`.
     """
     at_risk = list_time_at_risk(trial, window_days=window_days).dropna(subset=["start"])
     events, recorded = choose_events(trial, related_only=related_only, emergent_only=emergent_only)
@@ -259,9 +236,10 @@ def list_first_event(trial, *, window_days=None, related_only=False, emergent_on
 def estimate_first_event(trial, **options):
     """Estimate the cumulative incidence of the first adverse event, by group and overall.
 
+    Aalen, Johansen (1978) Scand J Stat 5:141.
+
     Parameters
     ----------
-    trial : Trial
     **options
         As in `list_first_event`.
 
@@ -274,10 +252,6 @@ def estimate_first_event(trial, **options):
         left out because nobody can date their events. A group has no rows where nobody was followed, or
         where patients had events and none of these is dated; there are none at all where adverse events
         were not recorded.
-
-    References
-    ----------
-    Aalen, Johansen (1978) Scand J Stat 5:141.
     """
     first = list_with_all(list_first_event(trial, **options), trial.groups)
     columns = ["group", "time", "event_probability", "competing_probability", "n_at_risk", "n_undated"]
@@ -286,21 +260,11 @@ def estimate_first_event(trial, **options):
         n_undated = int((part["outcome"] == UNDATED).sum())
         if n_undated and not (part["outcome"] == EVENT).any():
             continue
-        known = part[part["outcome"] != UNDATED]
-        curve = _accumulate(known["days"].to_numpy(int), known["outcome"].to_numpy())
-        parts.append(curve.assign(group=group, n_undated=n_undated))
+        known = part.loc[part["outcome"] != UNDATED, ["days", "outcome"]].astype(int)
+        curve = estimate_incidence(known["days"], known["outcome"])
+        event, died = (curve[curve["cause"] == kind].reset_index(drop=True) for kind in (EVENT, DIED))
+        table = event.assign(event_probability=event["incidence"], competing_probability=died["incidence"])
+        start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
+        table = pd.concat([start, table.iloc[0 if (known["days"] == 0).any() else 1 :]])
+        parts.append(table.assign(group=group, n_undated=n_undated))
     return pd.concat(parts[1:] or parts, ignore_index=True)[columns]
-
-
-def _accumulate(days, outcome):
-    """Aalen-Johansen estimates of one group; those who leave on a day are at risk on it."""
-    curve = Curves.of_sample(days, outcome != CENSORED)
-    times, n_at_risk = curve.times[0], curve.n_at_risk[0]
-    share = np.append(1.0, curve.survival[0, :-1]) / n_at_risk
-    table = {"time": times}
-    for name, kind in {"event": EVENT, "competing": DIED}.items():
-        happened = ((days == times[:, None]) & (outcome == kind)).sum(axis=1)
-        table[f"{name}_probability"] = np.cumsum(share * happened)
-    table = pd.DataFrame(table | {"n_at_risk": n_at_risk})
-    start = table.iloc[:1].assign(event_probability=0.0, competing_probability=0.0)
-    return pd.concat([start, table.iloc[0 if (days == 0).any() else 1 :]], ignore_index=True)

@@ -41,7 +41,6 @@ def describe_events(trial, *, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     emergent_only : bool, default True
         As in `list_events`.
 
@@ -87,9 +86,8 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
 
     Parameters
     ----------
-    trial : Trial
     which : str, default "serious or grade 3"
-        One of `LISTINGS`; grade 3 stands for grade 3 or more.
+        One of `LISTINGS` or ValueError; grade 3 stands for grade 3 or more.
     emergent_only : bool, default True
         List treatment-emergent events only.
 
@@ -99,11 +97,6 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
         Columns ``USUBJID group term grade day latest_infusion days_since_infusion related serious outcome
         action onset_imputed``, by group, subject and onset. Day 1 is the day of the first infusion, the
         day before is day -1 (CDISC has no day 0).
-
-    Raises
-    ------
-    ValueError
-        `which` is not one of `LISTINGS`.
     """
     if which not in LISTINGS:
         raise ValueError(f"which must be one of {', '.join(map(repr, LISTINGS))}; got {which!r}")
@@ -119,7 +112,7 @@ def list_adverse_events(trial, *, which="serious or grade 3", emergent_only=True
 
 @dataclass(frozen=True)
 class Definition:
-    """What counts as a dose-limiting toxicity.
+    """What counts as a dose-limiting toxicity; ValueError where an attribute is not as said.
 
     Attributes
     ----------
@@ -135,11 +128,6 @@ class Definition:
         Infusions that a patient without a dose-limiting toxicity must have received by the last day of the
         window in order to be evaluable, at least 1. How many are enough is for the protocol to say; the
         default asks for no more than that treatment was begun.
-
-    Raises
-    ------
-    ValueError
-        One of them is not as said.
     """
 
     grade: int = 3
@@ -175,17 +163,7 @@ def _fold(terms):
 
 
 def list_absent_terms(trial, definition):
-    """List the excluded terms of `definition` that no adverse event of the trial has, misspelt perhaps.
-
-    Parameters
-    ----------
-    trial : Trial
-    definition : Definition
-
-    Returns
-    -------
-    list of str
-    """
+    """List the excluded terms of a `Definition` that no adverse event of the trial has, misspelt perhaps."""
     known = set(_fold(trial.adverse_events["term"]))
     return [term for term in definition.excluded_terms if term.strip().casefold() not in known]
 
@@ -196,7 +174,6 @@ def list_dose_limiting(trial, definition=None):
 
     Parameters
     ----------
-    trial : Trial
     definition : Definition, optional
         ``Definition()`` when absent.
 
@@ -218,12 +195,14 @@ def list_dose_limiting(trial, definition=None):
 def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     """Count the patients with a dose-limiting toxicity, by group and overall.
 
+    Clopper, Pearson (1934) Biometrika 26:404.
+
     Parameters
     ----------
-    trial : Trial
     definition : Definition, optional
         ``Definition()`` when absent.
     conf_level : float, default 0.95
+        Between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -236,15 +215,6 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
         NaN, where adverse events were not collected, and where there are events but none records what the
         definition needs; then evaluable are those observed and treated so. Percentages are NaN where nobody
         is evaluable.
-
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
-    References
-    ----------
-    Clopper, Pearson (1934) Biometrika 26:404.
     """
     definition = definition or Definition()
     limiting = list_dose_limiting(trial, definition)

@@ -15,9 +15,9 @@ from scipy import special
 
 from nkhcc_helpers.checks import check_choice, check_vector, keeps_options
 from nkhcc_helpers.safety.counts import BLOCK, OVERALL, count_by_term, list_terms
+from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
-DEFAULT_SEED = 20260124
 N_DRAWS = 100_000
 SCALE = 1e9  # values are compared as whole numbers of 1 / SCALE, so that sorting and merging are exact
 TOLERANCE = 100  # 1e-7, the relative difference of probabilities that R's fisher.test takes for none
@@ -45,15 +45,17 @@ def compare_groups(
 ):
     """Compare the shares of patients with each adverse event across the groups.
 
+    Cochran (1954) Biometrics 10:417; Armitage (1955) Biometrics 11:375; Agresti (1992) Stat Sci 7:131; Fisher
+    (1935) J R Stat Soc 98:39; Freeman, Halton (1951) Biometrika 38:141.
+
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `count_by_term`.
     scores : {"equal", "dose"} or sequence of float, default "equal"
-        Scores of the groups for the trend, as `list_scores` takes them.
+        Scores of the groups for the trend, as of `list_scores`, with the same errors.
     n_draws, seed : int
-        Random tables, and their seed, where a count of every table is beyond feasible.
+        Random tables, at least one, where a count of every table is beyond feasible, and their seed.
 
     Returns
     -------
@@ -67,16 +69,6 @@ def compare_groups(
         where patients with the event are not known (for grade 3 or more: no event has a grade), P-values
         are NaN. The errors are Monte-Carlo standard errors, 0 where every table was counted; ``is_exact``
         says that both are.
-
-    Raises
-    ------
-    ValueError
-        As `list_scores`; or ``n_draws`` is below 1.
-
-    References
-    ----------
-    Cochran (1954) Biometrics 10:417; Armitage (1955) Biometrics 11:375; Agresti (1992) Stat Sci 7:131; Fisher
-    (1935) J R Stat Soc 98:39; Freeman, Halton (1951) Biometrika 38:141.
     """
     scores = list_scores(trial, scores).to_numpy()
     if n_draws < 1:
@@ -124,21 +116,16 @@ def list_scores(trial, scores="equal"):
 
     Parameters
     ----------
-    trial : Trial
     scores : {"equal", "dose"} or sequence of float, default "equal"
         ``equal``: 1, 2, 3, ... in the trial's order, so that the groups are taken to be equally far apart,
         whatever their doses. ``dose``: the planned dose of each arm, however many infusions it has; groups
-        of one dose have one score. A sequence: one for each group, in order.
+        of one dose have one score. A sequence: one finite number for each group, in
+        order, not all the same, or ValueError.
 
     Returns
     -------
     Series of float
         Indexed by group.
-
-    Raises
-    ------
-    ValueError
-        `scores` are not one finite number for each group, or all the same.
     """
     if isinstance(scores, str):
         check_choice(scores, "scores", ("equal", "dose"))
@@ -308,8 +295,7 @@ class Tables:
         )
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
         beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
-        p_value = (1 + int(beyond.sum())) / (1 + n_draws)
-        return p_value, float(np.sqrt(p_value * (1 - p_value) / n_draws))
+        return tuple(map(float, share_extreme(beyond.sum(), n_draws)))
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,14 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
       it might have resolved later like the others;
     - none of these: its end is not known, and durations leave it out.
 
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `list_events`.
     conf_level : float, default 0.95
-        Confidence level of the limits of the median duration.
+        Confidence level of the limits of the median duration, between 0 and 1 or ValueError.
 
     Returns
     -------
@@ -55,19 +56,10 @@ def summarize_onset(trial, *, related_only=False, emergent_only=True, conf_level
         - ``percent_within_one_day``: share of events that resolved on the day of onset or the next, from the
           same curve; NaN where nobody was followed that long
 
-    Raises
-    ------
-    ValueError
-        `conf_level` is not between 0 and 1.
-
     Notes
     -----
     The limits take events for independent. Those of one patient resemble each other, so where
     ``n_events`` is well above ``n_patients`` the limits are too narrow.
-
-    References
-    ----------
-    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_conf_level(conf_level)
     events = list_events(trial, emergent_only=emergent_only, related_only=related_only)
@@ -145,7 +137,6 @@ def count_by_infusion(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
     related_only, emergent_only : bool
         As in `list_events`.
 
@@ -225,11 +216,8 @@ def list_timelines(trial, *, related_only=False, emergent_only=True):
 
     Parameters
     ----------
-    trial : Trial
-    related_only : bool, default False
-        Take only events related to treatment.
-    emergent_only : bool, default True
-        Take treatment-emergent events only.
+    related_only, emergent_only : bool
+        As in `list_events`.
 
     Returns
     -------

@@ -69,7 +69,6 @@ def check_totals(
 
     Parameters
     ----------
-    trial : Trial
     overview, by_term : DataFrame
         As of `count_adverse_events` and `count_by_term`.
     listings : dict of str to DataFrame

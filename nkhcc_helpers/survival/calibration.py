@@ -35,9 +35,9 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     Parameters
     ----------
     p : float
-        P-value from the chi-square distribution, above 0 and below 1.
+        P-value from the chi-square distribution, above 0 and below 1 or ValueError.
     sizes : sequence of int
-        Patients in each group, at least one.
+        Patients in each group, at least one or ValueError.
     n_draws, seed : int
 
     Returns
@@ -45,11 +45,6 @@ def recalibrate_p(p, sizes, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     RecalibratedP
         How often random allocation alone reaches a statistic as large, when nobody is censored and no times
         are tied; then the answer depends on the sizes only. NaN for one group.
-
-    Raises
-    ------
-    ValueError
-        `p` or `sizes` out of range.
     """
     if not 0 < p < 1:
         raise ValueError(f"p must lie between 0 and 1; got {p!r}")
@@ -83,9 +78,9 @@ def attained_size(
     sizes : sequence of int
         As in `recalibrate_p`.
     censoring : float, default 0
-        Share of patients censored on average, at random and alike in all groups; times are exponential.
+        Share censored on average, below 1, at random and alike in all groups; times are exponential.
     alpha : sequence of float, default (0.05, 0.01)
-        Nominal levels.
+        Nominal levels, between 0 and 1; ValueError as for bad `sizes` and `censoring`.
     n_trials, n_draws, seed : int
         Trials simulated, and relabellings of each for the permutation tests.
     jobs, progress
@@ -96,11 +91,6 @@ def attained_size(
     DataFrame
         Columns ``test alpha rejected error ratio``: share of trials rejected, its Monte-Carlo standard error,
         and the share over `alpha`. NaN for one group.
-
-    Raises
-    ------
-    ValueError
-        `sizes`, `censoring` or `alpha` out of range.
     """
     codes = _check_sizes(sizes)
     check_censoring(censoring)
@@ -137,9 +127,9 @@ def attained_coverage(
     sizes : sequence of int
         Numbers of patients, each simulated on its own.
     censoring : sequence of float, default (0, 0.3)
-        Shares censored on average, at random; times are exponential.
+        Shares censored on average, below 1 or ValueError, at random; times are exponential.
     conf_types : sequence of str, default all
-        As in `survival.estimate_km`; the same cohorts for each.
+        As in `survival.estimate_km` or ValueError; the same cohorts for each.
     survival : sequence of float, default (0.8, 0.5, 0.2)
         The limits are read where true survival is this.
     conf_level : float, default 0.95
@@ -150,11 +140,6 @@ def attained_coverage(
     DataFrame
         Columns ``n censoring conf_type survival coverage error``: share of cohorts whose limits hold the
         truth and its Monte-Carlo standard error. Where there are no limits nothing is excluded.
-
-    Raises
-    ------
-    ValueError
-        `sizes` or `censoring` out of range, or an unknown interval.
     """
     rows = []
     truth = np.atleast_1d(np.asarray(survival, dtype=float))
@@ -198,19 +183,15 @@ def _simulate_trial(codes, censoring, alpha, n_draws, seed):
     if not codes.any():
         return np.full((len(alpha), len(TESTS)), np.nan)
     rng = np.random.default_rng(seed)
-    n = len(codes)
-    time, limit = rng.exponential(size=n), np.full(n, np.inf)
-    if censoring:
-        limit = rng.exponential((1 - censoring) / censoring, n)
-    if not (time <= limit).any():
+    time, event = (each[0] for each in _draw_cohorts(rng, 1, len(codes), censoring))
+    if not event.any():
         return np.zeros((len(alpha), len(TESTS)))
-    risk = RiskSets.of(np.minimum(time, limit), time <= limit)
+    risk = RiskSets.of(time, event)
     block = np.concatenate([codes[None], *draw_allocations(codes, n_draws, rng.integers(2**63))])
     usual = risk.calculate_chi_square(block)
     trend = risk.calculate_trend(block, np.arange(1.0, codes.max() + 2))
-    sizes = np.bincount(codes)
     centred = risk.scores - risk.scores.mean()
-    score = sum(((block == g) @ centred) ** 2 / size for g, size in enumerate(sizes))
+    score = sum(((block == g) @ centred) ** 2 / size for g, size in enumerate(np.bincount(codes)))
     # Every relabelling is as good a trial as the one drawn; averaging over them takes most noise away.
     share = [
         _share_beyond(usual, stats.chi2.isf(alpha, max(risk.count_degrees(codes), 1))),

@@ -16,14 +16,13 @@ from nkhcc_helpers.checks import (
     check_positions,
     check_vector,
     keeps_options,
-    match_times,
 )
-from nkhcc_helpers.survival.curves import TOLERANCE, count_at_risk, trace_survival
+from nkhcc_helpers.survival.curves import TOLERANCE, read_steps, trace_survival
 from nkhcc_helpers.survival.exact import TOLERANCE as TIE
 from nkhcc_helpers.survival.exact import count_allocations, list_labels
 from nkhcc_helpers.survival.logrank import solve_quadratic
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
-from nkhcc_helpers.survival.summaries import _stack_by_group, _stack_with_all, choose_landmarks
+from nkhcc_helpers.survival.summaries import choose_landmarks, stack_by_group, stack_with_all
 
 CONF_TYPES = ("beta", "log-log")
 MOST_LISTED = 100_000  # allocations, for the exact P
@@ -50,15 +49,18 @@ class IncidenceComparison:
 def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0.95, conf_type="beta"):
     """Estimate the cumulative incidence of each of two causes by Aalen-Johansen, with pointwise limits.
 
+    Aalen, Johansen (1978) Scand J Stat; Clopper, Pearson (1934) Biometrika; Korn, Graubard (1998) Surv
+    Methodol; Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
+
     Parameters
     ----------
     time : array_like, shape (n_subjects,)
     cause : array_like of int, shape (n_subjects,)
-        0 censored, 1 the event, 2 the competing event, after which the event cannot come.
+        0 censored, 1 the event, 2 the competing event, after which the event cannot come; else ValueError.
     group : array_like or categorical Series, shape (n_subjects,), optional
         Group of each subject, for a curve of each.
     time_enter : array_like, shape (n_subjects,), optional
-        When each came under observation; see `checks.check_entry`.
+        When each came under observation; see `checks.check_entry` for what is a ValueError.
     conf_level : float, default 0.95
     conf_type : {"beta", "log-log"}, default "beta"
         Clopper-Pearson limits at an effective number of patients, so that they are exact where nobody is
@@ -71,20 +73,10 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
         time 0 and for each distinct time. ``n_events`` are of the cause. Limits are NaN where none exists.
         Groups are stacked, behind a column ``group``.
 
-    Raises
-    ------
-    ValueError
-        Bad times or entries, causes other than 0, 1 and 2, or an unknown `conf_type`.
-
     Notes
     -----
     The variance is the infinitesimal jackknife, as in R's ``survfit``. The effective number is incidence
     (1 - incidence) / variance, at most the number of patients times the share that censoring has left.
-
-    References
-    ----------
-    Aalen, Johansen (1978) Scand J Stat; Clopper, Pearson (1934) Biometrika; Korn, Graubard (1998) Surv
-    Methodol; Kalbfleisch, Prentice (2002) The Statistical Analysis of Failure Time Data.
     """
     check_choice(conf_type, "conf_type", CONF_TYPES)
     check_conf_level(conf_level)
@@ -94,9 +86,7 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
         groups, codes = check_groups(group, len(time))
         frame = pd.DataFrame({"time": time, "cause": cause, "time_enter": enter})
         frame["group"] = pd.Categorical.from_codes(codes, groups, ordered=True)
-        return _stack_by_group(
-            frame, lambda part: estimate_incidence(**part.drop(columns="group"), **options)
-        )
+        return stack_by_group(frame, lambda part: estimate_incidence(**part.drop(columns="group"), **options))
     times = np.unique(np.append(0.0, time))
     causes = [_Causes.of(times, time, each, enter) for each in (cause, np.array([0, 2, 1])[cause])]
     parts = []
@@ -156,8 +146,11 @@ class _Causes:
         inside = (membership[:, None] == np.arange(membership.max() + 1)[:, None]).astype(float)
         n, own, other = (inside @ each.T for each in (self.at_risk, self.own, self.other))
         before, after, incidence = _accumulate(n, own, other)
-        n_own = self.own.sum(axis=1)
-        held = np.where(n > 0, n / np.maximum(before, 1e-300), 0.0)  # h of the paper
+        # A curve that late entry finds at 0 stays there: what comes after says nothing about it.
+        alive = before > TOLERANCE
+        own = own * alive
+        n_own = own.sum(axis=1, keepdims=True)
+        held = np.where(alive, n / np.where(alive, before, 1.0), 0.0)  # h of the paper
         total = np.maximum(held.sum(axis=1, keepdims=True), 1e-300)
         expected = held * (1 - _shift(incidence, 0.0))  # R of the paper
         expected /= np.maximum(expected.sum(axis=1, keepdims=True), 1e-300)
@@ -232,36 +225,30 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
         Columns ``group time n_at_risk incidence ci_lower ci_upper one_minus_km``, the last of Kaplan-Meier
         with the competing event as censoring. NaN past the last follow-up, unless all have had either event.
     """
-    at = check_vector(at if len(at) else choose_landmarks(unit), "at")
+    at = at if len(at) else choose_landmarks(unit)
 
     def estimate(part):
         options = {"time_enter": part.get("time_enter"), "conf_level": conf_level, "conf_type": conf_type}
         curve = estimate_incidence(part["time"], part["cause"], **options)
         event, other = (curve[curve["cause"] == cause].reset_index(drop=True) for cause in (1, 2))
-        event["one_minus_km"] = 1 - trace_survival(
-            event["n_at_risk"].to_numpy(), event["n_events"].to_numpy()
-        )
-        asked = match_times(at, event["time"])
-        rows = event["time"].searchsorted(asked, side="right") - 1
-        shown = event.iloc[rows][["incidence", "ci_lower", "ci_upper", "one_minus_km"]]
-        shown = shown.reset_index(drop=True)
-        decided = event["incidence"].iloc[-1] + other["incidence"].iloc[-1] >= 1 - TOLERANCE
-        shown[(asked > event["time"].iloc[-1]) & (not decided)] = np.nan
-        at_risk = count_at_risk(part["time"], at=at, time_enter=part.get("time_enter"))
-        shown.insert(0, "n_at_risk", at_risk)
-        shown.insert(0, "time", at)
-        return shown
+        counts = (event[name].to_numpy() for name in ("n_at_risk", "n_events"))
+        event["one_minus_km"] = 1 - trace_survival(*counts)
+        ended = event["incidence"].iloc[-1] + other["incidence"].iloc[-1] >= 1 - TOLERANCE
+        columns = ["incidence", "ci_lower", "ci_upper", "one_minus_km"]
+        return read_steps(event, columns, part["time"], at, time_enter=options["time_enter"], ended=ended)
 
-    return _stack_with_all(frame, estimate)
+    return stack_with_all(frame, estimate)
 
 
 def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, seed=DEFAULT_SEED, exact=True):
     """Compare the cumulative incidence of the event across groups by Gray's test.
 
+    Gray (1988) Ann Stat 16:1141.
+
     Parameters
     ----------
     time, cause, time_enter
-        As in `estimate_incidence`.
+        As in `estimate_incidence`, with the same errors.
     group : array_like or categorical Series, shape (n_subjects,)
         Group of each subject; groups without subjects are left out.
     n_draws : int, default 100,000
@@ -274,33 +261,23 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     -------
     IncidenceComparison
         NaN where there is only one group, or nothing to compare.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_incidence`; lengths that differ, or a missing group.
-
-    References
-    ----------
-    Gray (1988) Ann Stat 16:1141.
     """
     time, cause, enter = _check_causes(time, cause, time_enter)
     groups, codes = check_groups(group, len(time))
     times = np.unique(time[cause > 0])
     causes = _Causes.of(times, time, cause, enter)
     n_allocations = count_allocations(np.bincount(codes).tolist())
-    statistic, df, n_draws_made, p_exact = np.nan, 0, 0, np.nan
+    statistic, df, permuted, p_exact = np.nan, 0, (np.nan, np.nan), np.nan
     if len(groups) > 1 and (cause == 1).any():
         df = int(np.linalg.matrix_rank(causes.score(codes[None])[1][0], tol=1e-10, hermitian=True))
     if df:
-        statistic, n_draws_made = float(causes.calculate_gray(codes[None])[0]), n_draws
+        statistic = float(causes.calculate_gray(codes[None])[0])
         if exact and n_allocations <= MOST_LISTED:
             every = list_labels(np.bincount(codes).tolist())
             p_exact = _count_extreme(causes, [every], statistic) / n_allocations
-    permuted = (np.nan, np.nan)
-    if n_draws_made:
-        blocks = draw_allocations(codes, n_draws, seed)
-        permuted = share_extreme(_count_extreme(causes, blocks, statistic), n_draws)
+        if n_draws:
+            blocks = draw_allocations(codes, n_draws, seed)
+            permuted = share_extreme(_count_extreme(causes, blocks, statistic), n_draws)
     counts = {"n": None, "n_events": cause == 1, "n_competing": cause == 2}
     counts = {name: np.bincount(codes, which, len(groups)).astype(int) for name, which in counts.items()}
     return IncidenceComparison(

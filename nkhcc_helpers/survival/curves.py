@@ -33,10 +33,12 @@ SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
 def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate a survival curve by Kaplan-Meier with pointwise confidence limits.
 
+    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     time_enter : array_like, shape (n_subjects,), optional
         When each subject came under observation, 0 for the start: at risk is ``time_enter < t <= time``.
         Where nobody is left at risk for a while the curve goes on as it was, and it stays at 0 once there.
@@ -45,7 +47,7 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     conf_type : {"bpcp", "log-log", "log", "plain"}, default "bpcp"
         Beta product confidence procedure (method of moments; Clopper-Pearson limits when nobody is
         censored), or normal limits with Greenwood's variance on the named scale, as R's ``survfit``. The
-        first is not defined where subjects enter late.
+        first is not defined where subjects enter late: a ValueError.
 
     Returns
     -------
@@ -53,16 +55,6 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
         Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
         and one for each distinct time. Limits hold from their time up to the next. Normal limits are
         NaN where survival is 0.
-
-    Raises
-    ------
-    ValueError
-        Bad input (see `checks.check_entry`), confidence level outside (0, 1), unknown `conf_type`, or "bpcp"
-        with subjects who enter late.
-
-    References
-    ----------
-    Kaplan, Meier (1958) J Am Stat Assoc; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     time, event, enter = check_entry(time, event, time_enter)
     check_limits(conf_level, conf_type, enter)
@@ -108,29 +100,33 @@ def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, c
     time, event : array_like, shape (n_subjects,)
         Times and event indicators; see `check_survival`.
     at : sequence of float
-        Landmark times, at least 0, in the unit of `time`.
+        Landmark times, at least 0 or ValueError, in the unit of `time`.
     time_enter, conf_level, conf_type
-        As in `estimate_km`.
+        As in `estimate_km`, with the same errors.
 
     Returns
     -------
     DataFrame
         Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
         follow-up survival is NaN, unless the curve has reached 0.
+    """
+    curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
+    ended = curve["survival"].iloc[-1] <= TOLERANCE
+    return read_steps(
+        curve, ["survival", "ci_lower", "ci_upper"], time, at, time_enter=time_enter, ended=ended
+    )
 
-    Raises
-    ------
-    ValueError
-        As `estimate_km`, or a landmark that is negative or not a number.
+
+def read_steps(curve, columns, time, at, *, time_enter, ended):
+    """Columns of a curve of these subjects at landmarks, behind ``time n_at_risk``.
+
+    NaN past the last time, unless the curve has `ended`: it stays as it is, however long anybody is followed.
     """
     at = check_vector(at, "at")
     check_positions(~(at >= 0), "at", "must be at least 0", at)
-    curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
     matched = match_times(at, curve["time"])
-    rows = curve["time"].searchsorted(matched, side="right") - 1
-    shown = curve.iloc[rows][["survival", "ci_lower", "ci_upper"]].reset_index(drop=True)
-    past = (matched > curve["time"].iloc[-1]) & (shown["survival"] > TOLERANCE).to_numpy()
-    shown[past] = np.nan
+    shown = curve.iloc[curve["time"].searchsorted(matched, side="right") - 1][columns].reset_index(drop=True)
+    shown[(matched > curve["time"].iloc[-1]) & (not ended)] = np.nan
     shown.insert(0, "n_at_risk", count_at_risk(time, at=at, time_enter=time_enter))
     shown.insert(0, "time", at)
     return shown

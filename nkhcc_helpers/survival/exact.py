@@ -50,6 +50,8 @@ class TooManyAllocationsError(ValueError):
 def exact_p(scores, group, *, trend=None, strata=None):
     """Calculate the exact permutation P-value of a score statistic over every allocation.
 
+    Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
+
     Parameters
     ----------
     scores : array_like, shape (n_subjects,)
@@ -72,10 +74,6 @@ def exact_p(scores, group, *, trend=None, strata=None):
         Lengths differ, a score is not finite, a group is missing, or there are fewer than two groups.
     TooManyAllocationsError
         The count would need more memory than is sensible; use `p_permutation` of `compare_survival`.
-
-    References
-    ----------
-    Horowitz, Sahni (1974) J ACM; Hothorn et al. (2006) Am Stat.
     """
     scores, group, trend = _check_exact(scores, group, trend)
     strata = 0 * group if strata is None else check_groups(strata, len(scores), "strata")[1]

@@ -18,10 +18,12 @@ WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
 def logrank_scores(time, event, *, weights="logrank", time_enter=None):
     """Scores whose sums over groups are what a log-rank test compares.
 
+    Peto, Peto (1972) J R Stat Soc A; Tarone, Ware (1977) Biometrika; Hothorn et al. (2006) Am Stat.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `checks.check_entry`.
+        Times and event indicators; see `checks.check_entry` for what is a ValueError.
     weights : {"logrank", "gehan-breslow", "tarone-ware", "peto-peto"}, default "logrank"
         1, the number at risk, its square root, or the Kaplan-Meier estimate just before the time.
     time_enter : array_like, shape (n_subjects,), optional
@@ -33,15 +35,6 @@ def logrank_scores(time, event, *, weights="logrank", time_enter=None):
         Event less the Nelson-Aalen cumulative hazard from entry to the subject's time, weighted; subjects
         with tied times are at risk together. As the scores of R's coin, with the sign of observed less
         expected.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, or unknown weights.
-
-    References
-    ----------
-    Peto, Peto (1972) J R Stat Soc A; Tarone, Ware (1977) Biometrika; Hothorn et al. (2006) Am Stat.
     """
     return RiskSets.of(time, event, weights, time_enter).scores
 

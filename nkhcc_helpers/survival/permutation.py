@@ -66,6 +66,9 @@ def compare_survival(
 ):
     """Compare survival across groups.
 
+    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
+    Fleming, Harrington (1991) Counting Processes and Survival Analysis.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
@@ -106,11 +109,6 @@ def compare_survival(
     Permutation takes the allocation of patients to groups as exchangeable if the groups do not differ, which
     needs censoring, and late entry, that do not depend on the group: a patient is relabelled with both ends
     of the time under observation.
-
-    References
-    ----------
-    Mantel (1966) Cancer Chemother Rep; Peto, Peto (1972) J R Stat Soc A; Tarone (1975) Biometrika;
-    Fleming, Harrington (1991) Counting Processes and Survival Analysis.
     """
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata
@@ -148,12 +146,14 @@ def compare_survival(
 def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_enter=None, strata=None):
     """Compare every pair of groups by the exact two-sided score test.
 
+    Holm (1979) Scand J Stat.
+
     Parameters
     ----------
     time, event, group, weights
-        As in `compare_survival`.
+        As in `compare_survival`, with the same errors.
     pairs : sequence of (str, str), optional
-        The pairs asked for; every pair when absent. Holm's adjustment is over these.
+        The pairs asked for, of known groups; every pair when absent. Holm's adjustment is over these.
     time_enter, strata
         As in `compare_survival`.
 
@@ -163,17 +163,8 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest
         n_allocations``; no rows where there is one group only. ``p_smallest`` is the smallest two-sided P
         that groups of these sizes can give; ``p_exact`` and ``p_holm`` are NaN where the count is too large.
-
-    Raises
-    ------
-    ValueError
-        As `compare_survival`, or a pair that names an unknown group.
-
-    References
-    ----------
-    Holm (1979) Scand J Stat.
     """
-    risk = RiskSets.of(time, event, weights)
+    risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
     names = [str(each) for each in groups]
     pairs = list(combinations(names, 2)) if pairs is None else [tuple(map(str, pair)) for pair in pairs]
@@ -189,9 +180,10 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         own = {name: each[keep] for name, each in data.items()}
         compared = compare_survival(**own, group=is_second, weights=weights, n_draws=0)
         sizes, n_ways = (int((~is_second).sum()), int(is_second.sum())), compared.n_allocations
-        balance = np.bincount(risk.strata[keep], 1 - 2.0 * is_second)
-        # Where the groups are equal in each stratum, the mirror image of an allocation is one too.
-        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + (not balance.any())) / n_ways
+        n_of_both = [np.bincount(risk.strata[keep], is_second == which) for which in (False, True)]
+        # Where the groups are equal in each stratum that has both, each allocation has a mirror image.
+        mirrored = ((n_of_both[0] == n_of_both[1]) | (np.minimum(*n_of_both) == 0)).all()
+        p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + mirrored) / n_ways
         rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways))
     columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
     table = pd.DataFrame(rows, columns=[*columns, "p_holm", "p_smallest", "n_allocations"])
@@ -216,17 +208,12 @@ def draw_null(
     Parameters
     ----------
     time, event, group, weights, trend, scores, time_enter, strata, n_draws, seed
-        As in `compare_survival`.
+        As in `compare_survival`, with the same errors.
 
     Returns
     -------
     ndarray of float, shape (n_draws,)
         NaN where there is one group only.
-
-    Raises
-    ------
-    ValueError
-        As `compare_survival`.
     """
     risk, groups, codes, group_scores = _lay_out(
         time, event, group, weights, trend, scores, time_enter, strata
@@ -276,7 +263,7 @@ def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
     bound = _calculate(risk, codes[None], group_scores)[0] * (1 - TOLERANCE) - 1e-12
     blocks = draw_allocations(codes, n_draws, seed, risk.strata)
     n_extreme = sum(int((_calculate(risk, each, group_scores) >= bound).sum()) for each in blocks)
-    return tuple(float(each) for each in share_extreme(n_extreme, n_draws))
+    return tuple(map(float, share_extreme(n_extreme, n_draws)))
 
 
 def share_extreme(n_extreme, n_draws):
@@ -292,12 +279,16 @@ def draw_allocations(codes, n_draws, seed, strata=None):
     """
     rng = np.random.default_rng(seed)
     codes = np.asarray(codes, dtype=np.int8 if max(codes) < 127 else np.int64)
-    owns = [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]
     for start in range(0, n_draws, CHUNK):
-        block = np.tile(codes, (min(CHUNK, n_draws - start), 1))
-        for own in owns:
-            block[:, own] = rng.permuted(block[:, own], axis=1)
-        yield block
+        yield shuffle(codes, min(CHUNK, n_draws - start), rng, strata)
+
+
+def shuffle(values, n_draws, rng, strata=None):
+    """Random orders of values, (n_draws, n), within `strata` where there are any, (n,)."""
+    block = np.tile(values, (n_draws, 1))
+    for own in [slice(None)] if strata is None else [strata == each for each in np.unique(strata)]:
+        block[:, own] = rng.permuted(block[:, own], axis=1)
+    return block
 
 
 def adjust_holm(p_values):

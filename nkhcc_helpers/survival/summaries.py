@@ -56,12 +56,15 @@ def estimate_median(
 ):
     """Estimate the median time to event.
 
+    Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     time_enter, conf_level, conf_type
-        As in `estimate_km`; the interval holds the times at which the limits of the curve do not exclude 0.5.
+        As in `estimate_km`, with the same errors; the interval holds the times at which the limits of the
+        curve do not exclude 0.5.
     convention : {"midpoint", "first"}, default "midpoint"
         Where the curve is flat at 0.5: the middle of the flat stretch, or the first time at which the curve
         is at or below 0.5. Where no event ends the stretch, it ends at the last time, as for R's ``quantile``
@@ -72,15 +75,6 @@ def estimate_median(
     Estimate
         In the unit of `time`; the estimate is NaN where the curve stays above 0.5, limits are 0 or inf
         where no finite limit exists. The coverage is NaN where subjects enter late.
-
-    Raises
-    ------
-    ValueError
-        As `estimate_km`, or unknown `convention`.
-
-    References
-    ----------
-    Brookmeyer, Crowley (1982) Biometrics; Fay, Brittain, Proschan (2013) Biostatistics.
     """
     check_choice(convention, "convention", CONVENTIONS)
     time, event, enter = check_entry(time, event, time_enter)
@@ -104,12 +98,14 @@ def _attained_coverage(n, options):
 def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
     """Estimate the restricted mean survival time: the mean time without the event, up to a horizon.
 
+    Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
+
     Parameters
     ----------
     time, event : array_like, shape (n_subjects,)
-        Times and event indicators; see `check_survival`.
+        Times and event indicators; see `check_survival` for what is a ValueError.
     tau : float
-        Horizon, above 0, in the unit of `time`.
+        Horizon, above 0 or ValueError, in the unit of `time`.
     time_enter : array_like, shape (n_subjects,), optional
         As in `estimate_km`.
     conf_level : float, default 0.95
@@ -120,15 +116,6 @@ def estimate_rmst(time, event, *, tau, time_enter=None, conf_level=0.95):
         Area under the Kaplan-Meier curve from 0 to `tau`, standard error as R's ``survfit``, normal limits
         kept within 0 and `tau`. NaN where `tau` lies past the last follow-up and the curve has not reached 0;
         the standard error and limits are NaN where nobody has had the event by `tau`.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, or `tau` not above 0.
-
-    References
-    ----------
-    Irwin (1949) J Hyg; Royston, Parmar (2013) BMC Med Res Methodol.
     """
     check_conf_level(conf_level)
     curve = Curves.of_sample(*check_entry(time, event, time_enter))
@@ -157,6 +144,8 @@ def _estimate_error_of_mean(area, n, d):
 def estimate_follow_up(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpcp"):
     """Estimate the median follow-up by reverse Kaplan-Meier.
 
+    Schemper, Smith (1996) Control Clin Trials.
+
     Parameters
     ----------
     time, event, time_enter, conf_level, conf_type
@@ -166,10 +155,6 @@ def estimate_follow_up(time, event, *, time_enter=None, conf_level=0.95, conf_ty
     -------
     Estimate
         In the unit of `time`; NaN where fewer than half would have been followed to a known end.
-
-    References
-    ----------
-    Schemper, Smith (1996) Control Clin Trials.
     """
     time, event, enter = check_entry(time, event, time_enter)
     return estimate_median(time, ~event, time_enter=enter, conf_level=conf_level, conf_type=conf_type)
@@ -192,7 +177,7 @@ def estimate_km_by_group(frame, **options):
         The columns of `estimate_km` behind a column ``group``.
     """
     options["conf_type"] = settle_limits(frame, options.get("conf_type", "bpcp"))
-    return _stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
+    return stack_by_group(frame, lambda part: estimate_km(**pick_times(part), **options))
 
 
 def count_at_risk_table(frame, *, at):
@@ -225,7 +210,7 @@ def count_at_risk_table(frame, *, at):
             }
         )
 
-    return _stack_by_group(frame, count)
+    return stack_by_group(frame, count)
 
 
 @keeps_options
@@ -259,7 +244,7 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
             row |= {name: value, f"{name}_censored": not event[time == value].any()}
         return pd.DataFrame([row])
 
-    return Result.of(_stack_with_all(frame, summarize), conf_type=conf_type)
+    return Result.of(stack_with_all(frame, summarize), conf_type=conf_type)
 
 
 def summarize_medians(frame):
@@ -286,7 +271,7 @@ def summarize_medians(frame):
         row = {"r_quantile": middle, "r_print": printed, "sas": np.where(is_open, np.nan, printed)}
         return pd.DataFrame({**row, "first": first, "open_ended": is_open})
 
-    return _stack_by_group(frame, call)
+    return stack_by_group(frame, call)
 
 
 @keeps_options
@@ -307,7 +292,7 @@ def summarize_survival_at(frame, *, at=(), unit="months", conf_level=0.95, conf_
     """
     at = at if len(at) else choose_landmarks(unit)
     options = {"at": at, "conf_level": conf_level, "conf_type": settle_limits(frame, conf_type)}
-    table = _stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
+    table = stack_with_all(frame, lambda part: estimate_survival_at(**pick_times(part), **options))
     return Result.of(table, conf_type=options["conf_type"])
 
 
@@ -342,7 +327,7 @@ def summarize_rmst(frame, *, tau=None, conf_level=0.95):
         mean = estimate_rmst(**pick_times(part), tau=tau, conf_level=conf_level)
         return pd.DataFrame([{"n": len(part), **asdict(mean), "last": part["time"].max()}])
 
-    return _stack_with_all(frame, estimate)
+    return stack_with_all(frame, estimate)
 
 
 def choose_horizon(frame):
@@ -374,12 +359,14 @@ def settle_limits(frame, conf_type):
     return "log-log" if is_late and conf_type == "bpcp" else conf_type
 
 
-def _stack_with_all(frame, compute):
+def stack_with_all(frame, compute):
+    """As `stack_by_group`, then of everyone, group "All"."""
     everyone = compute(frame).assign(group="All")
-    return pd.concat([_stack_by_group(frame, compute), everyone], ignore_index=True)
+    return pd.concat([stack_by_group(frame, compute), everyone], ignore_index=True)
 
 
-def _stack_by_group(frame, compute):
+def stack_by_group(frame, compute):
+    """The frames that `compute` makes of the rows of each group, behind a column ``group``."""
     groups = frame.groupby("group", observed=True, sort=True)
     parts = [compute(part).assign(group=str(group)) for group, part in groups]
     stacked = pd.concat(parts, ignore_index=True)

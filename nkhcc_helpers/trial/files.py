@@ -19,9 +19,9 @@ import yaml
 
 from nkhcc_helpers.trial.problems import Problem, RawTable, YamlBlock, format_path, suggest_name
 
-_READ = ".csv .tsv .txt .xpt .sas7bdat .parquet .json .ndjson .xlsx .xlsm"
-_NOT_READ = ".xls .ods .zip .rds .rda .rdata .sav .dta .feather .cpt"
-_GZIPPED = [f"{ending}.gz" for ending in _READ.split()]
+READ = (".csv", ".tsv", ".txt", ".xpt", ".sas7bdat", ".parquet", ".json", ".ndjson", ".xlsx", ".xlsm", ".gz")
+"""How the names of tables end; of what is compressed, two of them."""
+_NOT_READ = (".xls", ".ods", ".zip", ".rds", ".rda", ".rdata", ".sav", ".dta", ".feather", ".cpt")
 _NOT_FILES = {
     stat.S_ISDIR: "folder",
     stat.S_ISFIFO: "pipe",
@@ -85,9 +85,8 @@ def find_file(
 
 def find_table(files: list[Path], table: str, problems: list[Problem], *, required: bool) -> Path | None:
     """Find the file of a table in whatever format and case; absent and ambiguous are problems."""
-    endings = [*_READ.split(), *_NOT_READ.split(), *_GZIPPED]
-    names = {table.casefold() + ending for ending in endings}
-    found = [path for path in files if path.name.casefold() in names]
+    names = {table.casefold() + ending for ending in (*READ, *_NOT_READ)}
+    found = [path for path in files if path.name.casefold().removesuffix(".gz") in names]
     if not found:
         return find_file(files, f"{table.lower()}.csv", table, problems, required=required)
     if len(found) > 1:

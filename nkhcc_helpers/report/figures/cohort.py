@@ -28,8 +28,6 @@ from nkhcc_helpers.report.figures.style import (
     add_grid,
     choose_axes,
     darken,
-    group_markers,
-    group_palette,
     in_house_style,
     known_groups,
     lighten,
@@ -197,11 +195,6 @@ def plot_swimmer(
         As `cohort.list_courses` returns it.
     infusion_times : pandas.DataFrame
         As `cohort.list_infusion_times` returns it.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the whole follow-up.
     """
     looks = list_looks(known_groups(courses, labels), labels)
     last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
@@ -370,8 +363,7 @@ def _draw_contrasts(
 
 
 def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> None:
-    known = labels or [codes[0] for codes in placed["codes"]]
-    colours, markers = group_palette(known), group_markers(known)
+    looks = list_looks([codes[0] for codes in placed["codes"]], labels)
     low, high = ax.get_ylim()
     names = ["; ".join(labels.get(code, code) for code in codes) for codes in placed["codes"]]
     for x, column in placed.assign(name=tell_apart(names, 26, 3)).groupby("x"):
@@ -379,13 +371,12 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
         gap = 0.05 * (high - low) * (1 + max(text.count("\n") for text in texts))
         heights = spread_apart(column["y"], gap)
         for row, text, y in zip(column.to_dict("records"), texts, heights, strict=True):
-            first = row["codes"][0]
-            colour, marker = colours.get(first, INK), markers.get(first, "o")
-            size = 40 + 28 * float(row["n"])
-            ax.scatter(x, row["y"], s=min(size, 600), color=colour, marker=marker, edgecolor=INK, zorder=3)
+            look, size = looks[row["codes"][0]], 40 + 28 * float(row["n"])
+            mark = {"color": look.colour, "marker": look.marker, "edgecolor": INK}
+            ax.scatter(x, row["y"], s=min(size, 600), zorder=3, **mark)
             where = {"xytext": (12, 3), "textcoords": "offset points", "va": "bottom", "zorder": 2.5}
             paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
-            style = {"color": darken(colour), "fontsize": SMALL, "linespacing": 1.1, "bbox": paper}
+            style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.1, "bbox": paper}
             ax.annotate(text, (x, y), **where, **style)
 
 

@@ -22,6 +22,7 @@ from nkhcc_helpers.report.figures.style import (
     RANGES,
     SMALL,
     WIDTH,
+    add_grid,
     choose_axes,
     darken,
     draw_range,
@@ -58,25 +59,16 @@ def plot_compatible_curves(
     ----------
     cohorts : CompatibleCohorts
     endpoint : str
-    labels : mapping of str to str
-        Group code to label.
-    unit : str
-        Of the times.
     most : int
         Cohorts drawn.
-    ax : matplotlib Axes, optional
-        To draw the first group into, without the others.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first panel.
     """
     groups = list(cohorts.claimed.groups)
     times, events = (part[:most] for part in cohorts.of(endpoint))
     if not len(times):
         return say_nothing_to_show(choose_axes(ax, 2.0))
-    panels = _open_panels(len(groups), 2.3) if ax is None else [ax]
+    columns = MOST_COLUMNS if len(groups) > 4 else 4
+    size = {"height": 2.3, "head": 0.9}
+    panels = [ax] if ax else open_panels(len(groups), columns, sharex=True, sharey=True, **size)
     colours, claims = group_palette(labels), cohorts.claimed.claims_about(endpoint)
     titles = dict(zip(groups, tell_apart([labels.get(each, each) for each in groups], 30, 2), strict=True))
     for panel, group in zip(panels, groups, strict=False):
@@ -93,7 +85,12 @@ def plot_compatible_curves(
         panel.set_title(titles[group], fontsize=SMALL)
     panels[0].set_ylabel("Without the event")
     if ax is None:
-        _explain_curves(panels[0])
+        handles = [
+            Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
+            Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
+            Patch(color=INK, alpha=0.25, label="What it stands for"),
+        ]
+        explain_above(panels[0], handles)
     return panels[0]
 
 
@@ -122,12 +119,6 @@ def plot_p_values(
         Endpoint code to label.
     alpha : float
         Level marked by a line.
-    ax : matplotlib Axes, optional
-        To draw into; so in every figure here.
-
-    Returns
-    -------
-    matplotlib Axes
     """
     rows = _arrange(answers, names, endpoints)
     if not len(rows):
@@ -158,7 +149,7 @@ def plot_pairs(
 
     Parameters
     ----------
-    answers, names, endpoints, alpha, ax
+    answers, names, endpoints, alpha
         As in :func:`plot_p_values`; one row per pair and endpoint.
     """
     rows = _arrange(answers, names, endpoints)
@@ -178,32 +169,12 @@ def plot_pairs(
     return ax
 
 
-def _open_panels(count: int, height: float) -> list[Axes]:
-    """Panels in rows of up to four; one that nothing is drawn into is not seen."""
-    columns = count if count <= 4 else MOST_COLUMNS
-    n_rows = -(-count // columns)
-    figure = plt.figure(figsize=(WIDTH, 0.9 + height * n_rows))
-    panels = list(figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True).ravel())
-    for unused in panels[count:]:
-        unused.set_visible(False)
-    return panels
-
-
 def _set_time_axis(ax: Axes, times: np.ndarray, unit: str) -> None:
     set_ratio_axis(ax, "x", max(times.min() / 1.3, 1e-3), times.max() * 1.3, room=16)
     ax.set_ylim(-0.03, 1.05)
     ax.axhline(0.5, color=FAINT, linewidth=0.9, zorder=0)
     ax.set_xlabel(f"Time ({unit})")
     ax.label_outer()
-
-
-def _explain_curves(ax: Axes) -> None:
-    handles = [
-        Line2D([], [], color=GREY, linewidth=0.9, label="One compatible cohort"),
-        Line2D([], [], linestyle="", marker="D", color=INK, label="Printed median"),
-        Patch(color=INK, alpha=0.25, label="What it stands for"),
-    ]
-    explain_above(ax, handles)
 
 
 def _arrange(answers: pd.DataFrame, names: Mapping, endpoint_labels: Mapping) -> pd.DataFrame:
@@ -240,8 +211,7 @@ def _finish_rows(ax: Axes, rows: pd.DataFrame, alpha: float, highest: float, wha
     set_ratio_axis(ax, "x", max(lowest / 1.5, LOWEST_P), highest, room=room)
     ax.axvline(alpha, zorder=1, **LEVEL)
     name_rows(ax, rows)
-    ax.grid(axis="x", color=FAINT, linewidth=0.6)
-    ax.set_axisbelow(True)
+    add_grid(ax, "x")
     ax.set_xlabel(f"{what} (logarithmic); dashed line: {alpha:g}")
 
 
@@ -345,9 +315,9 @@ SIGN_SHIFT = 0.2  # of the marks of two methods from the middle of their row
 @in_house_style
 def plot_signs(
     signs: pd.DataFrame,
-    designs: Mapping[str, str],
-    covariates: Mapping[str, str],
-    methods: Mapping[str, str],
+    designs: Names,
+    covariates: Names,
+    methods: Names,
     *,
     title: str = "",
     ax: Axes | None = None,

@@ -138,10 +138,7 @@ def plot_timelines(
     Parameters
     ----------
     timelines : Timelines
-        As `timelines.list_timelines` returns it, or anything with its frames: ``patients`` (``USUBJID group
-        last_day`` and, for deaths, ``died``), ``infusions`` (``USUBJID day end_day``), ``events`` (``USUBJID
-        term grade day end_day ending``), ``n_undated`` and, if there are any, ``n_uninfused``. Days since the
-        first infusion.
+        As `safety.list_timelines` returns it, or anything with its attributes.
     until : float, optional
         Last day shown; by default four weeks after the last infusion of any patient ended.
     """

@@ -73,8 +73,7 @@ def plot_grades(
     Parameters
     ----------
     counts_by_term : pandas.DataFrame
-        Columns ``level organ_class term grade group n_patients n_evaluable percent``, as
-        `safety.count_by_term` returns it.
+        As `safety.count_by_term` returns it.
     most : int
         Terms shown, the most frequent; beyond them every term that a patient had at grade 3 or more or
         without a known grade.
@@ -169,12 +168,9 @@ def plot_shares(
     Parameters
     ----------
     shares : pandas.DataFrame
-        Columns ``group percent ci_lower ci_upper`` and either ``category label`` or ``level
-        organ_class term grade``: what `safety.estimate_shares` makes of `safety.count_adverse_events` or of
-        `safety.count_by_term`.
+        What `safety.estimate_shares` makes of `safety.count_adverse_events` or of `safety.count_by_term`.
     differences : pandas.DataFrame, optional
-        The same columns that name rows, and ``group reference difference ci_lower ci_upper interval`` in
-        percentage points, as `safety.estimate_differences` returns it. Not drawn on axes that are given.
+        What `safety.estimate_differences` makes of the same counts. Not drawn on axes that are given.
     grade : str
         Of a frame by term: the rows of this grade.
     most : int
@@ -294,15 +290,11 @@ def plot_onset(
     Parameters
     ----------
     onset : pandas.DataFrame
-        Columns ``term n_events n_ongoing`` (and ``n_unknown_end``), ``onset_`` with ``median minimum
-        maximum`` and ``duration_`` with ``median lower upper``, as `safety.summarize_onset` returns it.
+        As `safety.summarize_onset` returns it.
     most : int
         Terms shown, the first of the frame.
-
-    Returns
-    -------
-    matplotlib Axes
-        The axes of the onset; the duration is not drawn beside axes that are given.
+    ax : matplotlib Axes, optional
+        For the onset alone.
     """
     shown = onset.head(most)
     if shown.empty:

@@ -76,16 +76,6 @@ def group_palette(groups: Iterable[str]) -> dict[str, tuple[float, float, float]
     return {group: colours[COLOUR_ORDER[i % len(COLOUR_ORDER)]] for i, group in enumerate(groups)}
 
 
-def group_lines(groups: Iterable[str]) -> dict[str, object]:
-    """Matplotlib line style of each group, in step with :func:`group_palette`."""
-    return {group: LINE_STYLES[i % len(LINE_STYLES)] for i, group in enumerate(groups)}
-
-
-def group_markers(groups: Iterable[str]) -> dict[str, str]:
-    """Matplotlib marker of each group, in step with :func:`group_palette`."""
-    return {group: MARKERS[i % len(MARKERS)] for i, group in enumerate(groups)}
-
-
 def darken(colour: object, share: float = 0.3) -> tuple[float, ...]:
     """A darker shade, for text in a group's colour; a share of 1 is black."""
     return tuple((1 - share) * part for part in to_rgb(colour))
@@ -117,13 +107,11 @@ def list_looks(groups: Iterable[str], labels: Mapping[str, str]) -> dict[str, Lo
     """Look of each of these groups; the labels name all groups of the trial, in order."""
     groups = list(groups)
     every = list(labels) or groups
-    colours, lines, markers = group_palette(every), group_lines(every), group_markers(every)
-    return {
-        group: Look(
-            labels.get(group, group), colours.get(group, INK), lines.get(group, "-"), markers.get(group, "o")
-        )
-        for group in groups
-    }
+    looks = {group: Look(labels.get(group, group), INK, "-", "o") for group in groups}
+    for i, (group, colour) in enumerate(group_palette(every).items()):
+        line, marker = LINE_STYLES[i % len(LINE_STYLES)], MARKERS[i % len(MARKERS)]
+        looks[group] = Look(labels.get(group, group), colour, line, marker)
+    return {group: looks[group] for group in groups}
 
 
 def rows_of(frame: pd.DataFrame, group: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Which table shows which result: the layouts, by the function or class that the result is from."""
+"""Every table of a result, found by the function or class that the result is from."""
 
 from __future__ import annotations
 
@@ -7,30 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.cohort import (
-    count_disposition,
-    summarize_baseline,
-    summarize_exposure,
-    summarize_follow_up,
-)
-from nkhcc_helpers.cox import (
-    attained_in_trial,
-    check_proportional_hazards,
-    compare_models,
-    fit_received,
-    simulate_immortal_time,
-    summarize_models,
-    sweep_codings,
-)
-from nkhcc_helpers.identification import compare_published, recalibrate_published
-from nkhcc_helpers.report.display import display_table
-from nkhcc_helpers.report.tables.cohort import (
-    format_baseline,
-    format_disposition,
-    format_exposure,
-    format_follow_up,
-    format_published,
-)
+from nkhcc_helpers.report.display import LAYOUTS, display_table
+from nkhcc_helpers.report.tables import cohort, safety_timing, survival  # noqa: F401 (each adds its LAYOUTS)
 from nkhcc_helpers.report.tables.compatible import (
     format_answers,
     format_assumptions,
@@ -40,68 +18,8 @@ from nkhcc_helpers.report.tables.compatible import (
     format_narrowing,
     format_signs,
 )
-from nkhcc_helpers.report.tables.cox import (
-    format_attained_cox,
-    format_codings,
-    format_hazard_ratios,
-    format_immortal_time,
-    format_model_comparison,
-    format_proportional_hazards,
-    format_received,
-    list_detectable,
-)
-from nkhcc_helpers.report.tables.safety import (
-    format_adverse_events,
-    format_differences,
-    format_listing,
-    format_terms,
-    list_event_notes,
-)
-from nkhcc_helpers.report.tables.safety_timing import (
-    format_by_infusion,
-    format_dose_limiting,
-    format_dose_relation,
-    format_onset,
-    format_rates,
-)
-from nkhcc_helpers.report.tables.survival import (
-    format_attained,
-    format_comparison,
-    format_coverage,
-    format_curve,
-    format_gray,
-    format_landmarks,
-    format_pairs,
-    format_recalibrated,
-    format_rmst,
-    format_survival_summary,
-    format_tests,
-)
-from nkhcc_helpers.safety import (
-    compare_groups,
-    count_by_infusion,
-    count_by_term,
-    count_dose_limiting,
-    estimate_differences,
-    estimate_rates,
-    estimate_shares,
-    list_adverse_events,
-    list_dose_limiting,
-    summarize_onset,
-)
-from nkhcc_helpers.survival import (
-    attained_coverage,
-    attained_size,
-    compare_pairs,
-    estimate_km,
-    summarize_comparisons,
-    summarize_incidence_at,
-    summarize_rmst,
-    summarize_survival,
-    summarize_survival_at,
-)
-from nkhcc_helpers.survival.competing import IncidenceComparison
-from nkhcc_helpers.survival.permutation import Comparison
+from nkhcc_helpers.report.tables.cox import list_detectable
+from nkhcc_helpers.report.tables.safety import list_event_notes
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -120,42 +38,6 @@ __all__ = [
     "list_detectable",
     "list_event_notes",
 ]
-LAYOUTS = {
-    count_disposition: format_disposition,
-    summarize_baseline: format_baseline,
-    summarize_exposure: format_exposure,
-    summarize_follow_up: format_follow_up,
-    compare_published: format_published,
-    recalibrate_published: format_recalibrated,
-    estimate_km: format_curve,
-    summarize_survival: format_survival_summary,
-    summarize_survival_at: format_landmarks,
-    Comparison: format_comparison,
-    summarize_comparisons: format_tests,
-    attained_size: format_attained,
-    attained_coverage: format_coverage,
-    compare_pairs: format_pairs,
-    summarize_incidence_at: format_landmarks,
-    IncidenceComparison: format_gray,
-    summarize_rmst: format_rmst,
-    summarize_models: format_hazard_ratios,
-    attained_in_trial: format_attained_cox,
-    compare_models: format_model_comparison,
-    check_proportional_hazards: format_proportional_hazards,
-    sweep_codings: format_codings,
-    fit_received: format_received,
-    simulate_immortal_time: format_immortal_time,
-    estimate_shares: format_adverse_events,
-    estimate_differences: format_differences,
-    count_by_term: format_terms,
-    list_adverse_events: format_listing,
-    list_dose_limiting: format_listing,
-    estimate_rates: format_rates,
-    summarize_onset: format_onset,
-    count_by_infusion: format_by_infusion,
-    count_dose_limiting: format_dose_limiting,
-    compare_groups: format_dose_relation,
-}
 
 
 def format_result(result: object, trial: Trial, *, about: str = "", **options) -> GT:
@@ -173,10 +55,6 @@ def format_result(result: object, trial: Trial, *, about: str = "", **options) -
     **options
         ``notes``: further lines under the table; and what else the table takes, such as ``labels``,
         ``title`` or ``endpoint``. They go before the options that the result carries.
-
-    Returns
-    -------
-    great_tables.GT
 
     Raises
     ------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.cohort import DISCONTINUED
+from nkhcc_helpers import cohort, identification
 from nkhcc_helpers.report.display import (
     Layout,
     group,
@@ -49,7 +49,7 @@ STAGES = {
 }
 
 
-@shows_table
+@shows_table(cohort.count_disposition)
 def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
     """Where everyone enrolled ended up, from `count_disposition`."""
     is_cut = trial.metadata.data_cut_off is not None
@@ -60,7 +60,7 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
         )
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
-    stages |= {name.capitalize(): name for name in frame if name.startswith(DISCONTINUED)}
+    stages |= {name.capitalize(): name for name in frame if name.startswith(cohort.DISCONTINUED)}
     return lay_out_groups(
         frame,
         lambda row: {
@@ -70,11 +70,11 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
         list_group_headings(frame, trial, "n_enrolled"),
         title="Disposition",
         subtitle="Patients, and percent of those enrolled",
-        notes=[*([] if grace_days is None else [note])],
+        notes=[] if grace_days is None else [note],
     )
 
 
-@shows_table
+@shows_table(cohort.summarize_baseline)
 def format_baseline(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Table 1, from `summarize_baseline`: who the patients were; no significance tests.
 
@@ -128,7 +128,7 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
     return next((d for d in range(most) if all(round(v, d) == v for v in found)), most)
 
 
-@shows_table
+@shows_table(cohort.summarize_exposure)
 def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Treatments and cumulative dose, planned and received, from `summarize_exposure`."""
     words = name_treatment(trial)
@@ -145,7 +145,7 @@ def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
         list_group_headings(frame, trial),
         title="Exposure",
         subtitle=f"Planned and received {words['words']} and dose",
-        notes=[*name_dose_unit(trial)],
+        notes=name_dose_unit(trial),
     )
 
 
@@ -162,7 +162,7 @@ def _trimmed(value: float, decimals: int) -> str:
     return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
-@shows_table
+@shows_table(cohort.summarize_follow_up)
 def format_follow_up(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
@@ -187,12 +187,8 @@ def format_follow_up(
     )
 
 
-@shows_table
+@shows_table(identification.compare_published)
 def format_published(frame: pd.DataFrame, trial: Trial) -> Layout:
     """What the paper reported beside what these data give, from `compare_published`."""
     columns = {name.capitalize(): name for name in ("claim", "published", "reproduced", "agrees")}
-    return lay_out_rows(
-        frame,
-        columns,
-        title="Published against reproduced",
-    )
+    return lay_out_rows(frame, columns, title="Published against reproduced")

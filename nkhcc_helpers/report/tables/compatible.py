@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,7 +14,7 @@ from nkhcc_helpers.identification.answers import (
     TRUSTED_SIZE,
     pick_statistics,
 )
-from nkhcc_helpers.report.display import display_rows, display_table
+from nkhcc_helpers.report.display import Layout, lay_out_rows, number, shows_table
 from nkhcc_helpers.report.names import (
     CONVENTION_NAMES,
     PRIOR_NAMES,
@@ -40,8 +40,6 @@ from nkhcc_helpers.report.numbers import (
 )
 
 if TYPE_CHECKING:
-    from great_tables import GT
-
     from nkhcc_helpers.compatible.claims import ClaimedTrial
     from nkhcc_helpers.trial.trial import Trial
 
@@ -59,36 +57,23 @@ DRAWS_NOTE = (
 )
 
 
-def format_claims(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """What was printed, and the interval that each printed number stands for.
-
-    Parameters
-    ----------
-    claimed : ClaimedTrial
-    trial : Trial
-    notes : iterable of str
-        Further lines under the table; so in every table here.
-
-    Returns
-    -------
-    great_tables.GT
-    """
+@shows_table(illustrative=False)
+def format_claims(claimed: ClaimedTrial, trial: Trial) -> Layout:
+    """What was printed, and the interval that each printed number of a `ClaimedTrial` stands for."""
     sizes = [("Patients", show_group(group, trial), str(n), f"{n}") for group, n in claimed.sizes.items()]
     rows = [_list_claim(claim, trial) for claim in claimed.claims]
     shown = pd.DataFrame([*sizes, *rows], columns=["block", "claim", "printed", "stands_for"])
-    return display_table(
+    return lay_out_rows(
         shown,
+        {"Claim": "claim", "Printed": "printed", "Stands for": "stands_for"},
+        block=lambda row: row["block"],
         title="What is claimed",
-        labels={"claim": "Claim", "printed": "Printed", "stands_for": "Stands for"},
-        row_group="block",
-        notes=[
-            f"Times in {trial.unit} unless named. A printed number stands for all that round to it.",
-            *notes,
-        ],
+        notes=[f"Times in {trial.unit} unless named. A printed number stands for all that round to it."],
     )
 
 
-def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
+@shows_table(illustrative=False)
+def format_assumptions(claimed: ClaimedTrial, trial: Trial) -> Layout:
     """What the claims of a `ClaimedTrial` do not say and has to be assumed."""
     held, unit = claimed.assumptions, trial.unit
     rows = [
@@ -113,11 +98,11 @@ def format_assumptions(claimed: ClaimedTrial, trial: Trial, *, notes: Iterable[s
     if "longest_follow_up" in kinds:
         last = show_endpoint(claimed.follow_up_endpoint, trial, within=True)
         rows.append(("Longest follow-up", f"longest time of {last}, with or without the event"))
-    return display_table(
+    return lay_out_rows(
         pd.DataFrame(rows, columns=["what", "assumed"]),
+        {"About": "what", "Assumed": "assumed"},
         title="What is assumed",
-        labels={"what": "About", "assumed": "Assumed"},
-        notes=["No number in a report says these things; change them and see what moves.", *notes],
+        notes=["No number in a report says these things; change them and see what moves."],
     )
 
 
@@ -153,22 +138,17 @@ def _show_censored(censored: object, unit: str) -> str:
     return f"{count}, {' '.join(times) or 'at any time'}"
 
 
-def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Whether the sample of cohorts can be trusted, statistic by statistic.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic mean sd effective_size r_hat starts_differ``.
-    """
-    return display_rows(
+@shows_table(illustrative=False)
+def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """Whether the sample of cohorts can be trusted, statistic by statistic, from `diagnose`."""
+    return lay_out_rows(
         frame,
         {
             "Statistic": lambda row: show_statistic(row["statistic"], trial),
             "Mean": lambda row: show_value(row["mean"], row["statistic"]),
-            "Effective sample size": lambda row: format_number(row["effective_size"], 0),
-            "R-hat": lambda row: format_number(row["r_hat"], 3),
-            "Difference of two starts (standard errors)": lambda row: format_number(row["starts_differ"], 1),
+            "Effective sample size": number("effective_size"),
+            "R-hat": number("r_hat", 3),
+            "Difference of two starts (standard errors)": number("starts_differ", 1),
         },
         block=lambda row: show_endpoint(row["endpoint"], trial),
         title="Can the sample be trusted?",
@@ -179,12 +159,11 @@ def format_cohort_diagnostics(frame: pd.DataFrame, trial: Trial, *, notes: Itera
             "median, which is counted as later than any.",
             "Medians are midpoints of a flat stretch here, by whichever reading a claim was met; hazard "
             "ratios are of the first coding, as assumed.",
-            *notes,
         ],
-        illustrative=False,
     )
 
 
+@shows_table(illustrative=False)
 def format_answers(
     frame: pd.DataFrame,
     trial: Trial,
@@ -192,21 +171,12 @@ def format_answers(
     title: str = "What the compatible cohorts give",
     n_draws: int = 0,
     alpha: float = 0.05,
-    notes: Iterable[str] = (),
-) -> GT:
-    """The range of each statistic over all cohorts that give the published numbers.
+) -> Layout:
+    """The range of each statistic over all cohorts that give the published numbers, from `summarize_answers`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint statistic median lower upper smallest largest``, ``bound_lower
-        bound_upper`` where bounds are known, and ``share_known`` where some cohorts lack a statistic.
-    n_draws, alpha : int, float
-        Random allocations of permuted P-values, for a note on how sure these are at level `alpha`.
+    Of `n_draws` random allocations behind permuted P-values, a note says how sure these are at level `alpha`.
     """
-    if n_draws:
-        error = math.sqrt(alpha * (1 - alpha) / n_draws)
-        notes = [DRAWS_NOTE.format(n_draws=n_draws, error=error, alpha=alpha), *notes]
+    error = math.sqrt(alpha * (1 - alpha) / max(n_draws, 1))
     columns = {"Statistic": lambda row: show_statistic(row["statistic"], trial)}
     if "share_known" in frame and (frame["share_known"] < 1).any():
         columns["Cohorts that have it"] = lambda row: format_percent(100 * row["share_known"])
@@ -218,25 +188,22 @@ def format_answers(
     bounded = "bound_lower" in frame and frame[["bound_lower", "bound_upper"]].notna().any(axis=None)
     if bounded:
         columns["Bounds found"] = lambda row: _show_ends(row, "bound_lower", "bound_upper")
-    return display_rows(
+    return lay_out_rows(
         frame,
         columns,
         block=lambda row: show_endpoint(row["endpoint"], trial),
         title=title,
-        notes=[f"{RANGE_NOTE} {BOUNDS_NOTE}" if bounded else RANGE_NOTE, *notes],
+        notes=[
+            f"{RANGE_NOTE} {BOUNDS_NOTE}" if bounded else RANGE_NOTE,
+            *([DRAWS_NOTE.format(n_draws=n_draws, error=error, alpha=alpha)] if n_draws else []),
+        ],
     )
 
 
-def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()) -> GT:
-    """Hazard ratios over all cohorts and codings, and how often they are above 1.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint design method covariate share_above lowest lower median upper highest
-        share_not_estimable``.
-    """
-    return display_rows(
+@shows_table(illustrative=False)
+def format_signs(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """Hazard ratios over all cohorts and codings, and how often they are above 1, from `summarize_signs`."""
+    return lay_out_rows(
         frame,
         {
             "Coding": lambda row: show_design(row["design"], trial),
@@ -253,22 +220,14 @@ def format_signs(frame: pd.DataFrame, trial: Trial, *, notes: Iterable[str] = ()
             "Above 1: events come sooner. Both covariates stand in one model. Without an estimate: groups "
             "are separated, so that partial likelihood sends a ratio to 0 or out of all bounds; the other "
             "columns are of the cohorts that have one.",
-            *notes,
         ],
     )
 
 
-def format_conclusions(
-    frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05, notes: Iterable[str] = ()
-) -> GT:
-    """Conclusions at level `alpha`, and whether they hold in all, some or none of the compatible cohorts.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint conclusion statistic lowest highest share verdict``.
-    """
-    return display_rows(
+@shows_table(illustrative=False)
+def format_conclusions(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
+    """Conclusions, and whether they hold in all, some or none of the cohorts, from `judge_conclusions`."""
+    return lay_out_rows(
         frame,
         {
             "Conclusion": lambda row: show_conclusion(row["statistic"], trial),
@@ -285,28 +244,19 @@ def format_conclusions(
             "Share: of cohorts; for hazard ratios, of cohorts and codings together, those without an "
             "estimate counted among those in which it does not hold. It depends on the prior, the verdict "
             "only as far as the search may have missed a cohort.",
-            *notes,
         ],
     )
 
 
+@shows_table(illustrative=False)
 def format_narrowing(
-    frame: pd.DataFrame,
-    trial: Trial,
-    claim_names: Mapping[str, str],
-    *,
-    kind: str = "permutation_p",
-    notes: Iterable[str] = (),
-) -> GT:
-    """How much wider the answers of one kind become without one of the claims, as `claim_names` calls them.
+    frame: pd.DataFrame, trial: Trial, claim_names: Mapping[str, str], *, kind: str = "permutation_p"
+) -> Layout:
+    """How much wider the answers of one kind become without one of the claims, from `obtain_narrowing`.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Columns ``endpoint claim statistic lower upper width_ratio``, and ``ratio_lower ratio_upper``
-        where it is known how sure the ratio is.
+    `claim_names` are as of `list_claim_labels`.
     """
-    return display_rows(
+    return lay_out_rows(
         pick_statistics(frame, kind),
         {
             "Without the claim": lambda row: claim_names.get(row["claim"], str(row["claim"])),
@@ -319,7 +269,6 @@ def format_narrowing(
             "1.0: the claim narrows nothing that the others leave open. In brackets: how far the size of the "
             "samples lets the ratio be known, 95 % limits. Without a claim there are more cohorts, never "
             "fewer; but those that the prior favours may be more alike, which gives a ratio below 1.",
-            *notes,
         ],
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers import cox
 from nkhcc_helpers.report.display import Layout, lay_out_rows, number, p_value, shows_table
 from nkhcc_helpers.report.names import (
     FIT_NAMES,
@@ -63,7 +64,7 @@ def _lay_out(frame: pd.DataFrame, trial: Trial, columns: Mapping, **options) -> 
     return Layout(told, {"labels": {"told": ""}, "title": options["title"]})
 
 
-@shows_table
+@shows_table(cox.summarize_models)
 def format_hazard_ratios(
     frame: pd.DataFrame,
     trial: Trial,
@@ -143,7 +144,7 @@ def _permuted(column: str) -> Callable[[dict], str]:
     return show
 
 
-@shows_table
+@shows_table(cox.compare_models)
 def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str, strata: str = "") -> Layout:
     """Likelihood-ratio tests of Cox models, a row per model, from `compare_models`."""
     columns = {"Model": "model", "Log likelihood": number("log_likelihood", 2)}
@@ -178,7 +179,7 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
     }
 
 
-@shows_table
+@shows_table(cox.check_proportional_hazards)
 def format_proportional_hazards(
     frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", strata: str = ""
 ) -> Layout:
@@ -210,10 +211,6 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
         Columns ``covariate hr_detectable drift_detectable``, as `cox.estimate_detectable` returns it.
     labels : mapping of str to str
         Covariate to what it is called.
-
-    Returns
-    -------
-    list of str
     """
     told = []
     for row in frame.to_dict("records"):
@@ -228,7 +225,7 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
     return told
 
 
-@shows_table
+@shows_table(cox.sweep_codings)
 def format_codings(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, strata: str = ""
 ) -> Layout:
@@ -259,7 +256,7 @@ def format_codings(
     )
 
 
-@shows_table
+@shows_table(cox.fit_received)
 def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """One model on the same patients, infusions counted in several ways, from `fit_received`."""
     words = name_treatment(trial)
@@ -288,7 +285,7 @@ def _counted(row: dict) -> str:
     return FIT_NAMES.get(row["fit"], row["fit"])
 
 
-@shows_table
+@shows_table(cox.simulate_immortal_time)
 def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
     """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
     words = name_treatment(trial)
@@ -322,7 +319,7 @@ def _share(share: float, error: float, missing: float, *, above: float = 1.0, be
     return f"{100 * share:.1f} ({100 * error:.1f}){' *' if wrong else ''}"
 
 
-@shows_table
+@shows_table(cox.attained_in_trial)
 def format_attained_cox(
     frame: pd.DataFrame,
     trial: Trial,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers import safety
 from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import (
     list_group_headings,
@@ -100,7 +101,7 @@ def list_event_notes(described: dict, groups: str) -> list[str]:
     return [*notes, TREATMENT_NOTES[groups]]
 
 
-@shows_table
+@shows_table(safety.estimate_shares)
 def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, conf_level: float | None = None) -> Layout:
     """Overview by category, from `count_adverse_events`, or with `conf_level` from `estimate_shares`."""
     with_limits = conf_level is not None
@@ -124,7 +125,7 @@ def _people_and_events(row: dict, *, with_limits: bool) -> str:
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
 
 
-@shows_table
+@shows_table(safety.count_by_term)
 def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Events by term within organ class, a row for each worst grade that occurred, from `count_by_term`."""
     rows = [*BLOCK, "grade"]
@@ -148,7 +149,7 @@ def _place(row: dict) -> tuple[str, str]:
     return block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
 
 
-@shows_table
+@shows_table(safety.list_adverse_events, safety.list_dose_limiting)
 def format_listing(
     frame: pd.DataFrame,
     trial: Trial,
@@ -214,7 +215,7 @@ def _yes_or_no(column: str):
     return lambda row: NOT_APPLICABLE if pd.isna(row[column]) else "Yes" if row[column] else "No"
 
 
-@shows_table
+@shows_table(safety.estimate_differences)
 def format_differences(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
     """Differences from the reference group, by category or by term, from `estimate_differences`."""
     by_category = "category" in frame

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers import safety
 from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, number, shows_table
 from nkhcc_helpers.report.names import name_scope, name_treatment, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
@@ -76,7 +77,7 @@ DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tabl
 ROUNDING = 1e-9
 
 
-@shows_table
+@shows_table(safety.estimate_rates)
 def format_rates(
     frame: pd.DataFrame,
     trial: Trial,
@@ -141,7 +142,7 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
     return format_estimate(rate, lower, upper, decimals)
 
 
-@shows_table
+@shows_table(safety.summarize_onset)
 def format_onset(
     frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
 ) -> Layout:
@@ -182,7 +183,7 @@ def _duration(row: dict) -> str:
     return format_estimate(row["duration_median"], *limits)
 
 
-@shows_table
+@shows_table(safety.count_by_infusion)
 def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Adverse events after each treatment, a row per treatment, from `count_by_infusion`."""
     words = name_treatment(trial)
@@ -213,7 +214,7 @@ def _after_infusion(row: dict) -> str:
     return f"{n_patients}/{int(row['n_received'])}{share}"
 
 
-@shows_table
+@shows_table(safety.count_dose_limiting)
 def format_dose_limiting(
     frame: pd.DataFrame, trial: Trial, definition: Definition | None = None, *, conf_level: float = 0.95
 ) -> Layout:
@@ -252,7 +253,7 @@ def show_definition(definition: Definition, word: str) -> str:
     return text[0].upper() + text[1:]
 
 
-@shows_table
+@shows_table(safety.compare_groups)
 def format_dose_relation(
     frame: pd.DataFrame,
     trial: Trial,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nkhcc_helpers import identification, survival
 from nkhcc_helpers.report.display import (
     Layout,
     group,
@@ -27,10 +28,10 @@ from nkhcc_helpers.report.numbers import (
     format_percent,
     is_estimable,
 )
+from nkhcc_helpers.survival.competing import IncidenceComparison
+from nkhcc_helpers.survival.permutation import Comparison
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.survival.competing import IncidenceComparison
-    from nkhcc_helpers.survival.permutation import Comparison
     from nkhcc_helpers.trial.trial import Trial
 
 COVERAGE_NOTE = "Coverage: how often such an interval holds the true median, nobody being censored."
@@ -38,6 +39,10 @@ OPEN_NOTE = "Follow-up, not an event, ends the flat stretch at one half in {}: t
 NO_TEST = "No test: that needs two groups, and events while patients of both are at risk."
 LEFT_NOTE = "NE in {}: the last patient left before the horizon."
 MOST_STEPS = 20  # of a curve
+PERMUTED_NOTE = (
+    "Asymptotic: from the chi-square distribution. Permuted: the same statistic over {n_draws:,} random "
+    "relabellings, with Monte-Carlo standard error."
+)
 KM_NOTE = "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come."
 INCIDENCE_NOTES = {
     "beta": [
@@ -56,7 +61,7 @@ TEST_NAMES = {
 }
 
 
-@shows_table
+@shows_table(survival.summarize_survival)
 def format_survival_summary(
     frame: pd.DataFrame,
     trial: Trial,
@@ -100,7 +105,7 @@ def _name_groups(note: str, frame: pd.DataFrame, where: pd.Series | None, trial:
     return [note.format(", ".join(named))] if named else []
 
 
-@shows_table
+@shows_table(survival.summarize_survival_at, survival.summarize_incidence_at)
 def format_landmarks(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, conf_type: str = ""
 ) -> Layout:
@@ -130,7 +135,7 @@ def format_landmarks(
     )
 
 
-@shows_table
+@shows_table(survival.estimate_km)
 def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str = "") -> Layout:
     """The steps of one group's Kaplan-Meier curve, from `estimate_km`, with limits when they are there."""
     columns = {
@@ -152,7 +157,7 @@ def format_curve(frame: pd.DataFrame, trial: Trial, *, endpoint: str, group: str
     )
 
 
-@shows_table
+@shows_table(Comparison)
 def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events observed and expected in each group, and the log-rank P value, from `compare_survival`."""
     freedom = f"{comparison.df} degree{'' if comparison.df == 1 else 's'} of freedom"
@@ -176,7 +181,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
     )
 
 
-@shows_table
+@shows_table(survival.summarize_comparisons)
 def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: int) -> Layout:
     """Asymptotic, permuted and exact P of tests side by side, from `summarize_comparisons`."""
     return lay_out_rows(
@@ -193,8 +198,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
         title=f"{show_endpoint(endpoint, trial)}: do the groups differ?",
         subtitle="" if frame["df"].any() else NO_TEST,
         notes=[
-            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
-            f"{n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            PERMUTED_NOTE.format(n_draws=n_draws),
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
         ],
     )
@@ -208,7 +212,7 @@ def _exact_or_why_not(row: dict) -> str:
     return f"not computed ({format_large(row['n_allocations'])} allocations)"
 
 
-@shows_table
+@shows_table(survival.compare_pairs)
 def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     """The exact P of each pair, its adjustment and the smallest P possible, from `compare_pairs`."""
     return lay_out_rows(
@@ -232,7 +236,7 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     )
 
 
-@shows_table
+@shows_table(identification.recalibrate_published)
 def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Published log-rank P-values beside what they are worth, from `recalibrate_published`."""
     return lay_out_rows(
@@ -247,7 +251,7 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
     )
 
 
-@shows_table
+@shows_table(survival.attained_size)
 def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
@@ -268,7 +272,7 @@ def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
     )
 
 
-@shows_table
+@shows_table(survival.attained_coverage)
 def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
     """How often limits of a curve hold the truth at the worst of some places, from `attained_coverage`."""
     of = ["n", "censoring"]
@@ -286,7 +290,7 @@ def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.
     )
 
 
-@shows_table
+@shows_table(IncidenceComparison)
 def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str) -> Layout:
     """Events and competing events in each group, and Gray's test, from `compare_incidence`."""
     permuted = comparison.p_permutation, comparison.p_permutation_error
@@ -306,14 +310,13 @@ def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str)
         title=f"{show_endpoint(endpoint, trial)}: Gray's test across groups",
         subtitle=told if comparison.df else NO_TEST,
         notes=[
-            "Asymptotic: from the chi-square distribution. Permuted: the same statistic over "
-            f"{comparison.n_draws:,} random relabellings, with Monte-Carlo standard error.",
+            PERMUTED_NOTE.format(n_draws=comparison.n_draws),
             *(["Exact: over every allocation of the patients to groups of these sizes."] if exact else []),
         ],
     )
 
 
-@shows_table
+@shows_table(survival.summarize_rmst)
 def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """Restricted mean survival time, a row per group, from `summarize_rmst`."""
     horizon = f"{frame['tau'].iloc[0]:.4g} {trial.unit}"
