@@ -72,26 +72,25 @@ def find_file(
 ) -> Path | None:
     """Find one file by name whatever its case; absent and ambiguous are problems."""
     found = [path for path in files if path.name.casefold() == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.name for path in found)
-        problems.append(Problem(table, None, "", names, f"only one of these may stand for {name}"))
-    elif required:
+    if required and not found:
         hint = suggest_name(name, [path.name for path in files if path.suffix.casefold() != ".md"])
         problems.append(Problem(table, None, "", "", f"{name} is not in the folder{hint}"))
-    return None
+    return _take_one(found, name, table, problems)
 
 
 def find_table(files: list[Path], table: str, problems: list[Problem], *, required: bool) -> Path | None:
     """Find the file of a table in whatever format and case; absent and ambiguous are problems."""
     names = {table.casefold() + ending for ending in (*READ, *_NOT_READ)}
     found = [path for path in files if path.name.casefold().removesuffix(".gz") in names]
-    if not found:
-        return find_file(files, f"{table.lower()}.csv", table, problems, required=required)
+    if required and not found:
+        return find_file(files, f"{table.lower()}.csv", table, problems, required=True)
+    return _take_one(found, table, table, problems)
+
+
+def _take_one(found: list[Path], name: str, table: str, problems: list[Problem]) -> Path | None:
     if len(found) > 1:
         shown = ", ".join(path.name for path in found)
-        problems.append(Problem(table, None, "", shown, f"only one of these may stand for {table}"))
+        problems.append(Problem(table, None, "", shown, f"only one of these may stand for {name}"))
     return found[0] if len(found) == 1 else None
 
 

@@ -39,7 +39,7 @@ _NOT_READ = {
     b"<stata_dta>": f"is a Stata file{_EXPORT}",
     b"ARROW1": f"is a Feather file{_EXPORT}",
 }
-_EPOCH = dt.date(1960, 1, 1)
+_EPOCH = dt.datetime(1960, 1, 1)
 _TIME_FORMATS = re.compile(r"DATETIME|DATEAMPM|MDYAMPM|DT|NLDATM|(?:[EB]|IS)8601D[NTXZ]")
 _DATE_FORMATS = re.compile(
     r"DATE|(?:YY|MM|DD)(?:MM|DD|YY)(?:DD|YY)|WEEKDAT|WORDDAT|NLDATE|JULIAN|(?:[EB]|IS)8601DA"
@@ -141,21 +141,14 @@ def _write(value: Any) -> str:
 def _write_sas(value: Any, form: str) -> str:
     """Return a number of SAS as ISO where its format is that of a date or of a date with time."""
     if isinstance(value, int | float) and math.isfinite(value):
-        if _TIME_FORMATS.match(form):
-            return _count_from_1960(value // 86400, value % 86400) or _write(value)
-        if _DATE_FORMATS.match(form):
-            return _count_from_1960(value) or _write(value)
+        try:
+            if _TIME_FORMATS.match(form):
+                return (_EPOCH + dt.timedelta(seconds=value)).isoformat(timespec="seconds")
+            if _DATE_FORMATS.match(form):
+                return (_EPOCH + dt.timedelta(days=value)).date().isoformat()
+        except OverflowError:
+            pass  # no date, and shown as it is
     return _write(value)
-
-
-def _count_from_1960(days: float, seconds: float | None = None) -> str:
-    try:
-        day = (_EPOCH + dt.timedelta(days=math.floor(days))).isoformat()
-    except OverflowError:
-        return ""
-    if seconds is None:
-        return day
-    return f"{day}T{dt.timedelta(seconds=int(seconds))!s:0>8}"
 
 
 def _list_rows(columns: list[list[str]]) -> Iterable[tuple[int, list[str]]]:
