@@ -525,6 +525,16 @@ def test_files_that_cannot_be_read(
     assert found.rule.startswith(rule)
 
 
+@pytest.mark.parametrize("form", [*TYPED, "tabs", "gzip"])
+def test_no_adverse_event(tmp_path: Path, form: str) -> None:
+    ending, write = FORMATS[form]
+    path = write(read_cells(BUNDLED / "adae.csv").iloc[:0], tmp_path / f"adae.{ending}")
+    raw, problems, _ = read_one(path, "ADAE")
+    assert problems == []
+    assert len(raw.frame) == 0
+    assert raw.frame.columns.tolist()[:3] == ["STUDYID", "USUBJID", "TRT01P"]
+
+
 def test_formulas_with_values_sheets_by_name_and_stray_cells(tmp_path: Path) -> None:
     book = write_workbook(tmp_path / "adsl.xlsx", ["notes"])
     sheet = book.create_sheet("adsl")

@@ -209,7 +209,7 @@ def _read_json(content: bytes, reading: Reading) -> RawTable:
     text = content.decode("utf-8-sig")
     try:
         head = _load_json(text)
-        columns, rows = head["columns"], head["rows"]
+        columns, rows = head["columns"], head.get("rows", [])
     except json.JSONDecodeError as error:
         if not error.msg.startswith("Extra data"):
             raise
@@ -244,7 +244,7 @@ def _load_json(text: str) -> Any:
 
 
 def _read_workbook(content: bytes, reading: Reading) -> RawTable:
-    """Read the only sheet that holds anything, or that of the table's name."""
+    """Read the only sheet, or that of the table's name."""
     import openpyxl
 
     archive = zipfile.ZipFile(io.BytesIO(content))
