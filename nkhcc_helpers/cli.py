@@ -224,21 +224,37 @@ def _describe_problems(error: Any, *, every: bool = False) -> str:
 
 
 def _summarize(trial: Any) -> str:
-    metadata = trial.metadata
+    from nkhcc_helpers.trial.metadata import count_noun
+
+    metadata, word = trial.metadata, trial.metadata.treatment_word
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
-    lines.append(f"{len(trial.subjects)} subjects in {len(trial.groups)} groups:")
+    groups = count_noun(len(trial.groups), "group")
+    lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
-        treated = f"{arm.n} subjects, {arm.infusions} infusions of {arm.dose:g}"
+        dose = f"{arm.dose:g} {metadata.dose_unit}".rstrip()
+        treated = f"{count_noun(arm.n, 'patient')}, {count_noun(arm.infusions, word)} of {dose}"
         lines.append(f"  {arm.group}  {treated}  {arm.label}")
-    for code, label in trial.endpoint_labels.items():
-        rows = trial.survival(code)
-        longest = f"longest {rows['time'].max():.1f} {trial.unit}"
-        lines.append(f"{code} ({label}): {int(rows['event'].sum())} events, {longest}")
-    lines.append(f"{len(trial.infusions)} infusions, {len(trial.adverse_events)} adverse events")
-    claims = len(trial.published.claims) if trial.published else 0
-    lines.append(f"{claims} published claims to compare with, {len(metadata.assumptions)} assumptions")
+    lines += [_summarize_endpoint(trial, code) for code in trial.endpoint_labels]
+    events = count_noun(len(trial.adverse_events), "adverse event")
+    lines.append(f"{count_noun(len(trial.infusions), word)}, {events}")
+    claims = count_noun(len(trial.published.claims) if trial.published else 0, "published claim")
+    lines.append(f"{claims} to compare with, {count_noun(len(metadata.assumptions), 'assumption')}")
     lines += [f"Warning: {warning}" for warning in trial.warnings]
     return "\n".join(lines)
+
+
+def _summarize_endpoint(trial: Any, code: str) -> str:
+    from nkhcc_helpers.trial.metadata import count_noun
+
+    rows, about = trial.survival(code), trial.endpoint(code)
+    of = count_noun(len(rows), "patient") + (f" ({about.population})" if about.population else "")
+    parts = [
+        f"{count_noun(int(rows['event'].sum()), 'event')} of {of}",
+        f"longest {rows['time'].max():.1f} {trial.unit}",
+    ]
+    parts += [f"time since {about.origin}"] if about.origin else []
+    parts += [f"{about.competing} competes"] if about.competing else []
+    return f"{code} ({about.label}): {', '.join(parts)}"
 
 
 @main.command(short_help="Draw cohorts that give every published number.")

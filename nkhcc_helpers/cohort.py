@@ -17,7 +17,7 @@ from nkhcc_helpers.trial.schema import list_text
 ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
 """How follow-up ended, the last with the reason behind it."""
 NO_REASON = f"{DISCONTINUED}no reason given"
-_LOST = r"\bLOST(?: TO\b|$)|\bLTFU\b"
+_LOST = r"(?<!\bNOT )(?<!\bNEVER )\b(?:LOST(?: TO\b|$)|LTFU\b)"
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
 
 
@@ -38,7 +38,8 @@ def count_disposition(trial, *, grace_days=7):
         NA where the trial cannot say. Then, where patients not dead were discontinued and not lost, a column
         for each reason, such as ``discontinued: adverse event``. Completed and fewer split the treated: at
         least the planned infusions, or fewer. Progressed: as in `list_courses`. Died: by overall survival.
-        Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so.
+        Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so,
+        or, where both are empty, CNSDTDSC.
         Discontinued: one of them says otherwise. Of whom neither says anything: lost where censored before
         the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason.
     """
@@ -263,10 +264,13 @@ def _find_ends(trial, overall, grace_days):
     """
     cut_off, subjects = trial.metadata.data_cut_off, trial.subjects
     status, given = list_text(subjects, "EOSSTT"), list_text(subjects, "DCSREAS")
+    # Where ADSL says nothing, the reason of the latest censoring may say who is lost.
+    censored = subjects["USUBJID"].map(_list_censorings(trial)).fillna("")
+    given = given.mask((status == "") & (given == "") & censored.str.contains(_LOST), censored)
     said, ongoing = (status != "") | (given != ""), status.isin(["ONGOING", "COMPLETED"])
     reason = given.where(given != "", status.where(status != "DISCONTINUED", "")).str.lower()
     ended = np.where(reason == "", NO_REASON, DISCONTINUED + reason)
-    told, last = said & (ongoing | (reason != "")), ALIVE
+    told, last = (said & (ongoing | (reason != ""))) | (~said & (censored != "")), ALIVE
     if cut_off is not None:
         days = pd.to_timedelta((overall["time"] * DAYS_PER_UNIT[trial.unit]).round(), unit="D")
         contact = pd.to_datetime(overall["ADT"]).fillna(subjects["enrolled"] + days)
@@ -275,6 +279,14 @@ def _find_ends(trial, overall, grace_days):
     lost = (status + " " + given).str.contains(_LOST)
     state = np.select([ongoing, lost, said], [ALIVE, LOST, ended], last)
     return {"state": pd.Series(state, subjects.index, dtype="str"), "told": told, "said": said}
+
+
+def _list_censorings(trial):
+    """CNSDTDSC by USUBJID: of overall survival, or without that endpoint of the latest time."""
+    code = trial.endpoint_with_role("overall_survival")
+    rows = trial.times[(trial.times["endpoint"] == code) | (code is None)].sort_values("time", kind="stable")
+    rows = rows.assign(reason=list_text(rows, "CNSDTDSC")).drop_duplicates("USUBJID", keep="last")
+    return rows.set_index("USUBJID")["reason"].astype(object)
 
 
 def _summarize_continuous(values, _column):

@@ -53,7 +53,7 @@ s5,2020-04-02,2
 s5,2020-04-16,2
 """
 
-ADAE = """\
+UNFLAGGED = """\
 USUBJID,AEDECOD,AEBODSYS,AETOXGR,AEREL,AESER,ASTDT,AENDT,AEOUT,AEACN
 s1,Fever,General,1,Y,N,2020-01-08,2020-01-08,RECOVERED/RESOLVED,DOSE NOT CHANGED
 s1,Fever,General,3,Y,Y,2020-01-23,2020-01-25,RECOVERED/RESOLVED,DOSE NOT CHANGED
@@ -64,6 +64,10 @@ s2,Sepsis,Infections,5,N,Y,2020-03-07,2020-03-07,FATAL,DRUG WITHDRAWN
 s4,Fever,General,4,Y,Y,2020-04-05,2020-04-06,RECOVERED/RESOLVED,
 s5,Fever,General,2,,N,2020-04-10,2020-04-11,RECOVERED/RESOLVED,DRUG INTERRUPTED
 """
+
+# s2's sepsis began 34 days after the last infusion, later than without a flag an event is treatment-emergent.
+_FLAGS = ["TRTEMFL", "Y", "Y", "Y", "N", "Y", "Y", "", "Y"]
+ADAE = "".join(f"{row},{flag}\n" for row, flag in zip(UNFLAGGED.splitlines(), _FLAGS, strict=True))
 
 METADATA = {
     "study_id": "HAND",

@@ -30,6 +30,7 @@ def make_trial(kind="four", *, illustrative=True):
         group_labels=labels,
         endpoint_labels={"OS": "Overall survival", "PFS": "Progression-free survival"},
         unit="months",
+        survival=lambda endpoint: pd.DataFrame({"group": list(labels)}),
         is_illustrative=illustrative,
         metadata=SimpleNamespace(
             dose_unit="relative to the normal dose", treatment_word="infusion", data_cut_off=date(2025, 9, 30)

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from small_notebooks import code, write_notebook
-from trials import write_trial
+from trials import VARIANTS, write_trial
 
 from nkhcc_helpers import __version__, cli
 from nkhcc_helpers.cli import main
@@ -217,11 +218,39 @@ def test_check_summarizes_a_good_trial(invoke, tmp_path):
     assert lines[:4] == [
         "SMALL: An invented trial",
         "Provenance: illustrative",
-        "12 subjects in 3 groups:",
-        "  LOW  3 subjects, 2 infusions of 0.25  Low dose",
+        "12 patients in 3 groups:",
+        "  LOW  3 patients, 2 infusions of 0.25 relative to the normal dose  Low dose",
     ]
-    assert re.search(r"\nOS \(Overall survival\): \d+ events, longest \d+\.\d months\n", done.stdout)
-    assert lines[-1] == "0 published claims to compare with, 1 assumptions"
+    shown = r"\nOS \(Overall survival\): \d+ events of 12 patients, longest \d+\.\d months\n"
+    assert re.search(shown, done.stdout)
+    assert lines[-1] == "0 published claims to compare with, 1 assumption"
+
+
+def test_check_counts_one_of_a_kind_and_says_who_is_in_an_endpoint(invoke, tmp_path):
+    files = VARIANTS["one_arm"]()
+    kept = files.adsl["USUBJID"].iloc[:1]
+    metadata = files.metadata | {"treatment_word": "patch", "dose_unit": "mg"}
+    late = {"code": "DOR", "label": "Response", "population": "responders", "competing": "OS"}
+    metadata["endpoints"] = [*metadata["endpoints"], late | {"origin": "DIAGDT"}]
+    metadata["arms"] = [{**metadata["arms"][0], "infusions": 1}]
+    metadata["arms"][0].pop("doses", None)
+    of_one = {
+        table: frame[frame["USUBJID"].isin(kept)]
+        for table, frame in (("adtte", files.adtte), ("adex", files.adex.drop_duplicates("USUBJID")))
+    }
+    response = of_one["adtte"].query("PARAMCD == 'OS'").assign(PARAMCD="DOR", CNSR="0")
+    of_one["adtte"] = pd.concat([of_one["adtte"], response])
+    adsl = files.adsl[files.adsl["USUBJID"].isin(kept)].assign(DIAGDT="2014-01-01")
+    adae = files.adae[files.adae["USUBJID"].isin(kept)].head(1)
+    folder = write_trial(
+        tmp_path / "trial", metadata=metadata, adsl=adsl, adae=adae, published=None, **of_one
+    )
+    told = invoke("check", folder).output
+    assert "\n1 patient in 1 group:\n" in told
+    assert "  1 patient, 1 patch of 1 mg  " in told
+    assert "\n1 patch, 1 adverse event\n" in told
+    assert re.search(r"\nDOR \(Response\): 1 event of 1 patient \(responders\), longest .*, time since", told)
+    assert "since DIAGDT, OS competes\n" in told
 
 
 def test_check_lists_every_problem_and_exits_2(invoke, tmp_path):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADEX, ADSL, ADTTE, METADATA, load_hand_made
+from hand_made import ADEX, ADSL, ADTTE, METADATA, UNFLAGGED, load_hand_made
 
 from nkhcc_helpers import cohort
 from nkhcc_helpers.trial.problems import TrialDataWarning
@@ -83,6 +83,37 @@ def test_eosstt_alone_tells_alive_from_lost(tmp_path):
     assert rows_of(counts)["L"][-4:] == [2, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("reason", "n_lost"),
+    [("LOST TO FOLLOW UP", 1), ("LTFU", 1), ("not lost to follow-up", 0), ("Never lost to follow-up", 0)],
+)
+def test_lost_only_where_it_says_so(tmp_path, reason, n_lost):
+    adsl = with_column(ADSL, "DCSREAS", {"s4": reason})
+    counts = cohort.count_disposition(load_hand_made(tmp_path, adsl=adsl))
+    assert counts["n_lost"].iloc[-1] == n_lost
+
+
+def test_the_reason_of_censoring_says_who_is_lost(tmp_path):
+    reasons = {"s4": "Lost to follow up", "s3": "Alive", "s5": "Alive"}
+    adtte = with_column(ADTTE, "CNSDTDSC", reasons)
+    metadata = METADATA | {"data_cut_off": None}
+    counts = cohort.count_disposition(load_hand_made(tmp_path / "all", adtte=adtte, metadata=metadata))
+    assert rows_of(counts)["H"][-2:] == [2, 1]
+    adtte = with_column(ADTTE, "CNSDTDSC", {"s4": "Lost to follow up"})
+    counts = cohort.count_disposition(load_hand_made(tmp_path / "one", adtte=adtte, metadata=metadata))
+    assert rows_of(counts)["H"][-2:] == [2, pd.NA]
+
+
+@pytest.mark.parametrize(("reason", "warns"), [("Death", True), ("DIED", True), ("no death", False)])
+def test_a_death_in_the_reason_alone_is_doubted(tmp_path, reason, warns):
+    parts = {"adsl": with_column(ADSL, "DCSREAS", {"s4": reason, "s1": "DEATH"})}
+    if warns:
+        with pytest.warns(TrialDataWarning, match="ADSL row 5 DCSREAS: tells of a death, but OS is censored"):
+            load_hand_made(tmp_path, **parts)
+    else:
+        assert load_hand_made(tmp_path, **parts).warnings == ()
+
+
 def test_lost_is_unknown_without_cut_off_and_eosstt(tmp_path):
     counts = cohort.count_disposition(load_hand_made(tmp_path, metadata=METADATA | {"data_cut_off": None}))
     assert list(counts["n_alive"]) == [0, 3, 3]
@@ -147,7 +178,7 @@ def test_saffl_overrides_exposure_where_given(tmp_path):
     nothing = pytest.warns(TrialDataWarning, match="no infusion was given, and the row is not counted")
     untreated = "ADSL row 5 SAFFL: says treated, but ADEX has no infusion"
     with nothing, pytest.warns(TrialDataWarning, match=untreated):
-        trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
+        trial = load_hand_made(tmp_path, adsl=adsl, adex=adex, adae=UNFLAGGED)
     treated = dict(zip(trial.subjects["USUBJID"], trial.subjects["treated"], strict=True))
     assert treated == {"s1": False, "s2": True, "s3": True, "s4": True, "s5": True}
     counts = cohort.count_disposition(trial)

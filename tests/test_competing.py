@@ -204,6 +204,14 @@ def test_landmarks_show_what_kaplan_meier_overstates():
     assert got.loc[("B", 9), "n_at_risk"] == 0
     assert got.loc[("B", 9)].drop("n_at_risk").isna().all()
     assert ((rates["one_minus_km"] - rates["incidence"]).dropna() > -1e-12).all()
+    # The last of all goes by the competing event: everyone is known, and Kaplan-Meier is not at 0.
+    frame = pd.DataFrame({"time": [1, 2, 4], "cause": [1, 1, 2], "group": list("AAA")})
+    got = summarize_incidence_at(frame, at=[3, 9]).query("group == 'A'")
+    assert got["incidence"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert got["one_minus_km"].tolist() == pytest.approx([2 / 3, float("nan")], nan_ok=True)
+    # Looked for until 2 only.
+    got = summarize_incidence_at(frame.assign(last_assessed=[1, 2, 2]), at=[2, 3]).query("group == 'A'")
+    assert got["one_minus_km"].tolist() == pytest.approx([2 / 3, float("nan")], nan_ok=True)
 
 
 def test_the_competing_event_counts_at_its_own_time(tmp_path):

@@ -64,7 +64,7 @@ def _no_other_name(monkeypatch):
 
 def test_one_group_needs_another(tmp_path):
     visible, results = run(keep_arms("C"), tmp_path)
-    assert visible.count("A comparison needs two groups.") == 7
+    assert visible.count("A comparison needs two groups with patients in this endpoint.") == 7
     assert visible.count("Needs two groups") == 5  # tables
     assert {"hazard_ratios", "design", "leave_one_out"} == set(results["figures"])
     for name in ("hazard_ratios", "attained_cox", "model_comparison"):
@@ -72,6 +72,22 @@ def test_one_group_needs_another(tmp_path):
     # What a group received can be compared within it.
     assert results["tables"]["received"]["rows"][0]["n"] == 6
     assert "None" not in visible
+
+
+def test_an_endpoint_of_one_group_needs_another(tmp_path):
+    files = keep_arms("AC")
+    first, other = files.metadata["endpoints"]
+    files.metadata["endpoints"] = [first | {"population": "patients of C"}, other]
+    in_c = files.adtte["USUBJID"].isin(files.adsl.loc[files.adsl["TRT01P"] == "C", "USUBJID"])
+    files.adtte = files.adtte[in_c | (files.adtte["PARAMCD"] == "OS")]
+    visible, results = run(files, tmp_path)
+    assert visible.count("A comparison needs two groups with patients in this endpoint.") == 7
+    assert visible.count("Needs two groups") == 5  # tables
+    for words in ("NE by hand", "NE fitted", "Groups are compared with", "Order of groups: nothing"):
+        assert words not in visible
+    assert results["tables"]["hazard_ratios"]["rows"] == []
+    with pytest.raises(ValueError, match="one of the groups C; got 'A', in which nobody has this endpoint"):
+        cox.code_trial(load_trial(tmp_path / "trial"), "PFS", reference="A")
 
 
 def test_the_first_group_with_events_is_the_reference(tmp_path):
@@ -89,7 +105,8 @@ def test_the_first_group_with_events_is_the_reference(tmp_path):
         "patches received are found to matter",
     ):
         assert words in visible
-    assert "infusion" not in visible.replace("Dose and infusions", "")
+    assert "Dose and patches" in visible
+    assert "infusion" not in visible
     # By partial likelihood nothing is estimable against a group without events; else all but that.
     trial = load_trial(tmp_path / "trial")
     options = {"method": "partial", "n_draws": 0}
@@ -113,6 +130,7 @@ def test_strata_are_told_and_the_reference_is_a_choice(tmp_path):
     files = plain()
     visible, results = run(files, tmp_path, strata="SEX", reference="C")
     assert "Groups are compared with C: normal x 8. The permuted P" in visible
+    assert "Strata by SEX, with their patients: Female: " in visible
     assert visible.count("Stratified by Sex: patients are compared within its levels only") == 5
     trial = load_trial(tmp_path / "trial")
     data = cox.code_trial(trial, "PFS", strata="SEX", reference="C")
@@ -133,10 +151,16 @@ def test_equal_plans_have_no_day_on_which_they_part(tmp_path):
     files.adex = files.adex.groupby("USUBJID").head(1).assign(EXDOSE="1.0")
     visible, results = run(files, tmp_path)
     assert "On which day the plans part is not known: they plan as much for everyone" in visible
-    assert "No such trial has an answer" in visible
+    assert "No such trial has an answer: nobody can receive more than another." in visible
     assert results["values"]["rejected_received"] == "NE"
     assert "NE of trials" not in visible
     assert "NE days" not in visible
+
+
+def test_one_plan_for_all_makes_the_number_received_follow_the_time(tmp_path):
+    visible, _ = run(keep_arms("AB", infusions=4, assumed=[]), tmp_path)
+    assert "No such trial has an answer: all follow one plan, so that the number received follows" in visible
+    assert "as under one plan" in visible
 
 
 @pytest.mark.parametrize("parameters", [{"reference": "X"}, {"strata": "AGE"}, {"strata": "CENTRE"}])

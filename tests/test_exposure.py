@@ -6,7 +6,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADEX, ADSL, ADTTE, METADATA, load_hand_made
+from hand_made import ADAE, ADEX, ADSL, ADTTE, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
 from r_values import REFERENCE
@@ -235,7 +235,7 @@ def test_treated_without_an_infusion_gives_no_time(tmp_path):
     flags = ["SAFFL", "", "", "", "Y", ""]
     adsl = "\n".join(f"{line},{flag}" for line, flag in zip(ADSL.splitlines(), flags, strict=True))
     with pytest.warns(TrialDataWarning, match="says treated, but ADEX has no infusion"):
-        trial = load_hand_made(tmp_path, adsl=adsl)
+        trial = load_hand_made(tmp_path, adsl=adsl, adae=UNFLAGGED)
     at_risk = exposure.list_time_at_risk(trial).set_index("USUBJID")
     assert at_risk.loc["s4", ["start", "end", "days"]].isna().all()
     assert at_risk.loc["s4", "n_infusions"] == 0

@@ -298,3 +298,25 @@ def test_tables_of_random_lengths_of_treatment_are_those_of_a_loop(plain_trial, 
     longest = ends.groupby(trial.infusions["USUBJID"]).max()
     known = trial.subjects.set_index("USUBJID")["last_exposure"].dropna()
     assert (known == longest.reindex(known.index)).all()
+
+
+@pytest.mark.parametrize(
+    ("onset", "emergent"),
+    [
+        ("2019-12-31", False),
+        ("2020-01-01", True),
+        ("2020-07-01", True),
+        ("2020-07-02", False),
+        ("2020-07-20", False),
+        ("", True),
+    ],
+)
+@pytest.mark.parametrize("dose", [0, 5])
+def test_treatment_emergent_until_30_days_after_the_last_exposure(tmp_path, dose, onset, emergent):
+    """Each patient is exposed from 1 January to 1 June."""
+    parts = write_intervals(dose) | {"adae": f"USUBJID,AEDECOD,AETOXGR,ASTDT\nP1,Rash,3,{onset}\n"}
+    metadata = plan(float(dose), ("L", 10.0), infusions=1, data_cut_off=None)
+    with pytest.warns(TrialDataWarning, match="spans more than one day"):
+        trial = load_hand_made(tmp_path, metadata=metadata, **parts)
+    assert trial.adverse_events["emergent"].tolist() == [emergent]
+    assert len(safety.list_events(trial)) == emergent

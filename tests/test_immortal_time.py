@@ -12,6 +12,7 @@ from trials import plain, write_trial
 
 from nkhcc_helpers.cox import immortal_time
 from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.report import tables
 from nkhcc_helpers.trial.trial import load_trial
 
 
@@ -332,6 +333,40 @@ def test_infusions_that_stop_at_progression_mislead_whatever_is_counted_of_them(
     assert table.loc["landmark received", "rejected"] > 0.12
     assert table.loc["planned", "rejected"] < 0.08
     assert table.loc["landmark planned", "rejected"] < 0.08
+
+
+def test_an_endpoint_of_progressions_stops_as_progression_does(plain_trial):
+    def add(code, times):
+        first = plain_trial.metadata.endpoints[0]
+        other = first.model_copy(update={"code": code, "label": code, "role": "other"})
+        metadata = plain_trial.metadata.model_copy(
+            update={"endpoints": [*plain_trial.metadata.endpoints, other]}
+        )
+        times = pd.concat([plain_trial.times, times.assign(endpoint=code)])
+        return dataclasses.replace(plain_trial, metadata=metadata, times=times)
+
+    rows = plain_trial.times[plain_trial.times["endpoint"] == "PFS"]
+    # Time to progression: some of the events of the other are deaths, here censored.
+    died = rows["USUBJID"].isin(rows.loc[rows["event"], "USUBJID"].iloc[:3])
+    progressions = rows.assign(event=rows["event"] & ~died)
+    later = progressions.assign(time=progressions["time"] * 3)
+    for times, stops in ((progressions, False), (later, True)):
+        table = immortal_time.simulate_immortal_time(add("TTP", times), "TTP", n_trials=20)
+        assert table.options["stops_at_progression"] == stops
+        assert table["rejected"].iloc[:3].notna().all()
+        told = tables.format_result(table, plain_trial, about="TTP").as_raw_html()
+        assert f"Infusions stop at {'progression' if stops else 'the event'}" in told
+    assert immortal_time.simulate_immortal_time(plain_trial, "OS", n_trials=5).options["stops_at_progression"]
+    # Time from elsewhere: late entry, or a start long after treatment.
+    entered = progressions.assign(time=progressions["time"] + 2, time_enter=2.0)
+    started = progressions.assign(STARTDT=pd.to_datetime(progressions["STARTDT"]) + pd.Timedelta(days=60))
+    for times in (entered, started):
+        table = immortal_time.simulate_immortal_time(add("TTP", times), "TTP", n_trials=5)
+        assert (table["not_estimable"] == 1).all()
+        assert (
+            "NE: time does not start with treatment"
+            in tables.format_result(table, plain_trial, about="TTP").as_raw_html()
+        )
 
 
 def test_whoever_comes_late_is_at_risk_from_then_on(plain_trial):

@@ -161,7 +161,7 @@ def test_code_builds_on_the_package_alone(path, notebook):
     assert not any(isinstance(node, defined) for node in ast.walk(tree))
     assert not re.search(r"\bsys\.path|\bimport (sys|os|warnings)\b|^\s*[%!]", source, re.MULTILINE)
     assert f'open_page(trial, "{path.stem}", out_dir' in source
-    assert "load_trial(data_dir)" in source
+    assert "load_trial(data_dir, warn=False)" in source
     assert "page.show_banner()" in source
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     assert source.count("main=True") == 1
@@ -411,3 +411,30 @@ def test_safety_tells_ties_and_who_was_never_infused(tmp_path, monkeypatch):
     assert "Left out of the curves, of 18 treated patients: without any infusion, 1;" in visible
     # S-09, one of three in the first group, was treated by SAFFL alone and gives no time at risk.
     assert re.search(r"A: low x 4\s+\d of 2\s", visible)
+
+
+def add_response(rows):
+    """The last two patients have a response of some duration."""
+    two = rows[rows["PARAMCD"] == "OS"].tail(2)
+    return pd.concat([rows, two.assign(PARAMCD="DOR")])
+
+
+def test_the_cohort_tells_who_is_in_an_endpoint_and_since_when(tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+
+    def describe(metadata):
+        response = {"code": "DOR", "label": "Response", "population": "responders", "origin": "DIAGDT"}
+        return metadata | {"endpoints": [*metadata["endpoints"], response], "dose_unit": "mg"}
+
+    parts = {"metadata": describe, "adsl": lambda rows: rows.assign(DIAGDT="2014-01-01")}
+    folder = write_trial(tmp_path / "trial", adtte=add_response, published=None, **parts)
+    executed = execute_here(PATHS["01_cohort"], data_dir=str(folder), endpoint="DOR")
+    visible = re.sub(r"\s+", " ", " ".join(map(read_visible, executed.html)))
+    trial = load_trial(folder)
+    frame = trial.survival("DOR")
+    days = trial.subjects.set_index("USUBJID").loc[frame["USUBJID"], "enrolled"]
+    assert f"enrolled from {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}" in visible
+    assert "Of 18 patients only 2 are in it: responders." in visible
+    assert "A: low x 4: 3 patients, 0 of them in it, 0 with the event; planned 4" in visible
+    assert "mean dose 0.5 mg." in visible
+    assert "Median follow-up of all patients since DIAGDT in months" in visible

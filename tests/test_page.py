@@ -65,6 +65,13 @@ def test_sentence_is_formatted_and_its_values_kept(page, shown):
     assert page.results["values"] == {"group": "A", "median": 4.8125, "day": "2015-02-03"}
 
 
+def test_a_p_value_is_as_in_tables(page, shown):
+    page.say("P {p:p}, {all:p}, {none:p}.", p=1e-7, all=[0.04031, 1.0], none=np.nan)
+    assert shown[0][1] == "P <0.0001, 0.0403 and 1.0000, NE."
+    assert "&lt;0.0001" in shown[0][0]
+    assert page.results["values"]["p"] == 1e-7
+
+
 @pytest.mark.parametrize(
     "value", [np.nan, np.inf, -np.inf, None, pd.NA, pd.NaT, np.datetime64("NaT"), np.float32("nan")]
 )

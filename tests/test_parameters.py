@@ -357,6 +357,9 @@ def test_every_notebook_checks_its_parameters(path):
         ("02", {"n_draws": "100"}, "n_draws: must be a whole number, not the text '100'"),
         ("02", {"n_draws": 0}, "n_draws: must be 1 or more, not 0"),
         ("03", {"covariates": "dose"}, "covariates: must be a list, not the text 'dose'"),
+        ("03", {"covariates": ["dose", "dose"]}, "covariates: holds 'dose' twice"),
+        ("01", {"variables": ["AGE", "SEX", "AGE"]}, "variables: holds 'AGE' twice"),
+        ("04", {"dlt_excluded_terms": ["Rash", "Rash"]}, "dlt_excluded_terms: holds 'Rash' twice"),
         ("04", {"related_only": "false"}, "related_only: must be true or false, not the text 'false'"),
         ("04", {"treatment_emergent_only": 0}, "treatment_emergent_only: must be true or false, not 0"),
         (

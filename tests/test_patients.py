@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADSL, load_hand_made
+from hand_made import ADSL, UNFLAGGED, load_hand_made
 
 from nkhcc_helpers.trial import group_by_treatment
 from nkhcc_helpers.trial.patients import find_latest_infusion
@@ -52,15 +52,15 @@ def test_columns_of_events(trial: Trial) -> None:
 
 def test_a_flag_of_a_treated_patient_decides_for_all(tmp_path: Path) -> None:
     flags = ["TRTEMFL", "", "Y", "", "Y", "", "N", "Y", ""]
-    flagged = "\n".join(f"{row},{flag}" for row, flag in zip(ADAE.splitlines(), flags, strict=True))
+    flagged = "\n".join(f"{row},{flag}" for row, flag in zip(UNFLAGGED.splitlines(), flags, strict=True))
     with pytest.warns(TrialDataWarning, match="treatment-emergent"):
         events = load_hand_made(tmp_path / "some", adae=flagged).adverse_events
     assert events["emergent"].tolist() == [False, True, False, True, False, False, False, False]
     flags = ["TRTEMFL", *[""] * 6, "Y", ""]
-    flagged = "\n".join(f"{row},{flag}" for row, flag in zip(ADAE.splitlines(), flags, strict=True))
+    flagged = "\n".join(f"{row},{flag}" for row, flag in zip(UNFLAGGED.splitlines(), flags, strict=True))
     with pytest.warns(TrialDataWarning, match="no infusion"):
         events = load_hand_made(tmp_path / "none", adae=flagged).adverse_events
-    assert events["emergent"].tolist() == [True, True, True, False, True, True, False, True]
+    assert events["emergent"].tolist() == [True, True, True, False, True, False, False, True]
 
 
 def test_the_safety_flag_goes_before_infusions(trial: Trial) -> None:

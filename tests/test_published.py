@@ -8,10 +8,11 @@ import pytest
 from claimed_trials import measure_claims
 from lifelines import CoxPHFitter
 
-from nkhcc_helpers.compatible.claims import ClaimedTrial
+from nkhcc_helpers.compatible.claims import ClaimedTrial, list_left_out
 from nkhcc_helpers.compatible.space import CohortSpace, find_step
 from nkhcc_helpers.identification.published import compare_published, publish_claims, recalibrate_published
 from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate, LongestFollowUp, Median
+from nkhcc_helpers.trial.metadata import Endpoint
 from nkhcc_helpers.trial.trial import load_trial
 
 
@@ -193,3 +194,46 @@ def test_longest_follow_up_is_published_only_of_overall_survival(bundled):
     longer = times["time"].where(times["endpoint"] == "OS", times["time"] + 200)
     other = publish_claims(dataclasses.replace(bundled, times=times.assign(time=longer)))
     assert "longest_follow_up" not in {each.kind for each in other.claims}
+
+
+def with_endpoints(trial, frames, **endpoints):
+    """The trial with more rows of times, and with endpoints changed or added."""
+    listed = {each.code: each for each in trial.metadata.endpoints}
+    for code, changes in endpoints.items():
+        known = listed.get(code, Endpoint(code=code, label=code))
+        listed[code] = known.model_copy(update=changes)
+    metadata = trial.metadata.model_copy(update={"endpoints": list(listed.values())})
+    return dataclasses.replace(trial, metadata=metadata, times=pd.concat([trial.times, *frames]))
+
+
+def test_endpoints_of_some_patients_or_entered_late_are_left_out(bundled):
+    os = bundled.times[bundled.times["endpoint"] == "OS"]
+    # Nobody of groups A and B is in it.
+    some = os[os["group"].isin(["C", "D"])].assign(endpoint="DOR")
+    late = os.assign(endpoint="DX", time=os["time"] + 20, time_enter=20.0)
+    added = {"DOR": {"population": "responders"}, "DX": {"origin": "DIAGDT"}}
+    trial = with_endpoints(bundled, [some, late], **added)
+    left_out = list_left_out(trial.metadata)
+    assert list(left_out) == ["DOR", "DX"]
+    assert "responders" in left_out["DOR"]
+    assert "after time zero" in left_out["DX"]
+    assert publish_claims(trial) == publish_claims(bundled)
+    published = publish_claims(trial, endpoints=["PFS", "DOR"])
+    assert {each.endpoint for each in published.claims if each.kind == "median"} == {"PFS"}
+    claim = Median(kind="median", endpoint="DOR", value=3.0, decimals=1)
+    published = bundled.published.model_copy(update={"claims": [*bundled.published.claims, claim]})
+    assert claim not in ClaimedTrial.of(published, trial.metadata).claims
+
+
+def test_a_trial_of_nothing_but_some_patients_publishes_those(bundled):
+    os = bundled.times["endpoint"] == "OS"
+    own = dataclasses.replace(bundled, times=bundled.times[os & bundled.times["group"].isin(["C", "D"])])
+    metadata = own.metadata.model_copy(update={"endpoints": [own.endpoint("OS")]})
+    trial = with_endpoints(dataclasses.replace(own, metadata=metadata), [], OS={"population": "responders"})
+    assert list_left_out(trial.metadata) == {}
+    claimed = ClaimedTrial.of(publish_claims(trial), trial.metadata)
+    assert claimed.sizes == {"C": 6, "D": 4}
+
+
+def test_own_numbers_are_not_called_published(bundled):
+    assert publish_claims(bundled).citation == f"own numbers of {bundled.metadata.study_id}, rounded"

@@ -166,6 +166,26 @@ def test_progression_at_the_time_of_death_may_differ_in_the_last_bits(tmp_path: 
     ("param", "units"),
     [
         ("Overall Survival (Days)", ["days"]),
+        ("OS (d)", ["days"]),
+        ("OS (D)", ["days"]),
+        ("OS_DAYS", ["days"]),
+        ("os.weeks", ["weeks"]),
+        ("Overall Survival Days", ["days"]),
+        ("Days from randomization to death", ["days"]),
+        ("Number of weeks since enrolment", ["weeks"]),
+        ("OS/months", ["months"]),
+        ("OS_WK", ["weeks"]),
+        ("Infusions per patient/year", []),
+        ("Day 100 survival", []),
+        ("30-day mortality", []),
+        ("Survival at 12 months", []),
+        ("Alive after twelve months", []),
+        ("6 Months PFS rate", []),
+        ("PFS 6 Months", []),
+        ("Survival, first 100 days", []),
+        ("Group (D) survival of type D", []),
+        ("Survival to Day", []),
+        ("Response lasting six months", []),
         ("Overall survival, months", ["months"]),
         ("Time to death [in weeks]", ["weeks"]),
         ("Survival (days from enrolment)", ["days"]),
@@ -298,6 +318,9 @@ def test_analysis_columns_stand_in(tmp_path: Path) -> None:
     trial = load_events(tmp_path / "c", AREL=["POSSIBLE", "N"], AEREL=["Y", "Y"])
     assert trial.adverse_events["related"].tolist() == [True, True]
     assert trial.warnings == ("ADAE row 3 AREL: does not say the same as AEREL, which is used",)
+    trial = load_events(tmp_path / "e", AREL=["Y", "N"], AEREL=["", "Y"])
+    assert trial.adverse_events["related"].tolist() == [True, True]
+    assert trial.warnings[0] == "ADAE AREL: is taken for AEREL, which is empty in 1 row"
     rows = table(USUBJID=["P1"], AEDECOD="Rash", ATOXGRN="3")
     trial = load_trial(write_mini(tmp_path / "d", adae=rows))
     assert trial.adverse_events["grade"].tolist() == [3]
@@ -418,3 +441,16 @@ def test_progression_before_death_is_compared_on_one_scale(tmp_path: Path) -> No
     assert np.isfinite(
         load_trial(write_mini(tmp_path / "one", endpoints=one, adsl=adsl, adtte=adtte)).times["time"]
     ).all()
+
+
+@pytest.mark.parametrize("column", ["AERELN", "RELATED", "AREL1", "aereldrg"])
+def test_a_column_like_relation_is_doubted(tmp_path: Path, column: str) -> None:
+    said = "looks like relation to treatment, and is not read; name it AEREL or AREL"
+    assert load_events(tmp_path / "a", **{column: "1"}).warnings == (f"ADAE {column.upper()}: {said}",)
+    assert load_events(tmp_path / "b", **{column: "1", "AEREL": "Y"}).warnings == ()
+
+
+@pytest.mark.parametrize("source", [5, 2.5, True, ["a"], None])
+def test_a_source_that_is_no_path(source) -> None:
+    with pytest.raises(TypeError, match="source must be a folder's path, got"):
+        load_trial(source)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
+from hand_made import ADEX, ADSL, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from nkhcc_helpers.safety.counts import list_categories
 from nkhcc_helpers.trial.problems import TrialDataWarning
 
 ROWS = ["L", "H", "All"]
-HEADER = ADAE.splitlines()[0]
+HEADER = UNFLAGGED.splitlines()[0]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_share_of_an_unknown_count_or_of_nobody_evaluable_is_not_estimable():
 
 
 def add_flags(flags):
-    lines = ADAE.splitlines()
+    lines = UNFLAGGED.splitlines()
     return f"{lines[0]},TRTEMFL\n" + "".join(f"{a},{b}\n" for a, b in zip(lines[1:], flags, strict=True))
 
 
@@ -115,9 +115,11 @@ def test_trtemfl_decides_where_it_holds_a_flag(tmp_path):
     assert list(emergent["USUBJID"] + " " + emergent["term"]) == ["s1 Fever", "s1 Cough", "s5 Fever"]
 
 
-def test_trtemfl_empty_throughout_is_as_good_as_none(tmp_path, trial):
-    flagless = load_hand_made(tmp_path, adae=add_flags([""] * 8))
-    pd.testing.assert_frame_equal(safety.count_by_term(flagless), safety.count_by_term(trial))
+def test_trtemfl_empty_throughout_is_as_good_as_none(tmp_path):
+    empty = load_hand_made(tmp_path / "empty", adae=add_flags([""] * 8))
+    absent = load_hand_made(tmp_path / "absent", adae=UNFLAGGED)
+    assert absent.adverse_events["emergent"].sum() == 5
+    pd.testing.assert_frame_equal(safety.count_by_term(empty), safety.count_by_term(absent))
 
 
 def test_safety_flag_without_infusion_takes_every_event(tmp_path):
@@ -130,7 +132,7 @@ def test_safety_flag_without_infusion_takes_every_event(tmp_path):
     nothing = pytest.warns(TrialDataWarning, match="no infusion was given, and the row is not counted")
     untreated = "ADSL row 5 SAFFL: says treated, but ADEX has no infusion"
     with nothing, pytest.warns(TrialDataWarning, match=untreated):
-        trial = load_hand_made(tmp_path, adsl=adsl, adex=adex)
+        trial = load_hand_made(tmp_path, adsl=adsl, adex=adex, adae=UNFLAGGED)
     assert safety.count_evaluable(trial).to_dict() == {"L": 2, "H": 2, "All": 4}
     emergent = safety.list_events(trial)
     assert set(emergent["USUBJID"]) == {"s1", "s2", "s4"}
@@ -442,6 +444,7 @@ def check_worst_grades(counts):
 
 
 FIRST = {"s1": "2020-01-08", "s2": "2020-02-02", "s3": "2020-03-02", "s5": "2020-04-02"}
+LAST = {"s1": "2020-01-22", "s2": "2020-02-02", "s3": "2020-03-30", "s5": "2020-04-16"}
 GROUP = {"s1": "L", "s2": "L", "s3": "H", "s5": "H"}
 
 
@@ -451,8 +454,8 @@ def count_by_hand(rows, block, grade, group):
     for patient, first in FIRST.items():
         if group not in ("All", GROUP[patient]):
             continue
-        day = pd.Timestamp(first).date()
-        mine = [row for row in rows if row[0] == patient and (row[4] is None or row[4] >= day)]
+        days = pd.date_range(first, pd.Timestamp(LAST[patient]) + pd.Timedelta(days=30)).date
+        mine = [row for row in rows if row[0] == patient and (row[4] is None or row[4] in days)]
         level, organ_class, term = block
         wanted = {
             safety.OVERALL: set(CLASS_OF),

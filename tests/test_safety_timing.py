@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import ADAE, ADEX, ADSL, METADATA, load_hand_made
+from hand_made import ADAE, ADEX, ADSL, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
 
@@ -27,7 +27,9 @@ def trial(tmp_path_factory):
 
 def summarize(folder, lines, **options):
     """Summary of the only term of these events."""
-    trial = load_hand_made(folder, adae="\n".join([HEADER, *lines]) + "\n")
+    trial = load_hand_made(
+        folder, adae="\n".join([f"{HEADER},TRTEMFL", *(f"{line},Y" for line in lines)]) + "\n"
+    )
     (row,) = timing.summarize_onset(trial, **options).to_dict("records")
     return row
 
@@ -284,7 +286,7 @@ def test_empty_infusions_of_the_untreated_are_not_received(tmp_path):
     adsl = adsl.replace("STAGE,", "STAGE,SAFFL")
     adex = ADEX.replace("s5,2020-04-02,2", "s5,2020-04-02,0").replace("s5,2020-04-16,2", "s5,2020-04-16,0")
     with pytest.warns(TrialDataWarning, match="no infusion was given"):
-        counts = timing.count_by_infusion(load_hand_made(tmp_path, adsl=adsl, adex=adex))
+        counts = timing.count_by_infusion(load_hand_made(tmp_path, adae=UNFLAGGED, adsl=adsl, adex=adex))
     assert list(counts["n_received"])[:9] == [2, 1, 3, 1, 1, 2, 0, 1, 1]
 
 

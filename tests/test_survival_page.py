@@ -81,7 +81,8 @@ def test_strata_a_competing_event_and_labels_that_begin_alike(run):
         return adtte
 
     visible, results, drawn = run({"strata": "SEX"}, metadata=edit, adtte=only_progression)
-    assert "Strata by Sex, with their patients: Male 13 and Female 5." in visible
+    assert "Strata by Sex, with their patients: Female: 5 (" in visible
+    assert re.search(r"Male: 13 \((?:[A-D] \d+(?:, )?)+\)", visible)
     tests = [row["test"] for row in results["tables"]["tests_in_strata"]["rows"]]
     assert tests == ["Ordered trend", "Overall", "Trend in strata", "Overall in strata"]
     values, rates = results["values"], results["tables"]["incidence_rates"]["rows"]
@@ -112,5 +113,24 @@ def test_late_entry_and_an_endpoint_of_some_are_told(run):
     visible, results, _ = run(metadata=edit, adsl=diagnose, adtte=of_some)
     assert "Of 18 patients only 16 are in it: responders." in visible
     assert results["values"]["n_late"] == 11
-    assert "Late entry: 11 patients, observed from up to 6.6 months after time 0 on." in visible
+    assert "11 patients, observed from up to 6.6 months after time 0 (DIAGDT) on; nobody counts" in visible
     assert "Competing event: none is named in trial.yaml." in visible
+    assert "still to enter" not in visible
+
+
+def test_a_curve_that_ends_before_others_enter_is_told(run):
+    def edit(metadata):
+        first = {**metadata["endpoints"][0], "origin": "DIAGDT"}
+        return metadata | {"endpoints": [first, metadata["endpoints"][1]]}
+
+    def diagnose(adsl):
+        # Of each group the one with the earliest event enters at once, the others long after it.
+        before = pd.Series(2000, adsl.index).mask(adsl["USUBJID"].isin(["S-01"]), 1)
+        enrolled = pd.Timestamp("2015-01-12") + pd.to_timedelta(41 * adsl.index.to_numpy(), unit="D")
+        return adsl.assign(DIAGDT=(enrolled - pd.to_timedelta(before, unit="D")).dt.strftime("%Y-%m-%d"))
+
+    visible, results, _ = run(metadata=edit, adsl=diagnose)
+    assert "Survival reaches 0 in A: low x 4 with 2 patients still to enter" in visible
+    assert {row["lifelines"] for row in results["tables"]["medians_by_program"]["rows"]} == {"NE"}
+    first = results["tables"]["curve_by_hand"]["rows"][0]
+    assert (first["n_at_risk"], first["ci_lower"], first["ci_upper"]) == (0, "NE", "NE")

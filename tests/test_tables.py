@@ -113,6 +113,13 @@ def test_p(p_value, shown):
 
 
 @pytest.mark.parametrize(
+    ("tick", "shown"), [(1e-05, "0.00001"), (0.0001, "0.0001"), (2.0, "2"), (5e5, "500000"), (1e-09, "1e-09")]
+)
+def test_ticks_are_of_one_style(tick, shown):
+    assert numbers.format_tick(tick) == shown
+
+
+@pytest.mark.parametrize(
     ("n", "total", "decimals", "shown"),
     [
         (3, 5, 0, "3 (60 %)"),

@@ -114,7 +114,7 @@ def test_attained_cox_marks_what_misses_its_level():
 def test_what_events_can_show_is_told_in_words():
     frame = pd.DataFrame({"covariate": ["dose"], "hr_detectable": [4.0], "drift_detectable": [9.5]})
     assert tables.list_detectable(frame, {"dose": "Dose"}) == [
-        "Dose: a hazard ratio of 0.25 or 4.00, or one that changes 9.50 times over from the first event to "
+        "Dose: a hazard ratio of 0.25 or 4.00, or one that changes about 9.5-fold from the first event to "
         "the last"
     ]
     nothing = tables.list_detectable(frame.assign(hr_detectable=np.nan, drift_detectable=np.inf), {})

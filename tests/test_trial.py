@@ -322,3 +322,12 @@ def test_fixture_edits_change_one_cell(tmp_path: Path) -> None:
     after = (folder / "adsl.csv").read_text().splitlines()
     assert [at for at, (old, new) in enumerate(zip(before, after, strict=True), start=1) if old != new] == [4]
     assert set(VARIANTS) >= {"plain", "small", "group_missing", "no_events_group", "hostile"}
+
+
+def test_what_a_page_shows_needs_no_warning(tmp_path):
+    unlisted = lambda rows: pd.concat([rows, rows.head(1).assign(PARAMCD="X")])  # noqa: E731
+    folder = write_trial(tmp_path / "trial", adtte=unlisted)
+    trial = load_trial(folder, warn=False)  # a warning would be an error here
+    assert "are left out: X" in trial.warnings[0]
+    with pytest.warns(TrialDataWarning, match="are left out: X"):
+        load_trial(folder)

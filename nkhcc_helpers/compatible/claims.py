@@ -39,7 +39,8 @@ class ClaimedTrial:
     def of(cls, published, metadata):
         """Take the claims about times from `Published`, with `assume`'s assumptions where it has none.
 
-        Raises ValueError where no claim is about times, or some group of `TrialMetadata` has no claimed size.
+        Those of endpoints in `list_left_out` are not taken. Raises ValueError where no claim is about times,
+        or some group of `TrialMetadata` has no claimed size.
         """
         claimed = {each.group: each.value for each in published.claims if each.kind == "group_size"}
         groups = [arm.code for arm in sorted(metadata.arms, key=lambda arm: arm.order)]
@@ -48,6 +49,8 @@ class ClaimedTrial:
             raise ValueError(f"the claims have no size of group {', '.join(unsized)}; add group_size")
         groups = [group for group in groups if claimed[group]]
         claims = tuple(each for each in published.claims if each.kind in KINDS)
+        left_out = list_left_out(metadata)
+        claims = tuple(each for each in claims if getattr(each, "endpoint", None) not in left_out)
         if len(groups) < 2 and any(isinstance(each, LogrankP) for each in claims):
             raise ValueError("the claims have a log-rank P, but patients in fewer than two groups")
         known = _list_endpoints(claims, metadata)
@@ -96,6 +99,30 @@ class ClaimedTrial:
         """The same trial with other assumptions, by their names in `CohortAssumptions`."""
         assumptions = CohortAssumptions(**{**self.assumptions.model_dump(), **changes})
         return replace(self, assumptions=assumptions)
+
+
+def list_left_out(metadata):
+    """Endpoints that cohorts cannot be drawn for, and why.
+
+    Parameters
+    ----------
+    metadata : TrialMetadata
+
+    Returns
+    -------
+    dict of str to str
+        Code to reason: a cohort holds every patient of the groups, observed from time zero on. The first of
+        a trial that has no endpoint like that is kept all the same.
+    """
+    late = "its patients come under observation after time zero"
+    reasons = {
+        each.code: f"only some patients are in it ({each.population})" if each.population else late
+        for each in metadata.endpoints
+        if each.population or each.origin
+    }
+    if len(reasons) == len(metadata.endpoints):
+        del reasons[metadata.endpoints[0].code]  # else nothing would be left
+    return reasons
 
 
 def assume(claims, unit):

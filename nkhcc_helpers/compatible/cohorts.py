@@ -7,6 +7,7 @@ import json
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, draw_endpoints
 from nkhcc_helpers.compatible.space import find_step
-from nkhcc_helpers.parallel import run_blocks, simulate_blocks
+from nkhcc_helpers.parallel import run_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.claims import read_published
 from nkhcc_helpers.trial.metadata import read_metadata
@@ -25,6 +26,7 @@ from nkhcc_helpers.trial.problems import Problem, TrialDataError
 
 STARTS = ("prior", "medians")
 COHORTS, PARTS = "compatible.parquet", "parts"
+SECONDS_A_COHORT = 0.25  # to draw one of a trial of some twenty patients, where two processes share the work
 _ARRAYS = ("times", "events", "chain", "block", "late")
 _KEY = b"nkhcc"
 
@@ -101,6 +103,7 @@ def sample_compatible(
     effort=USUAL_EFFORT,
     jobs=2,
     progress=False,
+    watch=None,
 ):
     """Draw cohorts that give every published number.
 
@@ -125,6 +128,8 @@ def sample_compatible(
         Processes, on which the answer does not depend.
     progress : bool, default False
         Whether to show a progress bar.
+    watch : callable, optional
+        As of `draw_blocks`.
 
     Returns
     -------
@@ -144,8 +149,7 @@ def sample_compatible(
     than OS.
     """
     arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
-    shown = {"n_trials": n_cohorts, "progress": progress, "unit": "cohort"}
-    rows = simulate_blocks(draw_block, arguments, jobs=jobs, **shown)
+    rows = draw_blocks(arguments, jobs=jobs, progress=progress, watch=watch)
     return gather_blocks(claimed, rows, seed, n_cohorts)
 
 
@@ -161,6 +165,21 @@ def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=US
     starts = [STARTS[block % 2] if start == "both" else start for block in range(n_blocks)]
     drawn = zip(sizes, seeds, starts, strict=True)
     return [(claimed, block, *each, effort) for block, each in enumerate(drawn)]
+
+
+def draw_blocks(blocks, *, jobs=2, progress=False, watch=None):
+    """Records of the cohorts of all blocks; `watch` is told of cohorts drawn and wanted, and seconds left."""
+    rows, n_drawn, n_wanted, started = [], 0, sum(each[2] for each in blocks), perf_counter()
+    if watch:
+        watch(0, n_wanted, SECONDS_A_COHORT * n_wanted)
+    with tqdm(total=n_wanted, unit="cohort", disable=not progress) as bar:
+        for block, drawn in zip(blocks, run_blocks(draw_block, blocks, jobs), strict=True):
+            rows.append(drawn)
+            n_drawn += block[2]
+            bar.update(block[2])
+            if watch:
+                watch(n_drawn, n_wanted, (n_wanted - n_drawn) * (perf_counter() - started) / n_drawn)
+    return np.concatenate(rows)
 
 
 def draw_block(argument):
@@ -198,7 +217,7 @@ def gather_blocks(claimed, rows, seed, n_cohorts):
     return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
 
 
-def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=USUAL_EFFORT):
+def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=USUAL_EFFORT, watch=None):
     """Obtain compatible cohorts, from a file if one fits, else by sampling.
 
     Parameters
@@ -212,7 +231,7 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=U
     n_cohorts : int
         Wanted; where a file holds fewer, they are all there are, and where it holds more, they are taken
         evenly from it.
-    seed, effort
+    seed, effort, watch
         Of a sample, as in `sample_compatible`.
 
     Returns
@@ -237,7 +256,8 @@ def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=U
         else:
             rows = np.linspace(0, len(stored) - 1, min(n_cohorts, len(stored))).round().astype(int)
             return stored.take(rows), path.name
-    return sample_compatible(claimed, n_cohorts=n_cohorts, seed=seed, effort=effort), ""
+    options = {"n_cohorts": n_cohorts, "seed": seed, "effort": effort, "watch": watch}
+    return sample_compatible(claimed, **options), ""
 
 
 def read_claimed(path):

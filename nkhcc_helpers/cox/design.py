@@ -112,7 +112,10 @@ def find_reference(frame, reference=""):
     """The group that others are compared with: the one given, or the first one with events, or the first."""
     groups = frame["group"].cat.remove_unused_categories().cat.categories
     if reference and reference not in groups:
-        raise ValueError(f"reference must be one of the groups {', '.join(groups)}; got {reference!r}")
+        nobody = ", in which nobody has this endpoint" if reference in frame["group"].cat.categories else ""
+        raise ValueError(
+            f"reference must be one of the groups {', '.join(groups)}; got {reference!r}{nobody}"
+        )
     seen = frame.loc[frame["event"].astype(bool), "group"].unique() if "event" in frame else groups
     return reference or next((code for code in groups if code in seen), groups[0])
 

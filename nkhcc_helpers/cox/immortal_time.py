@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, keeps_options
+from nkhcc_helpers.checks import Result, check_choice, check_conf_level, keeps_options
 from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate, lay_out_risk
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -36,6 +36,16 @@ class Count(StrEnum):
     def is_late(self):
         """Whether only those still followed at the landmark are counted."""
         return self in (Count.LANDMARK_RECEIVED, Count.LANDMARK_PLANNED)
+
+
+class NoAnswer(StrEnum):
+    """Why no simulated trial has an answer."""
+
+    NO_EVENT = "nobody had the event"
+    ELSEWHERE = "time does not start with treatment in this endpoint"
+    NO_INTERVAL = "how far apart treatments are is not known"
+    ONE_PLAN = "all follow one plan, so that the number received follows from the time itself"
+    NO_MORE = "nobody can receive more than another"
 
 
 def count_events_before_plans_part(trial, endpoint):
@@ -182,7 +192,8 @@ def simulate_immortal_time(
     DataFrame
         Columns ``fit rejected error n_trials not_estimable median_hr``: share of trials in which the
         likelihood-ratio test rejects, its Monte-Carlo standard error, share in which the fit is not estimable
-        and does not reject, median hazard ratio per infusion over the others; NaN where it never is.
+        and does not reject, median hazard ratio per infusion over the others; NaN where it never is. Options
+        say of the simulation whether it `stops_at_progression`, and `why_not` where nothing is estimable.
 
     Notes
     -----
@@ -190,8 +201,10 @@ def simulate_immortal_time(
     half, its events per time, and are followed to its longest time. Infusions keep to the plan from day 0 on
     and stop at the event, or at progression where the endpoint is another and comes later: progression then
     has a constant hazard, found in the same way, and so has the rest of the time, with what is left of the
-    mean. Where `trial.yaml` has no interval, it is the median one of ADEX; where that is not known either, or
-    nobody had the event, every fit is NaN.
+    mean. An endpoint other than overall survival whose events are on the days of progression-free survival's,
+    in all with both, is progression itself. Where `trial.yaml` has no interval, it is the median one of ADEX.
+    Every fit is NaN where that is not known either, where nobody had the event, or where time starts
+    elsewhere: with late entry, or an interval or more away from the first infusion.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
@@ -199,9 +212,10 @@ def simulate_immortal_time(
         raise ValueError(f"n_trials and copies must be at least 1; got {n_trials!r} and {copies!r}")
     followed, cohorts = _read_cohort(trial, endpoint)
     schedule = _list_schedule(trial, followed)
-    if schedule is None or not followed["event"].any():
+    why_not = _find_why_not(followed, cohorts, schedule)
+    if why_not:
         nothing = np.full((len(Count), n_trials), np.nan)
-        return _summarize_simulation(nothing, np.isfinite(nothing))
+        return Result.of(_summarize_simulation(nothing, np.isfinite(nothing)), why_not=why_not.value)
     mean, longest = _estimate_mean(followed), followed["days"].max()
     schedule = np.repeat(schedule, copies, axis=0)
     until_progression = _estimate_progression(trial, endpoint, mean)
@@ -224,7 +238,12 @@ def simulate_immortal_time(
         bar.update(shape[0])
     bar.close()
     rejects = np.concatenate(statistics, axis=1) > stats.chi2.isf(alpha, 1)
-    return _summarize_simulation(np.concatenate(coefs, axis=1), rejects)
+    found = _summarize_simulation(np.concatenate(coefs, axis=1), rejects)
+    one_plan = len(np.unique(cohorts.planned)) == 1 < planned.max()
+    why_not = (NoAnswer.ONE_PLAN if one_plan else NoAnswer.NO_MORE).value
+    known = found["median_hr"].notna()[[*Count].index(Count.RECEIVED)]
+    stops = until_progression is not None
+    return Result.of(found, why_not="" if known else why_not, stops_at_progression=stops)
 
 
 @dataclass(frozen=True)
@@ -316,9 +335,26 @@ def _estimate_progression(trial, endpoint, mean):
     if progression is None or progression == endpoint:
         return None
     followed, _ = _read_cohort(trial, progression)
+    own, _ = _read_cohort(trial, endpoint)
+    both = own[own["event"]].merge(followed[followed["event"]], on="USUBJID")
+    is_progression = len(both) > 0 and (both["days_x"] == both["days_y"]).all()
+    if is_progression and endpoint != trial.endpoint_with_role("overall_survival"):
+        return None
     earlier = _estimate_mean(followed) if followed["event"].any() else np.inf
     # The rest of the time to the event has what is left of the mean.
     return earlier if earlier < mean else None
+
+
+def _find_why_not(followed, cohorts, schedule):
+    """Why nothing can be simulated, or None."""
+    if not followed["event"].any():
+        return NoAnswer.NO_EVENT
+    if schedule is None:
+        return NoAnswer.NO_INTERVAL
+    first = cohorts.given[0].min(axis=1, initial=np.inf)
+    first, interval = first[np.isfinite(first)], schedule[:, 1:2].min(initial=np.inf)
+    away = len(first) and abs(np.median(first)) >= interval
+    return NoAnswer.ELSEWHERE if away or np.any(cohorts.enter) else None
 
 
 def _list_schedule(trial, followed):

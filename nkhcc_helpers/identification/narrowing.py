@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
-from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
-from nkhcc_helpers.compatible.cohorts import draw_block, gather_blocks, plan_blocks
+from nkhcc_helpers.compatible.cohorts import draw_blocks, gather_blocks, plan_blocks
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT
 from nkhcc_helpers.identification.answers import pick_statistics
 from nkhcc_helpers.identification.bounds import read_table, store_table
 from nkhcc_helpers.identification.statistics import KEYS, LANDMARKS, Statistic, calculate_statistics
-from nkhcc_helpers.parallel import run_blocks
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
 NARROWING_FILE = "compatible_narrowing.csv"  # in the folder of a trial
@@ -30,7 +27,6 @@ AIMS = (
     Statistic("rmst"),
 )
 N_COHORTS, SEED = 40, 2015  # of the samples stored with a trial, which are those that notebook 05 asks for
-SECONDS_A_COHORT = 0.25  # to draw one of a trial of some twenty patients, where two processes share the work
 N_BLOCKS = 2  # of chains, for each sample
 ALL_CLAIMS = ""  # in the place of a claim, where none is dropped
 SHARE = 0.95  # of a sample between its limits, and of samples between those of a ratio
@@ -160,17 +156,7 @@ def draw_variants(variants, n_cohorts, seed, *, effort=USUAL_EFFORT, jobs=2, pro
     owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
     blocks = [block for plan in plans for block in plan]
     numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]
-    rows, n_drawn, n_wanted, started = [], 0, n_cohorts * len(plans), perf_counter()
-    if watch:
-        watch(0, n_wanted, SECONDS_A_COHORT * n_wanted)
-    with tqdm(total=n_wanted, unit="cohort", disable=not progress) as bar:
-        for block, drawn in zip(numbered, run_blocks(draw_block, numbered, jobs), strict=True):
-            rows.append(drawn)
-            n_drawn += block[2]
-            bar.update(block[2])
-            if watch:
-                watch(n_drawn, n_wanted, (n_wanted - n_drawn) * (perf_counter() - started) / n_drawn)
-    rows = np.concatenate(rows)
+    rows = draw_blocks(numbered, jobs=jobs, progress=progress, watch=watch)
     for at, each in enumerate(variants):
         yield gather_blocks(each.claimed, rows[owner[rows["block"]] == at], seed, n_cohorts)
 

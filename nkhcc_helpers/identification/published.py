@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import check_entry, keeps_options
+from nkhcc_helpers.compatible.claims import list_left_out
 from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
 from nkhcc_helpers.survival.curves import Curves, estimate_survival_at
@@ -76,12 +77,14 @@ def recalibrate_published(trial, *, n_draws=1_000_000, seed=DEFAULT_SEED):
     return pd.DataFrame(rows, columns=["endpoint", "p_published", "p_value", "error"])
 
 
-def publish_claims(trial, *, decimals=1, p_decimals=4):
+def publish_claims(trial, *, endpoints=None, decimals=1, p_decimals=4):
     """Publish a trial as an abstract would.
 
     Parameters
     ----------
     trial : Trial
+    endpoints : sequence of str, optional
+        Codes of those to publish; by default all but those of `compatible.list_left_out`.
     decimals : int, default 1
         Of medians and of the longest follow-up.
     p_decimals : int, default 4
@@ -95,14 +98,19 @@ def publish_claims(trial, *, decimals=1, p_decimals=4):
         far as the data give them. Assumptions: times in days, log-uniform up to the longest follow-up; from
         nobody to twice as many as in the trial and two more are censored.
     """
-    sizes = trial.subjects["group"].value_counts()
-    claims = [GroupSize(kind="group_size", group=each, value=int(sizes[each])) for each in trial.groups]
-    frames = {endpoint: trial.survival(endpoint) for endpoint in trial.endpoint_labels}
+    left_out = list_left_out(trial.metadata)
+    wanted = [each for each in trial.endpoint_labels if each not in left_out]
+    if endpoints is not None:
+        wanted = [each for each in wanted if each in endpoints]
+    frames = {endpoint: trial.survival(endpoint).assign(time_enter=0.0) for endpoint in wanted}
+    counted = next(iter(frames.values()), trial.subjects)["group"].value_counts()
+    claims = [GroupSize(kind="group_size", group=each, value=int(counted[each])) for each in trial.groups]
     for endpoint, frame in frames.items():
         claims += _publish_endpoint(endpoint, frame, trial.groups, decimals, p_decimals)
-    followed = trial.endpoint_with_role("overall_survival") or list(frames)[-1]
-    longest = float(trial.times["time"].max())
-    if frames[followed]["time"].max() == longest:
+    survival = trial.endpoint_with_role("overall_survival")
+    followed = survival if survival in frames else next(reversed(frames), None)
+    longest = max((float(frame["time"].max()) for frame in frames.values()), default=0.0)
+    if followed is not None and frames[followed]["time"].max() == longest:
         made = {"value": _round(longest, decimals), "decimals": decimals, "unit": trial.unit}
         claims.append(LongestFollowUp(kind="longest_follow_up", **made))
     day = 1 / DAYS_PER_UNIT[trial.unit]
@@ -113,19 +121,21 @@ def publish_claims(trial, *, decimals=1, p_decimals=4):
         censored=[_assume_censored(endpoint, frame) for endpoint, frame in frames.items()],
     )
     return Published(
-        citation=f"{trial.metadata.study_id}, as published", claims=claims, assumptions=assumptions
+        citation=f"own numbers of {trial.metadata.study_id}, rounded", claims=claims, assumptions=assumptions
     )
 
 
 def _publish_endpoint(endpoint, frame, groups, decimals, p_decimals):
     claims = []
     for group in (None, *groups):
+        if group is not None and len(groups) == 1:
+            break  # everyone, of whom that is said already
         own = frame if group is None else frame[frame["group"] == group]
-        median = _read_median(own)
+        median = _read_median(own) if len(own) else np.nan
         if np.isfinite(median):
             made = {"endpoint": endpoint, "group": group, "value": _round(median, decimals)}
             claims.append(Median(kind="median", decimals=decimals, **made))
-    if len(groups) > 1:
+    if len(frame["group"].unique()) > 1:
         compared = compare_survival(**pick_times(frame), group=frame["group"], n_draws=0, exact=False)
         if np.isfinite(compared.p_asymptotic):
             made = {"endpoint": endpoint, "value": _round(compared.p_asymptotic, p_decimals)}

@@ -187,15 +187,16 @@ _CALCULATE = {
 
 
 def list_statistics(groups, landmarks=LANDMARKS):
-    """The statistics of an endpoint in the order of a table; no tests where there is one group only."""
+    """The statistics of an endpoint in the order of a table; of one group no tests, and everyone once."""
     listed = [Statistic(kind) for kind in TESTS] if len(groups) > 1 else []
     listed += [
         Statistic("pair_p", group=later, against=earlier)
         for place, later in enumerate(groups)
         for earlier in groups[:place]
     ]
+    of = (None, *groups) if len(groups) > 1 else (None,)
     kinds = [("median", None), *(("rate", at) for at in landmarks), ("rmst", None)]
-    listed += [Statistic(kind, group, at=at) for (kind, at), group in product(kinds, (None, *groups))]
+    listed += [Statistic(kind, group, at=at) for (kind, at), group in product(kinds, of)]
     return listed + [Statistic(kind) for kind in ("follow_up", "longest", "n_censored")]
 
 

@@ -157,7 +157,7 @@ def show_coding(coding: str, trial: Trial) -> str:
 def list_covariate_labels(
     trial: Trial, *, dose_coding: str = "relative", reference: str = ""
 ) -> dict[str, str]:
-    """What the covariates of the models are called.
+    """What the covariates of the models are called, and under ``number`` what is counted as `infusions`.
 
     Parameters
     ----------
@@ -169,11 +169,23 @@ def list_covariate_labels(
     return {
         "dose": show_coding(dose_coding, trial),
         "infusions": f"Planned {name_treatment(trial)['words']}",
+        "number": name_treatment(trial)["words"],
         "cumulative": DOSE_NAMES["cumulative"],
         "order": "Order of groups",
         "All": "All together",
         **against,
     }
+
+
+def list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
+    """The levels of a column of the trial's subjects with the patients of a frame: ``Male: 5 (A 2, B 3)``."""
+    named = {each.column: each.levels or {} for each in trial.metadata.baseline}.get(strata, {})
+    levels = frame["USUBJID"].map(trial.subjects.set_index("USUBJID")[strata]).fillna("not known")
+    told = []
+    for level, part in frame["group"].groupby(levels.replace(named)):
+        counts = part.cat.remove_unused_categories().value_counts(sort=False)
+        told.append(f"{level}: {len(part)} ({', '.join(f'{code} {n}' for code, n in counts.items())})")
+    return told
 
 
 def list_statistic_labels(statistics: Iterable[Statistic], trial: Trial) -> dict[Statistic, str]:
@@ -259,11 +271,13 @@ def show_design(design: Design, trial: Trial) -> str:
     """What a design is called: its coding of dose, and the assumed number that was moved."""
     plan = "as assumed"
     if design.quantity:
-        plan = f"{design.quantity} {design.value:g} in {show_group(design.group, trial)}"
+        quantity = name_treatment(trial)["words"] if design.quantity == "infusions" else design.quantity
+        plan = f"{quantity} {design.value:g} in {show_group(design.group, trial)}"
     return f"{CODING_NAMES.get(design.coding, design.coding)}; {plan}"
 
 
 def show_coded(covariate: str, trial: Trial) -> str:
     """What a covariate is called, whatever its coding."""
-    names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": "Number of infusions"}
+    number = f"Number of {name_treatment(trial)['words']}"
+    names = list_covariate_labels(trial) | {"dose": "Dose", "infusions": number}
     return names.get(covariate, str(covariate).replace("_", " "))

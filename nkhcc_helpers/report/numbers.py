@@ -36,6 +36,12 @@ def format_large(count: int) -> str:
     return f"{int(count):,}" if count < 10**15 else f"{mantissa} x 10^{power}"
 
 
+def format_tick(tick: float) -> str:
+    """A number on an axis: ``0.00001`` beside ``0.0001``; a power only where zeros would fill the axis."""
+    short = f"{tick:g}"
+    return f"{Decimal(short):f}" if 1e-7 < abs(tick) < 1e7 else short
+
+
 def format_or_none(value: float, decimals: int = 0) -> str:
     """A number, or ``-`` where there is none to be had."""
     return format_number(value, decimals) if is_estimable(value) else NOT_APPLICABLE

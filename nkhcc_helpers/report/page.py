@@ -20,8 +20,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import name_treatment, show_endpoint
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
+from nkhcc_helpers.report.names import list_strata, name_treatment, show_endpoint
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -92,7 +92,7 @@ class _EscapingFormatter(string.Formatter):
             return NOT_ESTIMABLE
         if format_spec == "," and isinstance(value, int):
             return format_large(value)
-        text = format(value, format_spec)
+        text = format_p(value) if format_spec == "p" else format(value, format_spec)
         # A percent sign stands apart, as everywhere on a page.
         return html.escape(f"{text[:-1]} %" if format_spec.endswith("%") else text)
 
@@ -165,6 +165,7 @@ class Page:
         template : str
             Sentence with ``{name}`` or ``{name:format}`` fields, of which each needs a value or ValueError;
             trusted, so it may hold ``<b>`` or ``<i>``.
+            ``{p:p}`` is a P value as in tables.
             ``{n: group|groups}`` is "1 group" or "4 groups", with ``{n:, group|groups}`` "1,000 groups", and
             ``{n:- was|were}`` the word alone; the words may hold fields, ``{n: {word}|{word}s}``.
         of : str, optional
@@ -194,6 +195,10 @@ class Page:
             self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
             self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
+
+    def list_strata(self, frame: pd.DataFrame, strata: str) -> list[str]:
+        """List the levels of a baseline column with their patients of a frame ``USUBJID group``, in words."""
+        return list_strata(self.trial, frame, strata)
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.

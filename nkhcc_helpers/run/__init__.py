@@ -2,14 +2,13 @@
 
 from nkhcc_helpers.run.parameters import ParameterError, check_parameters
 from nkhcc_helpers.run.publish import PublishError
-from nkhcc_helpers.run.run import NotebookError, Plan, RunResult, plan_run, run_notebooks
+from nkhcc_helpers.run.run import NotebookError, Plan, plan_run, run_notebooks
 
 __all__ = [
     "NotebookError",
     "ParameterError",
     "Plan",
     "PublishError",
-    "RunResult",
     "check_parameters",
     "plan_run",
     "run_notebooks",

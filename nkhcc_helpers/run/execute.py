@@ -27,10 +27,8 @@ from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_not
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NOTEBOOK_VARIABLE, write_json
 from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render, write_address
 
-_LONGEST_MESSAGE = 400
-_LINES_OF_MESSAGE = 3
-_ATTEMPTS = 2
-_SECONDS_TO_STOP = 5.0
+_LONGEST_MESSAGE, _LINES_OF_MESSAGE = 400, 3
+_ATTEMPTS, _SECONDS_TO_STOP = 2, 5.0
 _PROVISIONER = "nkhcc-forked"
 _PATH = list(sys.path)
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
@@ -335,10 +333,12 @@ def _forget_paths(executed: Path, job: Job) -> None:
     executed.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False) -> Path:
-    """Write the page of an executed notebook, which stands in the report's folder `notebooks`.
+def write_page(
+    executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False, word: str = "dose"
+) -> Path:
+    """Write the page of an executed notebook in the report's folder `notebooks`.
 
-    The trial's title is shown at the head, escaped; an illustrative trial is said to show no patients.
+    The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
@@ -360,7 +360,7 @@ def write_page(executed: Path, page: Path, *, trial_title: str = "", is_illustra
         headings=[(anchor, text) for level, anchor, text in headings if level == 2],
         body=Markup(body),
         notebook=f"notebooks/{executed.name}",
-        downloads=list_downloads(page.parent, page.stem),
+        downloads=list_downloads(page.parent, page.stem, word),
     )
     page.write_text(text, encoding="utf-8")
     return page

@@ -68,6 +68,13 @@ def _refuse_missing_file(path: str) -> str:
     return path
 
 
+def _refuse_twice(names: list[str]) -> list[str]:
+    again = [name for name in names if names.count(name) > 1]
+    if again:
+        raise ValueError(f"holds {again[0]!r} twice")
+    return names
+
+
 class Options(TypedDict, total=False):
     """What a parameter of this name can be; text among a type's bounds goes on where a message tells them."""
 
@@ -79,7 +86,7 @@ class Options(TypedDict, total=False):
     convention: Convention
     covariates: Slopes
     dlt_days: WindowDays
-    dlt_excluded_terms: list[str]
+    dlt_excluded_terms: Annotated[list[str], AfterValidator(_refuse_twice)]
     dlt_grade: Grade
     dose_coding: DoseCodingOfTrial
     endpoint: EndpointCode
@@ -97,7 +104,7 @@ class Options(TypedDict, total=False):
     reference: GroupCode
     seed: Annotated[int, Ge(0)]
     strata: StrataColumn
-    variables: BaselineColumns
+    variables: Annotated[BaselineColumns, AfterValidator(_refuse_twice)]
 
 
 _OPTIONS = get_type_hints(Options, include_extras=True)

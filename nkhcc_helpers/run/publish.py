@@ -106,12 +106,18 @@ def _read_style() -> Markup:
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
 
 
-def list_downloads(report: Path, name: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Figures and tables that a notebook wrote, each with the kind and path of its files."""
+def list_downloads(
+    report: Path, name: str, word: str = "infusion"
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Figures and tables that a notebook wrote, each with the kind and path of its files.
+
+    Where a file is named after infusions, the reader sees the trial's own `word` for one.
+    """
     downloads: dict[str, list[tuple[str, str]]] = {}
     for kind, label in (("figures", "Figure"), ("tables", "Table")):
         for path in sorted((report / kind / name).glob("*.*")):
-            files = downloads.setdefault(f"{label} {path.stem.replace('_', ' ')}", [])
+            named = path.stem.replace("_", " ").replace("infusion", word)
+            files = downloads.setdefault(f"{label} {named}", [])
             files.append((path.suffix[1:].upper(), path.relative_to(report).as_posix()))
     return list(downloads.items())
 

@@ -334,6 +334,7 @@ def _execute(
     from nkhcc_helpers.identification.published import compare_published
 
     heading = {"trial_title": run.trial.metadata.title, "is_illustrative": run.trial.is_illustrative}
+    heading["word"] = run.trial.metadata.treatment_word
     jobs = [
         Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading)
         for plan in run.plans

@@ -16,6 +16,7 @@ from nkhcc_helpers.checks import (
     check_positions,
     check_vector,
     keeps_options,
+    match_times,
 )
 from nkhcc_helpers.survival.curves import TOLERANCE, read_steps, trace_survival
 from nkhcc_helpers.survival.exact import TOLERANCE as TIE
@@ -235,7 +236,12 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
         event["one_minus_km"] = 1 - trace_survival(*counts)
         ended = event["incidence"].iloc[-1] + other["incidence"].iloc[-1] >= 1 - TOLERANCE
         columns = ["incidence", "ci_lower", "ci_upper", "one_minus_km"]
-        return read_steps(event, columns, part["time"], at, time_enter=options["time_enter"], ended=ended)
+        rows = read_steps(event, columns, part["time"], at, time_enter=options["time_enter"], ended=ended)
+        # Kaplan-Meier says nothing past the last look for the event, unless it is at 0 by then.
+        looked = part.get("last_assessed", part["time"])
+        open_ended = (match_times(at, looked) > looked.max()) & (rows["one_minus_km"] < 1 - TOLERANCE)
+        rows["one_minus_km"] = rows["one_minus_km"].mask(open_ended.to_numpy())
+        return rows
 
     return stack_with_all(frame, estimate)
 

@@ -54,7 +54,7 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     DataFrame
         Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
         and one for each distinct time. Limits hold from their time up to the next. Normal limits are
-        NaN where survival is 0.
+        NaN where survival is 0, and before anybody is under observation.
     """
     time, event, enter = check_entry(time, event, time_enter)
     check_limits(conf_level, conf_type, enter)
@@ -312,8 +312,8 @@ def _find_beta_quantile(probability, mean, square, *, degenerate):
 def _calculate_normal_limits(n, d, conf_level, conf_type):
     """Normal limits on a scale, with Greenwood's variance, as R's ``survfit``.
 
-    NaN where survival is 0, and 1 before the first event. Kalbfleisch, Prentice (2002) The Statistical
-    Analysis of Failure Time Data.
+    NaN where survival is 0 or nobody was at risk yet, else 1 before the first event. Kalbfleisch, Prentice
+    (2002) The Statistical Analysis of Failure Time Data.
     """
     survival = trace_survival(n, d)
     z = stats.norm.ppf((1 + conf_level) / 2)
@@ -326,9 +326,9 @@ def _calculate_normal_limits(n, d, conf_level, conf_type):
         else:
             spread = half / np.log(survival)
             lower, upper = survival ** np.exp(-spread), survival ** np.exp(spread)
-    certain, reached_zero = half == 0, survival <= 0
+    certain, unknown = half == 0, (survival <= 0) | (np.maximum.accumulate(n, axis=-1) == 0)
     lower, upper = np.where(certain, survival, lower), np.where(certain, survival, upper)
     return (
-        np.where(reached_zero, np.nan, np.maximum(lower, 0)),
-        np.where(reached_zero, np.nan, np.minimum(upper, 1)),
+        np.where(unknown, np.nan, np.maximum(lower, 0)),
+        np.where(unknown, np.nan, np.minimum(upper, 1)),
     )

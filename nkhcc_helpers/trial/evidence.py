@@ -24,6 +24,7 @@ OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""
 _NO_EVENT = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|missed|\bno\b|\bnot\b|none"
 _DEATH = r"death|died|dead"
+_ALIVE = r"\b(?:NOT?|WITHOUT|OTHER THAN|EXCEPT)\b"
 _OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
 _N_ROWS = 5
 """Rows that a doubt names."""
@@ -31,8 +32,22 @@ _UNLIKE = 100.0
 """How many times the planned dose makes one ask for its units."""
 _LONG_YEARS, _APART = 30.0, 50.0
 """Years of follow-up, and ratio of the medians of two endpoints, that make one ask for the unit of time."""
-_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known if len(spelling) > 1}
-_UNIT_TOLD = rf"(?:[(\[]\s*|\bin\s+)({'|'.join(_UNITS)})\b(?!\s*\d)|[,:;-]\s+({'|'.join(_UNITS)})\s*$"
+_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
+_LONG = "|".join(name for name in _UNITS if len(name) > 1)
+_SHORT = "|".join(name for name in _UNITS if len(name) > 1 and name.lower() + "s" not in UNIT_SPELLINGS)
+# Plurals count, singulars number or measure: "Survival Days", but not "Day 100", "6-month" or "six months".
+_PLURAL = "|".join(name for name in _UNITS if len(name) > 2 and name.endswith("S"))
+_NUMBER_WORD = r"(?:ONE|TWO|THREE|FOUR|FIVE|SIX|SEVEN|EIGHT|NINE|TEN|TWELVE|TWENTY|THIRTY|HUNDRED|FEW)\b"
+_UNIT_TOLD = (
+    r"[(\[]\s*(D)\s*[)\]]\s*$",
+    rf"(?:[(\[]\s*|\bin\s+)({_LONG})\b(?!\s*\d)",
+    rf"[,:;-]\s+({_LONG})\s*$",
+    rf"[A-Z]\s*[_/.]\s*({_SHORT})\s*$",
+    rf"(?:\)|\b(?!{_NUMBER_WORD})[A-Z]+)\s+({_PLURAL})\s*$",
+    rf"^(?:NUMBER\s+OF\s+)?({_PLURAL})\s+(?:FROM|SINCE|TO|UNTIL|OF|BETWEEN)\b",
+)
+"""Where PARAM tells a unit."""
+_RELATION_LIKE = re.compile(r"(AE|A)?REL(N|\d+|ATED\w*|ATION\w*)?|CAUSAL\w*|AE(REL|CAUS)\w*")
 _NUMBERING = ["AESEQ", "ASEQ"]
 """Columns of ADAE that only number the rows."""
 
@@ -209,9 +224,10 @@ def list_doubts(tables: Tables) -> list[str]:
 
 
 def find_units(param: str) -> list[str]:
-    """Return the units of time that PARAM names: "Survival (Days)", "in months", but not "6-month PFS"."""
-    told = re.findall(_UNIT_TOLD, param, re.IGNORECASE)
-    return list(dict.fromkeys(_UNITS[(first or second).upper()] for first, second in told))
+    """Return the units of time that PARAM names: "Survival (Days)", "OS_DAYS", but not "6-month PFS"."""
+    told = (found for each in _UNIT_TOLD for found in re.finditer(each, param, re.IGNORECASE))
+    names = [found[1] for found in sorted(told, key=lambda found: found.start(1))]
+    return list(dict.fromkeys(_UNITS[name.upper()] for name in names))
 
 
 def _list_long_times(tables: Tables) -> list[str]:
@@ -253,7 +269,11 @@ def _list_spellings(tables: Tables) -> list[str]:
 
 
 def _list_relations(tables: Tables) -> list[str]:
-    if not tables.has("ADAE", "AEREL", "AREL"):
+    if not tables.has("ADAE", "AEREL"):
+        alike = [name for name in tables["ADAE"] if _RELATION_LIKE.fullmatch(name)]
+        rule = "looks like relation to treatment, and is not read; name it AEREL or AREL"
+        return [f"ADAE {name}: {rule}" for name in alike]
+    if not tables.has("ADAE", "AREL"):
         return []
     said = {word: str(known) for word, known in tables.metadata.relation_words.items()}
     meant, other = (list_text(tables["ADAE"], name).map(said).fillna("None") for name in ("AEREL", "AREL"))
@@ -268,7 +288,15 @@ def _list_deaths(tables: Tables) -> list[str]:
         said.append(f"ADSL DTHDT: is empty for everybody, but {code} has {rows['event'].sum()} deaths")
     _, later = list_contradicted_deaths(rows, list_death_records(tables), tables.metadata)
     rule = f"{code} is censored before the death that DTHDT of ADSL tells of; trial.yaml has no data_cut_off"
-    return said + _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+    said += _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+    adsl = tables["ADSL"]
+    alive = adsl["USUBJID"].isin(rows.loc[~rows["event"], "USUBJID"]) & find_column(adsl, "DTHDT").isna()
+    for column in ("DCSREAS", "EOSSTT"):
+        reason = list_text(adsl, column)
+        dead = reason.str.contains(rf"\b(?:{_DEATH})\b", case=False) & ~reason.str.contains(_ALIVE)
+        rule = f"tells of a death, but {code} is censored and DTHDT is empty; the death is not counted"
+        said += _say("ADSL", column, alive & dead, rule)
+    return said
 
 
 def _list_described(tables: Tables) -> list[str]:

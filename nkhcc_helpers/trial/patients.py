@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -9,8 +10,16 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import merge_times
-from nkhcc_helpers.trial.metadata import ALL_GROUPS, DAYS_PER_UNIT, TrialMetadata, find_endpoint
+from nkhcc_helpers.trial.metadata import (
+    ALL_GROUPS,
+    DAYS_PER_UNIT,
+    TrialMetadata,
+    count_noun,
+    find_endpoint,
+)
+from nkhcc_helpers.trial.problems import RawTable
 from nkhcc_helpers.trial.schema import (
+    BLANK,
     SEVERITY_GRADES,
     YES_NO,
     find_column,
@@ -31,8 +40,27 @@ ONGOING = (
     r"|^(?:RECOVERING|RESOLVING|ONGOING|CONTINU\w*|PERSIST\w*)\b"
 )
 """What AEOUT says of an event that goes on."""
+_STAND_INS = [("AEREL", "AREL"), ("AETOXGR", "ATOXGR"), ("AETOXGR", "ATOXGRN"), ("AESEV", "ASEV")]
+"""Columns of ADAE for which an analysis column is taken where they are not there or empty, row by row."""
+EMERGENT_DAYS = 30
+"""Until how many days after the last exposure an event that no flag tells of is treatment-emergent."""
 _LONGEST = 20000
 """Days; keeps a date counted from AVAL within what pandas can hold."""
+
+
+def take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
+    """Take analysis columns in the place of those that are not there, and of their empty cells, saying so."""
+    frame = raw.frame
+    for name, other in _STAND_INS:
+        if other in frame:
+            old = frame.get(name, pd.Series("", index=frame.index))
+            empty, filled = old.isin(BLANK), ~frame[other].isin(BLANK)
+            if empty.all() or (empty & filled).any():
+                state = "empty" if name in frame else "not there"
+                some = "" if empty.all() else f" in {count_noun((empty & filled).sum(), 'row')}"
+                said.append(f"ADAE {other}: is taken for {name}, which is {state}{some}")
+                frame = frame.assign(**{name: old.mask(empty, frame[other])})
+    return dataclasses.replace(raw, frame=frame)
 
 
 def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
@@ -236,7 +264,7 @@ def derive_events(events: pd.DataFrame, subjects: pd.DataFrame, infusions: pd.Da
     events = events.assign(treated=treated, **dates)
     flag = list_text(events, "TRTEMFL")
     flagged = (flag[treated] != "").any()
-    begun = flag.map(YES_NO).eq(True) if flagged else ~(events["onset"] < events["first_infusion"])
+    begun = flag.map(YES_NO).eq(True) if flagged else _is_within(events, ids.map(patients["last_exposure"]))
     fatal = is_fatal(events)
     return events.assign(
         emergent=(treated & begun).astype(bool),
@@ -244,6 +272,12 @@ def derive_events(events: pd.DataFrame, subjects: pd.DataFrame, infusions: pd.Da
         ongoing=matches(events, "outcome", ONGOING) & ~fatal,
         **find_latest_infusion(events, infusions),
     )
+
+
+def _is_within(events: pd.DataFrame, last_exposure: pd.Series) -> pd.Series:
+    """Return which events begin in the treatment period, as far as the dates can tell."""
+    end = pd.to_datetime(last_exposure) + pd.Timedelta(days=EMERGENT_DAYS)
+    return ~((events["onset"] < events["first_infusion"]) | (events["onset"] > end))
 
 
 def is_fatal(events: pd.DataFrame) -> pd.Series:

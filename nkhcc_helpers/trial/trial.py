@@ -17,7 +17,7 @@ from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import find_file, list_folder
 from nkhcc_helpers.trial.formats import read_table
-from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, find_endpoint, read_metadata
+from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
     derive_events,
@@ -28,6 +28,7 @@ from nkhcc_helpers.trial.patients import (
     list_subjects,
     list_times,
     plan_groups,
+    take_stand_ins,
 )
 from nkhcc_helpers.trial.problems import (
     Problem,
@@ -40,8 +41,6 @@ from nkhcc_helpers.trial.problems import (
 from nkhcc_helpers.trial.rules import check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
 
-_STAND_INS = [("AEREL", "AREL"), ("AETOXGR", "ATOXGR"), ("AETOXGR", "ATOXGRN"), ("AESEV", "ASEV")]
-"""Columns of ADAE for which an analysis column is taken where they are not there or empty."""
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
 
@@ -78,8 +77,8 @@ class Trial:
           `patients.impute_dates` says where ``onset_imputed resolved_imputed`` say "day" or "month", not ""
         - ``treated`` *: bool, and ``first_infusion observed_until`` *: dates, as the patient has them
         - ``emergent`` *: bool, a treatment-emergent event of a treated patient. Where TRTEMFL holds any flag
-          of a treated patient, those flagged Y; else all but those with an onset before the first infusion:
-          where either date is missing, the choice that hides nothing
+          of a treated patient, those flagged Y; else all but those with an onset before the first infusion or
+          later than 30 days (`patients.EMERGENT_DAYS`) after `last_exposure`; a missing date hides none
         - ``fatal`` *: bool; grade 5, or AEOUT says fatal, death or died, without not
         - ``ongoing`` *: bool; not fatal, and AEOUT says that it goes on (`patients.ONGOING`): an end date
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
@@ -193,19 +192,19 @@ class Trial:
         )
 
 
-def load_trial(source: str | Path = "") -> Trial:
+def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     """Read a trial's folder and check it against the data contract.
 
     Parameters
     ----------
     source : str or Path
-        Folder with `trial.yaml`, the tables (`adsl.csv` or another format) and, if there is one,
-        `published.yaml`; empty for the bundled trial.
+        Folder of `trial.yaml`, four tables and perhaps `published.yaml`; empty for the bundled trial.
+    warn : bool, default True
+        Whether to warn, too, of what is in `Trial.warnings`.
 
     Returns
     -------
     Trial
-        The trial.
 
     Raises
     ------
@@ -215,8 +214,10 @@ def load_trial(source: str | Path = "") -> Trial:
     Warns
     -----
     TrialDataWarning
-        For what can be read but is probably not meant; also in `Trial.warnings`.
+        For what can be read but is probably not meant.
     """
+    if not isinstance(source, str | Path):
+        raise TypeError(f"source must be a folder's path, got {source!r}")
     folder = Path(source).expanduser() if str(source) else locate_bundled()
     problems: list[Problem] = []
     files = list_folder(folder, problems)
@@ -232,7 +233,7 @@ def load_trial(source: str | Path = "") -> Trial:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
     said += list_doubts(tables)
-    for line in said:
+    for line in said if warn else ():
         warnings.warn(line, TrialDataWarning, stacklevel=2)
     subjects = list_subjects(parsed, metadata)
     times = list_times(tables["ADTTE"], subjects, metadata)
@@ -282,10 +283,10 @@ def _read_tables(
         if found := read_table(files, table, kinds, problems, said, order, required=needed):
             raw[table] = found
     if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but ADAE has {len(raw['ADAE'].frame)} rows"
+        rule = f"says false, but ADAE has {count_noun(len(raw['ADAE'].frame), 'row')}"
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
-        raw["ADAE"] = _take_stand_ins(raw["ADAE"], said)
+        raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -307,17 +308,6 @@ def _keep_endpoints(
         names = ", ".join(sorted(set(codes[other])))
         said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {names}")
     return dataclasses.replace(raw, frame=raw.frame.assign(PARAMCD=codes)[~other])
-
-
-def _take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
-    """Take analysis columns in the place of those that are not there or are empty, saying so."""
-    frame = raw.frame
-    for name, other in _STAND_INS:
-        if other in frame and (name not in frame or frame[name].isin(BLANK).all()):
-            found = "empty" if name in frame else "not there"
-            said.append(f"ADAE {other}: is taken for {name}, which is {found}")
-            frame = frame.assign(**{name: frame[other]})
-    return dataclasses.replace(raw, frame=frame)
 
 
 def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:

@@ -352,7 +352,7 @@ def plot_signs(
         panel.set_xlabel("Hazard ratio")
     panels[0].set_yticks(range(len(rows)), tell_apart([designs.get(row, row) for row in rows], 34, 3))
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    panels[0].tick_params(axis="y", length=0, labelsize=SMALL)
+    panels[0].tick_params(axis="y", length=0, pad=9, labelsize=SMALL)  # room for an arrow's head
     handles = [Line2D([], [], color=colours[each], label=plain(methods[each]), **RANGE) for each in methods]
     explain_above(panels[0], [*handles, *RANGES[1:3]], title)
     return panels[0]

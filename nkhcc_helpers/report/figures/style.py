@@ -20,6 +20,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from nkhcc_helpers.report.numbers import format_tick
+
 FONT = "DejaVu Sans"
 STYLE = {
     **sns.axes_style("ticks"),
@@ -331,10 +333,7 @@ def limit_ratios(values: Iterable) -> tuple[float, float]:
 
 
 def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) -> None:
-    """Make the axis x or y logarithmic, with as many round ticks as there is room for.
-
-    `room` is told in characters along the axis x, half lines along the axis y.
-    """
+    """Make axis x or y logarithmic with round ticks as `room` lets: characters along x, half lines on y."""
     axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     even = MaxNLocator(nbins=4, steps=(1, 2, 5, 10)).tick_values(low, high).round(12)
@@ -346,12 +345,12 @@ def set_ratio_axis(ax: Axes, which: str, low: float, high: float, *, room: int) 
     ticks = next((ticks for ticks in choices if _fit_along(ticks, room / np.log(high / low), which)), [])
     ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis.set_ticks([], minor=True)
-    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks(ticks, [format_tick(tick) for tick in ticks])
 
 
 def _fit_along(ticks: list[float], room: float, which: str) -> bool:
     """Whether ticks leave each other room, told in characters per unit of the logarithm."""
-    sizes = np.array([len(f"{tick:g}") if which == "x" else 1 for tick in ticks])
+    sizes = np.array([len(format_tick(tick)) if which == "x" else 1 for tick in ticks])
     return bool((np.diff(np.log(ticks)) * room >= (sizes[1:] + sizes[:-1]) / 2 + 1).all())
 
 

@@ -76,10 +76,11 @@ def format_claims(claimed: ClaimedTrial, trial: Trial) -> Layout:
 def format_assumptions(claimed: ClaimedTrial, trial: Trial) -> Layout:
     """What the claims of a `ClaimedTrial` do not say and has to be assumed."""
     held, unit = claimed.assumptions, trial.unit
+    times = f"{_show_limit(held.shortest)} to {_show_limit(held.longest)} {unit}"
     rows = [
         ("Median where a curve is flat at one half", CONVENTION_NAMES[held.median_convention]),
         ("Times are recorded in", _show_recorded(held)),
-        ("Shortest and longest time possible", f"{held.shortest:.4g} to {held.longest:.4g} {unit}"),
+        ("Shortest and longest time possible", times),
         ("Prior on each time, before any claim", PRIOR_NAMES[held.prior]),
         ("Order of the endpoints in each patient", _show_order(claimed, trial)),
     ]
@@ -115,6 +116,10 @@ def _list_claim(claim: object, trial: Trial) -> tuple[str, str, str, str]:
     return block, show_claim(claim, trial), printed, f"{' to '.join(ends)}{percent}"
 
 
+def _show_limit(time: float) -> str:
+    return f"{float(format_ratio(time)):g}" if time >= 0.00005 else f"{time:.1g}"
+
+
 def _show_recorded(held: object) -> str:
     if not held.recorded_decimals:
         return f"whole {held.recorded_unit}"
@@ -133,8 +138,8 @@ def _show_censored(censored: object, unit: str) -> str:
     if censored is None:
         return "none"
     count = f"{censored.fewest} to {censored.most}" if censored.fewest < censored.most else f"{censored.most}"
-    times = [f"from {censored.earliest:g} {unit} on"] if is_estimable(censored.earliest) else []
-    times += [f"up to {censored.latest:g} {unit}"] if is_estimable(censored.latest) else []
+    times = [f"from {_show_limit(censored.earliest)} {unit} on"] if is_estimable(censored.earliest) else []
+    times += [f"up to {_show_limit(censored.latest)} {unit}"] if is_estimable(censored.latest) else []
     return f"{count}, {' '.join(times) or 'at any time'}"
 
 

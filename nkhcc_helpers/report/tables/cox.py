@@ -46,6 +46,7 @@ ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large tr
 SIMULATED_NOTE = (
     "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
 )
+RECEIVED_NOTE = "NE: no event, nobody at risk differs, or the number follows the time, as under one plan."
 MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
 ATTAINED_NAMES = {
     "wald": "Partial, Wald",
@@ -56,9 +57,10 @@ ATTAINED_NAMES = {
 }
 
 
-def _lay_out(frame: pd.DataFrame, trial: Trial, columns: Mapping, **options) -> Layout:
-    """As `lay_out_rows`; of a trial with one group, that a comparison needs two."""
-    if len(trial.groups) > 1:
+def _lay_out(frame: pd.DataFrame, trial: Trial, endpoint: str, columns: Mapping, **options) -> Layout:
+    """As `lay_out_rows`; of an endpoint, or a trial, with patients of one group, that it needs two."""
+    groups = trial.survival(endpoint)["group"].unique() if endpoint else trial.groups
+    if len(groups) > 1:
         return lay_out_rows(frame, columns, **options)
     told = pd.DataFrame({"told": ["Needs two groups"]})
     return Layout(told, {"labels": {"told": ""}, "title": options["title"]})
@@ -86,6 +88,7 @@ def format_hazard_ratios(
     """
     against = show_group(reference or trial.groups[0], trial)
     interval = show_interval(conf_level)
+    holds_groups = frame["covariate"].astype("str").str.startswith("group ").any()
     columns = {"": _covariate(trial, dose_coding, labels, reference), "Hazard ratio": _ratio("hr")}
     likelihood = {interval: _limits("ci"), "P": p_value("p_value")}
     permutation = {interval: _limits("exact")} if "exact_lower" in frame else {}
@@ -95,12 +98,13 @@ def format_hazard_ratios(
     return _lay_out(
         frame,
         trial,
+        endpoint,
         columns,
         block=(lambda row: row["model"]) if "model" in frame else None,
         title=f"{show_endpoint(endpoint, trial)}: hazard ratios",
         notes=[
             "For one unit more of a covariate; below 1: events come later.",
-            *([f"Groups are compared with {against}."] if _holds_groups(frame) else []),
+            *([f"Groups are compared with {against}."] if holds_groups else []),
             *name_strata(trial, strata),
             *(["NE: not estimable."] if frame["hr"].isna().any() else []),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
@@ -108,10 +112,6 @@ def format_hazard_ratios(
             *([f"{show_method(method)}, ties by {ties.capitalize()}. {CONTRASTS_NOTE}"] if method else []),
         ],
     )
-
-
-def _holds_groups(frame: pd.DataFrame) -> bool:
-    return frame["covariate"].astype("str").str.startswith("group ").any()
 
 
 def _covariate(
@@ -156,6 +156,7 @@ def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str,
     return _lay_out(
         frame,
         trial,
+        endpoint,
         columns,
         title=f"{show_endpoint(endpoint, trial)}: likelihood-ratio tests",
         notes=[
@@ -181,12 +182,13 @@ def _likelihood_ratio(frame: pd.DataFrame, prefix: str, statistic: str) -> dict:
 
 @shows_table(cox.check_proportional_hazards)
 def format_proportional_hazards(
-    frame: pd.DataFrame, trial: Trial, *, dose_coding: str = "relative", strata: str = ""
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str = "", dose_coding: str = "relative", strata: str = ""
 ) -> Layout:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
     return _lay_out(
         frame,
         trial,
+        endpoint,
         {
             "": _covariate(trial, dose_coding),
             "Chi-square": number("statistic", 2),
@@ -215,10 +217,10 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
     told = []
     for row in frame.to_dict("records"):
         ratio, drift = row["hr_detectable"], row["drift_detectable"]
-        times = "over 1,000" if drift > 1000 else format_ratio(drift)
+        times = "more than 1,000" if drift > 1000 else f"about {drift:.3g}"
         known = {
             f"a hazard ratio of {format_ratio(1 / ratio)} or {format_ratio(ratio)}": is_estimable(ratio),
-            f"one that changes {times} times over from the first event to the last": is_estimable(drift),
+            f"one that changes {times}-fold from the first event to the last": is_estimable(drift),
         }
         shown = ", or ".join(text for text, is_known in known.items() if is_known)
         told.append(f"{labels.get(row['covariate'], row['covariate'])}: {shown or 'nothing'}")
@@ -238,6 +240,7 @@ def format_codings(
     return _lay_out(
         frame,
         trial,
+        endpoint,
         {
             "": lambda row: coding(row) if row["covariate"] == "dose" else covariate(row),
             "Hazard ratio per unit": _ratio("hr"),
@@ -273,7 +276,8 @@ def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_le
         },
         title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one {words['word']} more",
         notes=[
-            "Below 1: events come later. NE: not estimable.",
+            "Below 1: events come later.",
+            *([RECEIVED_NOTE] if frame["hr"].isna().any() else []),
             "Partial likelihood, ties by Efron.",
             ASYMPTOTIC_NOTE,
             *([f"Landmark: {landmark:.3g} {trial.unit}."] if is_estimable(landmark) else []),
@@ -286,9 +290,17 @@ def _counted(row: dict) -> str:
 
 
 @shows_table(cox.simulate_immortal_time)
-def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.05) -> Layout:
+def format_immortal_time(
+    frame: pd.DataFrame,
+    trial: Trial,
+    *,
+    alpha: float = 0.05,
+    why_not: str = "",
+    stops_at_progression: bool = False,
+) -> Layout:
     """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
     words = name_treatment(trial)
+    stop = "progression, which comes before the event" if stops_at_progression else "the event"
     return lay_out_rows(
         frame,
         {
@@ -304,6 +316,7 @@ def format_immortal_time(frame: pd.DataFrame, trial: Trial, *, alpha: float = 0.
         notes=[
             f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
             "A trial without estimate does not reject.",
+            f"NE: {why_not}." if why_not else "{Words} stop at {stop}.".format(stop=stop, **words),
             MARK_NOTE,
         ],
     )
@@ -324,6 +337,7 @@ def format_attained_cox(
     frame: pd.DataFrame,
     trial: Trial,
     *,
+    endpoint: str = "",
     dose_coding: str = "relative",
     alpha: float = 0.05,
     n_trials: int | None = None,
@@ -354,6 +368,7 @@ def format_attained_cox(
     return _lay_out(
         frame[["model", "covariate"]].drop_duplicates(),
         trial,
+        endpoint,
         {
             "": _covariate(trial, dose_coding, reference=reference),
             f"Percent of trials rejected (nominal {level})": spread("rejected", above=alpha),

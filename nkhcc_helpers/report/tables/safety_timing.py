@@ -276,7 +276,8 @@ def format_dose_relation(
         explained.append(BY_GROUP_NOTE.format(groups=", ".join(trial.group_labels.values())))
     columns["Trend over the groups"] = _test("trend")
     columns["Any difference"] = _test("groups")
-    if frame["n_patients"].notna().any() and frame["p_groups"].isna().all():
+    treated = trial.subjects.loc[trial.subjects["treated"], "group"]
+    if len(treated.unique()) < 2 or (frame["n_patients"].notna().any() and frame["p_groups"].isna().all()):
         explained.append(TWO_GROUPS_NOTE)
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
     return lay_out_rows(
