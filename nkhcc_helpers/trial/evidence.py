@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
 from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
-from nkhcc_helpers.trial.problems import Problem, Tables
+from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
     UNIT_SPELLINGS,
@@ -19,6 +20,9 @@ from nkhcc_helpers.trial.schema import (
     list_text,
     parse_numbers,
 )
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.rules import Tables
 
 OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""

@@ -6,13 +6,10 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
-
-if TYPE_CHECKING:
-    from nkhcc_helpers.trial.metadata import TrialMetadata
 
 BLANK = ("", "NA", ".")
 """Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
@@ -149,38 +146,6 @@ class RawTable:
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
-
-    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
-    """
-
-    parsed: Mapping[str, pd.DataFrame]
-    raw: Mapping[str, RawTable]
-    metadata: TrialMetadata | None
-
-    def __getitem__(self, table: str) -> pd.DataFrame:
-        return self.parsed.get(table, pd.DataFrame())
-
-    def has(self, table: str, *columns: str) -> bool:
-        """Whether a table was read, and has these columns."""
-        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
-
-    def is_filled(self, table: str, column: str) -> pd.Series:
-        """For each row, whether anything stands in the cell, be it readable or not."""
-        return ~self.raw[table].frame[column].isin(BLANK)
-
-    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
-        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
-        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-        if rows.empty:
-            return []
-        cells = self.raw[table].frame[column]
-        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,11 @@ from nkhcc_helpers.trial.patients import (
 from nkhcc_helpers.trial.problems import (
     Problem,
     RawTable,
-    Tables,
     TrialDataError,
     TrialDataWarning,
     describe_unknown,
 )
-from nkhcc_helpers.trial.rules import check_rules
+from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
