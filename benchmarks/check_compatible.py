@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts, sample_compatible
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic, find_bounds
 from nkhcc_helpers.identification.statistics import calculate_statistics, list_statistics
 from nkhcc_helpers.parallel import run_blocks

@@ -26,7 +26,8 @@ import pandas as pd
 
 import nkhcc_helpers
 from nkhcc_helpers import cox, safety
-from nkhcc_helpers.report import tables
+from nkhcc_helpers.report.tables.cox import format_hazard_ratios
+from nkhcc_helpers.report.tables.safety_timing import format_rates
 from nkhcc_helpers.trial import Trial, load_trial
 
 PACKAGE = Path(nkhcc_helpers.__file__).parent
@@ -37,7 +38,7 @@ LIMITS = {"one adverse event to the printed rates": 12, "one time to the printed
 def print_rates(folder):
     """Rates of first adverse events, as a page prints them."""
     trial = load_trial(folder)
-    return tables.format_rates(safety.estimate_rates(trial), trial).as_raw_html()
+    return format_rates(safety.estimate_rates(trial), trial).as_raw_html()
 
 
 def print_hazard_ratios(folder):
@@ -46,7 +47,7 @@ def print_hazard_ratios(folder):
     endpoint = next(iter(trial.endpoint_labels))
     covariates = ["dose", "infusions"]
     fit = cox.fit_cox(cox.code_trial(trial, endpoint, covariates), covariates, n_draws=0)
-    return tables.format_hazard_ratios(fit.summary, trial, endpoint=endpoint).as_raw_html()
+    return format_hazard_ratios(fit.summary, trial, endpoint=endpoint).as_raw_html()
 
 
 # What prints, from which table, and what is changed there: a term becomes another of its organ class; a time

@@ -172,6 +172,15 @@ class Result(pd.DataFrame):
         return pd.DataFrame
 
 
+def number_strata(values, name):
+    """Number the values of a column of strata, none of which may be missing."""
+    missing = values.isna().to_numpy()
+    if missing.any():
+        row = missing.argmax()
+        raise ValueError(f"strata {name!r} is missing in row {row} ({values.index[row]!r})")
+    return pd.factorize(values)[0]
+
+
 def keeps_options(function):
     """Make `function` return its frame as a `Result`: the options are its arguments other than data.
 

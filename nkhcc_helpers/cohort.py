@@ -11,7 +11,7 @@ import pandas as pd
 from nkhcc_helpers.checks import Result, keeps_options
 from nkhcc_helpers.survival.summaries import estimate_follow_up, pick_times, settle_limits
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.trial.patients import list_with_all
+from nkhcc_helpers.trial.patients import count_later, list_with_all
 from nkhcc_helpers.trial.schema import list_text
 
 ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
@@ -229,29 +229,37 @@ def _list_status(trial, grace_days):
     progression_free = _list_times(trial, "progression_free_survival")
     death, last_contact = overall["time"].where(overall["event"].eq(True)), overall["time"]
     if trial.endpoint_with_role("overall_survival") is None:
-        longest = trial.times.groupby("USUBJID")["time"].max()
+        longest = _count_from_enrolment(trial).groupby("USUBJID")["time"].max()
         last_contact = trial.subjects["USUBJID"].map(longest).astype(float)
     return trial.subjects.assign(
         death=death,
-        progression=progression_free["time"].where(_is_progression(progression_free, death)),
+        progression=progression_free["time"].where(_is_progression(progression_free, death, trial.unit)),
         last_contact=last_contact,
         **_find_ends(trial, overall, grace_days),
     )
 
 
 def _list_times(trial, role):
-    """The row of ADTTE of each subject for the endpoint with a role, NaN without, as ``trial.subjects``."""
-    rows = trial.times[trial.times["endpoint"] == trial.endpoint_with_role(role)]
+    """The row of each subject for the endpoint with a role, from enrolment, NaN without one."""
+    rows = _count_from_enrolment(trial)
+    rows = rows[rows["endpoint"] == trial.endpoint_with_role(role)]
     rows = rows.assign(described=list_text(rows, "EVNTDESC"), ADT=rows.get("ADT", pd.NaT))
     rows = rows.set_index("USUBJID")[["time", "event", "described", "ADT"]].astype({"time": float})
     return rows.reindex(trial.subjects["USUBJID"]).set_axis(trial.subjects.index)
 
 
-def _is_progression(seen, death):
+def _count_from_enrolment(trial):
+    """``trial.times`` with time from enrolment instead of each endpoint's own time 0."""
+    enrolled = trial.times["USUBJID"].map(trial.subjects.set_index("USUBJID")["enrolled"])
+    later = count_later(trial.times, pd.to_datetime(enrolled), trial.unit)
+    return trial.times.assign(time=trial.times["time"] + later)
+
+
+def _is_progression(seen, death, unit):
     described = seen["described"].fillna("")
     says_death = described.str.contains("DEATH|DIED")
     says_progression = described.str.contains("PROGRESS|RECURREN|RELAPSE")
-    at_death = np.isclose(seen["time"], death)
+    at_death = (seen["time"] - death).abs() < 0.5 / DAYS_PER_UNIT[unit]  # the same day
     was_death = np.where(says_death == says_progression, at_death, says_death)
     return seen["event"].eq(True) & ~was_death
 

@@ -8,8 +8,7 @@ import pytest
 
 from nkhcc_helpers.cox.design import DOSE_CODINGS, code_covariates
 from nkhcc_helpers.cox.diagnostics import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
-from nkhcc_helpers.cox.fit import CoxModel, infer
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox, infer
 from nkhcc_helpers.trial.trial import load_trial
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]

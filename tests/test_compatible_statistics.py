@@ -8,7 +8,7 @@ import pytest
 from claimed_trials import measure_claims
 from hand_cohorts import by_name, draw_cohorts, make_cohorts
 
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.identification.answers import SIGNS, summarize_answers, summarize_signs
 from nkhcc_helpers.identification.bounds import bound_statistics, choose_statistic
 from nkhcc_helpers.identification.statistics import (

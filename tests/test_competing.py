@@ -217,14 +217,16 @@ def test_landmarks_show_what_kaplan_meier_overstates():
 def test_the_competing_event_counts_at_its_own_time(tmp_path):
     def name_competing(metadata):
         endpoints = [{**metadata["endpoints"][0], "competing": "OS"}, metadata["endpoints"][1]]
-        return metadata | {"endpoints": endpoints}
+        return metadata | {"endpoints": [each | {"role": "other"} for each in endpoints]}
 
     def edit(adtte):
-        # S-01 dies long after the last assessment, S-02 on the day of the event, S-03 is censored for both.
+        # S-01 dies long after the last assessment, S-02 on the day of the event, S-03 is censored for both;
+        # what competes with the event of S-04 comes before it.
         told = {
             ("S-01", "PFS"): ("2", "1"), ("S-01", "OS"): ("5", "0"),
             ("S-02", "PFS"): ("3", "0"), ("S-02", "OS"): ("3", "0"),
             ("S-03", "PFS"): ("4", "1"), ("S-03", "OS"): ("6", "1"),
+            ("S-04", "PFS"): ("4", "0"), ("S-04", "OS"): ("1", "0"),
         }  # fmt: skip
         adtte = adtte.drop(columns=["STARTDT", "ADT", "EVNTDESC", "CNSDTDSC"]).set_index(
             ["USUBJID", "PARAMCD"]
@@ -241,8 +243,9 @@ def test_the_competing_event_counts_at_its_own_time(tmp_path):
     folder = write_trial(tmp_path, metadata=name_competing, adtte=edit, published=None, **undated)
     trial = load_trial(folder)
     frame = trial.competing("PFS").set_index("USUBJID")
-    assert frame.loc[["S-01", "S-02", "S-03"], ["time", "cause", "last_assessed"]].to_numpy().tolist() == [
-        [5, 2, 2], [3, 1, 3], [4, 0, 4],
+    found = frame.loc[["S-01", "S-02", "S-03", "S-04"], ["time", "cause", "last_assessed"]]
+    assert found.to_numpy().tolist() == [
+        [5, 2, 2], [3, 1, 3], [4, 0, 4], [1, 2, 4],
     ]  # fmt: skip
     with pytest.raises(ValueError, match="names no competing endpoint of OS"):
         trial.competing("OS")

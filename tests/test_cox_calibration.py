@@ -17,7 +17,7 @@ from nkhcc_helpers.cox.calibration import (
     attained_cox,
     permute_cohorts,
 )
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.relabelling import StratifiedScore, permute_covariate
 
 SIZES = (3, 5, 6, 4)

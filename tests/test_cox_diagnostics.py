@@ -9,8 +9,8 @@ from r_values import read_reference
 from scipy import stats
 
 from nkhcc_helpers.cox import diagnostics
-from nkhcc_helpers.cox.fit import fit_cox_many
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import fit_cox
+from nkhcc_helpers.cox.models import fit_cox_many
 
 
 def separated_frame():

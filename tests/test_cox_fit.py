@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from r_values import read_reference
 
 from nkhcc_helpers import cox
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.models import fit_cox_many
 
 
 @pytest.mark.parametrize("ties", ["breslow", "efron"])

@@ -12,8 +12,8 @@ from r_values import read_reference
 from statsmodels.duration.hazard_regression import PHReg
 
 from nkhcc_helpers.cox.design import find_separation
-from nkhcc_helpers.cox.fit import CoxModel, fit_cox_many
-from nkhcc_helpers.cox.models import fit_cox
+from nkhcc_helpers.cox.fit import CoxModel, fit_cox
+from nkhcc_helpers.cox.models import fit_cox_many
 
 N_COHORTS = 60
 
@@ -60,7 +60,8 @@ def test_what_is_printed_of_a_cohort_is_its_fit(cohorts, method, ties):
         one = fit_cox(frame, ["dose", "infusions"], method=method, ties=ties, n_draws=0)
         coef = fits.coef[at]
         if method == "partial" and one.separated is not None and one.summary["coef"].notna().any():
-            # What does not separate is estimated as what does grows without bound.
+            # What does not separate is estimated as what does grows without bound, here one covariate.
+            assert (one.separated != 0).sum() == 1
             away = {i: 200.0 * each for i, each in enumerate(one.separated) if each}
             far = fit_cox_many(times[at], events[at], x, ties=ties, method="partial", fixed=away)
             coef = np.where(one.separated == 0, far.coef[0], np.nan)

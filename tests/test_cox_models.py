@@ -9,9 +9,9 @@ from cox_models_of_r import DATA_SETS, read_models
 from r_values import read_reference
 from scipy import optimize, stats
 
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
-from nkhcc_helpers.cox.models import compare_models, fit_cox, list_separated, summarize_models
+from nkhcc_helpers.cox.models import compare_models, fit_cox_many, list_separated, summarize_models
 
 LACK = ["lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
 

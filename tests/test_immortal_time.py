@@ -11,7 +11,7 @@ from r_values import REFERENCE, read_data, read_reference
 from trials import plain, write_trial
 
 from nkhcc_helpers.cox import immortal_time
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.report import tables
 from nkhcc_helpers.trial.trial import load_trial
 
@@ -372,7 +372,8 @@ def test_an_endpoint_of_progressions_stops_as_progression_does(plain_trial):
 def test_whoever_comes_late_is_at_risk_from_then_on(plain_trial):
     # Time from an origin some weeks before the start of observation: the same patients, the same intervals.
     shift = np.array([0.0, 30, 60])[np.arange(len(plain_trial.times)) % 3] / 30.4375
-    times = plain_trial.times.assign(time=plain_trial.times["time"] + shift, time_enter=shift)
+    zero = plain_trial.times["time_zero"] - pd.to_timedelta(np.rint(shift * 30.4375), unit="D")
+    times = plain_trial.times.assign(time=plain_trial.times["time"] + shift, time_enter=shift, time_zero=zero)
     trial = dataclasses.replace(plain_trial, times=times)
     late, plain = (immortal_time.list_infusion_intervals(each, "OS") for each in (trial, plain_trial))
     moved = late["start"] - plain["start"]

@@ -6,7 +6,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from trials import write_trial
@@ -438,9 +437,13 @@ def test_progression_before_death_is_compared_on_one_scale(tmp_path: Path) -> No
     found = problems_of(write_mini(tmp_path / "both", endpoints=endpoints, adsl=adsl, adtte=adtte))
     assert {each.rule for each in found} == {"PFS must not be longer than the subject's OS, 40.0"}
     one = [PFS | {"origin": "DIAGDT"}, OS]
-    assert np.isfinite(
-        load_trial(write_mini(tmp_path / "one", endpoints=one, adsl=adsl, adtte=adtte)).times["time"]
-    ).all()
+    found = problems_of(write_mini(tmp_path / "one", endpoints=one, adsl=adsl, adtte=adtte))
+    assert {each.rule for each in found} == {"PFS must not be longer than the subject's OS, 40.0"}
+    ended = adtte.assign(AVAL=[20] * 6 + [40] * 6)
+    load_trial(write_mini(tmp_path / "same", endpoints=one, adsl=adsl, adtte=ended))
+    # From 20 days before enrolment on, progression takes longer than death does from enrolment on.
+    earlier = adtte.assign(STARTDT=["2019-12-12"] * 6 + ["2020-01-01"] * 6, AVAL=[55] * 6 + [40] * 6)
+    load_trial(write_mini(tmp_path / "earlier", endpoints=[PFS, OS], adtte=earlier))
 
 
 @pytest.mark.parametrize("column", ["AERELN", "RELATED", "AREL1", "aereldrg"])

@@ -85,6 +85,8 @@ def test_strata_a_competing_event_and_labels_that_begin_alike(run):
     assert re.search(r"Male: 13 \((?:[A-D] \d+(?:, )?)+\)", visible)
     tests = [row["test"] for row in results["tables"]["tests_in_strata"]["rows"]]
     assert tests == ["Ordered trend", "Overall", "Trend in strata", "Overall in strata"]
+    assert visible.count("A test in strata takes relabellings and allocations within each stratum only.") == 1
+    assert "too large once an event follows one." in visible
     values, rates = results["values"], results["tables"]["incidence_rates"]["rows"]
     assert values["n_competing"] == values["n_after"] == 4
     assert 0 < values["p_gray_permuted"] <= 1
@@ -134,3 +136,31 @@ def test_a_curve_that_ends_before_others_enter_is_told(run):
     assert {row["lifelines"] for row in results["tables"]["medians_by_program"]["rows"]} == {"NE"}
     first = results["tables"]["curve_by_hand"]["rows"][0]
     assert (first["n_at_risk"], first["ci_lower"], first["ci_upper"]) == (0, "NE", "NE")
+
+
+def test_before_anybody_is_under_observation_nothing_is_known(run):
+    def edit(metadata):
+        named = {"origin": "DIAGDT", "competing": "OS", "role": "other", "event": "progression"}
+        return metadata | {"endpoints": [metadata["endpoints"][0] | named, metadata["endpoints"][1]]}
+
+    def diagnose(adsl):
+        enrolled = pd.Timestamp("2015-01-12") + pd.to_timedelta(41 * adsl.index.to_numpy(), unit="D")
+        before = pd.to_timedelta([60, 100, 200] * 6, unit="D")
+        return adsl.assign(DIAGDT=(enrolled - before).strftime("%Y-%m-%d"))
+
+    def only_progression(adtte):
+        died = (adtte["PARAMCD"] == "PFS") & (adtte["EVNTDESC"] == "DEATH")
+        adtte.loc[died, ["CNSR", "EVNTDESC"]] = ["1", ""]
+        return adtte
+
+    parameters = {"landmarks": [1, 12], "axis_end": 3.0}
+    visible, results, drawn = run(parameters, metadata=edit, adsl=diagnose, adtte=only_progression)
+    for name, share in (("landmark_rates", "survival"), ("incidence_rates", "incidence")):
+        rows = results["tables"][name]["rows"]
+        assert {row[share] for row in rows if row["time"] == 1} == {"NE"}
+        assert "NE" not in {row[share] for row in rows if row["time"] == 12 and row["n_at_risk"]}
+    assert "NE: nobody is under observation any more, or yet" in visible
+    assert results["tables"]["curve_by_hand"]["rows"][0]["time"] > 1.9
+    assert results["values"]["n_competing"] >= 3
+    assert results["values"]["n_after"] == 0
+    assert {"km_curves", "incidence"} <= set(drawn)

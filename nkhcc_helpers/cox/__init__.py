@@ -18,7 +18,7 @@ from nkhcc_helpers.cox.diagnostics import (
     sweep_assumptions,
     sweep_codings,
 )
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.immortal_time import (
     count_events_before_plans_part,
     fit_received,
@@ -28,7 +28,7 @@ from nkhcc_helpers.cox.immortal_time import (
 from nkhcc_helpers.cox.models import (
     compare_models,
     describe_design,
-    fit_cox,
+    fit_cox_many,
     list_separated,
     summarize_models,
 )

@@ -10,8 +10,8 @@ from scipy import optimize, stats
 
 from nkhcc_helpers.checks import check_censoring, check_covariates, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
-from nkhcc_helpers.cox.fit import fit_cox_many
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE

@@ -8,8 +8,9 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, Subjects, code_covariates, follow_subjects
-from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, fit_cox_many, infer
+from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, infer
 from nkhcc_helpers.cox.likelihood import exponentiate, list_alike, standardize
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 

@@ -1,4 +1,4 @@
-"""The fit of a Cox model to one trial or to thousands of small cohorts, with profile and exact limits."""
+"""The fit of a Cox model, with profile limits, and limits and P-values by relabelling."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import check_choice, check_conf_level, check_groups, check_positions
-from nkhcc_helpers.cox.design import Subjects, find_separation, is_separating
+from nkhcc_helpers.checks import check_choice, check_conf_level
+from nkhcc_helpers.cox.design import Limit, Subjects, find_separation
 from nkhcc_helpers.cox.likelihood import (
     TIES,
     PartialLikelihood,
     exponentiate,
     find_profile_limits,
-    lay_out_risk,
-    merge_each,
+    is_separating,
 )
-from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
+from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, ExactLimits, StratifiedScore, permute_covariate
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 
 Method = Literal["firth", "partial"]
 METHODS = get_args(Method)
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
+RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 VANISHED = 1e-8  # information
 NEGLIGIBLE = 1e-9  # of a direction whose largest entry is 1
 FLAT, CURVED = 1e-6, 1e-6  # score and information at a sure maximum, relative to those at 0
@@ -47,8 +48,8 @@ class CoxModel(Subjects):
     def of(cls, frame, covariates, *, method, ties, strata=""):
         """Check the data; arguments and errors as of `fit_cox`."""
         data = Subjects.of(frame, covariates, strata)
-        _check_options(method, ties)
-        fits = _fit_block(*data.batch, method, ties, enters=data.risk[1], gain=SMALLEST_GAIN)
+        check_options(method, ties)
+        fits = fit_block(*data.batch, method, ties, enters=data.risk[1], gain=SMALLEST_GAIN)
         return cls(**vars(data), options={"method": method, "ties": ties}, fits=fits)
 
     @property
@@ -99,90 +100,109 @@ class CohortFits:
         return 2 * (self.log_likelihood - self.null_log_likelihood)
 
 
-def fit_cox_many(
-    times, events, x, *, method="firth", ties="breslow", fixed=None, time_enter=None, strata=None
-):
-    """Fit one Cox model to each of many cohorts.
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model; NaN where not estimable, 0 or inf where an interval has no limit.
 
-    Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
-    well-conditioned information is the maximum, since the log-likelihood is concave; others are judged by a
-    linear program. Cox (1972) J R Stat Soc B; Firth (1993) Biometrika; Heinze, Schemper (2001) Biometrics.
+    ``summary`` has columns ``covariate coef hr ci_lower ci_upper p_value`` by (penalised) likelihood; then
+    ``p_permutation p_permutation_error exact_lower exact_upper``: the test over relabellings of patients who
+    agree in the other covariates (error 0 where all were counted), and the limits that invert it.
+    """
+
+    summary: pd.DataFrame
+    log_likelihood: float  # at the maximum, or its least upper bound where there is none
+    lr_statistic: float  # against no covariates
+    df: int  # coefficients that can be told apart
+    p_lr: float
+    n: int
+    n_events: int
+    separated: pd.Series | None  # direction in which the likelihood without penalty has no maximum
+    method: str
+    ties: str
+
+
+def fit_cox(
+    frame,
+    covariates,
+    *,
+    method="firth",
+    ties="breslow",
+    strata="",
+    conf_level=0.95,
+    n_draws=10_000,
+    seed=DEFAULT_SEED,
+):
+    """Fit a Cox model by profile likelihood and by relabelling.
+
+    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
+    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
 
     Parameters
     ----------
-    times, events : array_like, shape (n_cohorts, n_subjects)
-        Times and boolean events; a single row serves all cohorts. A subject of time -1 without event is left
-        out. ValueError where shapes do not fit together, or a number is not finite.
-    x : array_like, shape (n_cohorts, n_subjects, n_covariates)
-        Covariates, or (n_subjects, n_covariates) for all cohorts; or (n_cohorts, n_subjects, n_subjects,
-        n_covariates) for covariates that change: ``x[c, i, j]`` are those of subject j when i has the event.
-    method, ties
-        As in `fit_cox`.
-    fixed : dict of int to float, optional
-        Coefficients held, by column; the penalty stays that of the whole model.
-    time_enter : array_like, shape (n_cohorts, n_subjects) or (n_subjects,), optional
-        Subjects are at risk after these times; 0, the start, where absent.
-    strata : array_like, shape (n_subjects,), optional
-        Subjects are compared within the same value only.
+    frame : DataFrame
+        Columns ``time event`` and the covariates as numbers, one row per subject. Where there is a column
+        ``time_enter``, subjects are at risk after it (0: from the start) and up to ``time``.
+    covariates : sequence of str
+        True and False are taken for 1 and 0. ValueError names the row of what is no finite number, and a
+        covariate that is constant or a combination of others.
+    method : {"firth", "partial"}, default "firth"
+        Likelihood penalised by Firth's method, or plain partial likelihood.
+    ties : {"breslow", "efron"}, default "breslow"
+    strata : str, optional
+        Column whose values have baseline hazards of their own; subjects are compared within them only.
+    conf_level : float, default 0.95
+    n_draws : int, default 10,000
+        Random relabellings where they cannot all be counted; 0 for none. P and limits use the same.
+    seed : int
 
     Returns
     -------
-    CohortFits
+    CoxFit
+        Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
+        coefficients apart and, by partial likelihood, of covariates that are separated; relabelling is where
+        no two patients agree in all covariates but one. It does not depend on `method` and `ties`. With
+        delayed entry whole patients, entry and time, are relabelled, which takes entry not to go with the
+        covariate; limits are then by likelihood only.
     """
-    times, events, x = _check_cohorts(times, events, x)
-    _check_options(method, ties)
-    times, enters = _lay_out_risk(times, time_enter, strata)
-    n_cohorts, n = max(len(times), len(x)), times.shape[1]
-    size = max(1, NUMBERS_AT_A_TIME // (n * n))
-    parts = []
-    for start in range(0, n_cohorts, size):
-        *block, own = _take((times, events, x, enters), slice(start, start + size))
-        parts.append(_fit_block(*block, method, ties, fixed, own))
-    arrays = zip(*(vars(part).values() for part in parts), strict=True)
-    return CohortFits(*map(np.concatenate, arrays))
+    check_conf_level(conf_level)
+    model = CoxModel.of(frame, covariates, method=method, ties=ties, strata=strata)
+    return CoxFit(
+        summary=_summarize(model, conf_level, n_draws, seed),
+        log_likelihood=model.log_likelihood,
+        lr_statistic=model.lr_statistic,
+        df=model.df,
+        p_lr=model.p_lr,
+        n=len(frame),
+        n_events=int(model.event.sum()),
+        separated=model.separated,
+        **model.options,
+    )
 
 
-def _check_cohorts(times, events, x):
-    times, events, x = np.atleast_2d(times).astype(float), np.atleast_2d(events), np.asarray(x, float)
-    x = x[None] if x.ndim == 2 else x
-    n = times.shape[1]
-    fits = times.ndim == 2 and times.shape == events.shape and x.ndim in (3, 4) and set(x.shape[1:-1]) == {n}
-    if not fits or len({len(times), len(x)} - {1}) > 1:
-        raise ValueError(
-            f"times {times.shape}, events {events.shape} and x {x.shape} do not fit together: they must be "
-            "(n_cohorts, n_subjects) twice and (n_cohorts, n_subjects, n_covariates)"
-        )
-    if not (np.isfinite(times).all() and np.isfinite(x).all()):
-        raise ValueError("times and x must be finite numbers")
-    if not np.isin(events, (0, 1)).all():
-        raise ValueError("events must be true or false")
-    return times, events.astype(bool), x
+def _summarize(model, conf_level, n_draws, seed):
+    summary = pd.DataFrame(model.infer(conf_level), columns=ESTIMATES)
+    summary.insert(0, "covariate", list(model.x.columns))
+    relabelled = []
+    for column in range(len(summary)):
+        arguments = model.time, model.event, model.x.to_numpy(), column
+        options = {"n_draws": n_draws, "seed": seed, "time_enter": model.enter, "strata": model.strata}
+        tested = permute_covariate(*arguments, **options)
+        limits = estimate_exact_limits(*arguments, conf_level=conf_level, **options)
+        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
+    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
 
 
-def _lay_out_risk(times, time_enter, strata):
-    """As `lay_out_risk`, after a check; near-equal times of a cohort become one."""
-    if time_enter is None:
-        merged, enters = merge_each(times), None
-    else:
-        times, enters = np.broadcast_arrays(times, np.atleast_2d(np.asarray(time_enter, dtype=float)))
-        merged, enters = np.moveaxis(merge_each(np.stack([times, enters], axis=1)), 1, 0)
-        bad = ~np.isfinite(enters) | (enters < 0) | ((enters >= merged) & (enters > 0) & (times >= 0))
-        check_positions(bad.ravel(), "time_enter", "must be at least 0 and before the time", enters.ravel())
-    numbers = None if strata is None else check_groups(strata, times.shape[1], "strata")[1]
-    return lay_out_risk(merged, enters, numbers)
-
-
-def _check_options(method, ties):
+def check_options(method, ties):
     check_choice(method, "method", METHODS)
     check_choice(ties, "ties", TIES)
 
 
-def _take(arrays, which):
+def take(arrays, which):
     """Some cohorts of arrays that may hold one row for all."""
     return [a if a is None or len(a) == 1 else a[which] for a in arrays]
 
 
-def _fit_block(times, events, x, method, ties, fixed=None, enters=None, **precision):
+def fit_block(times, events, x, method, ties, fixed=None, enters=None, **precision):
     firth = method == "firth"
     likelihood = PartialLikelihood.of(times, events, x, ties, enters)
     shape = likelihood.n_cohorts, x.shape[-1]
@@ -246,7 +266,7 @@ def infer(times, events, x, fits, *, method, ties, conf_level, enters=None):
     keep, firth, arrays = fits.estimable, method == "firth", (times, events, x, enters)
     found = np.full((*fits.coef.shape, len(ESTIMATES)), np.nan)
     if keep.any():
-        *data, own = _take(arrays, keep)
+        *data, own = take(arrays, keep)
         likelihood = PartialLikelihood.of(*data, ties, own)
         found[keep] = _describe(likelihood, fits.coef[keep], fits.log_likelihood[keep], conf_level, firth)
     separated = [] if firth or x.ndim == 4 else np.flatnonzero(~keep & (fits.df == x.shape[-1]))
@@ -257,22 +277,20 @@ def infer(times, events, x, fits, *, method, ties, conf_level, enters=None):
 
 
 def _infer_at_bound(time, event, x, enter, ties, conf_level):
-    """Estimates of coefficients that a separating direction leaves alone, from the limit along it.
+    """Estimates of coefficients that no separating direction moves, from the limit along all of them.
 
-    There, whoever is not largest along it has left the risk sets of those who are.
+    There whoever is outranked has left the risk sets. What those who stay tell apart of the other covariates
+    is free, as it is in the likelihood.
     """
     found = np.full((x.shape[1], len(ESTIMATES)), np.nan)
-    direction = find_separation(x, time, event, enter)
-    kept = [] if direction is None else np.flatnonzero(np.abs(direction) <= NEGLIGIBLE)
-    if not len(kept):
-        return found
-    ahead = (x @ direction)[:, None] - NEGLIGIBLE <= x @ direction
-    if find_separation(x[:, kept], time, event, enter, ahead) is None:
+    limit = Limit.find(x, time, event, enter)
+    if limit is not None and len(limit.kept):
+        left = np.hstack([x[:, limit.kept], limit.combined])
         enters = None if enter is None else enter[None]
-        part = PartialLikelihood.of(time[None], event[None], x[None, :, kept], ties, enters)
-        part = replace(part, weights=part.weights * ahead[part.subjects].T)
+        part = PartialLikelihood.of(time[None], event[None], left[None], ties, enters)
+        part = replace(part, weights=part.weights * limit.stays[part.subjects].T)
         coef, state = part.maximize(gain=SMALLEST_GAIN)
-        found[kept] = _describe(part, coef, state.log_likelihood, conf_level)[0]
+        found[limit.kept] = _describe(part, coef, state.log_likelihood, conf_level)[0, : len(limit.kept)]
     return found
 
 
@@ -281,15 +299,6 @@ def _describe(likelihood, coef, best, conf_level, firth=False):
     without = likelihood.restrict(np.zeros(coef.shape[1]), firth, coef)
     p_value = stats.chi2.sf(np.maximum(2 * (best[:, None] - without), 0), 1)
     return np.dstack([coef, exponentiate(coef), exponentiate(limits), p_value])
-
-
-@dataclass(frozen=True)
-class ExactLimits:
-    """Limits of a hazard ratio per unit of a covariate: 0 or inf without one, NaN where nothing can tell."""
-
-    lower: float
-    upper: float
-    is_exact: bool  # every order of leaving was counted; otherwise they were drawn
 
 
 def estimate_exact_limits(

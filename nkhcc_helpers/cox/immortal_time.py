@@ -12,8 +12,9 @@ from scipy import stats
 from tqdm import tqdm
 
 from nkhcc_helpers.checks import Result, check_choice, check_conf_level, keeps_options
-from nkhcc_helpers.cox.fit import ESTIMATES, fit_cox_many, infer
+from nkhcc_helpers.cox.fit import ESTIMATES, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate, lay_out_risk
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
@@ -72,7 +73,12 @@ def count_events_before_plans_part(trial, endpoint):
     parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
     days = shortest * min(intervals) if parts else float("nan")
     time = days / DAYS_PER_UNIT[trial.unit]
-    is_early = frame["event"] & (frame["time"] - frame["time_enter"] < time)
+    # Plans begin with observation, or with the first infusion where the endpoint is observed from later on.
+    zero = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")["time_zero"]
+    first = trial.subjects.set_index("USUBJID")["first_infusion"]
+    before = frame["USUBJID"].map(first) - frame["USUBJID"].map(zero)
+    begun = np.fmin(frame["time_enter"], before.dt.days / DAYS_PER_UNIT[trial.unit])
+    is_early = frame["event"] & (frame["time"] - begun < time)
     return {
         "days": days,
         "time": time,
@@ -140,7 +146,8 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
         - ``planned``: infusions planned, known at the start.
         - ``so far``: infusions received before each day, as in `list_infusion_intervals`.
         - ``landmark received``, ``landmark planned``: those still followed without the event at the landmark,
-          the day on which the shortest plan would go on, by the infusions received before it or planned.
+          the day on which the shortest plan would go on, counted from the start of observation, by the
+          infusions received before it or planned.
 
         Hazard ratios are per infusion, limits and P from the profile partial likelihood. NaN where the fit
         is not estimable: nobody at risk differs, no event, or a likelihood without maximum. ``landmark`` is
@@ -216,7 +223,7 @@ def simulate_immortal_time(
     if why_not:
         nothing = np.full((len(Count), n_trials), np.nan)
         return Result.of(_summarize_simulation(nothing, np.isfinite(nothing)), why_not=why_not.value)
-    mean, longest = _estimate_mean(followed), followed["days"].max()
+    mean, longest = _estimate_mean(followed), followed["watched"].max()
     schedule = np.repeat(schedule, copies, axis=0)
     until_progression = _estimate_progression(trial, endpoint, mean)
     planned = np.repeat(cohorts.planned, copies)
@@ -281,7 +288,7 @@ class _Cohorts:
 
 
 def _read_cohort(trial, endpoint):
-    """The patients with their ``days clock``, and as one cohort; all in whole days."""
+    """The patients with their ``days watched clock``, and as one cohort; all in whole days."""
     followed = trial.survival(endpoint)
     followed["days"] = np.rint(followed["time"] * DAYS_PER_UNIT[trial.unit])
     enter = np.rint(followed["time_enter"] * DAYS_PER_UNIT[trial.unit]).to_numpy()
@@ -306,6 +313,7 @@ def _read_cohort(trial, endpoint):
         landmark=count_events_before_plans_part(trial, endpoint)["days"],
         enter=enter,
     )
+    followed["watched"] = followed["days"] - enter
     return followed, cohort
 
 
@@ -325,8 +333,8 @@ def _number_first_day(rows, days):
 
 def _estimate_mean(followed):
     """Mean days to the event, were the hazard constant."""
-    median = estimate_median(followed["days"], followed["event"]).estimate
-    return median / np.log(2) if median > 0 else followed["days"].sum() / followed["event"].sum()
+    median = estimate_median(followed["watched"], followed["event"]).estimate
+    return median / np.log(2) if median > 0 else followed["watched"].sum() / followed["event"].sum()
 
 
 def _estimate_progression(trial, endpoint, mean):

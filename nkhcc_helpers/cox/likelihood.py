@@ -21,6 +21,7 @@ SMALLEST_VALUE = 1e-13  # of a standardized information, for a step along its ve
 WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
 MOST_OUTWARDS = 40  # steps towards a limit, each half as long again
+FALLING, RISING = 1e-12, 1e-6  # along a direction, relative to the covariates
 TOLERANCE = 1e-9  # of a limit, times the span of the covariate
 
 
@@ -293,6 +294,17 @@ def find_at_risk(times, enters, when):
     """Whether subjects are at risk, (n_cohorts, n_subjects, n), at times of shape (n_cohorts, 1, n)."""
     at_risk = times[:, :, None] >= when
     return at_risk if enters is None else at_risk & (enters[:, :, None] < when)
+
+
+def is_separating(covariates, times, events, directions, enters=None):
+    """Whether one direction for each of many cohorts separates it, (n_cohorts,); where True, for sure."""
+    along = np.einsum("cnp,cp->cn", covariates, directions)
+    gap = along[:, :, None] - along[:, None, :]
+    at_risk = np.swapaxes(find_at_risk(times, enters, times[:, None, :]), 1, 2)
+    gap = np.where(at_risk & events[:, :, None], gap, 0)
+    scale = np.abs(covariates).max(axis=(1, 2), initial=0) * np.abs(directions).sum(axis=1)
+    smallest, largest = (bound(gap, axis=(1, 2), initial=0) for bound in (np.min, np.max))
+    return (smallest >= -FALLING * scale) & (largest > RISING * scale)
 
 
 def find_profile_limits(likelihood, coef, log_likelihood, conf_level, *, firth=False):

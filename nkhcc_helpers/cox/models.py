@@ -1,4 +1,4 @@
-"""Cox models of one trial, by likelihood and by relabelling, and which of several the data tell apart."""
+"""Several Cox models: of one trial, which of them the data tell apart; one model of thousands of cohorts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_conf_level, check_survival, keeps_options
+from nkhcc_helpers.checks import check_groups, check_positions, check_survival, keeps_options
 from nkhcc_helpers.cox.design import (
     FOLLOWED,
     Subjects,
@@ -17,13 +17,21 @@ from nkhcc_helpers.cox.design import (
     list_contrasts,
     list_design_points,
 )
-from nkhcc_helpers.cox.fit import ESTIMATES, NEGLIGIBLE, CoxModel, estimate_exact_limits, fit_cox_many
-from nkhcc_helpers.cox.likelihood import lay_out_risk
-from nkhcc_helpers.cox.relabelling import permute_covariate
+from nkhcc_helpers.cox.fit import (
+    ESTIMATES,
+    NEGLIGIBLE,
+    RELABELLED,
+    CohortFits,
+    CoxModel,
+    check_options,
+    fit_block,
+    fit_cox,
+    take,
+)
+from nkhcc_helpers.cox.likelihood import lay_out_risk, merge_each
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 
-RELABELLED = ["p_permutation", "p_permutation_error", "exact_lower", "exact_upper"]
 TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error"]
 LACK = ["lack_df", "lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
 COLUMNS = ["model", "df", "log_likelihood", *TESTED[1:], *LACK, "aicc"]
@@ -83,104 +91,77 @@ def describe_design(
     )
 
 
-@dataclass(frozen=True)
-class CoxFit:
-    """A fitted Cox model.
-
-    ``summary`` has columns ``covariate coef hr ci_lower ci_upper p_value``: profile likelihood limits and
-    likelihood-ratio p, penalised by Firth's method or not; then ``p_permutation p_permutation_error
-    exact_lower exact_upper``: the test over relabellings of patients who agree in the other covariates (error
-    0 where all were counted), and the limits that invert it. NaN where not estimable, 0 or inf where an
-    interval has no limit.
-    """
-
-    summary: pd.DataFrame
-    log_likelihood: float  # at the maximum, or its least upper bound where there is none
-    lr_statistic: float  # against no covariates
-    df: int  # coefficients that can be told apart
-    p_lr: float
-    n: int
-    n_events: int
-    separated: pd.Series | None  # direction in which the likelihood without penalty has no maximum
-    method: str
-    ties: str
-
-
-def fit_cox(
-    frame,
-    covariates,
-    *,
-    method="firth",
-    ties="breslow",
-    strata="",
-    conf_level=0.95,
-    n_draws=10_000,
-    seed=DEFAULT_SEED,
+def fit_cox_many(
+    times, events, x, *, method="firth", ties="breslow", fixed=None, time_enter=None, strata=None
 ):
-    """Fit a Cox model by profile likelihood and by relabelling.
+    """Fit one Cox model to each of many cohorts.
 
-    Cox (1972) J R Stat Soc B; Breslow (1974) Biometrics; Efron (1977) J Am Stat Assoc; Venzon, Moolgavkar
-    (1988) Appl Stat; Heinze, Schemper (2001) Biometrics.
+    Newton's method on all cohorts side by side; those that have converged drop out. A stationary point with a
+    well-conditioned information is the maximum, since the log-likelihood is concave; others are judged by a
+    linear program. Cox (1972) J R Stat Soc B; Firth (1993) Biometrika; Heinze, Schemper (2001) Biometrics.
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``time event`` and the covariates as numbers, one row per subject. Where there is a column
-        ``time_enter``, subjects are at risk after it (0: from the start) and up to ``time``.
-    covariates : sequence of str
-        True and False are taken for 1 and 0; text is refused.
-    method : {"firth", "partial"}, default "firth"
-        Likelihood penalised by Firth's method, or plain partial likelihood.
-    ties : {"breslow", "efron"}, default "breslow"
-    strata : str, optional
-        Column whose values each have a baseline hazard of their own; subjects are compared, and relabelled,
-        within them only.
-    conf_level : float, default 0.95
-    n_draws : int, default 10,000
-        Random relabellings where they cannot all be counted; 0 for none. P and limits use the same.
-    seed : int
+    times, events : array_like, shape (n_cohorts, n_subjects)
+        Times and boolean events; a single row serves all cohorts. A subject of time -1 without event is left
+        out. ValueError where shapes do not fit together, or a number is not finite.
+    x : array_like, shape (n_cohorts, n_subjects, n_covariates)
+        Covariates, or (n_subjects, n_covariates) for all cohorts; or (n_cohorts, n_subjects, n_subjects,
+        n_covariates) for covariates that change: ``x[c, i, j]`` are those of subject j when i has the event.
+    method, ties
+        As in `fit_cox`.
+    fixed : dict of int to float, optional
+        Coefficients held, by column; the penalty stays that of the whole model.
+    time_enter : array_like, shape (n_cohorts, n_subjects) or (n_subjects,), optional
+        Subjects are at risk after these times; 0, the start, where absent.
+    strata : array_like, shape (n_subjects,), optional
+        Subjects are compared within the same value only.
 
     Returns
     -------
-    CoxFit
-        Estimates are NaN where the subjects at risk at the events do not differ enough to tell the
-        coefficients apart and, by partial likelihood, of covariates that are separated; relabelling is where
-        no two patients agree in all covariates but one. It does not depend on `method` and `ties`. With
-        delayed entry whole patients, entry and time, are relabelled, which takes entry not to go with the
-        covariate; limits are then by likelihood only. Of one ``group`` only, what does not differ is NaN.
-
-    Raises
-    ------
-    ValueError
-        Bad times or events, no covariate, one that is constant or a combination of others, or holds (the row
-        is named) what is no finite number, or an unknown method or ties.
+    CohortFits
     """
-    check_conf_level(conf_level)
-    model = CoxModel.of(frame, covariates, method=method, ties=ties, strata=strata)
-    return CoxFit(
-        summary=_summarize(model, conf_level, n_draws, seed),
-        log_likelihood=model.log_likelihood,
-        lr_statistic=model.lr_statistic,
-        df=model.df,
-        p_lr=model.p_lr,
-        n=len(frame),
-        n_events=int(model.event.sum()),
-        separated=model.separated,
-        **model.options,
-    )
+    times, events, x = _check_cohorts(times, events, x)
+    check_options(method, ties)
+    times, enters = _lay_out_risk(times, time_enter, strata)
+    n_cohorts, n = max(len(times), len(x)), times.shape[1]
+    size = max(1, NUMBERS_AT_A_TIME // (n * n))
+    parts = []
+    for start in range(0, n_cohorts, size):
+        *block, own = take((times, events, x, enters), slice(start, start + size))
+        parts.append(fit_block(*block, method, ties, fixed, own))
+    arrays = zip(*(vars(part).values() for part in parts), strict=True)
+    return CohortFits(*map(np.concatenate, arrays))
 
 
-def _summarize(model, conf_level, n_draws, seed):
-    summary = pd.DataFrame(model.infer(conf_level), columns=ESTIMATES)
-    summary.insert(0, "covariate", list(model.x.columns))
-    relabelled = []
-    for column in range(len(summary)):
-        arguments = model.time, model.event, model.x.to_numpy(), column
-        options = {"n_draws": n_draws, "seed": seed, "time_enter": model.enter, "strata": model.strata}
-        tested = permute_covariate(*arguments, **options)
-        limits = estimate_exact_limits(*arguments, conf_level=conf_level, **options)
-        relabelled.append((tested.p_value, tested.error, limits.lower, limits.upper))
-    return summary.join(pd.DataFrame(relabelled, columns=RELABELLED))
+def _check_cohorts(times, events, x):
+    times, events, x = np.atleast_2d(times).astype(float), np.atleast_2d(events), np.asarray(x, float)
+    x = x[None] if x.ndim == 2 else x
+    n = times.shape[1]
+    fits = times.ndim == 2 and times.shape == events.shape and x.ndim in (3, 4) and set(x.shape[1:-1]) == {n}
+    if not fits or len({len(times), len(x)} - {1}) > 1:
+        raise ValueError(
+            f"times {times.shape}, events {events.shape} and x {x.shape} do not fit together: they must be "
+            "(n_cohorts, n_subjects) twice and (n_cohorts, n_subjects, n_covariates)"
+        )
+    if not (np.isfinite(times).all() and np.isfinite(x).all()):
+        raise ValueError("times and x must be finite numbers")
+    if not np.isin(events, (0, 1)).all():
+        raise ValueError("events must be true or false")
+    return times, events.astype(bool), x
+
+
+def _lay_out_risk(times, time_enter, strata):
+    """As `lay_out_risk`, after a check; near-equal times of a cohort become one."""
+    if time_enter is None:
+        merged, enters = merge_each(times), None
+    else:
+        times, enters = np.broadcast_arrays(times, np.atleast_2d(np.asarray(time_enter, dtype=float)))
+        merged, enters = np.moveaxis(merge_each(np.stack([times, enters], axis=1)), 1, 0)
+        bad = ~np.isfinite(enters) | (enters < 0) | ((enters >= merged) & (enters > 0) & (times >= 0))
+        check_positions(bad.ravel(), "time_enter", "must be at least 0 and before the time", enters.ravel())
+    numbers = None if strata is None else check_groups(strata, times.shape[1], "strata")[1]
+    return lay_out_risk(merged, enters, numbers)
 
 
 @keeps_options

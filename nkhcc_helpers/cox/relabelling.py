@@ -35,6 +35,15 @@ class RelabelledP:
     n_subjects: int  # in strata that can tell
 
 
+@dataclass(frozen=True)
+class ExactLimits:
+    """Limits of a hazard ratio per unit of a covariate: 0 or inf without one, NaN where nothing can tell."""
+
+    lower: float
+    upper: float
+    is_exact: bool  # every order of leaving was counted; otherwise they were drawn
+
+
 def permute_covariate(
     time, event, x, column, *, n_draws=20_000, seed=DEFAULT_SEED, time_enter=None, strata=None
 ):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from nkhcc_helpers.checks import check_entry, keeps_options
 from nkhcc_helpers.compatible.claims import list_left_out
-from nkhcc_helpers.cox.fit import fit_cox_many
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.survival.calibration import recalibrate_p
 from nkhcc_helpers.survival.curves import Curves, estimate_survival_at
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, compare_survival

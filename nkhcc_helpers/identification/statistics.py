@@ -11,8 +11,9 @@ import pandas as pd
 
 from nkhcc_helpers.cox.design import find_unusable
 from nkhcc_helpers.cox.diagnostics import code_or_blank, list_moves, move_assumed
-from nkhcc_helpers.cox.fit import METHODS, fit_cox_many
+from nkhcc_helpers.cox.fit import METHODS
 from nkhcc_helpers.cox.likelihood import exponentiate
+from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many

@@ -71,7 +71,8 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
     -------
     DataFrame
         Columns ``time cause n_at_risk n_events incidence ci_lower ci_upper``: of cause 1, then 2, a row for
-        time 0 and for each distinct time. ``n_events`` are of the cause. Limits are NaN where none exists.
+        time 0, or the first entry where all are late, and for each distinct time. ``n_events`` are of the
+        cause. Limits are NaN where none exists.
         Groups are stacked, behind a column ``group``.
 
     Notes
@@ -89,6 +90,7 @@ def estimate_incidence(time, cause, *, group=None, time_enter=None, conf_level=0
         frame["group"] = pd.Categorical.from_codes(codes, groups, ordered=True)
         return stack_by_group(frame, lambda part: estimate_incidence(**part.drop(columns="group"), **options))
     times = np.unique(np.append(0.0, time))
+    times[0] = enter.min()
     causes = [_Causes.of(times, time, each, enter) for each in (cause, np.array([0, 2, 1])[cause])]
     parts = []
     for number, each in enumerate(causes, start=1):
@@ -224,7 +226,8 @@ def summarize_incidence_at(frame, *, at=(), unit="months", conf_level=0.95, conf
     -------
     DataFrame
         Columns ``group time n_at_risk incidence ci_lower ci_upper one_minus_km``, the last of Kaplan-Meier
-        with the competing event as censoring. NaN past the last follow-up, unless all have had either event.
+        with the competing event as censoring. NaN past the last follow-up, unless all have had either event,
+        and up to the first entry where all are late.
     """
     at = at if len(at) else choose_landmarks(unit)
 

@@ -52,15 +52,16 @@ def estimate_km(time, event, *, time_enter=None, conf_level=0.95, conf_type="bpc
     Returns
     -------
     DataFrame
-        Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0
-        and one for each distinct time. Limits hold from their time up to the next. Normal limits are
-        NaN where survival is 0, and before anybody is under observation.
+        Columns ``time n_at_risk n_events n_censored survival ci_lower ci_upper``; one row for time 0, or for
+        the first entry where nobody is under observation before, and one for each distinct time. Limits hold
+        from their time up to the next. Normal limits are NaN where survival is 0, and before the first entry.
     """
     time, event, enter = check_entry(time, event, time_enter)
     check_limits(conf_level, conf_type, enter)
     curves = Curves.of_sample(time, event, enter)
     names = {"time": "times", **{name: name for name in ("n_at_risk", "n_events", "n_censored", "survival")}}
     curve = pd.DataFrame({name: getattr(curves, each)[0] for name, each in names.items()})
+    curve.loc[0, "time"] = enter.min()
     limits = curves.calculate_limits(conf_level=conf_level, conf_type=conf_type)
     curve["ci_lower"], curve["ci_upper"] = (each[0] for each in limits)
     return curve
@@ -108,7 +109,8 @@ def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, c
     -------
     DataFrame
         Columns ``time n_at_risk survival ci_lower ci_upper``, one row for each landmark. Past the last
-        follow-up survival is NaN, unless the curve has reached 0.
+        follow-up survival is NaN, unless the curve has reached 0; and so it is up to the first entry where
+        nobody is under observation from time 0 on, of which R says 1.
     """
     curve = estimate_km(time, event, time_enter=time_enter, conf_level=conf_level, conf_type=conf_type)
     ended = curve["survival"].iloc[-1] <= TOLERANCE
@@ -124,12 +126,22 @@ def read_steps(curve, columns, time, at, *, time_enter, ended):
     """
     at = check_vector(at, "at")
     check_positions(~(at >= 0), "at", "must be at least 0", at)
-    matched = match_times(at, curve["time"])
-    shown = curve.iloc[curve["time"].searchsorted(matched, side="right") - 1][columns].reset_index(drop=True)
-    shown[(matched > curve["time"].iloc[-1]) & (not ended)] = np.nan
+    rows, matched = find_rows(curve["time"], at)
+    shown = curve.iloc[rows][columns].reset_index(drop=True)
+    shown[(rows < 0) | ((matched > curve["time"].iloc[-1]) & (not ended))] = np.nan
     shown.insert(0, "n_at_risk", count_at_risk(time, at=at, time_enter=time_enter))
     shown.insert(0, "time", at)
     return shown
+
+
+def find_rows(times, at):
+    """The row of a curve that holds at each time, -1 before anybody is under observation, and the times.
+
+    The first row is at time 0 or at the first entry, up to which nobody is at risk.
+    """
+    asked = match_times(at, times)
+    rows = times.searchsorted(asked, side="right") - 1
+    return np.where((times.iloc[0] > 0) & (asked <= times.iloc[0]), -1, rows), asked
 
 
 @dataclass(frozen=True)

@@ -243,10 +243,10 @@ def summarize_comparisons(comparisons):
     -------
     DataFrame
         Columns ``test statistic df p_asymptotic p_permutation p_permutation_error exact_statistic p_exact
-        n_allocations``.
+        n_allocations n_strata``.
     """
     fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
-    fields += ["exact_statistic", "p_exact", "n_allocations"]
+    fields += ["exact_statistic", "p_exact", "n_allocations", "n_strata"]
     rows = [(name, *(getattr(each, field) for field in fields)) for name, each in comparisons.items()]
     return pd.DataFrame(rows, columns=["test", *fields])
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.checks import merge_times
+from nkhcc_helpers.checks import match_times, merge_times
 from nkhcc_helpers.trial.metadata import (
     ALL_GROUPS,
     DAYS_PER_UNIT,
@@ -74,16 +74,28 @@ def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -
 
 
 def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return ADTTE with `group endpoint time time_enter`, in the display unit, near-equal times made one."""
+    """Return ADTTE with the columns of `Trial.times`: times in the display unit, near-equal ones made one."""
     adtte = adtte.reset_index(drop=True)
     received, shown = metadata.time_unit, metadata.display_time_unit
     time = adtte["AVAL"]
     if received != shown:
         time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
-    enter = list_entries(adtte, subjects, metadata) / DAYS_PER_UNIT[shown]
+    late = list_entries(adtte, subjects, metadata)
+    enter = late / DAYS_PER_UNIT[shown]
     enter, time = merge_times(np.stack([enter, enter + time]))
-    group = group_rows(adtte, subjects, metadata)
-    return adtte.assign(group=group, endpoint=adtte["PARAMCD"], time=time, time_enter=enter)
+    began = list_starts(adtte, subjects.set_index("USUBJID")["enrolled"])
+    return adtte.assign(
+        group=group_rows(adtte, subjects, metadata),
+        endpoint=adtte["PARAMCD"],
+        time=time,
+        time_enter=enter,
+        time_zero=began - pd.to_timedelta(late, unit="D"),
+    )
+
+
+def list_starts(adtte: pd.DataFrame, enrolled: pd.Series) -> pd.Series:
+    """Return the date from which AVAL of each row counts: STARTDT, or else enrolment, or NaT."""
+    return find_column(adtte, "STARTDT").fillna(pd.to_datetime(adtte["USUBJID"].map(enrolled)))
 
 
 def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
@@ -95,6 +107,28 @@ def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadat
             origin = adsl.drop_duplicates("USUBJID").set_index("USUBJID")[endpoint.origin]
             days.loc[rows.index] = (rows["STARTDT"] - pd.to_datetime(rows["USUBJID"].map(origin))).dt.days
     return days
+
+
+def count_later(rows: pd.DataFrame, dates: pd.Series, unit: str) -> pd.Series:
+    """Return how much later than `dates` time 0 of rows of `Trial.times` is, 0 where either is not known."""
+    return (rows["time_zero"] - dates).dt.days.fillna(0.0) / DAYS_PER_UNIT[unit]
+
+
+def join_competing(frame: pd.DataFrame, own: pd.DataFrame, other: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return `Trial.survival` as `Trial.competing` does, of rows of `Trial.times` of both endpoints."""
+    own, other = (rows.set_index("USUBJID").reindex(frame["USUBJID"]) for rows in (own, other))
+    later = count_later(other, own["time_zero"], unit).to_numpy()
+    assessed, time = frame["time"].to_numpy(), other["time"].to_numpy(float) + later
+    # Times are rounded in the file, dates are whole days.
+    same_day = (later != 0) & (np.abs(time - assessed) < 0.5 / DAYS_PER_UNIT[unit])
+    time = match_times(np.maximum(np.where(same_day, assessed, time), 0), assessed)
+    first = ~frame["event"].to_numpy() | (time < assessed)
+    competes = other["event"].eq(True).to_numpy() & first
+    return frame.drop(columns="event").assign(
+        cause=frame["event"].astype(int).mask(competes, 2),
+        last_assessed=assessed,
+        time=np.where(competes, time, assessed),
+    )
 
 
 def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
@@ -180,9 +214,14 @@ def list_enrolment_dates(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
 
 def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     """Return the last date of each row of ADTTE: ADT, or STARTDT and AVAL days, or NaT."""
-    days = (find_column(rows, "AVAL", "float64") * DAYS_PER_UNIT[metadata.time_unit]).clip(upper=_LONGEST)
-    counted = find_column(rows, "STARTDT") + pd.to_timedelta(days.round(), unit="D")
+    counted = find_column(rows, "STARTDT") + list_lengths(rows, metadata).round("D")
     return find_column(rows, "ADT").fillna(counted)
+
+
+def list_lengths(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
+    """Return AVAL of each row of ADTTE as a difference of dates."""
+    days = find_column(rows, "AVAL", "float64") * DAYS_PER_UNIT[metadata.time_unit]
+    return pd.to_timedelta(days.clip(upper=_LONGEST), unit="D")
 
 
 def list_date_ranges(adae: pd.DataFrame) -> pd.DataFrame:
@@ -228,8 +267,7 @@ def derive_subjects(
     ids = subjects["USUBJID"]
     n_infusions = ids.map(infusions["USUBJID"].value_counts()).fillna(0).astype(int)
     flag = list_text(subjects, "SAFFL")
-    enrolled = times["USUBJID"].map(subjects.set_index("USUBJID")["enrolled"])
-    started = find_column(times, "STARTDT").fillna(enrolled)
+    started = list_starts(times, subjects.set_index("USUBJID")["enrolled"])
     dated = times.assign(date=list_ends(times.assign(STARTDT=started), metadata))
     died = dated[dated["event"] & (dated["endpoint"] == find_endpoint(metadata, "overall_survival"))]
     death = find_column(subjects, "DTHDT").fillna(_map_latest(ids, died))

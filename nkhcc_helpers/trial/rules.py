@@ -18,7 +18,7 @@ from nkhcc_helpers.trial.evidence import (
     says_death,
 )
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, TrialMetadata, count_noun, find_endpoint
-from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates
+from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates, list_lengths, list_starts
 from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
@@ -32,6 +32,7 @@ from nkhcc_helpers.trial.schema import (
 
 _FATAL = ("FATAL", "DEATH", "DIED", "RESULTED IN DEATH")
 _ONE_DAY = pd.Timedelta(days=1)
+_HALF_A_DAY = pd.Timedelta(days=0.5)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def check_rules(tables: Tables) -> list[Problem]:
         problems += _check_known_subjects(tables) + _check_bounds(tables)
     if listed and described:
         problems += _check_arms(tables) + _check_endpoints(tables) + _check_origins(tables)
+        problems += _check_competing(tables)
     if described:
         problems += _check_units(tables)
         problems += _check_progression_before_death(tables)
@@ -227,6 +229,27 @@ def _check_origins(tables: Tables) -> list[Problem]:
     return problems
 
 
+def _check_competing(tables: Tables) -> list[Problem]:
+    """List competing events before the patient comes under observation for the endpoint they compete with."""
+    if not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL", "CNSR"):
+        return []
+    starts = list_starts(tables["ADTTE"], list_enrolment_dates(tables.parsed))
+    adtte = tables["ADTTE"].assign(start=starts, end=starts + list_lengths(tables["ADTTE"], tables.metadata))
+    adsl, problems = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID"), []
+    for endpoint in tables.metadata.endpoints:
+        if not endpoint.competing:
+            continue
+        other = adtte[(adtte["PARAMCD"] == endpoint.competing) & adtte["event"]]
+        own = adtte[(adtte["PARAMCD"] == endpoint.code) & ~adtte["event"]].drop_duplicates("USUBJID")
+        start = pd.to_datetime(other["USUBJID"].map(own.set_index("USUBJID")["start"]))
+        # Times are rounded. The first day is time 0, at risk unless observation begins later than time 0.
+        late = start > pd.to_datetime(other["USUBJID"].map(find_column(adsl, endpoint.origin)))
+        early = other["end"] < start.mask(late, start + 2 * _HALF_A_DAY) - _HALF_A_DAY
+        rule = f"happens before {endpoint.code}, with which it competes, is observed (trial.yaml), from "
+        problems += tables.report("ADTTE", "AVAL", early, rule + _write(start))
+    return problems
+
+
 def _check_units(tables: Tables) -> list[Problem]:
     """List endpoints whose PARAM names another unit than `trial.yaml`."""
     if not tables.has("ADTTE", "PARAM", "PARAMCD"):
@@ -245,16 +268,14 @@ def _check_progression_before_death(tables: Tables) -> list[Problem]:
     pfs, os = (endpoints.get(role) for role in ("progression_free_survival", "overall_survival"))
     if pfs is None or os is None or not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL"):
         return []
-    if pfs.origin != os.origin:  # they count from different days
-        return []
     adtte = tables["ADTTE"]
     overall = adtte[adtte["PARAMCD"] == os.code].drop_duplicates("USUBJID").set_index("USUBJID")
-    bound, time = adtte["USUBJID"].map(overall["AVAL"]), adtte["AVAL"]
-    if pfs.origin and "STARTDT" in adtte:
-        later = (adtte["STARTDT"] - pd.to_datetime(adtte["USUBJID"].map(overall["STARTDT"]))).dt.days
-        time = time + later.fillna(0) / DAYS_PER_UNIT[tables.metadata.time_unit]
-    # Both are rounded alike in the file, so only binary rounding is allowed for.
-    longer = (adtte["PARAMCD"] == pfs.code) & (time > bound * (1 + SAME_TIME) + SAME_TIME)
+    bound, unit = adtte["USUBJID"].map(overall["AVAL"]), DAYS_PER_UNIT[tables.metadata.time_unit]
+    started = pd.to_datetime(adtte["USUBJID"].map(find_column(overall, "STARTDT")))
+    later = (find_column(adtte, "STARTDT") - started).dt.days.fillna(0)
+    # Times from one day are rounded alike, so that only binary rounding is allowed for; others to a tenth.
+    allowed = (bound * SAME_TIME + SAME_TIME).where(later == 0, 0.1 + 1 / unit)
+    longer = (adtte["PARAMCD"] == pfs.code) & (adtte["AVAL"] + later / unit > bound + allowed)
     rules = bound.map(lambda time: f"{pfs.code} must not be longer than the subject's {os.code}, {time}")
     return tables.report("ADTTE", "AVAL", longer, rules)
 

@@ -23,6 +23,7 @@ from nkhcc_helpers.trial.patients import (
     derive_events,
     derive_subjects,
     group_rows,
+    join_competing,
     list_events,
     list_infusions,
     list_subjects,
@@ -67,6 +68,8 @@ class Trial:
     times : ADTTE
         - ``group endpoint``; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0
         - ``time_enter``: when the patient comes under observation; 0 unless time counts from an origin
+        - ``time_zero``: the date from which ``time`` counts: the endpoint's origin, else STARTDT, else
+          enrolment; NaT where nothing dates it
     infusions : ADEX by subject and date, of what was given (`patients.is_given`)
         - ``group date dose``; ``end``: AENDT, or else ``date``
         - ``infusion``: number within the subject, from 1
@@ -165,18 +168,16 @@ class Trial:
     def competing(self, endpoint: str) -> pd.DataFrame:
         """Return `survival` with `cause`: 0 censored, 1 the event, 2 the event of the competing endpoint.
 
-        A competing event counts at its own time, also after the last assessment for the endpoint, which stays
-        in `last_assessed`; at one time the event goes before it. ValueError where `trial.yaml` names none.
+        Whichever comes first counts; at one time the event does. A competing event counts at its own time,
+        from this endpoint's time 0, also after the last assessment, kept in `last_assessed`. ValueError where
+        `trial.yaml` names none.
         """
         frame = self.survival(endpoint)
         named = self.endpoint(endpoint).competing
         if not named:
             raise ValueError(f"trial.yaml names no competing endpoint of {endpoint}")
-        other = self.survival(named).set_index("USUBJID")[["time", "event"]].reindex(frame["USUBJID"])
-        competes = (other["event"].eq(True) & ~frame["event"].to_numpy()).to_numpy()
-        time = frame["time"].mask(competes, other["time"].to_numpy())
-        cause = frame["event"].astype(int).mask(competes, 2)
-        return frame.drop(columns="event").assign(cause=cause, last_assessed=frame["time"], time=time)
+        own, other = (self.times[self.times["endpoint"] == code] for code in (endpoint, named))
+        return join_competing(frame, own, other, self.unit)
 
     def endpoint_with_role(self, role: str) -> str | None:
         """Return the code of the endpoint with a role, such as `overall_survival`; None without one."""

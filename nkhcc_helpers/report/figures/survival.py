@@ -143,7 +143,9 @@ def _draw_band(ax: Axes, band: pd.DataFrame, lower: str, upper: str, look: Look)
 def _continue_curves(ax: Axes, curves: pd.DataFrame, looks: Mapping[str, Look], until: float) -> None:
     """Curves that go on past the axis: an arrow at its end, and the time of the last follow-up."""
     longer = {group: rows_of(curves, group) for group in looks}
-    longer = {group: curve for group, curve in longer.items() if curve["time"].max() > until}
+    longer = {
+        group: curve for group, curve in longer.items() if curve["time"].min() <= until < curve["time"].max()
+    }
     levels = {group: curve.loc[curve["time"] <= until].iloc[-1] for group, curve in longer.items()}
     heights = spread_apart([row["survival"] for row in levels.values()], 0.05)
     for (group, row), height in zip(levels.items(), heights, strict=True):

@@ -43,7 +43,7 @@ PERMUTED_NOTE = (
     "Asymptotic: from the chi-square distribution. Permuted: the same statistic over {n_draws:,} random "
     "relabellings, with Monte-Carlo standard error."
 )
-KM_NOTE = "1 - Kaplan-Meier: the competing event taken for censoring; too large once that event has come."
+KM_NOTE = "1 - Kaplan-Meier: competing events taken for censoring; too large once an event follows one."
 INCIDENCE_NOTES = {
     "beta": [
         "Interval: Clopper-Pearson at the effective number of patients, exact where nobody is censored.",
@@ -51,7 +51,8 @@ INCIDENCE_NOTES = {
     ],
     "log-log": ["Interval: log-log, with the infinitesimal jackknife's variance.", KM_NOTE],
 }
-BEYOND_NOTE = "NE: nobody is followed that long, so that nothing can be said."
+BEYOND_NOTE = "NE: nobody is under observation any more, or yet, so that nothing can be said."
+WITHIN_NOTE = "A test in strata takes relabellings and allocations within each stratum only."
 TEST_NAMES = {
     "asymptotic": "Usual log-rank, chi-square",
     "permuted": "Usual log-rank, permuted",
@@ -200,6 +201,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
         notes=[
             PERMUTED_NOTE.format(n_draws=n_draws),
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
+            *([WITHIN_NOTE] if "n_strata" in frame and (frame["n_strata"] > 1).any() else []),
         ],
     )
 
