@@ -31,6 +31,7 @@ def make_trial(kind="four", *, illustrative=True):
         endpoint_labels={"OS": "Overall survival", "PFS": "Progression-free survival"},
         unit="months",
         survival=lambda endpoint: pd.DataFrame({"group": list(labels)}),
+        subjects=pd.DataFrame({"group": list(labels), "treated": True}),
         is_illustrative=illustrative,
         metadata=SimpleNamespace(
             dose_unit="relative to the normal dose", treatment_word="infusion", data_cut_off=date(2025, 9, 30)

@@ -103,7 +103,8 @@ def test_an_origin_of_either_endpoint_moves_the_competing_time(tmp_path, codes):
     ("day", "origin", "problem"),
     [(24, "", True), (25, "", False), (60, "", False), (25, "DIAGDT", True), (26, "DIAGDT", False)],
 )
-def test_a_competing_event_before_observation_is_a_problem(tmp_path, day, origin, problem):
+@pytest.mark.parametrize("censored", [0, 1])
+def test_a_competing_event_before_observation_is_a_problem(tmp_path, day, origin, problem, censored):
     """Two patients responded on day 25; one dies on a day, and is at risk on day 25 if that is time 0."""
 
     def edit(metadata):
@@ -112,7 +113,7 @@ def test_a_competing_event_before_observation_is_a_problem(tmp_path, day, origin
 
     ids = ["P1", "P2"]
     overall = pd.DataFrame({"USUBJID": ids, "PARAMCD": "OS", "AVAL": [day / DAYS, 9], "CNSR": [0, 1]})
-    response = overall.assign(PARAMCD="DOR", AVAL=1, CNSR=1, STARTDT="2020-01-26")
+    response = overall.assign(PARAMCD="DOR", AVAL=3, CNSR=censored, STARTDT="2020-01-26")
     columns = {"STUDYID": "PLAIN", "USUBJID": ids, "TRT01P": "A", "ENRLDT": "2020-01-01"}
     columns |= {"DIAGDT": "2019-12-01", "AGE": 50, "SEX": "F", "AFP": 1, "CHILDPUG": "A"}
     folder = write_trial(
@@ -227,14 +228,15 @@ def test_events_before_the_plans_part_count_from_the_first_infusion(tmp_path):
         assert (counted["days"], counted["n_early"]) == (56, n_early)
 
 
-def test_simulated_times_are_those_under_observation(plain_trial):
-    zero = plain_trial.times["time_zero"] - pd.Timedelta(days=2000)
-    late = 2000 / DAYS
+def test_simulated_progression_is_timed_from_observation_on(plain_trial):
+    late = np.where(plain_trial.times["endpoint"] == "PFS", 2000 / DAYS, 0.0)
+    zero = plain_trial.times["time_zero"] - pd.to_timedelta(np.rint(late * DAYS), unit="D")
     times = plain_trial.times.assign(time=plain_trial.times["time"] + late, time_enter=late, time_zero=zero)
     moved = dataclasses.replace(plain_trial, times=times)
     got, plain = (
         immortal_time.simulate_immortal_time(each, "OS", n_trials=20) for each in (moved, plain_trial)
     )
+    assert np.isfinite(plain["rejected"]).all()
     pd.testing.assert_frame_equal(pd.DataFrame(got), pd.DataFrame(plain))
 
 

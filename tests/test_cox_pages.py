@@ -130,7 +130,7 @@ def test_strata_are_told_and_the_reference_is_a_choice(tmp_path):
     files = plain()
     visible, results = run(files, tmp_path, strata="SEX", reference="C")
     assert "Groups are compared with C: normal x 8. The permuted P" in visible
-    assert "Strata by SEX, with their patients: Female: " in visible
+    assert "Strata by Sex, with their patients: Female: " in visible
     assert visible.count("Stratified by Sex: patients are compared within its levels only") == 5
     trial = load_trial(tmp_path / "trial")
     data = cox.code_trial(trial, "PFS", strata="SEX", reference="C")

@@ -51,7 +51,7 @@ def test_separation_is_named_before_any_fit(plain_trial):
     times["event"] = True
     trial = dataclasses.replace(plain_trial, times=times)
     direction = describe_design(trial, ["group"]).separation
-    assert (direction == -1).all()
+    assert (direction < 0).all()  # its signs are what counts
 
 
 def test_what_cannot_be_estimated_is_an_error_that_says_what_to_drop():

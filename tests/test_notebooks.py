@@ -228,7 +228,7 @@ def test_code_names_no_group_and_no_endpoint(notebook):
 # Execution
 
 
-def check_shown(shown, folder, name):
+def check_shown(shown, folder, name, *, n_main=1):
     """What every executed notebook must have shown and written."""
     visible = html.unescape(" ".join(map(read_visible, shown)))
     figures = sorted((folder / "figures" / name).glob("*.svg"))
@@ -238,7 +238,7 @@ def check_shown(shown, folder, name):
         assert set(re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", text)) <= {"nkhcc_helpers"}
     whole = "".join(shown)
     assert not re.search(r"<img src=x|<script|<i>\$|<a\b[^>]*javascript", whole)
-    check_written(folder, name)
+    check_written(folder, name, n_main)
     return visible
 
 
@@ -247,11 +247,11 @@ def read_drawn(svg):
     return " ".join(html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", svg, re.DOTALL))
 
 
-def check_written(folder, name):
+def check_written(folder, name, n_main):
     results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert results["values"]
     assert results["versions"]["nkhcc_helpers"]
-    assert [figure["main"] for figure in results["figures"].values()].count(True) == 1
+    assert [figure["main"] for figure in results["figures"].values()].count(True) == n_main
     kept = [*results["figures"].values(), *results["tables"].values()]
     assert all(each["files"] for each in kept)
     assert all((folder / file).stat().st_size for each in kept for file in each["files"])
@@ -308,7 +308,9 @@ def test_every_notebook_runs_on_every_kind_of_trial(
     parameters = {"data_dir": str(trial.source), "out_dir": str(tmp_path), **FEWER_TRIALS.get(name, {})}
     executed = execute_here(PATHS[name], **parameters, **find_prepared(name, str(trial.source)))
     assert executed.printed == ""
-    visible = check_shown(executed.html, tmp_path, name)
+    # What notebook 05 has to show of one group is no comparison, and its main figure is one.
+    compares = name != "05_what_the_abstract_can_tell" or len(trial.groups) > 1
+    visible = check_shown(executed.html, tmp_path, name, n_main=int(compares))
     if variant != "hostile":  # its labels are cut up where they are made harmless
         assert [label for label in trial.group_labels.values() if label not in visible] == []
 
@@ -407,7 +409,7 @@ def test_safety_tells_ties_and_who_was_never_infused(tmp_path, monkeypatch):
 
     folder = write_trial(tmp_path / "trial", adsl=lambda subjects: subjects.assign(SAFFL="Y"), adae=change)
     visible = " ".join(map(read_visible, execute_here(PATHS["04_safety"], data_dir=str(folder)).html))
-    assert "Most frequent: Chills and Pyrexia; each in" in visible
+    assert "Most frequent: Chills and Pyrexia, each in" in visible
     assert "Left out of the curves, of 18 treated patients: without any infusion, 1;" in visible
     # S-09, one of three in the first group, was treated by SAFFL alone and gives no time at risk.
     assert re.search(r"A: low x 4\s+\d of 2\s", visible)

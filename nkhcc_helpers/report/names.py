@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +15,7 @@ from nkhcc_helpers.trial.metadata import pluralize
 
 if TYPE_CHECKING:
     from nkhcc_helpers.compatible.claims import ClaimedTrial
+    from nkhcc_helpers.trial.claims import Published
     from nkhcc_helpers.trial.trial import Trial
 
 
@@ -177,7 +178,31 @@ def list_covariate_labels(
     }
 
 
-def list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
+def describe_patients(
+    trial: Trial, endpoint: str, frame: pd.DataFrame, strata: str = ""
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Sentences on the patients of an endpoint as `Page.say_patients` says them, with their values."""
+    about, unit, late = trial.endpoint(endpoint), trial.unit, frame["time_enter"]
+    by_group = frame.groupby("group", observed=True)["event"]
+    told = [f"{part.sum()} of {part.size} in {trial.group_labels[group]}" for group, part in by_group]
+    values = {"endpoint_label": about.label, "n_patients": len(frame), "n_events": int(frame["event"].sum())}
+    text = "<b>{endpoint_label}</b>. Patients: {n_patients}. Event: {meaning}. With the event: {with_event}. "
+    yield text + "Time counts in {unit}.", values | {"meaning": about.event, "with_event": told, "unit": unit}
+    values = {"population": about.population or None, "n_endpoint": len(frame)}
+    text = "Of {n_enrolled} patients only {n_endpoint} are in it: {population}."
+    yield text, values | {"n_enrolled": len(trial.subjects)}
+    text = "Its time counts from {origin}, and so does its follow-up, not from enrolment."
+    yield text, {"origin": about.origin or None}
+    values = {"n_late": int((late > 0).sum()), "latest": late[late > 0].max(), "unit": unit}
+    text = "Late entry: {n_late: patient|patients}, observed from up to {latest:.1f} {unit} after time 0 "
+    yield text + "({entry}) on; nobody counts before entering.", values | {"entry": about.origin or "STARTDT"}
+    if strata:
+        column = next(each for each in trial.metadata.baseline if each.column == strata)
+        told = {"strata": column.label, "held": _list_strata(trial, frame, strata)}
+        yield "Strata by {strata}, with their patients: {held}.", told
+
+
+def _list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
     """The levels of a column of the trial's subjects with the patients of a frame: ``Male: 5 (A 2, B 3)``."""
     named = {each.column: each.levels or {} for each in trial.metadata.baseline}.get(strata, {})
     levels = frame["USUBJID"].map(trial.subjects.set_index("USUBJID")[strata]).fillna("not known")
@@ -186,6 +211,43 @@ def list_strata(trial: Trial, frame: pd.DataFrame, strata: str) -> list[str]:
         counts = part.cat.remove_unused_categories().value_counts(sort=False)
         told.append(f"{level}: {len(part)} ({', '.join(f'{code} {n}' for code, n in counts.items())})")
     return told
+
+
+def describe_claimed(
+    trial: Trial,
+    published: Published,
+    claimed: ClaimedTrial,
+    codes: Iterable[str],
+    left_out: Mapping[str, str],
+) -> Iterator[tuple[str | None, str, dict[str, object]]]:
+    """Sentences on what is claimed as `Page.say_claimed` says them: of which endpoint, and their values."""
+    if trial.published is None:
+        text = "<b>Nothing was published of this trial.</b> Its own numbers, rounded, take the place of a "
+        yield None, text + "report.", {}
+    values = {"n_claims": len(claimed.claims), "cited": published.citation}
+    yield None, "Claims about times: {n_claims}. Source: {cited}", values
+    text = "<b>{left_out} is left out of this page</b>, which takes every patient of a group to be in an "
+    text += "endpoint and watched from time zero on: {why}."
+    for code, why in left_out.items():
+        yield code, text, {"left_out": trial.endpoint_labels[code], "why": why}
+    for code in codes:
+        about = trial.endpoint(code)
+        if about.population or about.origin:
+            text = (
+                "<b>Warning:</b> not all patients are in {named}, or not from time zero on, and no endpoint "
+            )
+            text += (
+                "of this trial is otherwise. It is taken as if they were: a show of the method, no result."
+            )
+            yield code, text, {"named": about.label}
+        if about.competing:
+            text = (
+                "<b>{name}.</b> The event that competes with it, of {competitor}, counts as censoring here."
+            )
+            yield code, text, {"name": about.label, "competitor": trial.endpoint_labels[about.competing]}
+    if len(claimed.groups) == 1:
+        text = "There is one group. <b>A comparison needs two groups</b>: sections that compare are empty."
+        yield None, text, {}
 
 
 def list_statistic_labels(statistics: Iterable[Statistic], trial: Trial) -> dict[Statistic, str]:

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import list_strata, name_treatment, show_endpoint
+from nkhcc_helpers.report.names import describe_claimed, describe_patients, name_treatment, show_endpoint
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -196,9 +196,15 @@ class Page:
         for code, row in table.iterrows():
             self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
 
-    def list_strata(self, frame: pd.DataFrame, strata: str) -> list[str]:
-        """List the levels of a baseline column with their patients of a frame ``USUBJID group``, in words."""
-        return list_strata(self.trial, frame, strata)
+    def say_patients(self, frame: pd.DataFrame, strata: str = "") -> None:
+        """Say who of a frame of `Trial.survival` has what events, since when, and in which strata."""
+        for template, values in describe_patients(self.trial, self.endpoint, frame, strata):
+            self.say(template, otherwise="", **values)
+
+    def say_claimed(self, *claimed: Any) -> None:
+        """Say what is claimed of a trial, and what not; arguments of `names.describe_claimed`."""
+        for of, template, values in describe_claimed(self.trial, *claimed):
+            self.say(template, of=of, otherwise="", **values)
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.

@@ -240,7 +240,7 @@ def _check_competing(tables: Tables) -> list[Problem]:
         if not endpoint.competing:
             continue
         other = adtte[(adtte["PARAMCD"] == endpoint.competing) & adtte["event"]]
-        own = adtte[(adtte["PARAMCD"] == endpoint.code) & ~adtte["event"]].drop_duplicates("USUBJID")
+        own = adtte[adtte["PARAMCD"] == endpoint.code].drop_duplicates("USUBJID")
         start = pd.to_datetime(other["USUBJID"].map(own.set_index("USUBJID")["start"]))
         # Times are rounded. The first day is time 0, at risk unless observation begins later than time 0.
         late = start > pd.to_datetime(other["USUBJID"].map(find_column(adsl, endpoint.origin)))

@@ -135,7 +135,7 @@ def _describe_term(events, courses):
         "onset_median": median(waits) if waits else None,
         "onset_minimum": min(waits, default=None),
         "onset_maximum": max(waits, default=None),
-        "duration_median": _find_median(steps),
+        "duration_median": _find_median(steps, durations),
         "duration_minimum": min(seen, default=None),
         "duration_maximum": max(seen, default=None),
         "n_ongoing": endings.count(NOT_RESOLVED),
@@ -163,12 +163,15 @@ def _list_survival(durations):
     return steps
 
 
-def _find_median(steps):
+def _find_median(steps, durations):
+    """The middle of where the curve is flat at one half: up to the last day, where no event ends that."""
     reached = [day for day, share in steps if share <= HALF + ROUNDING]
     passed = [day for day, share in steps if share < HALF - ROUNDING]
     if not reached:
         return None
-    return (reached[0] + passed[0]) / 2 if passed else reached[0]
+    last = max(time for time, _ in durations)
+    ends = passed[0] if passed else reached[0] if last == FOREVER else last
+    return (reached[0] + ends) / 2
 
 
 def _find_percent(durations, steps, until):
