@@ -57,6 +57,11 @@ def check_entry(time, event, time_enter=None):
     return time, event.astype(bool), enter
 
 
+def has_entered(enter, at):
+    """Whether subjects have come under observation at times `at`, which broadcast; 0 is the start itself."""
+    return (enter < at) | (enter == 0)
+
+
 def merge_times(time):
     """Times, of any shape, in which near-equal ones are the first of them, as R's ``survfit(timefix=TRUE)``.
 
@@ -142,6 +147,15 @@ def check_groups(group, n, name="group"):
     return list(group.cat.categories), group.cat.codes.to_numpy()
 
 
+def number_strata(values, name):
+    """Number the values of a column of strata, none of which may be missing."""
+    missing = values.isna().to_numpy()
+    if missing.any():
+        row = missing.argmax()
+        raise ValueError(f"strata {name!r} is missing in row {row} ({values.index[row]!r})")
+    return pd.factorize(values)[0]
+
+
 class Result(pd.DataFrame):
     """A frame with `made_by`, the function that made it (None if not known), and `options`, a dict by name.
 
@@ -170,15 +184,6 @@ class Result(pd.DataFrame):
     @property
     def _constructor(self):
         return pd.DataFrame
-
-
-def number_strata(values, name):
-    """Number the values of a column of strata, none of which may be missing."""
-    missing = values.isna().to_numpy()
-    if missing.any():
-        row = missing.argmax()
-        raise ValueError(f"strata {name!r} is missing in row {row} ({values.index[row]!r})")
-    return pd.factorize(values)[0]
 
 
 def keeps_options(function):

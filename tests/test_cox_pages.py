@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from executing import execute_here, read_visible
-from trials import make_files, plain, write_trial
+from trials import group_missing, make_files, plain, write_trial
 
 from nkhcc_helpers import cox, report
 from nkhcc_helpers.report import tables
@@ -20,15 +20,8 @@ NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "03_cox_dose_frequency.i
 
 def keep_arms(codes, **changes):
     """As `plain`, with some arms only, each changed."""
-    files = plain()
-    files.metadata["arms"] = [
-        arm | copy.deepcopy(changes) for arm in files.metadata["arms"] if arm["code"] in codes
-    ]
-    files.adsl = files.adsl[files.adsl["TRT01P"].isin(list(codes))]
-    for table in ("adtte", "adex", "adae"):
-        frame = getattr(files, table)
-        setattr(files, table, frame[frame["USUBJID"].isin(files.adsl["USUBJID"])])
-    files.published = None
+    files = group_missing(codes)
+    files.metadata["arms"] = [arm | copy.deepcopy(changes) for arm in files.metadata["arms"]]
     return files
 
 

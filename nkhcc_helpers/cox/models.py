@@ -279,7 +279,7 @@ class _Draws:
         self.n_draws, self.seed = n_draws, seed
 
     def fit(self, x, leaving, fixed=None, *, whole=False):
-        """Fits to patients who leave in these orders, each with the entry of his own, or exchanged whole."""
+        """Fits to patients who leave in these orders, each keeping the entry, or exchanged whole."""
         enters = None if self.enter is None else self.enter[self.order if whole else leaving]
         times, events = self.time[self.order], self.event[self.order]
         return fit_cox_many(times, events, x[leaving], fixed=fixed, time_enter=enters, **self.options)

@@ -15,6 +15,7 @@ from nkhcc_helpers.checks import (
     check_groups,
     check_positions,
     check_vector,
+    has_entered,
     keeps_options,
     match_times,
 )
@@ -122,7 +123,7 @@ class _Causes:
 
     @classmethod
     def of(cls, times, time, cause, enter):
-        now, began = time == times[:, None], (enter < times[:, None]) | (enter == 0)
+        now, began = time == times[:, None], has_entered(enter, times[:, None])
         parts = ((time >= times[:, None]) & began, now & (cause == 1), now & (cause == 2))
         return cls(*(part.astype(float) for part in parts))
 

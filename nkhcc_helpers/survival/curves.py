@@ -16,6 +16,7 @@ from nkhcc_helpers.checks import (
     check_entry,
     check_positions,
     check_vector,
+    has_entered,
     keeps_options,
     match_times,
     merge_times,
@@ -26,7 +27,7 @@ Convention = Literal["midpoint", "first"]
 CONF_TYPES, CONVENTIONS = get_args(ConfType), get_args(Convention)
 # Survival estimates are products of fractions: 0.5 on paper may be 0.5 + 1e-16 in floating point.
 TOLERANCE = 1e-9
-SAME_TIME = 1e-7  # a time computed from steps of a grid, or in their place
+SAME_STEP = 1e-7  # a time computed from steps of a grid, or in their place
 
 
 @keeps_options
@@ -88,9 +89,8 @@ def count_at_risk(time, *, at, time_enter=None):
 
 
 def _count_to_enter(enter, at):
-    """Count the subjects who are still to enter at each time; entry at 0 is the start."""
-    late = enter[enter > 0]
-    return (late[:, None] >= at).sum(axis=0)
+    """Count the subjects who are still to enter at each time."""
+    return (~has_entered(enter[:, None], at)).sum(axis=0)
 
 
 def estimate_survival_at(time, event, *, at, time_enter=None, conf_level=0.95, conf_type="bpcp"):
@@ -238,9 +238,9 @@ class Curves:
 
     def find_survival(self, at):
         """Survival at a time, (n_curves,); NaN past the last time of a curve, unless it has reached 0."""
-        place = (self.times <= at + SAME_TIME).sum(axis=1) - 1
+        place = (self.times <= at + SAME_STEP).sum(axis=1) - 1
         survival = self.survival[np.arange(len(place)), place]
-        return np.where((self.last >= at - SAME_TIME) | (survival <= TOLERANCE), survival, np.nan)
+        return np.where((self.last >= at - SAME_STEP) | (survival <= TOLERANCE), survival, np.nan)
 
     def calculate_areas(self, tau):
         """Area under the curve from each place to the next, up to a horizon, (n_curves, n_places)."""
@@ -250,7 +250,7 @@ class Curves:
 
     def find_means(self, tau):
         """Mean times without the event up to a horizon, (n_curves,); NaN as in `find_survival`."""
-        is_known = (self.last >= tau - SAME_TIME) | (self.survival[:, -1] <= TOLERANCE)
+        is_known = (self.last >= tau - SAME_STEP) | (self.survival[:, -1] <= TOLERANCE)
         return np.where(is_known, np.cumsum(self.calculate_areas(tau), axis=1)[:, -1], np.nan)
 
     def calculate_limits(self, *, conf_level=0.95, conf_type="bpcp"):

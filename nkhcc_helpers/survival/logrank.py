@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nkhcc_helpers.checks import check_choice, check_entry, check_groups
+from nkhcc_helpers.checks import check_choice, check_entry, check_groups, has_entered
 from nkhcc_helpers.survival.curves import Curves, order_patients, trace_survival
 
 # A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
@@ -63,7 +63,7 @@ class RiskSets:
         times, stratum = np.concatenate(parts)[:, None], np.repeat(np.arange(len(parts)), [*map(len, parts)])
         at_risk = (time >= times) & (strata == stratum[:, None])
         if enter.any():
-            at_risk &= (enter < times) | (enter == 0)
+            at_risk &= has_entered(enter, times)
         happened = at_risk & event & (time == times)
         n_at_risk, n_events = (each.sum(axis=1).astype(float) for each in (at_risk, happened))
         weight = np.empty(len(times))

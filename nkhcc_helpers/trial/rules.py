@@ -264,19 +264,19 @@ def _check_units(tables: Tables) -> list[Problem]:
 
 
 def _check_progression_before_death(tables: Tables) -> list[Problem]:
-    endpoints = {endpoint.role: endpoint for endpoint in tables.metadata.endpoints}
-    pfs, os = (endpoints.get(role) for role in ("progression_free_survival", "overall_survival"))
+    roles = ("progression_free_survival", "overall_survival")
+    pfs, os = (find_endpoint(tables.metadata, role) for role in roles)
     if pfs is None or os is None or not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL"):
         return []
     adtte = tables["ADTTE"]
-    overall = adtte[adtte["PARAMCD"] == os.code].drop_duplicates("USUBJID").set_index("USUBJID")
+    overall = adtte[adtte["PARAMCD"] == os].drop_duplicates("USUBJID").set_index("USUBJID")
     bound, unit = adtte["USUBJID"].map(overall["AVAL"]), DAYS_PER_UNIT[tables.metadata.time_unit]
     started = pd.to_datetime(adtte["USUBJID"].map(find_column(overall, "STARTDT")))
     later = (find_column(adtte, "STARTDT") - started).dt.days.fillna(0)
     # Times from one day are rounded alike, so that only binary rounding is allowed for; others to a tenth.
     allowed = (bound * SAME_TIME + SAME_TIME).where(later == 0, 0.1 + 1 / unit)
-    longer = (adtte["PARAMCD"] == pfs.code) & (adtte["AVAL"] + later / unit > bound + allowed)
-    rules = bound.map(lambda time: f"{pfs.code} must not be longer than the subject's {os.code}, {time}")
+    longer = (adtte["PARAMCD"] == pfs) & (adtte["AVAL"] + later / unit > bound + allowed)
+    rules = bound.map(lambda time: f"{pfs} must not be longer than the subject's {os}, {time}")
     return tables.report("ADTTE", "AVAL", longer, rules)
 
 

@@ -59,6 +59,7 @@ def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str
 
 
 def name_group(ax: Axes, x: float, y: float, name: str, look: Look) -> None:
+    """Write the name of a group in its dark colour, left out of the layout."""
     style = {"color": look.dark, "fontsize": SMALL, "fontweight": "bold", "in_layout": False}
     ax.text(x, y, name, va="center", **style)
 
