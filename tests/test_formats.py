@@ -22,7 +22,7 @@ from trials import write_trial
 from written_formats import FORMATS, TABLES, change_dates, label, read_cells, rewrite, to_text, to_xpt
 
 from nkhcc_helpers.trial import Trial, TrialDataError, load_trial
-from nkhcc_helpers.trial.formats import read_table
+from nkhcc_helpers.trial.files import read_table
 from nkhcc_helpers.trial.problems import Problem, RawTable
 from nkhcc_helpers.trial.schema import list_kinds
 

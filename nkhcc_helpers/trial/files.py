@@ -6,18 +6,27 @@ What is wrong with a file is appended to `problems`, under the name `table`, or 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 import yaml
 
-from nkhcc_helpers.trial.problems import Problem, RawTable, YamlBlock, format_path, suggest_name
+from nkhcc_helpers.trial.formats import HEAD, find_format, settle_dates, unpack
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    RawTable,
+    Reading,
+    TableError,
+    YamlBlock,
+    format_path,
+    suggest_name,
+)
 
 READ = (".csv", ".tsv", ".txt", ".xpt", ".sas7bdat", ".parquet", ".json", ".ndjson", ".xlsx", ".xlsm", ".gz")
 """How the names of tables end; of what is compressed, two of them."""
@@ -29,28 +38,10 @@ _NOT_FILES = {
     stat.S_ISCHR: "device",
     stat.S_ISBLK: "device",
 }
+_ISO_OR_BLANK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|NA|[.]|"
 _SEPARATORS = ",;\t|"
 _WITH_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _PARTLY_UTF8 = re.compile(rb"\xc3[\x80-\xbf]|\xe2[\x80-\x82][\x80-\xbf]")  # letters and marks of Europe
-
-
-class TableError(Exception):
-    """What keeps a table from being read, and the row, value and column where that shows."""
-
-    def __init__(self, rule: str, row: int | None = None, value: str = "", column: str = "") -> None:
-        super().__init__(rule)
-        self.rule, self.row, self.value, self.column = rule, row, value, column
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A table that is being read: kinds of the columns that are known, where problems and notices go."""
-
-    table: str
-    path: Path
-    kinds: Mapping[str, str]
-    problems: list[Problem]
-    said: list[str]
 
 
 def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
@@ -85,6 +76,55 @@ def find_table(files: list[Path], table: str, problems: list[Problem], *, requir
     if required and not found:
         return find_file(files, f"{table.lower()}.csv", table, problems, required=True)
     return _take_one(found, table, table, problems)
+
+
+def read_table(
+    files: list[Path],
+    table: str,
+    kinds: Mapping[str, str],
+    problems: list[Problem],
+    said: list[str],
+    date_order: str | None = None,
+    *,
+    required: bool = True,
+) -> RawTable | None:
+    """Find a table in a folder and read it as text, by its content; None where that cannot be done.
+
+    `kinds` of known columns: number, date, partial (date) or text. Dates come as ISO as far as they can be
+    read; what had to be supposed is said.
+    """
+    path = find_table(files, table, problems, required=required)
+    content = read_bytes(path, table, problems) if path else None
+    if path is None or content is None:
+        return None
+    reading = Reading(table, path, kinds, problems, said)
+    try:
+        raw = _read(content, reading)
+    except TableError as error:
+        value = error.value or ("" if error.column or error.row else path.name)
+        problems.append(Problem(table, error.row, error.column, value, error.rule))
+        return None
+    known = raw.frame[[name for name in kinds if kinds[name] in ("date", "partial") and name in raw.frame]]
+    odd = [name for name in known if not known[name].str.fullmatch(_ISO_OR_BLANK).all()]
+    settled = settle_dates(known[odd], reading, date_order) if odd else {}
+    return dataclasses.replace(raw, frame=raw.frame.assign(**settled)) if settled else raw
+
+
+def _read(content: bytes, reading: Reading) -> RawTable:
+    content = unpack(content)
+    found = find_format(content[:HEAD])
+    if found is None:
+        return read_csv(content, reading)
+    called, reader = found
+    try:
+        rows, labels = reader(content, reading)
+        return make_table(rows, reading, labels)
+    except TableError:
+        raise
+    except Exception as error:  # libraries raise errors of every kind for a file that is damaged
+        is_told = not isinstance(error, LookupError | TypeError | AttributeError) and str(error).strip()
+        said = str(error).strip().splitlines()[0] if is_told else "it is not built as one"
+        raise TableError(f"cannot be read as {called}: {said}") from None
 
 
 def _take_one(found: list[Path], name: str, table: str, problems: list[Problem]) -> Path | None:

@@ -1,11 +1,10 @@
 """Tables in the formats of other programs as text, and dates in the spellings of other programs as ISO.
 
-A reader takes what a file holds and gives what `read_csv` gives of the same table, or raises `TableError`.
+A reader takes what a file holds and gives its rows as `read_csv` would split them, or raises `TableError`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import decimal
 import io
@@ -17,14 +16,17 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nkhcc_helpers.trial.files import Reading, TableError, find_table, make_table, read_bytes, read_csv
-from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable
+from nkhcc_helpers.trial.problems import BLANK, Reading, TableError
 
+Read = tuple[Iterable[tuple[int, list[str]]], Mapping[str, str]]
+"""Rows of text with their numbers, the header first, and the labels of columns."""
+Reader = Callable[[bytes, Reading], Read]
+HEAD = 64
+"""Bytes at the start of a file that tell its format."""
 _LARGEST = 2**31
 """Bytes that a compressed file may unpack to."""
 _EXPORT = "; export it as CSV, Parquet or SAS transport (xpt)"
@@ -56,67 +58,31 @@ _MONTH_NAMED = re.compile(
 _YEAR_LAST = re.compile(rf"(?P<a>[0-9]{{1,2}})(?P<mark>[-/.])(?P<b>[0-9]{{1,2}})(?P=mark){_YEAR}{_TIME}\Z")
 
 
-def read_table(
-    files: list[Path],
-    table: str,
-    kinds: Mapping[str, str],
-    problems: list[Problem],
-    said: list[str],
-    date_order: str | None = None,
-    *,
-    required: bool = True,
-) -> RawTable | None:
-    """Find a table in a folder and read it as text, by its content; None where that cannot be done.
-
-    `kinds` of known columns: number, date, partial (date) or text. Dates come as ISO as far as they can be
-    read; what had to be supposed is said.
-    """
-    path = find_table(files, table, problems, required=required)
-    content = read_bytes(path, table, problems) if path else None
-    if path is None or content is None:
-        return None
-    reading = Reading(table, path, kinds, problems, said)
+def unpack(content: bytes) -> bytes:
+    """Return what is in a gzip file, which must be text; anything else as it is."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    unpacker = zlib.decompressobj(wbits=31)
     try:
-        return _settle_dates(_read(content, reading), reading, date_order)
-    except TableError as error:
-        value = error.value or ("" if error.column or error.row else path.name)
-        problems.append(Problem(table, error.row, error.column, value, error.rule))
-        return None
+        inner = unpacker.decompress(content, _LARGEST)
+    except zlib.error:
+        raise TableError("cannot be read as a gzip file: it is damaged; copy or write it again") from None
+    if not unpacker.eof:
+        raise TableError("is compressed, and cut off or too large; unpack it")
+    if find_format(inner[:HEAD]) not in (None, _JSON) or inner.startswith(b"\x1f\x8b"):
+        raise TableError("is compressed, and no text; unpack it")
+    return inner
 
 
-def _read(content: bytes, reading: Reading) -> RawTable:
-    called, reader = _recognize(content)
-    try:
-        return reader(content, reading)
-    except TableError:
-        raise
-    except Exception as error:  # libraries raise errors of every kind for a file that is damaged
-        is_told = not isinstance(error, LookupError | TypeError | AttributeError) and str(error).strip()
-        said = str(error).strip().splitlines()[0] if is_told else "it is not built as one"
-        raise TableError(f"cannot be read as {called}: {said}") from None
-
-
-def _recognize(content: bytes) -> tuple[str, Callable[[bytes, Reading], RawTable]]:
-    """Return the format of a file by its first bytes, in words, and its reader."""
+def find_format(head: bytes) -> tuple[str, Reader] | None:
+    """Return the format of a file by its first bytes, in words, and its reader; None for delimited text."""
     for start, rule in _NOT_READ.items():
-        if content.startswith(start):
+        if head.startswith(start):
             raise TableError(rule)
     for start, found in _READERS.items():
-        if content.startswith(start):
+        if head.startswith(start):
             return found
-    if content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
-        return "CDISC Dataset-JSON 1.1, columns and rows", _read_json
-    return "delimited text", read_csv
-
-
-def _read_gzip(content: bytes, reading: Reading) -> RawTable:
-    unpack = zlib.decompressobj(wbits=31)
-    inner = unpack.decompress(content, _LARGEST)
-    if not unpack.eof:
-        raise TableError("is compressed, and cut off or too large; unpack it")
-    if _recognize(inner)[1] not in (read_csv, _read_json):
-        raise TableError("is compressed, and no text; unpack it")
-    return _read(inner, reading)
+    return _JSON if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")) else None
 
 
 def _write(value: Any) -> str:
@@ -158,7 +124,7 @@ def _list_rows(columns: list[list[str]]) -> Iterable[tuple[int, list[str]]]:
             yield row, list(cells)
 
 
-def _read_sas(content: bytes, reading: Reading) -> RawTable:
+def _read_sas(content: bytes, reading: Reading) -> Read:
     import pyreadstat
 
     is_transport = content.startswith(b"HEADER")
@@ -174,7 +140,7 @@ def _read_sas(content: bytes, reading: Reading) -> RawTable:
     for at, name in enumerate(frame.columns):
         form = (found.original_variable_types.get(name) or "").upper()
         columns.append([name, *(_write_sas(value, form) for value in frame.iloc[:, at].tolist())])
-    return make_table(_list_rows(columns), reading, found.column_names_to_labels)
+    return _list_rows(columns), found.column_names_to_labels
 
 
 def _check_transport(content: bytes, width: int, n_rows: int) -> None:
@@ -191,7 +157,7 @@ def _check_transport(content: bytes, width: int, n_rows: int) -> None:
         raise TableError("is cut off; copy or write it again")
 
 
-def _read_parquet(content: bytes, reading: Reading) -> RawTable:
+def _read_parquet(content: bytes, reading: Reading) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -201,10 +167,10 @@ def _read_parquet(content: bytes, reading: Reading) -> RawTable:
             raise TableError(f"holds {field.type} in a cell; a cell must be a number, a date or text")
     columns = [[each.name, *map(_write, found[at].to_pylist())] for at, each in enumerate(found.schema)]
     told = {each.name: (each.metadata or {}).get(b"label", b"").decode() for each in found.schema}
-    return make_table(_list_rows(columns), reading, told)
+    return _list_rows(columns), told
 
 
-def _read_json(content: bytes, reading: Reading) -> RawTable:
+def _read_json(content: bytes, reading: Reading) -> Read:
     """Read CDISC Dataset-JSON 1.1, in one piece or a line for the columns and one for each row."""
     text = content.decode("utf-8-sig")
     try:
@@ -226,7 +192,7 @@ def _read_json(content: bytes, reading: Reading) -> RawTable:
         cells = [_write_sas(*each) for each in itertools.zip_longest(row, forms[: len(row)], fillvalue="")]
         numbered += [(number, cells)] if any(cells) else []
     labels = {name: str(column.get("label") or "") for name, column in zip(header, columns, strict=True)}
-    return make_table(numbered, reading, labels)
+    return numbered, labels
 
 
 def _load_json(text: str) -> Any:
@@ -243,7 +209,7 @@ def _load_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=refuse_repeated, parse_constant=refuse)
 
 
-def _read_workbook(content: bytes, reading: Reading) -> RawTable:
+def _read_workbook(content: bytes, reading: Reading) -> Read:
     """Read the only sheet, or that of the table's name."""
     import openpyxl
 
@@ -268,7 +234,7 @@ def _read_workbook(content: bytes, reading: Reading) -> RawTable:
     if is_merged and (merged := load().merged_cells.ranges):
         shown = ", ".join(sorted(str(each) for each in merged)[:3])
         raise TableError(f"has merged cells ({shown}); unmerge them and fill in every cell")
-    return make_table(_list_cells(load(read_only=True), load(read_only=True, data_only=True)), reading)
+    return _list_cells(load(read_only=True), load(read_only=True, data_only=True)), {}
 
 
 def _list_cells(written: Any, stored: Any) -> Iterable[tuple[int, list[str]]]:
@@ -295,30 +261,29 @@ _READERS = {
     b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf": ("a SAS data set", _read_sas),
     b"PAR1": ("Parquet", _read_parquet),
     b"PK\x03\x04": ("an Excel workbook", _read_workbook),
-    b"\x1f\x8b": ("a gzip file", _read_gzip),
 }
+_JSON = ("CDISC Dataset-JSON 1.1, columns and rows", _read_json)
 
 
-def _settle_dates(raw: RawTable, reading: Reading, order: str | None) -> RawTable:
-    """Return a table in which the dates of known columns are ISO, as far as they can be read."""
+def settle_dates(columns: pd.DataFrame, reading: Reading, order: str | None) -> dict[str, pd.Series]:
+    """Return those of a table's columns of dates in which any changes, ISO as far as they can be read."""
     settled, counted = {}, {}
-    for name, kind in reading.kinds.items():
-        if kind not in ("date", "partial") or name not in raw.frame:
-            continue
-        written = [text for text in raw.frame[name].unique() if text not in BLANK]
+    for name, cells in columns.items():
+        written = [text for text in cells.unique() if text not in BLANK]
         form = _find_count(written)
         if form:
             read = {text: _write_sas(float(text), form)[:10] for text in written}
             counted.setdefault(form, {})[name] = f"{written[0]} = {read[written[0]]}"
         else:
-            read = {text: _read_date(text, order, partial=kind == "partial") for text in written}
+            partial = reading.kinds[name] == "partial"
+            read = {text: _read_date(text, order, partial=partial) for text in written}
         changed = {text: date for text, date in read.items() if date not in ("", text)}
         if changed:
-            settled[name] = raw.frame[name].map(lambda text, changed=changed: changed.get(text, text))
+            settled[name] = cells.map(lambda text, changed=changed: changed.get(text, text))
     for form, names in counted.items():
         since = f"{'days' if form == 'DATE' else 'seconds'} since 1960, such as {next(iter(names.values()))}"
         reading.said.append(f"{reading.table} {', '.join(names)}: numbers are read as dates of SAS, {since}")
-    return dataclasses.replace(raw, frame=raw.frame.assign(**settled)) if settled else raw
+    return settled
 
 
 def _find_count(written: list[str]) -> str:

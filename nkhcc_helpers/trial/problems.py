@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -146,6 +147,25 @@ class RawTable:
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class TableError(Exception):
+    """What keeps a table from being read, and the row, value and column where that shows."""
+
+    def __init__(self, rule: str, row: int | None = None, value: str = "", column: str = "") -> None:
+        super().__init__(rule)
+        self.rule, self.row, self.value, self.column = rule, row, value, column
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A table that is being read: kinds of the columns that are known, where problems and notices go."""
+
+    table: str
+    path: Path
+    kinds: Mapping[str, str]
+    problems: list[Problem]
+    said: list[str]
 
 
 @dataclass(frozen=True)

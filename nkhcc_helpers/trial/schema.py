@@ -152,17 +152,22 @@ def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **
     return _column("number", (rule, is_right), *rules, **options)
 
 
+def _lacks_order(cells: pd.Series) -> pd.Series:
+    odd = _is_given(cells) & ~cells.str.fullmatch(_DATE)
+    return lacks_order(cells[odd]).reindex(cells.index, fill_value=False) if odd.any() else odd
+
+
 _PARTIAL_RULE = (
     "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)",
-    lambda cells: parse_partial_dates(cells)["first"].notna() | lacks_order(cells),
+    lambda cells: parse_partial_dates(cells)["first"].notna() | _lacks_order(cells),
 )
 _DATE_RULE = (
     "must be a date, YYYY-MM-DD",
-    lambda cells: parse_dates(cells).notna() | lacks_order(cells),
+    lambda cells: parse_dates(cells).notna() | _lacks_order(cells),
 )
 _ORDER_RULE = (
     "is a date with the day or the month first; say which by date_order (dmy or mdy) in trial.yaml",
-    lambda cells: ~lacks_order(cells),
+    lambda cells: ~_lacks_order(cells),
 )
 _date, _text = partial(_column, "date", _DATE_RULE, _ORDER_RULE), partial(_column, "text")
 _name = partial(_column, "name")

@@ -15,8 +15,7 @@ from pydantic import AfterValidator, ValidationInfo
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder
-from nkhcc_helpers.trial.formats import read_table
+from nkhcc_helpers.trial.files import find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
