@@ -75,6 +75,8 @@ def compare_responses(trial, *, scores="equal", n_draws=N_DRAWS, seed=DEFAULT_SE
         p_groups_error is_exact``, as of `safety.compare_groups`; a row for each rate. Groups without
         patients are left out; NaN with fewer than two groups.
     """
+    if n_draws < 1:
+        raise ValueError(f"n_draws must be at least 1; got {n_draws!r}")
     scored, options, rows = list_scores(trial, scores), {"n_draws": n_draws, "seed": seed}, []
     for rate, part in _count(trial, RATES, "rate").groupby("rate", sort=False):
         *of_groups, of_all = part[["n_patients", "n"]].itertuples(index=False)
@@ -83,11 +85,8 @@ def compare_responses(trial, *, scores="equal", n_draws=N_DRAWS, seed=DEFAULT_SE
         trend = calculate_trend_p(events, sizes, scored, **options)
         groups = calculate_groups_p(events, sizes, **options)
         for name, each in {"trend": trend, "groups": groups}.items():
-            row |= {
-                f"p_{name}": each.p_value,
-                f"{name}_smallest": each.smallest,
-                f"p_{name}_error": each.error,
-            }
+            row |= {f"p_{name}": each.p_value, f"p_{name}_error": each.error}
+            row[f"{name}_smallest"] = each.smallest
         rows.append(row | {"is_exact": trend.is_exact and groups.is_exact})
     columns = ["rate", "n_patients", "n", "p_trend", "trend_smallest", "p_trend_error"]
     return pd.DataFrame(rows, columns=[*columns, "p_groups", "groups_smallest", "p_groups_error", "is_exact"])
