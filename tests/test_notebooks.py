@@ -143,7 +143,7 @@ def test_parameters_cell(path, notebook):
     assert check_parameters_cell(path) == []
     parameters = read_parameters(path)
     assert list(inspect_notebook(str(path))) == list(parameters)
-    assert 5 <= len(parameters) <= 11
+    assert 5 <= len(parameters) <= 13
     assert list(parameters)[:2] == ["data_dir", "out_dir"]
 
 
