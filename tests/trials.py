@@ -26,6 +26,7 @@ class Files:
     adex: pd.DataFrame | None
     adae: pd.DataFrame | None
     published: dict[str, Any] | None = None
+    adrs: pd.DataFrame | None = None
 
 
 @dataclass
@@ -407,7 +408,7 @@ def write_trial(folder: Path, *, variant: str = "plain", **changes: Any) -> Path
     variant : str
         A key of `VARIANTS`.
     **changes
-        By part (`metadata published adsl adtte adex adae`): a new part, a function from the old part to
+        By part (`metadata published adsl adtte adex adae adrs`): a new part, a function from the old part to
         the new one, or None to leave the file out. Text is written as it is.
     """
     files = copy.deepcopy(VARIANTS[variant]())
