@@ -20,7 +20,7 @@ from nkhcc_helpers.report.tables import format_result
 from nkhcc_helpers.trial import load_trial, select_patients
 from nkhcc_helpers.trial.metadata import ResponseSource, read_metadata
 from nkhcc_helpers.trial.problems import RawTable, TrialDataError
-from nkhcc_helpers.trial.responses import check_responses, keep_responses, list_responses
+from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables
 from nkhcc_helpers.trial.schema import check_table
 from nkhcc_helpers.trial.trial import group_by_treatment
@@ -98,9 +98,10 @@ def read(plain_trial):
         parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
         tables = Tables(parsed, raw, metadata)
         problems += check_responses(tables)
-        known = tables["ADRS"] if not problems else pd.DataFrame()
-        found = list_responses(known, plain_trial.subjects, metadata).set_index("USUBJID")
-        return SimpleNamespace(found=found, problems=list(map(str, problems)), said=said)
+        found = NO_RESPONSES
+        if not problems and "ADRS" in raw:
+            found = list_responses(tables["ADRS"], plain_trial.subjects, metadata)
+        return SimpleNamespace(found=found.set_index("USUBJID"), problems=list(map(str, problems)), said=said)
 
     return read
 

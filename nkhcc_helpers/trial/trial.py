@@ -35,7 +35,7 @@ from nkhcc_helpers.trial.problems import (
     TrialDataError,
     TrialDataWarning,
 )
-from nkhcc_helpers.trial.responses import check_responses, keep_responses, list_responses
+from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
 from nkhcc_helpers.trial.selection import Selection
@@ -234,7 +234,9 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     raw, said = _read_tables(files, metadata, problems)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
-    problems += check_rules(tables) + check_responses(tables)
+    problems += check_rules(tables)
+    if "ADRS" in parsed:
+        problems += check_responses(tables)
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
@@ -246,7 +248,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    responses = list_responses(tables["ADRS"], subjects, metadata)
+    responses = list_responses(parsed["ADRS"], subjects, metadata) if "ADRS" in parsed else NO_RESPONSES
     return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, responses)
 
 
@@ -295,7 +297,7 @@ def _read_tables(
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
-    if metadata is not None:
+    if metadata is not None and "ADRS" in raw:
         keep_responses(raw, metadata, problems, said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
