@@ -147,6 +147,19 @@ class AdverseEventSource(Model):
     dictionary: str = ""
 
 
+class ResponseSource(Model):
+    """PARAMCD of ADRS: of the best overall response (else BOR, or CBOR), of percent change of tumour size."""
+
+    best: str = ""
+    change: str = ""
+
+    @model_validator(mode="after")
+    def _check_codes(self) -> ResponseSource:
+        if self.best and self.best == self.change:
+            raise ValueError("best and change must be different values of PARAMCD")
+        return self
+
+
 class Assumption(Model):
     """Something an analysis needs and the source does not say."""
 
@@ -177,6 +190,7 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    response: ResponseSource | None = None
     related: list[Text] = []
     not_related: list[Text] = []
     assumptions: list[Assumption] = []
@@ -206,6 +220,7 @@ _BLOCKS = {
     "endpoints": Endpoint,
     "baseline": BaselineColumn,
     "adverse_events": AdverseEventSource,
+    "response": ResponseSource,
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
