@@ -59,13 +59,13 @@ class Model(BaseModel):
 
 
 class Arm(Model):
-    """A dose group as planned; `assumed` names the numbers that the source does not give."""
+    """A dose group as planned, None where not known; `assumed`: numbers that the source does not give."""
 
     code: Text
     label: Text
     order: int
-    infusions: Annotated[int, Field(ge=1, le=10_000)]
-    dose: Annotated[Number, Field(ge=0)]
+    infusions: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    dose: Annotated[Number, Field(ge=0)] | None = None
     doses: list[Annotated[Number, Field(ge=0)]] | None = None
     interval_days: Annotated[Number, Field(gt=0)] | None = None
     assumed: list[Literal["dose", "infusions"]] = []
@@ -74,8 +74,13 @@ class Arm(Model):
     def _check_doses(self) -> Arm:
         if self.code.casefold() == ALL_GROUPS.casefold():
             raise ValueError(f"code {self.code!r} is kept for all groups together; choose another")
+        unknown = [name for name in self.assumed if getattr(self, name) is None]
+        if unknown:
+            raise ValueError(f"assumed names {unknown[0]}, which is not given")
         if self.doses is None:
             return self
+        if self.infusions is None or self.dose is None:
+            raise ValueError("doses need the dose, which is their mean, and the infusions, their number")
         if len(self.doses) != self.infusions:
             raise ValueError(f"has {len(self.doses)} doses for {self.infusions} infusions")
         mean = math.fsum(self.doses) / len(self.doses)

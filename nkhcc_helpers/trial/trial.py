@@ -55,7 +55,7 @@ class Trial:
 
     subjects : ADSL, one row per subject
         - ``group``: ordered categorical of arm codes, every arm a category; so in all frames
-        - ``dose planned_infusions``: as planned for the group, float
+        - ``dose planned_infusions``: as planned for the group, float, NaN where not known
         - ``enrolled first_infusion``: dates, NaT where not known
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
         - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
@@ -190,12 +190,13 @@ class Trial:
         return find_endpoint(self.metadata, role)
 
     def arm_table(self) -> pd.DataFrame:
-        """Return one row per arm: `group label order infusions dose n`."""
+        """Return one row per arm: `group label order infusions dose n`, NaN where not known."""
         counts = self.subjects["group"].value_counts()
         arms = [{"group": arm.code, **arm.model_dump(include=set(_OF_ARMS))} for arm in self.metadata.arms]
-        return pd.DataFrame(arms, columns=["group", *_OF_ARMS]).assign(
-            n=[int(counts[group]) for group in self.groups]
-        )
+        table = pd.DataFrame(arms, columns=["group", *_OF_ARMS])
+        # Where all are known, infusions stay whole numbers.
+        table["infusions"] = table["infusions"].astype(float if table["infusions"].isna().any() else int)
+        return table.astype({"dose": float}).assign(n=[int(counts[group]) for group in self.groups])
 
 
 def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
