@@ -142,6 +142,12 @@ class AdverseEventSource(Model):
     dictionary: str = ""
 
 
+class ExposureSource(Model):
+    """Whether it was collected what each patient was given."""
+
+    collected: bool = True
+
+
 class Assumption(Model):
     """Something an analysis needs and the source does not say."""
 
@@ -172,6 +178,7 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    exposure: ExposureSource = ExposureSource()
     related: list[Text] = []
     not_related: list[Text] = []
     assumptions: list[Assumption] = []
@@ -201,6 +208,7 @@ _BLOCKS = {
     "endpoints": Endpoint,
     "baseline": BaselineColumn,
     "adverse_events": AdverseEventSource,
+    "exposure": ExposureSource,
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}
