@@ -155,7 +155,8 @@ def plot_timelines(
     timelines : Timelines
         As `safety.list_timelines` returns it, or anything with its attributes.
     until : float, optional
-        Last day shown; by default four weeks after the last infusion of any patient ended.
+        Last day shown; by default four weeks after the last infusion of any patient ended, or without any
+        after the last event began.
     """
     looks = list_looks(known_groups(timelines.patients, labels), labels)
     if not looks:
@@ -163,7 +164,7 @@ def plot_timelines(
     patients = order_patients(timelines.patients, looks)
     shown, infusions = patients.head(MOST_PATIENTS), join_days(timelines.infusions, "day", "end_day")
     if until is None:
-        last = infusions["end_day"].max() if len(infusions) else patients["last_day"].max()
+        last = infusions["end_day"].max() if len(infusions) else timelines.events["day"].max()
         until = 28.0 + (last if np.isfinite(last) else 0.0)
     events = _lay_out_events(timelines.events, shown, until)
     rows = _lay_out_rows(shown, events)
