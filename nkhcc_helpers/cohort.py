@@ -54,12 +54,12 @@ def count_disposition(trial, *, grace_days=7):
         n_treated=treated,
         n_completed=treated & completed.eq(True),
         n_fewer=treated & completed.eq(False),
-        unplanned=treated & completed.isna(),
         n_progressed=status["progression"].notna(),
         n_died=died,
         n_alive=~died & (status["state"] == ALIVE),
         n_lost=~died & (status["state"] == LOST),
         untold=~died & ~status["told"],
+        unplanned=completed.isna(),
         **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
@@ -67,8 +67,9 @@ def count_disposition(trial, *, grace_days=7):
         counts["n_progressed"] = pd.NA
     if trial.endpoint_with_role("overall_survival") is None:
         counts[["n_died", "n_alive", "n_lost"]] = pd.NA
-    counts.loc[counts.pop("unplanned") > 0, ["n_completed", "n_fewer"]] = pd.NA
-    untold = counts.pop("untold") > 0
+    unplanned, untold = counts.pop("unplanned") > 0, counts.pop("untold") > 0
+    for name in ("n_completed", "n_fewer"):
+        counts[name] = counts[name].mask(unplanned)
     # Where nobody's end is told, a group in which all died has no more to say of it than the others.
     counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
     return counts.reset_index()
@@ -120,8 +121,8 @@ def summarize_exposure(trial):
         Columns ``group n planned_infusions received_median received_minimum received_maximum n_completed
         planned_dose received_dose_median received_dose_minimum received_dose_maximum``, over everyone
         enrolled. Dose is the sum over infusions in the unit of EXDOSE, over subjects whose every dose is
-        known. What was planned is NaN for "All" where the groups differ; ``n_completed`` is NA where no
-        number is planned. Then ``duration_median duration_minimum duration_maximum``: days from the first
+        known. What was planned is NaN for "All" where the groups differ; ``n_completed`` is NA where a plan
+        is not known. Then ``duration_median duration_minimum duration_maximum``: days from the first
         infusion to the end of the last, both counted, over those with one; and ``intensity_median
         intensity_minimum intensity_maximum``: dose received per such day, NaN unless on most of these days
         there was one, since between doses far apart it says little. No rows where exposure was not collected.
@@ -142,7 +143,7 @@ def summarize_exposure(trial):
             "n": grouped.size(),
             "planned_infusions": _common_value(grouped["planned_infusions"]),
             **grouped["n_infusions"].agg(**SPREAD).astype(float).add_prefix("received_"),
-            "n_completed": grouped["completed"].sum().astype("Int64"),
+            "n_completed": grouped["completed"].agg(lambda each: each.sum(skipna=False)).astype("Int64"),
             "planned_dose": _common_value(grouped["planned_dose"]),
             **{
                 f"{name}_{label}": value
@@ -151,7 +152,6 @@ def summarize_exposure(trial):
             },
         }
     ).reset_index()
-    table.loc[grouped["completed"].count().to_numpy() < table["n"], "n_completed"] = pd.NA
     return table[: len(table) if trial.metadata.exposure.collected else 0]
 
 
@@ -353,6 +353,6 @@ def _level_codes(values):
 
 
 def _common_value(grouped):
-    """The value all members share, NaN where they differ."""
+    """The value all members share, NaN where they differ or one is missing."""
     lowest, highest = grouped.min(), grouped.max()
-    return lowest.where(lowest == highest).astype(float)
+    return lowest.where((lowest == highest) & (grouped.count() == grouped.size())).astype(float)

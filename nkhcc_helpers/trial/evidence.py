@@ -351,10 +351,11 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     n_doses = count_doses(adex, adsl).loc[adex.sort_values(by, kind="stable").index]
     order = n_doses.groupby(adex["USUBJID"]).cumsum()
-    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
+    planned = arm.map({code: arm.infusions for code, arm in arms.items()}).astype(float)
+    more = order.reindex(adex.index) > planned
     rule = f"the subject has more {pluralize(word)} than planned for the arm"
     said += _say("ADEX", "ASTDT", more, rule)
-    planned = arm.map({code: arm.dose for code, arm in arms.items()})
+    planned = arm.map({code: arm.dose for code, arm in arms.items()}).astype(float)
     ratio = (adex["EXDOSE"] / planned)[(adex["EXDOSE"] > 0) & (planned > 0)]
     if len(ratio) and ((ratio > _UNLIKE).all() or (ratio < 1 / _UNLIKE).all()):
         rule = f"is {ratio.median():.3g} times the planned dose (median); are its units those of trial.yaml?"
