@@ -104,7 +104,7 @@ def list_infusion_intervals(trial, endpoint):
         An infusion counts from the day after it was given, one before the first day from the start. The first
         interval starts where the patient comes under observation. Days are whole, and count from ``clock``:
         the endpoint's STARTDT, where missing the date of enrolment, where missing the first infusion. Where
-        someone has an event on day 0, all start on day -1.
+        someone has an event on day 0, all start on day -1. Infusions are NA where exposure was not collected.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -116,7 +116,7 @@ def list_infusion_intervals(trial, endpoint):
         edges = np.concatenate([[begin], changes, [patient.days]])
         for start, stop in pairwise(edges):
             event = patient.event and stop == patient.days
-            count = int((given <= start).sum())
+            count = int((given <= start).sum()) if trial.metadata.exposure.collected else pd.NA
             rows.append((patient.USUBJID, patient.group, int(start), int(stop), count, event, patient.clock))
     columns = ["USUBJID", "group", "start", "stop", COVARIATE, "event", "clock"]
     return pd.DataFrame(rows, columns=columns).astype({"group": followed["group"].dtype})
@@ -271,13 +271,10 @@ class _Cohorts:
         everyone = self.days, self.events
         late = np.where(at_risk, self.days, -1.0), self.events & at_risk
         planned = np.broadcast_to(self.planned, self.days.shape)
-        so_far = np.zeros((*self.days.shape, self.days.shape[1]))
-        for given in np.moveaxis(self.given, -1, 0):
-            so_far += given[:, None, :] < self.days[:, :, None]
         covariates = {
             Count.RECEIVED: np.isfinite(self.given).sum(axis=-1),
             Count.PLANNED: planned,
-            Count.SO_FAR: so_far,
+            Count.SO_FAR: np.stack([*map(_count_before, self.given, self.days)]),
             Count.LANDMARK_RECEIVED: (self.given < given_by).sum(axis=-1),
             Count.LANDMARK_PLANNED: planned,
         }
@@ -285,6 +282,11 @@ class _Cohorts:
             count: (*(late if count.is_late else everyone), covariate[..., None].astype(float))
             for count, covariate in covariates.items()
         }
+
+
+def _count_before(given, days):
+    """How many infusions each patient had before each of the days, shape (n_days, n_subjects)."""
+    return np.stack([np.searchsorted(each, days) for each in np.sort(given)], axis=-1)
 
 
 def _read_cohort(trial, endpoint):

@@ -19,7 +19,7 @@ import pandas as pd
 from great_tables import GT
 from great_tables import html as finished_html
 
-from nkhcc_helpers.report.names import show_group
+from nkhcc_helpers.report.names import name_exposure, show_group
 from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_median, format_number, format_p
 
 if TYPE_CHECKING:
@@ -100,18 +100,19 @@ class Layout:
     options: dict
 
 
-def shows_table(*makers: object, illustrative: bool = True) -> Callable:
+def shows_table(*makers: object, illustrative: bool = True, by_exposure: bool = False) -> Callable:
     """Make a function that lays out the result of these functions, or of these classes, return its table.
 
     It takes the result and its trial, and further `notes`. Under the table it is said where the trial's data
-    are illustrative, unless `illustrative` is False: the table shows none of them.
+    are illustrative, unless `illustrative` is False: the table shows none of them; and of a table
+    `by_exposure`, where it was not collected.
     """
 
     def decorate(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
         @functools.wraps(lay_out)
         def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
             layout = lay_out(result, trial, *args, **options)
-            told = [*layout.options.get("notes", ()), *notes]
+            told = [*layout.options.get("notes", ()), *(name_exposure(trial) if by_exposure else ()), *notes]
             options = {**layout.options, "notes": told}
             return display_table(layout.cells, **options, illustrative=illustrative and trial.is_illustrative)
 

@@ -141,6 +141,14 @@ def name_dose_unit(trial: Trial) -> list[str]:
     return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
 
 
+def name_exposure(trial: Trial) -> list[str]:
+    """The note that nothing is known of what was given, where that is so."""
+    if trial.metadata.exposure.collected:
+        return []
+    words = name_treatment(trial)
+    return ["Exposure was not collected: what needs the {words} given is left out or NE.".format(**words)]
+
+
 def name_scope(related_only: bool | None) -> list[str]:
     """The note that says which events were counted, where it is known."""
     if related_only is None:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
-from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
+from nkhcc_helpers.trial.doses import count_doses, repeats
+from nkhcc_helpers.trial.metadata import (
+    DAYS_PER_UNIT,
+    Endpoint,
+    TrialMetadata,
+    count_noun,
+    find_endpoint,
+    pluralize,
+)
+from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_dose_free_arms, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
@@ -317,6 +325,11 @@ def _list_described(tables: Tables) -> list[str]:
 def _list_untreated(tables: Tables, given: pd.DataFrame) -> list[str]:
     adsl = tables["ADSL"]
     treated = list_answers(adsl, "SAFFL").eq(True)
+    if not tables.has_exposure:
+        blank, dated = list_text(adsl, "SAFFL") == "", find_column(adsl, "TRTSDT").notna().any()
+        rule = f"{count_noun(int(blank.sum()), 'patient')} without SAFFL: exposure was not collected, so "
+        rule += "those with TRTSDT" if dated else "all of them"
+        return [f"ADSL: {rule} count as treated"] if blank.any() else []
     rule = f"says treated, but ADEX has no {tables.metadata.treatment_word} of the subject"
     return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(given["USUBJID"]), rule)
 
@@ -325,15 +338,21 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     word = tables.metadata.treatment_word
     zero = tables["ADEX"]["EXDOSE"].drop(adex.index)
     said = _say("ADEX", "EXDOSE", zero == 0, f"is 0: no {word} was given, and the row is not counted")
-    longer = find_column(adex, "AENDT") > adex["ASTDT"]
+    free = ", ".join(list_dose_free_arms(tables.parsed, tables.metadata))
+    said += [f"ADEX EXDOSE: is 0 in every row of {free}, counted as given there"] if free else []
+    again, adsl = repeats(adex), tables["ADSL"]
+    rule = "is empty, and the subject's last doses are counted until TRTEDT of ADSL"
+    ends = find_column(adex, "AENDT")
+    said += _say("ADEX", "AENDT", again & ends.isna(), rule)
+    longer = (ends > adex["ASTDT"]) & ~again
     said += _say("ADEX", "AENDT", longer, f"spans more than one day; each row is counted as one {word}")
     arms = {arm.code: arm for arm in tables.metadata.arms}
-    arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
+    arm = adex["USUBJID"].map(adsl.set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
-    order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
-    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()}).astype(
-        float
-    )
+    n_doses = count_doses(adex, adsl).loc[adex.sort_values(by, kind="stable").index]
+    order = n_doses.groupby(adex["USUBJID"]).cumsum()
+    planned = arm.map({code: arm.infusions for code, arm in arms.items()}).astype(float)
+    more = order.reindex(adex.index) > planned
     rule = f"the subject has more {pluralize(word)} than planned for the arm"
     said += _say("ADEX", "ASTDT", more, rule)
     planned = arm.map({code: arm.dose for code, arm in arms.items()}).astype(float)
@@ -359,13 +378,16 @@ def _list_emergent(tables: Tables, given: pd.DataFrame) -> list[str]:
     if not tables.has("ADAE", "TRTEMFL", "ASTDT"):
         return []
     adae, word = tables["ADAE"], tables.metadata.treatment_word
-    first = pd.to_datetime(adae["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()))
+    first = given.groupby("USUBJID")["ASTDT"].min()
+    if not tables.has_exposure:
+        first = find_column(tables["ADSL"].set_index("USUBJID"), "TRTSDT")
+    first = pd.to_datetime(adae["USUBJID"].map(first))
     emergent = list_answers(adae, "TRTEMFL").eq(True)
     rule = f"begins before the subject's first {word}, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)
     rule = f"says treatment-emergent, but the subject has no {word}"
-    return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
+    return said + _say("ADAE", "TRTEMFL", emergent & first.isna() & tables.has_exposure, rule)
 
 
 def _say(table: str, column: str, at: pd.Series, rule: str) -> list[str]:

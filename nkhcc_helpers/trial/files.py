@@ -31,6 +31,8 @@ from nkhcc_helpers.trial.problems import (
 READ = (".csv", ".tsv", ".txt", ".xpt", ".sas7bdat", ".parquet", ".json", ".ndjson", ".xlsx", ".xlsm", ".gz")
 """How the names of tables end; of what is compressed, two of them."""
 _NOT_READ = (".xls", ".ods", ".zip", ".rds", ".rda", ".rdata", ".sav", ".dta", ".feather", ".cpt")
+SOURCES = {"ADEX": "exposure", "ADAE": "adverse_events"}
+"""Key of `trial.yaml` that says whether there is such a table."""
 _NOT_FILES = {
     stat.S_ISDIR: "folder",
     stat.S_ISFIFO: "pipe",
@@ -65,7 +67,10 @@ def find_file(
     found = [path for path in files if path.name.casefold() == name]
     if required and not found:
         hint = suggest_name(name, [path.name for path in files if path.suffix.casefold() != ".md"])
-        problems.append(Problem(table, None, "", "", f"{name} is not in the folder{hint}"))
+        rule = f"{name} is not in the folder{hint}"
+        if table in SOURCES:
+            rule += f"; if nobody collected it, write '{SOURCES[table]}: {{collected: false}}' in trial.yaml"
+        problems.append(Problem(table, None, "", "", rule))
     return _take_one(found, name, table, problems)
 
 

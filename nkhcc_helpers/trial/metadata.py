@@ -147,6 +147,12 @@ class AdverseEventSource(Model):
     dictionary: str = ""
 
 
+class ExposureSource(Model):
+    """Whether it was collected what each patient was given."""
+
+    collected: bool = True
+
+
 class ResponseSource(Model):
     """PARAMCD of ADRS: of the best overall response (else BOR, or CBOR), of percent change of tumour size."""
 
@@ -190,6 +196,7 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    exposure: ExposureSource = ExposureSource()
     response: ResponseSource | None = None
     related: list[Text] = []
     not_related: list[Text] = []
@@ -220,6 +227,7 @@ _BLOCKS = {
     "endpoints": Endpoint,
     "baseline": BaselineColumn,
     "adverse_events": AdverseEventSource,
+    "exposure": ExposureSource,
     "response": ResponseSource,
     "assumptions": Assumption,
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nkhcc_helpers.checks import SAME_TIME
+from nkhcc_helpers.trial.doses import check_doses, count_doses
 from nkhcc_helpers.trial.evidence import (
     OTHER_EVENT,
     check_durations,
@@ -53,6 +54,11 @@ class Tables:
         """Whether a table was read, and has these columns."""
         return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
 
+    @property
+    def has_exposure(self) -> bool:
+        """Whether it was collected what was given."""
+        return self.metadata is None or self.metadata.exposure.collected
+
     def is_filled(self, table: str, column: str) -> pd.Series:
         """For each row, whether anything stands in the cell, be it readable or not."""
         return ~self.raw[table].frame[column].isin(BLANK)
@@ -72,13 +78,13 @@ def check_rules(tables: Tables) -> list[Problem]:
     problems = [
         Problem(table, None, "", "", "has a header and no rows")
         for table, frame in tables.parsed.items()
-        if frame.empty and table != "ADAE"
+        if frame.empty and table != "ADAE" and (table != "ADEX" or tables.has_exposure)
     ]
     for table in tables.parsed:
         problems += _check_repeated(tables, table) + _check_date_order(tables, table)
     described, listed = tables.metadata is not None, tables.has("ADSL", "USUBJID")
     if listed:
-        problems += _check_known_subjects(tables) + _check_bounds(tables)
+        problems += _check_known_subjects(tables) + _check_bounds(tables) + check_doses(tables)
     if listed and described:
         problems += _check_endpoints(tables) + _check_origins(tables)
         problems += _check_competing(tables)
@@ -288,10 +294,10 @@ def _check_same_arm(tables: Tables) -> list[Problem]:
 
 
 def _check_safety_population(tables: Tables) -> list[Problem]:
-    if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "EXDOSE"):
+    if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSE"):
         return []
     adsl, given = tables["ADSL"], tables["ADEX"][is_given(tables.parsed, tables.metadata)]
-    n_infusions = adsl["USUBJID"].map(given["USUBJID"].value_counts())
+    n_infusions = adsl["USUBJID"].map(count_doses(given, adsl).groupby(given["USUBJID"]).sum())
     word = tables.metadata.treatment_word if tables.metadata is not None else "infusion"
     left_out = list_answers(adsl, "SAFFL").eq(False) & (n_infusions > 0)
     rule = "says untreated, but ADEX has {} of the subject"

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 import pandas as pd
 import pandera.pandas as pa
 
+from nkhcc_helpers.trial.doses import FREQUENCY_RULE
 from nkhcc_helpers.trial.formats import lacks_order
 from nkhcc_helpers.trial.metadata import TrialMetadata
 from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable, suggest_name
@@ -216,6 +217,7 @@ _ADEX = {
     "AENDT": _date(),
     "EXDOSE": _number(minimum=0, **_KEY),
     "EXDOSU": _text(),
+    "EXDOSFRQ": _text(FREQUENCY_RULE),
     "EXSEQ": _number(),
 }
 _ADAE = {

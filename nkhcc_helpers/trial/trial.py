@@ -14,7 +14,7 @@ import pandas as pd
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder, read_table
+from nkhcc_helpers.trial.files import SOURCES, find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
@@ -41,6 +41,7 @@ from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, l
 from nkhcc_helpers.trial.selection import Selection
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
+_NO_DOSES = RawTable(pd.DataFrame(columns=["USUBJID", "ASTDT", "EXDOSE"], dtype=object))
 _OF_ARMS = ["label", "order", "infusions", "dose"]
 
 
@@ -60,6 +61,8 @@ class Trial:
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
         - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
           end of any; NaT without one
+        - Where exposure was not collected, ``treated`` goes by TRTSDT in the place of infusions, and without
+          any by everybody; ``first_infusion`` is TRTSDT, ``last_exposure`` TRTEDT, ``n_infusions`` NA
         - ``death_date`` *: DTHDT, or else the date of the event of overall survival; NaT without a death
         - ``observed_until`` *: latest of the patient's dates in ADTTE, the last exposure and the death, but
           never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
@@ -69,8 +72,10 @@ class Trial:
         - ``time_enter``: when the patient comes under observation; 0 unless time counts from an origin
         - ``time_zero``: the date from which ``time`` counts: the endpoint's origin, else STARTDT, else
           enrolment; NaT where nothing dates it
-    infusions : ADEX by subject and date, of what was given (`patients.is_given`)
-        - ``group date dose``; ``end``: AENDT, or else ``date``
+    infusions : ADEX by subject and date, of what was given (`patients.is_given`), a row for each dose: where
+        EXDOSFRQ says how often, a row of ADEX becomes as many as `doses.list_doses` lists. So each dose has
+        its number and its day, at the price of many rows: daily for half a year, 180 a patient
+        - ``group date dose``; ``end``: its day, or of the last dose of a row of ADEX, AENDT
         - ``infusion``: number within the subject, from 1
     adverse_events : ADAE
         - ``group term organ_class grade related serious outcome action``: as coded, missing where not said
@@ -284,18 +289,22 @@ def _read(reader: Callable[[Path], Any], files: list[Path], name: str, problems:
 def _read_tables(
     files: list[Path], metadata: TrialMetadata | None, problems: list[Problem]
 ) -> tuple[dict[str, RawTable], list[str]]:
-    collected = metadata is not None and metadata.adverse_events.collected
-    optional = {"ADAE": collected, "ADRS": metadata is not None and metadata.response is not None}
     raw: dict[str, RawTable] = {}
     said: list[str] = []
     order = metadata.date_order if metadata is not None else None
     for table in TABLES:
-        kinds, needed = list_kinds(table, metadata), optional.get(table, True)
+        key, kinds = SOURCES.get(table, ""), list_kinds(table, metadata)
+        absent = bool(key) and metadata is not None and not getattr(metadata, key).collected
+        needed = not key or (metadata is not None and not absent)
+        if table == "ADRS":
+            needed = metadata is not None and metadata.response is not None
         if found := read_table(files, table, kinds, problems, said, order, required=needed):
             raw[table] = found
-    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but ADAE has {count_noun(len(raw['ADAE'].frame), 'row')}"
-        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
+        if absent and found is not None and len(found.frame):
+            rule = f"says false, but {table} has {count_noun(len(found.frame), 'row')}"
+            problems.append(Problem("trial.yaml", None, f"{key}.collected", "false", rule))
+        elif absent and table == "ADEX":
+            raw[table] = _NO_DOSES
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "ADRS" in raw:

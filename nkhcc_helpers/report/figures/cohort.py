@@ -15,6 +15,7 @@ from nkhcc_helpers.cohort import DISCONTINUED
 from nkhcc_helpers.report.figures.courses import (
     LASTING,
     MOST_PATIENTS,
+    join_days,
     name_group,
     name_marks,
     order_patients,
@@ -43,7 +44,7 @@ from nkhcc_helpers.report.figures.style import (
     tell_apart,
 )
 from nkhcc_helpers.report.numbers import format_number
-from nkhcc_helpers.trial.metadata import count_noun
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun
 
 TREATMENT = {
     "n_treated": "Treated",
@@ -203,6 +204,7 @@ def plot_swimmer(
     rows = order_patients(courses, looks)
     # One row is free above each group, for its name.
     rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
+    infusion_times = join_days(infusion_times, "time", "end", 1 / DAYS_PER_UNIT.get(unit, 1.0))
     given = infusion_times["end"].max() if len(infusion_times) else np.nan
     n_rows = len(courses) + len(looks)
     height = 1.3 + min(0.23 * n_rows, 14)
@@ -274,7 +276,7 @@ def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, l
 def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None:
     ends = {*list(ENDS)[:2], *_list_ends(rows[rows["alive"].astype(bool)])}
     handles = [
-        make_mark("|", 9, label=treatment[0]),
+        *(make_mark("|", 9, label=name) for name in treatment[:1]),
         *(Line2D([], [], color=INK, linewidth=LASTING, label=name) for name in treatment[1:]),
         make_mark("D", 5.5, "white", "Progression"),
         make_mark("X", 7, label="Death"),

@@ -52,10 +52,24 @@ def order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFram
     return pd.concat([patients[patients["group"] == group] for group in groups], ignore_index=True)
 
 
+def join_days(given: pd.DataFrame, start: str, end: str, day: float = 1.0) -> pd.DataFrame:
+    """Treatments of each patient, those of one day after the other as one, which is `joined`.
+
+    It goes to the end of the last. `day` is how long a day is.
+    """
+    given = given.sort_values(["USUBJID", start], kind="stable")
+    last = given.groupby("USUBJID")[end].cummax().groupby(given["USUBJID"]).shift()
+    grouped = given.groupby((~(given[start] <= last + 1.5 * day)).cumsum(), sort=False)
+    runs = grouped.first().assign(**{end: grouped[end].max()}, joined=grouped.size() > 1)
+    return runs.reset_index(drop=True)
+
+
 def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str]:
     """What the mark of a treatment is called, and the line of one that lasted, if any did."""
     name = plain(word[:1].upper() + word[1:], 24, lines=1)
-    return [name, f"{name}, to its end"][: 1 + bool((given[end] > given[start]).any())]
+    lasted = given[given[end] > given[start]]
+    how = "without a gap" if lasted["joined"].any() else "to its end"
+    return [name, f"{name}, {how}"][: (len(given) > 0) + (len(lasted) > 0)]
 
 
 def name_group(ax: Axes, x: float, y: float, name: str, look: Look) -> None:
@@ -141,15 +155,16 @@ def plot_timelines(
     timelines : Timelines
         As `safety.list_timelines` returns it, or anything with its attributes.
     until : float, optional
-        Last day shown; by default four weeks after the last infusion of any patient ended.
+        Last day shown; by default four weeks after the last infusion of any patient ended, or without any
+        after the last event began.
     """
     looks = list_looks(known_groups(timelines.patients, labels), labels)
     if not looks:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     patients = order_patients(timelines.patients, looks)
-    shown, infusions = patients.head(MOST_PATIENTS), timelines.infusions
+    shown, infusions = patients.head(MOST_PATIENTS), join_days(timelines.infusions, "day", "end_day")
     if until is None:
-        last = infusions["end_day"].max() if len(infusions) else np.nan
+        last = infusions["end_day"].max() if len(infusions) else timelines.events["day"].max()
         until = 28.0 + (last if np.isfinite(last) else 0.0)
     events = _lay_out_events(timelines.events, shown, until)
     rows = _lay_out_rows(shown, events)
@@ -326,7 +341,7 @@ def _explain_timelines(
     place = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=grades, loc="outside upper left", ncols=len(grades), **place)
     infusion = (Line2D([], [], marker="|", markersize=13, color=GREY), make_mark("^", 5))
-    marks = {treatment[0]: infusion}
+    marks = dict.fromkeys(treatment[:1], infusion)
     marks |= {name: Line2D([], [], color=INK, linewidth=LASTING) for name in treatment[1:]}
     if with_deaths:
         marks["Death"] = make_mark("X", 6.5)

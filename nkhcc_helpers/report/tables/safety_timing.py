@@ -57,6 +57,8 @@ BY_INFUSION_NOTE = (
     "this table has no window of days. Where fewer patients received a later {word}, that was not by chance: "
     "who had bad events may have stopped."
 )
+MOST_INFUSIONS = 30
+BY_INFUSION_MORE = "The first {most} {words} of up to {all} are shown; the CSV file has them all."
 LIMITING_NOTES = (
     "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
     "{number} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
@@ -77,7 +79,7 @@ DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tabl
 ROUNDING = 1e-9
 
 
-@shows_table(safety.estimate_rates)
+@shows_table(safety.estimate_rates, by_exposure=True)
 def format_rates(
     frame: pd.DataFrame,
     trial: Trial,
@@ -142,7 +144,7 @@ def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
     return format_estimate(rate, lower, upper, decimals)
 
 
-@shows_table(safety.summarize_onset)
+@shows_table(safety.summarize_onset, by_exposure=True)
 def format_onset(
     frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
 ) -> Layout:
@@ -183,21 +185,22 @@ def _duration(row: dict) -> str:
     return format_estimate(row["duration_median"], *limits)
 
 
-@shows_table(safety.count_by_infusion)
+@shows_table(safety.count_by_infusion, by_exposure=True)
 def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Adverse events after each treatment, a row per treatment, from `count_by_infusion`."""
-    words = name_treatment(trial)
+    words, most = name_treatment(trial), frame["infusion"].max() if len(frame) else 0
+    more = [BY_INFUSION_MORE.format(most=MOST_INFUSIONS, all=most, **words)] if most > MOST_INFUSIONS else []
 
     def heading(row: dict) -> str:
         return f"{words['Word']} {'not known' if pd.isna(row['infusion']) else int(row['infusion'])}"
 
     return lay_out_groups(
-        frame,
+        frame[(frame["infusion"] <= MOST_INFUSIONS).fillna(True)],
         lambda row: {heading(row): _after_infusion(row)},
         {str(code): show_group(code, trial) for code in frame["group"].unique()},
         title=f"Adverse events after each {words['word']}",
         subtitle=f"Patients with an event / patients who received the {words['word']} (%) [events]",
-        notes=[BY_INFUSION_NOTE.format(**words), *name_scope(related_only)],
+        notes=[BY_INFUSION_NOTE.format(**words), *more, *name_scope(related_only)],
     )
 
 
@@ -214,7 +217,7 @@ def _after_infusion(row: dict) -> str:
     return f"{n_patients}/{int(row['n_received'])}{share}"
 
 
-@shows_table(safety.count_dose_limiting)
+@shows_table(safety.count_dose_limiting, by_exposure=True)
 def format_dose_limiting(
     frame: pd.DataFrame, trial: Trial, definition: Definition | None = None, *, conf_level: float = 0.95
 ) -> Layout:

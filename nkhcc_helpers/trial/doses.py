@@ -1,0 +1,106 @@
+"""How often a row of ADEX gives a dose, and one row for each dose given."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nkhcc_helpers.trial.problems import Problem
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.rules import Tables
+
+_MOST = 10_000
+"""Doses that one row may give."""
+_FREQUENCIES = dict.fromkeys(["", "ONCE", "CONTINUOUS"], (1, 0))
+_FREQUENCIES |= dict.fromkeys(["DAILY", "QAM", "QPM", "QHS", "QN"], (1, 24))
+_FREQUENCIES |= dict.fromkeys(["EVERY MORNING", "EVERY AFTERNOON", "EVERY EVENING", "EVERY NIGHT"], (1, 24))
+_FREQUENCIES |= {"BID": (2, 24), "TID": (3, 24), "QID": (4, 24), "BIW": (2, 168), "TIW": (3, 168)}
+_FREQUENCIES |= {"QOD": (1, 48), "WEEKLY": (1, 168)}
+_HOURS = {"H": 1, "D": 24, "W": 168}
+_EVERY = re.compile(r"(?:Q|EVERY )([1-9][0-9]?)? ?([HDW])(?:OURS?|AYS?|EEKS?)?")
+_TIMES = re.compile(r"([1-9][0-9]?) TIMES? PER ([DW])(?:AY|EEK)")
+
+
+@lru_cache(maxsize=256)
+def find_frequency(word: str) -> tuple[int, int] | None:
+    """Return the doses that a word of EXDOSFRQ means, and the hours that they are given in, 0 for once."""
+    every, times = _EVERY.fullmatch(word), _TIMES.fullmatch(word)
+    if every:
+        return 1, int(every[1] or 1) * _HOURS[every[2]]
+    return (int(times[1]), _HOURS[times[2]]) if times else _FREQUENCIES.get(word)
+
+
+FREQUENCY_RULE = (
+    "is not a frequency that is known: ONCE, QD, BID, TID, QOD, QW, Q2W, Q3W, Q4W and the like (Q8H, Q3D, "
+    "EVERY 2 WEEKS, 3 TIMES PER WEEK); or write a row for each dose, without one",
+    lambda cells: cells.str.upper().map(find_frequency).notna(),
+)
+
+
+def repeats(adex: pd.DataFrame) -> pd.Series:
+    """Return which rows of ADEX say by EXDOSFRQ that they give a dose again and again."""
+    return _list_frequencies(adex)["hours"] > 0
+
+
+def _list_frequencies(adex: pd.DataFrame) -> pd.DataFrame:
+    # A trial has few words for its doses.
+    written = adex["EXDOSFRQ"].fillna("") if "EXDOSFRQ" in adex else pd.Series("", adex.index)
+    codes, words = pd.factorize(written)
+    known = [find_frequency(word.upper()) or (1, 0) for word in words]
+    return pd.DataFrame(known, columns=["doses", "hours"], dtype=int).iloc[codes].set_axis(adex.index)
+
+
+def list_dose_ends(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.Series:
+    """Return AENDT of each row; of a patient's last row, where that repeats without an end, TRTEDT."""
+    ends = pd.to_datetime(adex.reindex(columns=["AENDT"])["AENDT"])
+    patients = adsl.drop_duplicates("USUBJID").set_index("USUBJID")
+    until = pd.to_datetime(adex["USUBJID"].map(patients.reindex(columns=["TRTEDT"])["TRTEDT"]))
+    is_last = adex["ASTDT"] == adex.groupby("USUBJID")["ASTDT"].transform("max")
+    return ends.mask(ends.isna() & repeats(adex) & is_last & (until >= adex["ASTDT"]), until)
+
+
+def count_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.Series:
+    """Return how many doses each row gives: 1, or as many as fall on its days at its frequency."""
+    often = _list_frequencies(adex)
+    days = (list_dose_ends(adex, adsl) - adex["ASTDT"]).dt.days.fillna(0).clip(lower=0).astype(int) + 1
+    begun = -(-24 * days * often["doses"] // often["hours"].where(often["hours"] > 0, 1))
+    return begun.where(often["hours"] > 0, 1)
+
+
+def list_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each dose given, with its `date` and `end`, in the order of the rows of ADEX.
+
+    Doses are evenly spaced from ASTDT on, by whole hours, the first on that day: QD from day 1 to 10 gives
+    10, BID 20, Q2W from day 1 to 29 gives 3. Each ends on its day, and the last of a row on the row's AENDT.
+    """
+    n, often, ends = count_doses(adex, adsl), _list_frequencies(adex), list_dose_ends(adex, adsl)
+    at = np.repeat(np.arange(len(adex)), n)
+    number = np.arange(len(at)) - np.repeat(n.cumsum() - n, n).to_numpy()
+    days = number * often["hours"].to_numpy()[at] // (24 * often["doses"].to_numpy()[at])
+    given = adex.iloc[at]
+    date = given["ASTDT"] + pd.to_timedelta(days, unit="D")
+    is_last = number == n.to_numpy()[at] - 1
+    return given.assign(date=date, end=date.mask(is_last, ends.iloc[at].fillna(date)))
+
+
+def check_doses(tables: Tables) -> list[Problem]:
+    """List rows that give doses again and again and nobody can say until when, or far too long."""
+    if not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSFRQ") or not tables.has("ADSL", "USUBJID"):
+        return []
+    adex, adsl = tables["ADEX"], tables["ADSL"]
+    n, ends, again = count_doses(adex, adsl), list_dose_ends(adex, adsl), repeats(adex)
+    blank = ~tables.is_filled("ADEX", "AENDT") if tables.has("ADEX", "AENDT") else again
+    rule = "says how often a dose was given, and nothing says until when; fill in AENDT"
+    problems = tables.report("ADEX", "EXDOSFRQ", again & blank & ends.isna(), rule)
+    rules = n.map(lambda count: f"gives {count} doses from ASTDT on, and a row may give {_MOST} at most")
+    problems += tables.report("ADEX", "EXDOSFRQ", n > _MOST, rules)
+    if tables.metadata is not None and tables.metadata.data_cut_off is not None:
+        late = again & (ends > pd.Timestamp(tables.metadata.data_cut_off))
+        rule = f"must not give doses after the data cut-off, {tables.metadata.data_cut_off}"
+        problems += tables.report("ADEX", "EXDOSFRQ", late, rule)
+    return problems
