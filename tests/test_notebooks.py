@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from executing import execute_here, read_visible
+from executing import SHORTER, execute_here, read_visible
 from papermill import inspect_notebook
 from prepared_cohorts import wander
 from small_notebooks import check_parameters_cell
@@ -286,18 +286,20 @@ def find_prepared(tmp_path_factory):
     return find
 
 
-# Left to the full run: papermill runs the bundled trial, which is of the kind of `plain`.
-SLOWLY = {
-    "03_cox_dose_frequency": ("plain",),
-    "04_safety": ("plain",),
-    "05_what_the_abstract_can_tell": ("plain", "hostile", "group_missing"),
-}
+# Left to the full run: papermill runs the bundled trial, which is of the kind of `plain`; and `hostile` is
+# `small` with other words.
+SLOWLY = dict.fromkeys(NAMES, ("plain", "small")) | {COMPATIBLE: ("plain", "hostile", "group_missing")}
 COMBINATIONS = [
-    pytest.param(name, variant, marks=[pytest.mark.slow] * (variant in SLOWLY.get(name, ())))
+    pytest.param(name, variant, marks=[pytest.mark.slow] * (variant in SLOWLY[name]))
     for name in NAMES
     for variant in VARIANTS
     if (name == "04_safety" or variant not in WITHOUT_ADVERSE_EVENTS)
 ]
+
+
+@pytest.mark.parametrize("text", SHORTER)
+def test_what_is_cut_short_stands_in_a_notebook(text):
+    assert any(text in source for path in NOTEBOOKS for source in list_code(nbformat.read(str(path), 4)))
 
 
 @pytest.mark.parametrize(("name", "variant"), COMBINATIONS)

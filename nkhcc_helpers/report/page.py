@@ -302,12 +302,11 @@ class Page:
         """
         _check_name(name)
         figure = getattr(figure, "figure", figure)
-        if self.trial.is_illustrative:
-            _add_footer(figure)
+        saved = {"bbox_inches": _lay_out(figure, self.trial.is_illustrative), "facecolor": "white"}
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
+        figure.savefig(buffer, format="png", dpi=_DPI, **saved)
         png = buffer.getvalue()
-        files = self._write_figure(figure, name, png) if self.out_dir else []
+        files = self._write_figure(figure, name, png, saved) if self.out_dir else []
         plt.close(figure)
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
         display(_Picture(png, caption, f"Figure {name}"))
@@ -348,14 +347,12 @@ class Page:
         shown = ", ".join(f"{name} {text}" for name, text in versions.items())
         _show(f'<p class="nkhcc-versions">Made with {html.escape(shown)}.</p>', f"Made with {shown}.")
 
-    def _write_figure(self, figure: Any, name: str, png: bytes) -> list[str]:
+    def _write_figure(self, figure: Any, name: str, png: bytes, saved: dict[str, Any]) -> list[str]:
         folder = self._folder("figures")
         (folder / f"{name}.png").write_bytes(png)
         # A fixed salt and no date: the same data make the same file.
         with plt.rc_context({"svg.hashsalt": name}):
-            figure.savefig(
-                folder / f"{name}.svg", bbox_inches="tight", facecolor="white", metadata={"Date": None}
-            )
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, **saved)
         return [self._relative(folder / f"{name}{suffix}") for suffix in (".svg", ".png")]
 
     def _folder(self, kind: str) -> Path:
@@ -392,9 +389,14 @@ def _list_assumptions(metadata: Any) -> str:
     return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
 
 
-def _add_footer(figure: Any) -> None:
-    # Under everything drawn, whatever the layout; the tight box that savefig cuts out then takes it in.
+def _lay_out(figure: Any, is_illustrative: bool) -> Any:
+    # Once for both formats, since it takes longer than drawing; gives the box that holds everything drawn.
+    figure.set_dpi(_DPI)
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     inches = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)
+    if is_illustrative:  # a footer under all that, whatever the layout
+        width, height = figure.get_size_inches()
+        figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)
+        inches = figure.get_tightbbox()
+    return inches.padded(plt.rcParams["savefig.pad_inches"])
