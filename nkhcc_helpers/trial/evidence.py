@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,13 +14,15 @@ from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
     UNIT_SPELLINGS,
-    Tables,
     find_column,
     find_text,
     list_answers,
     list_text,
     parse_numbers,
 )
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.rules import Tables
 
 OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""

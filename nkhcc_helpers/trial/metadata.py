@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.problems import (
@@ -35,7 +35,15 @@ TimeUnit = Literal["days", "weeks", "months", "years"]
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Decimals = Annotated[int, Field(ge=0, le=10)]
-Date = Annotated[dt.date, Field(strict=False)]
+
+
+def _check_year(date: dt.date) -> dt.date:
+    if not 1900 <= date.year < 2200:
+        raise ValueError("must be a date from 1900 to 2199")
+    return date
+
+
+Date = Annotated[dt.date, Field(strict=False), AfterValidator(_check_year)]
 
 
 def _check_scalar(value: Any) -> Any:
@@ -56,7 +64,7 @@ class Arm(Model):
     code: Text
     label: Text
     order: int
-    infusions: Annotated[int, Field(ge=1)]
+    infusions: Annotated[int, Field(ge=1, le=10_000)]
     dose: Annotated[Number, Field(ge=0)]
     doses: list[Annotated[Number, Field(ge=0)]] | None = None
     interval_days: Annotated[Number, Field(gt=0)] | None = None
@@ -145,7 +153,8 @@ class Assumption(Model):
 class TrialMetadata(Model):
     """The contents of `trial.yaml`; `arms` are sorted by `order`.
 
-    `treatment_word` is what one treatment is called; `related` and `not_related` are more words of AEREL.
+    `date_order`: of dates such as 09/07/2012. `treatment_word`: what one treatment is called. `related` and
+    `not_related`: more words of AEREL.
     """
 
     study_id: Text
@@ -155,6 +164,7 @@ class TrialMetadata(Model):
     provenance: Literal["illustrative", "real"]
     time_unit: TimeUnit
     display_time_unit: TimeUnit = "months"
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
     data_cut_off: Date | None = None
     arms: Annotated[list[Arm], Field(min_length=1)]
     dose_unit: str = ""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
+from nkhcc_helpers.trial.files import find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
@@ -35,10 +34,10 @@ from nkhcc_helpers.trial.problems import (
     RawTable,
     TrialDataError,
     TrialDataWarning,
-    describe_unknown,
 )
-from nkhcc_helpers.trial.rules import check_rules
-from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
+from nkhcc_helpers.trial.rules import Tables, check_rules
+from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
+from nkhcc_helpers.trial.selection import Selection
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
@@ -98,6 +97,8 @@ class Trial:
         What can be read but is probably not meant.
     subjects, times, infusions, adverse_events : pandas.DataFrame
         As above.
+    selection : Selection or None
+        Who of the patients loaded is analysed, as `select_patients` says; None for all.
     """
 
     metadata: TrialMetadata
@@ -108,6 +109,7 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -275,16 +277,15 @@ def _read_tables(
 ) -> tuple[dict[str, RawTable], list[str]]:
     collected = metadata is not None and metadata.adverse_events.collected
     raw: dict[str, RawTable] = {}
-    for table in TABLES:
-        name = f"{table.lower()}.csv"
-        path = find_file(files, name, table, problems, required=table != "ADAE" or collected)
-        table_text = read_csv(path, table, problems) if path else None
-        if table_text is not None:
-            raw[table] = table_text
-    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but adae.csv has {count_noun(len(raw['ADAE'].frame), 'row')}"
-        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
+    order = metadata.date_order if metadata is not None else None
+    for table in TABLES:
+        needed, kinds = table != "ADAE" or collected, list_kinds(table, metadata)
+        if found := read_table(files, table, kinds, problems, said, order, required=needed):
+            raw[table] = found
+    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
+        rule = f"says false, but ADAE has {count_noun(len(raw['ADAE'].frame), 'row')}"
+        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
@@ -364,27 +365,3 @@ def describe_treatment(trial: Trial) -> dict[str, int]:
     known = treated[list_text(treated, "TRT01A") != ""]
     moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
     return {"n_with_actual": len(known), "n_moved": len(moved)}
-
-
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
-    """A check against the trial that the validation's context loads; empty leaves the choice open."""
-
-    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
-        if info.context and value:
-            known, of_list = list(list_known(info.context())), isinstance(value, list)
-            for item in value if of_list else [value]:
-                if item not in known:
-                    raise ValueError(describe_unknown(item, known, of_list=of_list))
-        return value
-
-    return AfterValidator(check)
-
-
-EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
-GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
-StrataColumn = Annotated[
-    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
-]
-BaselineColumns = Annotated[
-    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
-]
