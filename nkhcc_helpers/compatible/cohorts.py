@@ -176,18 +176,21 @@ def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=US
 
 def draw_blocks(blocks, *, jobs=2, progress=False, watch=None):
     """What `draw_block` draws of each; `watch` is told of cohorts drawn and wanted, and seconds left."""
-    parts, n_drawn, n_wanted, started = [], 0, sum(each[2] for each in blocks), perf_counter()
+    parts, n_ended, n_drawn, n_wanted = [], 0, 0, sum(each[2] for each in blocks)
+    until, started = blocks[0][-1].until, perf_counter()
+    jobs, watch = (1, None) if until.is_over else (jobs, watch)
     if watch:
         n_patients = sum(each[2] * len(each[0].codes) for each in blocks) / n_wanted
         about = SECONDS_A_COHORT * max(n_patients / USUAL_PATIENTS, 1) ** SWEEP_POWER
-        watch(0, n_wanted, min(about * n_wanted, blocks[0][-1].until.left))
+        watch(0, n_wanted, min(about * n_wanted, until.left))
     with tqdm(total=n_wanted, unit="cohort", disable=not progress) as bar:
         for block, drawn in zip(blocks, run_blocks(draw_block, blocks, jobs), strict=True):
             parts.append(drawn)
-            n_drawn += block[2]
-            bar.update(block[2])
+            n_ended, n_drawn = n_ended + block[2], n_drawn + len(drawn[0])
+            bar.update(len(drawn[0]))
             if watch:
-                watch(n_drawn, n_wanted, (n_wanted - n_drawn) * (perf_counter() - started) / n_drawn)
+                about = (n_wanted - n_ended) * (perf_counter() - started) / n_ended
+                watch(n_drawn, n_wanted, min(about, until.left) if n_ended < n_wanted else 0)
     return parts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.checks import check_choice, check_names
 from nkhcc_helpers.compatible.chains import Chains
 from nkhcc_helpers.compatible.cohorts import OutOfTimeError, fingerprint, sample_compatible
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, Target
@@ -19,7 +19,6 @@ from nkhcc_helpers.compatible.space import Partners, find_step, pair_at_random
 from nkhcc_helpers.identification.statistics import (
     ENDS,
     Observed,
-    check_names,
     list_planned_designs,
     list_ratios,
     list_statistics,

@@ -68,7 +68,7 @@ def obtain_narrowing(
         relative to that with all claims, above 1 where the claim narrows the answer, and 95 % bootstrap
         limits of that, drawing whole Markov chains, which do not tell of chains that have not mixed. NaN
         where there is no width. No rows where nothing is sampled; of claims for which time was up, as
-        `list_not_dropped` tells.
+        `count_dropped` tells.
 
     Raises
     ------
@@ -177,8 +177,8 @@ def _keep_whole(variants, samples):
     return [one for one, _ in kept], [sample for _, sample in kept]
 
 
-def list_not_dropped(narrowing, claimed, endpoints):
-    """List the claims, in words, of which it is not told what they are worth since time was up.
+def count_dropped(narrowing, claimed, endpoints):
+    """How many of the claims about some endpoints a narrowing tells the worth of, and which it does not.
 
     Parameters
     ----------
@@ -189,11 +189,13 @@ def list_not_dropped(narrowing, claimed, endpoints):
 
     Returns
     -------
-    list of str
+    (int, int, list of str)
+        The last are claims, in words, that could not be dropped in time.
     """
     told = set(zip(narrowing["endpoint"], narrowing["claim"], strict=True))
     claims = [(code, describe_claim(each)) for code in endpoints for each in claimed.claims_about(code)]
-    return [claim for code, claim in claims if (code, claim) not in told]
+    missing = [claim for code, claim in claims if (code, claim) not in told]
+    return len(claims) - len(missing), len(claims), missing
 
 
 def _answer(samples, calculate):
