@@ -31,6 +31,7 @@ class Effort:
     chains_per_cohort: int = 8  # but no fewer and no more than these:
     fewest_chains: int = 100
     most_chains: int = 1_600
+    fewest_in_haste: int = 20  # chains, where more would not come through burn-in in time
     start_tries: int = 20  # for each chain, to draw groups that make a possible cohort
     inverse_temperatures: tuple = (0.6, 1.2, 2.2)  # the first frees chains, the last holds them to the claims
     iterations_per_sweep: int = 3
@@ -325,12 +326,12 @@ def _count_chains(target, n_cohorts, start, rng):
     wanted = effort.round_trips_per_cohort * n_cohorts / (rate * effort.usual_iterations)
     wanted = int(np.clip(wanted, fewest, most))
     if hurried.effort.until.is_over:
-        return fewest, True
+        return effort.fewest_in_haste, True
     # With many patients they take longer in proportion to their number.
     taken = (effort.until.clock() - started) / (effort.n_free + effort.fewest_iterations)
     n_iterations = effort.n_free + effort.n_burn_in + effort.fewest_iterations
-    can = fewest * max(effort.until.left / max(taken * n_iterations, 1e-9), 1)
-    return (int(can), True) if can < wanted else (wanted, False)
+    can = fewest * effort.until.left / max(taken * n_iterations, 1e-9)
+    return (max(int(can), effort.fewest_in_haste), True) if can < wanted else (wanted, False)
 
 
 def _thin(drawn, n_cohorts, rng):
