@@ -107,7 +107,8 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
     progress = _Progress()
     try:
         with _interruptible():
-            result = run_notebooks(notebooks, on_start=progress.start, on_outcome=progress.advance, **options)
+            told = {"on_outcome": progress.advance, "on_progress": progress.tell}
+            result = run_notebooks(notebooks, on_start=progress.start, **told, **options)
     except KeyboardInterrupt as stop:
         kept = _describe_kept(stop) or ["no notebook had finished"]
         _fail("\n".join(["interrupted; an earlier report was not touched", *kept]), INTERRUPTED)
@@ -118,6 +119,8 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
     if result.failed:
         click.echo(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", err=True)
         _fail(f"When the cause is mended, {_RESUME}", 1)
+    for plan, why in result.left_out:
+        click.echo(f"Left out: {plan.name}, since {why}")
     click.echo(f"Report: {_near(result.folder / 'index.html')}")
     if result.left:
         told = "still holds what did run when an earlier run was stopped; complete that run with --resume, or"
@@ -175,6 +178,12 @@ class _Progress:
         else:
             self._bar.write(line, file=sys.stderr)
             self._bar.update()
+
+    def tell(self, name: str, line: str) -> None:
+        if self._bar is None:
+            click.echo(f"{name}: {line}")
+        else:
+            self._bar.set_description_str(f"{name[:2]}: {line} ")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -273,13 +282,22 @@ def _summarize_endpoint(trial: Any, code: str) -> str:
 @_option("--jobs", "Processes.", type=_AT_LEAST_1, default=2, show_default=True)
 @_option("--bounds", "Search for bounds of every statistic too; takes minutes more.", is_flag=True)
 @_option("--narrowing", "Sample without each claim in turn too; takes minutes more.", is_flag=True)
+@_option("--minutes", "End after so many, with what there is.", type=click.FloatRange(min=0), default=0)
 @_option("--out", "out_dir", "Folder for compatible.parquet.", required=True, metavar="DIR")
 def compatible(
-    claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, narrowing: bool, out_dir: str
+    claims: str,
+    n_cohorts: int,
+    seed: int,
+    jobs: int,
+    bounds: bool,
+    narrowing: bool,
+    minutes: float,
+    out_dir: str,
 ) -> None:
     """Draw cohorts that give every published number, and write them as Parquet.
 
-    A run that was cut off goes on where it was when the same command is given again. Where no cohort gives
+    A run that was cut off, or ended by --minutes, goes on from the blocks it had finished when the same command is
+    given again; what --minutes ended depends on the machine, and notebook 05 says so. Where no cohort gives
     every number, the claims that conflict are named. With --bounds, the smallest and largest value of every
     statistic over all compatible cohorts are searched for and written to compatible_bounds.csv; with
     --narrowing, what each claim is worth is measured as notebook 05 does and written to
@@ -289,19 +307,21 @@ def compatible(
     nkhcc compatible --bounds --narrowing --out data/nkhcc
     nkhcc compatible --claims my_trial/published.yaml --cohorts 200 --out my_trial
 
-    Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
-    must be.
+    Exit code: 0 when what was asked for was written, 1 when the claims conflict or nothing was found in time, 2
+    when the files are not as they must be.
     """
     from nkhcc_helpers.compatible.checks import find_conflict
     from nkhcc_helpers.compatible.claims import list_assumptions
     from nkhcc_helpers.compatible.cohorts import (
         IncompatibleClaimsError,
+        OutOfTimeError,
         describe_file,
         load_cohorts,
         make_cohorts,
         read_claimed,
         read_design,
     )
+    from nkhcc_helpers.compatible.sampling import Effort
     from nkhcc_helpers.identification.bounds import make_bounds
     from nkhcc_helpers.identification.narrowing import make_narrowing
     from nkhcc_helpers.trial.problems import TrialDataError

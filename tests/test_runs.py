@@ -16,6 +16,7 @@ import pytest
 from small_notebooks import PAGED, code, prose, write_notebook
 from trials import write_trial
 
+from nkhcc_helpers.run import plan as planning
 from nkhcc_helpers.run import run as plan
 from nkhcc_helpers.run.parameters import ParameterError
 from nkhcc_helpers.run.publish import PublishError
@@ -260,7 +261,7 @@ def project(tmp_path, monkeypatch):
     """A project of two notebooks in whose folder runs are made; its reports."""
     for name in ("01_one", "02_two"):
         write_notebook(tmp_path / "own" / f"{name}.ipynb", code("print(endpoint)"))
-    monkeypatch.setattr(plan, "locate_notebooks", lambda: tmp_path / "own")
+    monkeypatch.setattr(planning, "locate_notebooks", lambda: tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "reports"
 

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.identification.statistics import Named, check_names
+from nkhcc_helpers.checks import Named, check_names
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.trial.files import READ
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 # By this environment variable `nkhcc run` gives a copied notebook results of its own.
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
+# And by this one a file for a line on how far it is.
+PROGRESS_VARIABLE = "NKHCC_PROGRESS"
 # What a result depends on, by the name it is installed under.
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
