@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from nkhcc_helpers.trial.patients import (
     derive_subjects,
     group_rows,
     join_competing,
+    leave_out,
     list_events,
     list_infusions,
     list_subjects,
@@ -98,6 +99,8 @@ class Trial:
         What can be read but is probably not meant.
     subjects, times, infusions, adverse_events : pandas.DataFrame
         As above.
+    left_out : dict of str to int
+        How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
     """
 
     metadata: TrialMetadata
@@ -108,6 +111,7 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -225,6 +229,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     metadata = _read(read_metadata, files, "trial.yaml", problems)
     published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
+    raw, left_out = leave_out(raw, metadata)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)
@@ -239,7 +244,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
+    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, left_out)
 
 
 def locate_checkout() -> Path | None:
@@ -276,10 +281,11 @@ def _read_tables(
     collected = metadata is not None and metadata.adverse_events.collected
     raw: dict[str, RawTable] = {}
     said: list[str] = []
-    order = metadata.date_order if metadata is not None else None
+    order, named = (metadata.date_order, metadata.tables) if metadata is not None else (None, {})
     for table in TABLES:
         needed, kinds = table != "ADAE" or collected, list_kinds(table, metadata)
-        if found := read_table(files, table, kinds, problems, said, order, required=needed):
+        options = {"required": needed, "named": named.get(table, "")}
+        if found := read_table(files, table, kinds, problems, said, order, **options):
             raw[table] = found
     if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
         rule = f"says false, but ADAE has {count_noun(len(raw['ADAE'].frame), 'row')}"
