@@ -188,13 +188,14 @@ def _decode(content: bytes, encoding: str) -> str:
 def read_csv(content: bytes, reading: Reading) -> RawTable:
     """Read delimited text, every faulty row a problem.
 
-    It is separated by that of comma, semicolon, tab and bar which gives most known columns in the header.
+    It is separated by that of comma, semicolon, tab and bar which gives most known columns, then most.
     Where that is not the comma, a known column of numbers with decimal commas throughout is read so.
     """
     encoding = _find_encoding(content, reading)
+    headers = {separator: _read_header(content, encoding, separator) for separator in _SEPARATORS}
     n_known = {
-        separator: sum(name.upper() in reading.kinds for name in _read_header(content, encoding, separator))
-        for separator in _SEPARATORS
+        separator: (sum(name.upper() in reading.kinds for name in names), len(names))
+        for separator, names in headers.items()
     }
     separator = max(n_known, key=n_known.__getitem__)
     raw = make_table(_split_rows(content, encoding, separator), reading)

@@ -15,18 +15,18 @@ from nkhcc_helpers.trial.schema import UNIT_SPELLINGS, parse_numbers
 
 MOST_MONTHS = 240
 """A time of more than so many, of which no unit is told, is probably in days."""
-_UNITS = {spelling.lower(): unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
+_UNITS = {text.lower(): unit for unit, known in UNIT_SPELLINGS.items() for text in known if len(text) > 1}
 _PARAMS = {"OS": "Overall survival", "PFS": "Progression-free survival", "DFS": "Disease-free survival"}
 _PARAMS |= {"EFS": "Event-free survival", "RFS": "Relapse-free survival", "TTP": "Time to progression"}
 _END = r"event|evt|evnt|ev|dead|death|died|deceased|progress(?:ed|ion)|relapsed?"
-_OF = rf"(?:(?P<code>{'|'.join(_PARAMS)}|overall|progression_free|survival|surv|vital|{_END})_?)?".lower()
+_CODES = "|".join(_PARAMS).lower()
+_OF = rf"(?:(?:{_CODES}|overall|progression_free|survival|surv|vital|{_END})_?)?"
 _TIME = re.compile(
     rf"{_OF}(?:time|aval|duration|follow_?up|fu|survival|surv|t)?(?:_?to_?(?:{_END}))?_?(?:in_)?"
     rf"(?P<unit>{'|'.join(sorted(_UNITS, key=len, reverse=True))})?"
 )
-_EVENT = re.compile(
-    rf"{_OF}(?:(?P<cens>cens(?:or(?:ed|ing)?)?|cnsr)|{_END}|status|stat)?_?(?:flag|indicator)?"
-)
+_CENS = r"cens(?:or(?:ed|ing)?)?|cnsr"
+_EVENT = re.compile(rf"{_OF}(?:(?P<cens>{_CENS})|{_END}|status|stat)?_?(?:flag|indicator)?")
 _ONE = {
     "id": [
         r"(?:usubj|subj|subject|patient|pat|pt|case|participant)?_?(?:id|no|nr|number)|subject|patient|case|pt"
@@ -40,7 +40,7 @@ _ONE = {
 _HAD_IT = {"event", "dead", "death", "died", "deceased", "progressed", "progression", "relapsed", "relapse"}
 _CENSORED = {"censored", "cens", "alive", "living", "no event", "none", "event-free", "lost"}
 _YES, _NO = {"1", "1.0", "yes", "y", "true"}, {"0", "0.0", "no", "n", "false"}
-_HOW = "name them id, group, time_months (or time_days) and event; of two endpoints pfs_time, pfs_event, os_time, os_event"
+_HOW = "name them id, group, time_months, event (or pfs_time, pfs_event, os_time, os_event)"
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,9 @@ def _list_endpoint(
 ) -> pd.DataFrame:
     """Return the rows of ADTTE of one endpoint."""
     code = time.endpoint or event.endpoint or "TTE"
-    cells, marks = (
-        frame[time.name].str.replace(r",(?![0-9]{3}$)", ".", regex=True),
-        frame[event.name].str.lower(),
-    )
+    # A decimal comma, unless it may be one of thousands.
+    cells = frame[time.name].str.replace(r",(?![0-9]{3}$)", ".", regex=True)
+    marks = frame[event.name].str.lower()
     numbers, there = parse_numbers(cells), (cells != "") | (marks != "")
     for row in frame.index[there & ~(numbers >= 0)]:
         report("must be a number >= 0", time.name, row)

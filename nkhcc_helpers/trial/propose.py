@@ -94,14 +94,14 @@ class Proposal:
 
     def put(self, key: str, value: Any, why: str = "") -> None:
         """Write a key, and why its value was guessed where it was."""
-        self.lines.append(f"{key}: {write_value(value)}{self._mark(key, {'': why})}")
+        self.lines.append(f"{key}: {write_value(value)}{self._mark('', {key: value}, {key: why})}")
 
     def put_list(self, key: str, why: str, entries: list[tuple[dict[str, Any], dict[str, str]]]) -> None:
         """Write a list of blocks, each with what was guessed in it and why; `why` of the list as a whole."""
-        self.lines += ["", f"{key}:{self._mark(key, {'': why})}"]
+        self.lines += ["", f"{key}:{self._mark('', {}, {key: why})}"]
         for entry, guesses in entries:
-            of = f"{key}, {next(iter(entry.values()))}"
-            self.lines.append(f"  - {write_value(entry)}{self._mark(of, guesses)}")
+            of = f"{key}, {next(iter(entry.values()))}: "
+            self.lines.append(f"  - {write_value(entry)}{self._mark(of, entry, guesses)}")
         self.lines.append("")
 
     def ask(self, key: str, why: str) -> None:
@@ -109,10 +109,13 @@ class Proposal:
         self.lines.append(f"# {key}:  # to be filled in: {format_printable(why)}")
         self.lacking.append(format_printable(f"{key}: {why}"))
 
-    def _mark(self, of: str, guesses: Mapping[str, str]) -> str:
-        guesses = {key: why for key, why in guesses.items() if why}
-        self.guessed += [format_printable(": ".join(filter(None, [of, *each]))) for each in guesses.items()]
-        told = [format_printable(f"{key}, {why}" if key else why) for key, why in guesses.items()]
+    def _mark(self, of: str, entry: Mapping[str, Any], guesses: Mapping[str, str]) -> str:
+        told = []
+        for key, why in guesses.items():
+            if why:
+                value = f" {write_value(entry[key])}" if key in entry else ""
+                self.guessed.append(format_printable(f"{of}{key}{value}: {why}"))
+                told.append(format_printable(f"{key}, {why}" if of else why))
         return f"  # guessed: {'; '.join(told)}" if told else ""
 
 
@@ -142,7 +145,7 @@ def propose_trial(folder: Path, notes: Mapping[str, str] | None = None) -> Propo
     common = pd.Series([unit for unit, _ in units.values()]).mode().iloc[0]
     _put_study(page, kept, common, next(why for unit, why in units.values() if unit == common))
     for key, why in (notes or {}).items():
-        page.lines.append(f"# {format_printable(key)}{page._mark(key, {'': why})}")
+        page.lines.append(f"# {format_printable(key)}{page._mark('', {}, {key: why})}")
     if order:
         page.put("date_order", order)
     elif odd:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
@@ -36,10 +35,10 @@ from nkhcc_helpers.trial.problems import (
     RawTable,
     TrialDataError,
     TrialDataWarning,
-    describe_unknown,
 )
 from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
+from nkhcc_helpers.trial.selection import Selection
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
@@ -99,6 +98,8 @@ class Trial:
         What can be read but is probably not meant.
     subjects, times, infusions, adverse_events : pandas.DataFrame
         As above.
+    selection : Selection or None
+        Who of the patients loaded is analysed, as `select_patients` says; None for all.
     left_out : dict of str to int
         How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
     """
@@ -111,6 +112,7 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    selection: Selection | None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -244,7 +246,9 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, left_out)
+    return Trial(
+        metadata, published, folder, tuple(said), subjects, times, infusions, events, left_out=left_out
+    )
 
 
 def locate_checkout() -> Path | None:
@@ -369,27 +373,3 @@ def describe_treatment(trial: Trial) -> dict[str, int]:
     known = treated[list_text(treated, "TRT01A") != ""]
     moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
     return {"n_with_actual": len(known), "n_moved": len(moved)}
-
-
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
-    """A check against the trial that the validation's context loads; empty leaves the choice open."""
-
-    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
-        if info.context and value:
-            known, of_list = list(list_known(info.context())), isinstance(value, list)
-            for item in value if of_list else [value]:
-                if item not in known:
-                    raise ValueError(describe_unknown(item, known, of_list=of_list))
-        return value
-
-    return AfterValidator(check)
-
-
-EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
-GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
-StrataColumn = Annotated[
-    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
-]
-BaselineColumns = Annotated[
-    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
-]
