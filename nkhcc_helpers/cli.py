@@ -202,8 +202,8 @@ def init(source: Path, *, out_dir: Path | None, force: bool) -> None:
 
     Exit code: 0 when trial.yaml was written, 2 when the tables cannot be read or it is there already.
     """
+    from nkhcc_helpers.trial.init import init_trial
     from nkhcc_helpers.trial.problems import TrialDataError
-    from nkhcc_helpers.trial.propose import init_trial
 
     try:
         folder, proposal = init_trial(source, out_dir, force=force)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,6 @@ from nkhcc_helpers.trial.evidence import find_units, is_off
 from nkhcc_helpers.trial.files import READ, CoreLoader, find_table, list_folder, read_table
 from nkhcc_helpers.trial.formats import find_date_order
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, RELATED_WORDS
-from nkhcc_helpers.trial.one_row import MOST_MONTHS, split_patients
 from nkhcc_helpers.trial.problems import (
     BLANK,
     Problem,
@@ -43,8 +40,11 @@ _NO_ARM = re.compile(
 )
 """Words of TRT01P for patients who are in no arm."""
 _NOT_OBSERVED = re.compile(r"illustrat|simulat|synthetic|dummy|invented", re.IGNORECASE)
-_DEATH = ("overall_survival", "death", r"OS|overall[ -]survival")
-_PROGRESSION = ("progression_free_survival", "progression or death", r"PFS|progression[ -]?free[ -]survival")
+_ROLES = {
+    "overall_survival": ("death", r"OS|overall[ -]survival"),
+    "progression_free_survival": ("progression or death", r"PFS|progression[ -]?free[ -]survival"),
+}
+"""The event of a role in words, and what its PARAMCD is or its PARAM begins with."""
 _NOT_BASELINE = re.compile(
     r"(STUDY|SITE|INV|TRT|TR\d|AP\d|ARM|ACTARM|DTH|EOS|EOT|DC[ST]|LST|LDD|RAND|RF|VIS|CUM|AGEU).*"
     r"|.*(ID|FL|FN|DT|DTM|DTC|DTF|TM|TMF|DY|SEQ|DURD)"
@@ -53,6 +53,8 @@ _NOT_BASELINE = re.compile(
 _LABELS = {"AGE": "Age", "SEX": "Sex", "RACE": "Race", "ETHNIC": "Ethnicity", "AGEGR1": "Age group"}
 _LEVELS = ({"F": "Female", "M": "Male"}, {"N": "No", "Y": "Yes"})
 _MOST_LEVELS = 10
+MOST_MONTHS = 240
+"""A time of more than so many, of which no unit is told, is probably in days."""
 _ENDS = {"ADSL": ("DTHDT", "TRTEDT", "EOSDT", "LSTALVDT"), "ADTTE": ("ADT",), "ADEX": ("ASTDT", "AENDT")}
 _ENDS["ADAE"] = _ENDS["ADEX"]
 
@@ -124,6 +126,33 @@ def propose_trial(folder: Path, notes: Mapping[str, str] | None = None) -> Propo
 
     TrialDataError lists what keeps the tables from being read.
     """
+    kept, keys, odd, said = _load(folder)
+    adsl, adtte = kept["ADSL"], kept["ADTTE"]
+    units = {code: _find_unit(rows, code) for code, rows in adtte.groupby("PARAMCD", sort=False)}
+    common = pd.Series([unit for unit, _ in units.values()]).mode().iloc[0]
+    page = Proposal(said, ["# Proposed by nkhcc init; what is marked guessed is to be confirmed or changed."])
+    _put_study(page, kept, common, next(why for unit, why in units.values() if unit == common))
+    for key, why in (notes or {}).items():
+        page.lines.append(f"# {format_printable(key)}{page._mark('', {}, {key: why})}")
+    for key, value in keys.items():
+        if value:
+            page.put(key, value)
+    if odd:
+        page.ask("date_order: dmy", f"or mdy; nothing tells which of them dates such as {odd} are")
+    _put_arms(page, adsl, kept.get("ADEX"))
+    _put_endpoints(page, adtte, len(adsl), units, common)
+    if "CNSR" not in adtte:
+        _ask_event_flag(page, adtte)
+    _put_baseline(page, adsl)
+    _put_events(page, kept.get("ADAE"))
+    return page
+
+
+def _load(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any], str, list[str]]:
+    """Return the tables of the patients of any arm, what follows from reading them, and notices.
+
+    What follows are keys of `trial.yaml`, and a date whose order nothing tells, or "".
+    """
     problems: list[Problem] = []
     files = list_folder(folder, problems) or []
     raw, named, said = _read(files, None, problems) if not problems else ({}, {}, [])
@@ -136,31 +165,18 @@ def propose_trial(folder: Path, notes: Mapping[str, str] | None = None) -> Propo
     frames = {table: each.frame.mask(each.frame.isin(BLANK), "") for table, each in raw.items()}
     arms = {name: frames["ADSL"][name] for name in ("TRT01P", "TRT01A") if name in frames["ADSL"]}
     words = {name: [word for word in each.unique() if _NO_ARM.fullmatch(word)] for name, each in arms.items()}
-    adsl = frames["ADSL"][~arms["TRT01P"].isin(words["TRT01P"])]
-    if adsl.empty:
-        raise TrialDataError([Problem("ADSL", None, "TRT01P", "", "names no arm: nobody would be analysed")])
-    kept = {table: each[each["USUBJID"].isin(adsl["USUBJID"])] for table, each in frames.items()}
-    page = Proposal(said, ["# Proposed by nkhcc init; what is marked guessed is to be confirmed or changed."])
-    units = {code: _find_unit(rows, code) for code, rows in kept["ADTTE"].groupby("PARAMCD", sort=False)}
-    common = pd.Series([unit for unit, _ in units.values()]).mode().iloc[0]
-    _put_study(page, kept, common, next(why for unit, why in units.values() if unit == common))
-    for key, why in (notes or {}).items():
-        page.lines.append(f"# {format_printable(key)}{page._mark('', {}, {key: why})}")
-    if order:
-        page.put("date_order", order)
-    elif odd:
-        page.ask("date_order: dmy", f"or mdy; nothing tells which of them dates such as {odd} are")
-    if named:
-        page.put("tables", named)
-    if left_out := list(dict.fromkeys([*words["TRT01P"], *filter(None, words.get("TRT01A", []))])):
-        page.put("left_out", left_out)
-    _put_arms(page, adsl, kept.get("ADEX"))
-    _put_endpoints(page, kept["ADTTE"], len(adsl), units, common)
-    if "CNSR" not in kept["ADTTE"]:
-        _ask_event_flag(page, kept["ADTTE"])
-    _put_baseline(page, adsl, raw["ADSL"].labels)
-    _put_events(page, kept.get("ADAE"))
-    return page
+    left_out = dict.fromkeys([*words["TRT01P"], *filter(None, words.get("TRT01A", []))])
+    ids = frames["ADSL"].loc[~arms["TRT01P"].isin(left_out), "USUBJID"]
+    kept = {table: each[each["USUBJID"].isin(ids)] for table, each in frames.items()}
+    kept["ADTTE"] = kept["ADTTE"][kept["ADTTE"]["PARAMCD"] != ""]
+    for table in _NEEDED:
+        if kept[table].empty:
+            problems.append(Problem(table, None, "", "", "has no row of a patient in an arm (TRT01P)"))
+    if problems:
+        raise TrialDataError(problems)
+    kept["ADSL"].attrs = dict(raw["ADSL"].labels)
+    keys = {"date_order": order, "tables": named, "left_out": list(left_out)}
+    return kept, keys, "" if order else odd, said
 
 
 def _read(
@@ -202,8 +218,6 @@ def _check_columns(raw: Mapping[str, RawTable], problems: list[Problem]) -> None
         for name in set(_NEEDED.get(table, ["USUBJID"])) - set(each.frame):
             hint = suggest_name(name, each.frame.columns)
             problems.append(Problem(table, 1, name, "", f"column is missing{hint}"))
-        if table in _NEEDED and each.frame.empty:
-            problems.append(Problem(table, None, "", "", "has a header and no rows"))
 
 
 def _put_study(page: Proposal, kept: Mapping[str, pd.DataFrame], unit: str, why: str) -> None:
@@ -216,9 +230,10 @@ def _put_study(page: Proposal, kept: Mapping[str, pd.DataFrame], unit: str, why:
     page.put("time_unit", unit, why)
     longest = parse_numbers(kept["ADTTE"]["AVAL"]).max() * DAYS_PER_UNIT[unit]
     page.put("display_time_unit", unit if unit == "years" or longest < 60 else "months")
-    ends = pd.concat([find_text(kept[table], name) for table in kept for name in _ENDS[table]])
-    if (ends := ends[ends.str.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}")]).size:
-        page.put("data_cut_off", dt.date.fromisoformat(ends.max()), "the latest date of the tables")
+    ends = pd.concat([find_text(kept[table], name) for table in kept for name in _ENDS.get(table, ())])
+    # Without ADT, patients may have been followed after any date that is there.
+    if (find_text(kept["ADTTE"], "ADT") != "").all() and (last := parse_dates(ends).max()) is not pd.NaT:
+        page.put("data_cut_off", last.date(), "the latest date of the tables")
     if flags := [name for name in kept["ADSL"] if name.endswith("FL") and name != "DTHFL"]:
         page.lines.append(f"# populations that ADSL flags: {format_printable(', '.join(flags))}")
 
@@ -291,28 +306,37 @@ def _tidy(number: float) -> int | float:
 def _put_endpoints(
     page: Proposal, adtte: pd.DataFrame, n: int, units: Mapping[str, tuple[str, str]], common: str
 ) -> None:
-    entries, roles = [], [_DEATH, _PROGRESSION]
-    for code, rows in adtte[adtte["PARAMCD"] != ""].groupby("PARAMCD", sort=False):
-        if rows["USUBJID"].duplicated().any():
-            page.lines.append(f"# {format_printable(code)} is no endpoint: patients have several rows of it")
-            continue
-        told = next(filter(None, find_text(rows, "PARAM")), code)
-        label = re.sub(rf"\s*[(,]\s*({'|'.join(DAYS_PER_UNIT)})\)?$", "", told, flags=re.IGNORECASE)
-        entry, guesses = {"code": code, "label": label or code}, {}
-        for each in roles:
-            role, event, pattern = each
-            if re.fullmatch(pattern, code, re.IGNORECASE) or re.match(pattern, told, re.IGNORECASE):
-                entry |= {"role": role, "event": event}
-                roles = [other for other in roles if other != each]
-                break
+    repeated = adtte.loc[adtte.duplicated(["USUBJID", "PARAMCD"]), "PARAMCD"].unique()
+    for code in repeated:
+        page.lines.append(f"# {format_printable(code)} is no endpoint: patients have several rows of it")
+    sizes = adtte.groupby("PARAMCD", sort=False).size().drop(repeated)
+    labels = {code: _find_label(adtte[adtte["PARAMCD"] == code]) or code for code in sizes.index}
+    roles = {_find_role(pattern, labels): (role, event) for role, (event, pattern) in _ROLES.items()}
+    entries = []
+    for code, label in labels.items():
+        entry, guesses = {"code": code, "label": label}, {}
+        if code in roles:
+            entry["role"], entry["event"] = roles[code]
         unit, why = units[code]
         if unit != common:
             entry["time_unit"], guesses["time_unit"] = unit, why
-        if len(rows) < n:
+        if sizes[code] < n:
             entry["population"] = "patients with a time"
-            guesses["population"] = f"{len(rows)} of {n} patients have one"
+            guesses["population"] = f"{sizes[code]} of {n} patients have one"
         entries.append((entry, guesses))
     page.put_list("endpoints", "", entries)
+
+
+def _find_label(rows: pd.DataFrame) -> str:
+    """Return the first PARAM without the unit at its end."""
+    told = next(filter(None, find_text(rows, "PARAM")), "")
+    return re.sub(rf"\s*[(,]\s*({'|'.join(DAYS_PER_UNIT)})\)?$", "", told, flags=re.IGNORECASE)
+
+
+def _find_role(pattern: str, labels: Mapping[str, str]) -> str | None:
+    by_code = [code for code in labels if re.fullmatch(pattern, code, re.IGNORECASE)]
+    by_label = (code for code in labels if re.match(rf"({pattern})\b", labels[code], re.IGNORECASE))
+    return next(iter(by_code), None) or next(by_label, None)
 
 
 def _ask_event_flag(page: Proposal, adtte: pd.DataFrame) -> None:
@@ -324,13 +348,13 @@ def _ask_event_flag(page: Proposal, adtte: pd.DataFrame) -> None:
     page.ask("event_flag: {column: STATUS, event: [DEAD], censored: [ALIVE]}", why)
 
 
-def _put_baseline(page: Proposal, adsl: pd.DataFrame, labels: Mapping[str, str]) -> None:
+def _put_baseline(page: Proposal, adsl: pd.DataFrame) -> None:
     entries = []
     for name, cells in adsl.items():
         entry = _describe_column(name, cells[cells != ""])
         if entry is None:
             continue
-        label = labels.get(name) or _LABELS.get(name, name)
+        label = adsl.attrs.get(name) or _LABELS.get(name, name)
         told = re.fullmatch(r"(.*\S)\s*\(([^()]{1,12})\)", label) if not entry else None
         label, unit = (told[1], told[2]) if told else (label, "")
         if name == "AGE" and not unit:
@@ -365,37 +389,3 @@ def _put_events(page: Proposal, adae: pd.DataFrame | None) -> None:
     if strange := sorted(word for word in words if word.upper() not in RELATED_WORDS):
         why = f"and not_related: [...]; in relation to treatment ADAE says {', '.join(map(repr, strange))}"
         page.ask("related: [...]", why)
-
-
-def init_trial(source: Path, out_dir: Path | None = None, *, force: bool = False) -> tuple[Path, Proposal]:
-    """Write the `trial.yaml` of a folder of tables, or a folder for a table with one row a patient.
-
-    Returns the folder and what was proposed. FileExistsError where something would be written over and
-    `force` does not say so; TrialDataError lists what keeps the tables from being read.
-    """
-    if source.is_dir() or not source.exists():
-        if (source / "trial.yaml").exists() and not force:
-            raise FileExistsError(f"{source / 'trial.yaml'} is there already; --force replaces it")
-        proposal = propose_trial(source)
-        _write(source / "trial.yaml", proposal.text)
-        return source, proposal
-    folder = out_dir or source.with_name(source.name.split(".")[0])
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
-        raise FileExistsError(f"{folder} is there already and not empty; --force writes into it")
-    tables, notes = split_patients(source)
-    with tempfile.TemporaryDirectory() as made:
-        for name, frame in tables.items():
-            frame.to_csv(Path(made) / name, index=False, lineterminator="\n")
-        proposal = propose_trial(Path(made), notes)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in tables.items():
-        _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
-    _write(folder / "trial.yaml", proposal.text)
-    return folder, proposal
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8", newline="\n")
-    part.replace(path)

@@ -1,8 +1,12 @@
-"""ADSL and ADTTE from a table with one row a patient, its columns known by their usual names."""
+"""A trial's folder to begin with: `trial.yaml` for tables, or all of it for a list of patients.
+
+A list has one row a patient; its columns are known by their usual names.
+"""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +15,9 @@ import pandas as pd
 
 from nkhcc_helpers.trial.files import read_table
 from nkhcc_helpers.trial.problems import BLANK, Problem, TrialDataError
+from nkhcc_helpers.trial.propose import MOST_MONTHS, Proposal, propose_trial
 from nkhcc_helpers.trial.schema import UNIT_SPELLINGS, parse_numbers
 
-MOST_MONTHS = 240
-"""A time of more than so many, of which no unit is told, is probably in days."""
 _UNITS = {text.lower(): unit for unit, known in UNIT_SPELLINGS.items() for text in known if len(text) > 1}
 _PARAMS = {"OS": "Overall survival", "PFS": "Progression-free survival", "DFS": "Disease-free survival"}
 _PARAMS |= {"EFS": "Event-free survival", "RFS": "Relapse-free survival", "TTP": "Time to progression"}
@@ -52,6 +55,40 @@ class _Column:
     kind: str
     unit: str = ""
     is_reversed: bool = False
+
+
+def init_trial(source: Path, out_dir: Path | None = None, *, force: bool = False) -> tuple[Path, Proposal]:
+    """Write the `trial.yaml` of a folder of tables, or a folder for a table with one row a patient.
+
+    Returns the folder and what was proposed. FileExistsError where something would be written over and
+    `force` does not say so; TrialDataError lists what keeps the tables from being read.
+    """
+    if source.is_dir() or not source.exists():
+        if (source / "trial.yaml").exists() and not force:
+            raise FileExistsError(f"{source / 'trial.yaml'} is there already; --force replaces it")
+        proposal = propose_trial(source)
+        _write(source / "trial.yaml", proposal.text)
+        return source, proposal
+    folder = out_dir or source.with_name(source.name.split(".")[0])
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
+        raise FileExistsError(f"{folder} is there already and not empty; --force writes into it")
+    tables, notes = split_patients(source)
+    with tempfile.TemporaryDirectory() as made:
+        for name, frame in tables.items():
+            frame.to_csv(Path(made) / name, index=False, lineterminator="\n")
+        proposal = propose_trial(Path(made), notes)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in tables.items():
+        _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
+    _write(folder / "trial.yaml", proposal.text)
+    return folder, proposal
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8", newline="\n")
+    part.replace(path)
 
 
 def split_patients(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
