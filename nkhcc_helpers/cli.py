@@ -265,6 +265,9 @@ def _summarize(trial: Any) -> str:
     metadata, word = trial.metadata, trial.metadata.treatment_word
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
     groups = count_noun(len(trial.groups), "group")
+    lines += [
+        f"Left out: {count_noun(n, 'patient')}, {key or 'no group'}" for key, n in trial.left_out.items()
+    ]
     lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
         dose = f"{arm.dose:g} {metadata.dose_unit}".rstrip()

@@ -311,6 +311,8 @@ def _put_endpoints(
         page.lines.append(f"# {format_printable(code)} is no endpoint: patients have several rows of it")
     sizes = adtte.groupby("PARAMCD", sort=False).size().drop(repeated)
     labels = {code: _find_label(adtte[adtte["PARAMCD"] == code]) or code for code in sizes.index}
+    alike = [label for label in labels.values() if [*labels.values()].count(label) > 1]
+    labels = {code: f"{label} ({code})" if label in alike else label for code, label in labels.items()}
     roles = {_find_role(pattern, labels): (role, event) for role, (event, pattern) in _ROLES.items()}
     entries = []
     for code, label in labels.items():
