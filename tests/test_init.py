@@ -274,7 +274,7 @@ def test_doses_by_interval_and_of_placebo(tmp_path: Path) -> None:
     def adex(old: pd.DataFrame) -> pd.DataFrame:
         first = old.drop_duplicates("USUBJID")
         ids = first["USUBJID"]
-        end = (pd.to_datetime(first["ASTDT"]) + pd.Timedelta(days=1)).dt.strftime("%Y-%m-%d")
+        end = (pd.to_datetime(first["ASTDT"]) + pd.Timedelta(days=9)).dt.strftime("%Y-%m-%d")
         return first.assign(EXDOSE=ids.map(lambda each: "0" if each == "S-01" else "54"), AENDT=end)
 
     folder = write_bare(tmp_path, adex=adex)

@@ -51,6 +51,8 @@ _NOT_BASELINE = re.compile(
 )
 """Identifiers, flags, dates, and what is known only later."""
 _LABELS = {"AGE": "Age", "SEX": "Sex", "RACE": "Race", "ETHNIC": "Ethnicity", "AGEGR1": "Age group"}
+_LABELS |= {"RACEGR1": "Race group", "REGION1": "Region", "COUNTRY": "Country"}
+_FORMS = {"patch", "tablet", "capsule", "injection", "infusion"}
 _LEVELS = ({"F": "Female", "M": "Male"}, {"N": "No", "Y": "Yes"})
 _MOST_LEVELS = 10
 MOST_MONTHS = 240
@@ -275,6 +277,9 @@ def _put_arms(page: Proposal, adsl: pd.DataFrame, adex: pd.DataFrame | None) -> 
         page.put("exposure", {"collected": False})
     elif len(units := set(find_text(adex, "EXDOSU")) - {""}) == 1:
         page.put("dose_unit", units.pop())
+    forms = {} if adex is None else {text.lower() for text in find_text(adex, "EXDOSFRM")} - {""}
+    if len(forms) == 1 and forms <= _FORMS:
+        page.put("treatment_word", forms.pop())
 
 
 def _plan_arm(rows: pd.DataFrame) -> dict[str, tuple[Any, str]]:
@@ -287,8 +292,8 @@ def _plan_arm(rows: pd.DataFrame) -> dict[str, tuple[Any, str]]:
         return {}
     days = (parse_dates(find_text(rows, "AENDT")) - rows["start"]).dt.days.clip(lower=0).fillna(0)
     dose = _tidy((days + 1).groupby(rows["dose"]).sum().idxmax())
-    if days.any():
-        return {"dose": (dose, "that of most days")}
+    if days.max() > 1 or not set(find_text(rows, "EXDOSFRQ").str.upper()) <= {"", "ONCE", "CONTINUOUS"}:
+        return {"dose": (dose, "that of most days; how many were planned is not told")}
     number = rows.groupby("USUBJID").cumcount()
     most = int(number.max()) + 1
     planned = {"infusions": (most, "the most received"), "dose": (dose, "the commonest given")}
