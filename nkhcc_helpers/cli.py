@@ -33,6 +33,7 @@ def main() -> None:
     \b
     nkhcc run                     every notebook on the bundled trial, into reports/nkhcc
     nkhcc run --data my_trial     the same on a trial of yours
+    nkhcc init my_trial           a first trial.yaml for tables that have none
     nkhcc check my_trial          is it a trial that the notebooks can read?
     """
 
@@ -190,6 +191,41 @@ class _Progress:
             self._bar.close()
 
 
+@main.command(short_help="Write a first trial.yaml for tables, or for a list of patients.")
+@click.argument("source", metavar="DIR|FILE", type=click.Path(path_type=Path))
+@_option("--out", "out_dir", "Folder for a list of patients.", metavar="DIR", type=click.Path(path_type=Path))
+@_option("--force", "Write over what is there.", is_flag=True)
+def init(source: Path, *, out_dir: Path | None, force: bool) -> None:
+    """Write a first trial.yaml for a folder of tables, or make a folder of a list of patients.
+
+    DIR holds ADaM tables, adsl and adtte at least. Everything in trial.yaml that the tables do not tell is
+    marked as guessed, and listed. Nothing is asked.
+
+    FILE has one row a patient, with columns such as id, group, time_months and event (1 or 0), or for two
+    endpoints pfs_time, pfs_event, os_time and os_event. The folder is named after it, unless --out says
+    otherwise.
+
+    \b
+    nkhcc init my_trial
+    nkhcc init patients.csv
+
+    Exit code: 0 when trial.yaml was written, 2 when the tables cannot be read or it is there already.
+    """
+    from nkhcc_helpers.trial.init import init_trial
+    from nkhcc_helpers.trial.problems import TrialDataError
+
+    try:
+        folder, proposal = init_trial(source, out_dir, force=force)
+    except (TrialDataError, OSError) as error:
+        _fail(str(error), BAD_INPUT)
+    click.echo(f"Wrote {_near(folder / 'trial.yaml')}")
+    told = {"Notices": proposal.said, "Guessed, and marked so in the file": proposal.guessed}
+    told["To be filled in before anything else"] = proposal.lacking
+    for heading, lines in told.items():
+        click.echo("\n  ".join([f"{heading}:", *lines]) if lines else "", nl=bool(lines))
+    click.echo(f"Next: nkhcc check {_near(folder)}\n      nkhcc run --data {_near(folder)}")
+
+
 @main.command(short_help="Check a trial's folder and say what it holds.")
 @click.argument("folder", default="", metavar="[DIR]")
 @_option("--all", "every", "List every problem, not the first few of a kind.", is_flag=True)
@@ -238,6 +274,9 @@ def _summarize(trial: Any) -> str:
     metadata, word = trial.metadata, trial.metadata.treatment_word
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
     groups = count_noun(len(trial.groups), "group")
+    lines += [
+        f"Left out: {count_noun(n, 'patient')}, {key or 'no group'}" for key, n in trial.left_out.items()
+    ]
     lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
         treated = count_noun(arm.n, "patient")

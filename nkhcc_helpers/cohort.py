@@ -16,6 +16,8 @@ from nkhcc_helpers.trial.schema import list_text
 
 ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
 """How follow-up ended, the last with the reason behind it."""
+LEFT_OUT = "left out: "
+"""What stands before the word of TRT01P by which patients of ADSL are not in the trial."""
 NO_REASON = f"{DISCONTINUED}no reason given"
 _LOST = r"(?<!\bNOT )(?<!\bNEVER )\b(?:LOST(?: TO\b|$)|LTFU\b)"
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
@@ -42,7 +44,9 @@ def count_disposition(trial, *, grace_days=7):
         Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so,
         or, where both are empty, CNSDTDSC.
         Discontinued: one of them says otherwise. Of whom neither says anything: lost where censored before
-        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason.
+        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason. First,
+        where `trial.yaml` leaves patients out, a column for each word, such as ``left out: screen failure``,
+        which only "All" has an entry of.
     """
     status = _list_status(trial, grace_days)
     treated, completed = status["treated"], _is_completed(status)
@@ -72,6 +76,9 @@ def count_disposition(trial, *, grace_days=7):
         counts[name] = counts[name].mask(unplanned)
     # Where nobody's end is told, a group in which all died has no more to say of it than the others.
     counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
+    for place, (word, n) in enumerate(trial.left_out.items()):
+        entries = pd.Series({"All": n}, dtype="Int64").reindex(counts.index)
+        counts.insert(place, LEFT_OUT + (word or "no group planned"), entries)
     return counts.reset_index()
 
 

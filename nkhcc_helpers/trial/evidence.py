@@ -180,10 +180,10 @@ def list_misfits(tables: Tables) -> list[Misfit]:
     found = []
     for endpoint in metadata.endpoints:
         rows = given[given["PARAMCD"] == endpoint.code]
-        wrong = _is_off(rows, DAYS_PER_UNIT[metadata.time_unit])
+        wrong = is_off(rows, DAYS_PER_UNIT[metadata.time_unit])
         if not wrong.any():
             continue
-        off = {unit: _is_off(rows, length) for unit, length in lengths.items()}
+        off = {unit: is_off(rows, length) for unit, length in lengths.items()}
         unit = min(off, key=lambda name: off[name].sum())
         if wrong.sum() > 1 and off[unit].sum() <= min(0.2 * len(rows), 0.5 * wrong.sum()):
             found.append(Misfit(endpoint.code, wrong & off[unit], unit))
@@ -192,7 +192,7 @@ def list_misfits(tables: Tables) -> list[Misfit]:
     return found
 
 
-def _is_off(rows: pd.DataFrame, length: float) -> pd.Series:
+def is_off(rows: pd.DataFrame, length: float) -> pd.Series:
     """Return where AVAL, in units of so many days, and the dates differ by more than conventions do.
 
     Some count the first day and some do not; AVAL may be rounded to a tenth of its unit, and a month be

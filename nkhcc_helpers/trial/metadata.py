@@ -35,6 +35,7 @@ TimeUnit = Literal["days", "weeks", "months", "years"]
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Decimals = Annotated[int, Field(ge=0, le=10)]
+TableName = Literal["ADSL", "ADTTE", "ADEX", "ADAE", "ADRS"]
 
 
 def _check_year(date: dt.date) -> dt.date:
@@ -177,6 +178,7 @@ class Assumption(Model):
 class TrialMetadata(Model):
     """The contents of `trial.yaml`; `arms` are sorted by `order`.
 
+    `tables`: files of tables of other names. `left_out`: words of TRT01P whose patients no table keeps.
     `date_order`: of dates such as 09/07/2012. `treatment_word`: what one treatment is called. `related` and
     `not_related`: more words of AEREL.
     """
@@ -190,6 +192,8 @@ class TrialMetadata(Model):
     display_time_unit: TimeUnit = "months"
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
     data_cut_off: Date | None = None
+    tables: dict[TableName, Text] = {}
+    left_out: list[str] = []
     arms: Annotated[list[Arm], Field(min_length=1)]
     dose_unit: str = ""
     treatment_word: Text = "infusion"
@@ -213,6 +217,8 @@ class TrialMetadata(Model):
         both = {word.upper() for word in self.related} & {word.upper() for word in self.not_related}
         if both:
             raise ValueError(f"{', '.join(sorted(both))}: is under related and under not_related; keep one")
+        if arms := [arm.code for arm in self.arms if arm.code in self.left_out]:
+            raise ValueError(f"{', '.join(arms)}: is an arm and under left_out; keep one")
         return self
 
     @model_validator(mode="after")

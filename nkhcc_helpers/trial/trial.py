@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nkhcc_helpers.trial.patients import (
     derive_subjects,
     group_rows,
     join_competing,
+    leave_out,
     list_events,
     list_infusions,
     list_subjects,
@@ -108,6 +109,8 @@ class Trial:
         As above.
     selection : Selection or None
         Who of the patients loaded is analysed, as `select_patients` says; None for all.
+    left_out : dict of str to int
+        How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
     """
 
     metadata: TrialMetadata
@@ -120,6 +123,7 @@ class Trial:
     adverse_events: pd.DataFrame
     responses: pd.DataFrame
     selection: Selection | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -238,6 +242,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     metadata = _read(read_metadata, files, "trial.yaml", problems)
     published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
+    raw, left_out = leave_out(raw, metadata)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)
@@ -255,7 +260,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
     responses = list_responses(parsed["ADRS"], subjects, metadata) if "ADRS" in parsed else NO_RESPONSES
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, responses)
+    frames = (subjects, times, infusions, events, responses)
+    return Trial(metadata, published, folder, tuple(said), *frames, left_out=left_out)
 
 
 def locate_checkout() -> Path | None:
@@ -291,14 +297,15 @@ def _read_tables(
 ) -> tuple[dict[str, RawTable], list[str]]:
     raw: dict[str, RawTable] = {}
     said: list[str] = []
-    order = metadata.date_order if metadata is not None else None
+    order, named = (metadata.date_order, metadata.tables) if metadata is not None else (None, {})
     for table in TABLES:
         key, kinds = SOURCES.get(table, ""), list_kinds(table, metadata)
         absent = bool(key) and metadata is not None and not getattr(metadata, key).collected
         needed = not key or (metadata is not None and not absent)
         if table == "ADRS":
             needed = metadata is not None and metadata.response is not None
-        if found := read_table(files, table, kinds, problems, said, order, required=needed):
+        options = {"required": needed, "named": named.get(table, "")}
+        if found := read_table(files, table, kinds, problems, said, order, **options):
             raw[table] = found
         if absent and found is not None and len(found.frame):
             rule = f"says false, but {table} has {count_noun(len(found.frame), 'row')}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
-from nkhcc_helpers.cohort import DISCONTINUED
+from nkhcc_helpers.cohort import DISCONTINUED, LEFT_OUT
 from nkhcc_helpers.report.figures.courses import (
     LASTING,
     MOST_PATIENTS,
@@ -91,7 +91,9 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     looks = list_looks(groups, labels)
     names = name_groups(looks, int(CHARACTERS_PER_INCH * inner) - 1, lines=5)
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
-    heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states))]
+    left_out = _list_left_out(disposition)
+    root = max(0.4, LINE_HEIGHT * len(left_out) + PADDING)
+    heights = [root, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states))]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
     height = tops[0] + PADDING
     ax = choose_axes(ax, height, width)
@@ -100,6 +102,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     _name_rows(ax, tops, heights, width, states)
     middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
     _draw_root(ax, rows, groups, tops, heights, middles)
+    _draw_left_out(ax, left_out, (middles[0] + middles[-1]) / 2 + 0.55, tops[0], root)
     for group, x in zip(groups, middles, strict=True):
         colour = looks[group].colour
         look = {"edge": darken(colour, 0.1), "face": lighten(colour, 0.82)}
@@ -150,6 +153,21 @@ def _draw_root(ax: Axes, rows: dict, groups: list, tops: list, heights: list, mi
     ax.plot([middles[0], middles[-1]], [rail, rail], color=GREY, linewidth=1)
     for x in middles:
         _draw_arrow(ax, x, rail, above)
+
+
+def _list_left_out(disposition: pd.DataFrame) -> list[str]:
+    """A line for each word by which patients were left out before enrolment, under a heading."""
+    names = [name for name in disposition if name.startswith(LEFT_OUT)]
+    counts = [f"{plain(name.removeprefix(LEFT_OUT), 26, 1)}: {disposition[name].sum()}" for name in names]
+    return ["Left out", *counts] if counts else []
+
+
+def _draw_left_out(ax: Axes, lines: list[str], x: float, top: float, height: float) -> None:
+    if lines:
+        width = max(map(len, lines)) / CHARACTERS_PER_INCH + 0.2
+        _draw_box(ax, x + ARROW + width / 2, top, width, height, edge=GREY, face="white")
+        _write(ax, x + ARROW + width / 2, top - height / 2, "\n".join(lines))
+        ax.plot([x, x + ARROW], [top - height / 2] * 2, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
 
 
 def _draw_box(ax: Axes, x: float, top: float, width: float, height: float, *, edge, face) -> None:
