@@ -96,7 +96,7 @@ def execute_here(path: Path, **parameters: Any) -> Executed:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 with capture_output() as captured:
-                    result = shell.run_cell(cut_short(cell.source), store_history=False)
+                    result = shell.run_cell(cut_short(cell.source), store_history=True)
                 result.raise_error()
                 executed.printed += (captured.stdout + captured.stderr).replace(CLEARED, "")
                 shown = [output.data for output in captured.outputs]

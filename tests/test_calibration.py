@@ -31,6 +31,7 @@ def test_recalibrated_p_repeats_with_its_seed():
     assert first.p_value != other.p_value
 
 
+@pytest.mark.no_cover
 def test_attained_size_agrees_with_listing():
     table = attained_size(SIZES, n_trials=1_500, n_draws=399, jobs=1).set_index(["test", "alpha"])
     for alpha in (0.05, 0.01):

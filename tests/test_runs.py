@@ -424,8 +424,20 @@ def check_partial(target, tmp_path):
     assert list_reports(target.parent) == ["out"]
 
 
-def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
+def check_folder_is_held(process, target, notebook):
+    """A second run into the folder of one that is running is refused, and one into another folder is not."""
+    second = start_run(notebook, "--out", target)
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, out) == (2, "")
+    assert f"another run (process {process.pid}) is writing {target}; wait" in err
+    assert process.poll() is None
+    assert run_notebooks([notebook], out_dir=target.with_name("other")).failed == []
+    shutil.rmtree(target.with_name("other"))
+
+
+def test_killed_run_leaves_the_earlier_report_whole(sleeping, quick, tmp_path):
     process, target, helpers = sleeping
+    check_folder_is_held(process, target, quick)
     process.kill()
     process.wait()
     assert sorted(read_files(target)) == ["index.html", "manifest.json"]
@@ -439,16 +451,6 @@ def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
     shutil.rmtree(target.with_name("other"))
     assert list_reports(target.parent) == ["out", "out-partial"]
     check_partial(target, tmp_path)
-
-
-def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
-    process, target, _ = sleeping
-    second = start_run(quick, "--out", target)
-    out, err = second.communicate(timeout=60)
-    assert (second.returncode, out) == (2, "")
-    assert f"another run (process {process.pid}) is writing {target}; wait" in err
-    assert process.poll() is None
-    assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
 @pytest.mark.parametrize("number", [QUICK, *SLOW])
