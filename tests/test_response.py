@@ -1,7 +1,6 @@
 """Tumour responses: how ADRS is read, counts, exact limits and tests, tables and the waterfall."""
 
 import itertools
-import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -169,18 +168,11 @@ def test_a_trial_with_faulty_responses_is_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [
-        ({"best": "BOR", "change": "BOR"}, "best and change must be different"),
-        ({"bets": "BOR"}, "response.bets: is not a known key; did you mean 'best'?"),
-    ],
-)
-def test_what_trial_yaml_says_of_responses_is_checked(told, expected, trial_folders, tmp_path):
+def test_what_trial_yaml_says_of_responses_is_checked(trial_folders, tmp_path):
     path = tmp_path / "trial.yaml"
     known = yaml.safe_load((trial_folders["plain"] / "trial.yaml").read_text("utf-8"))
-    path.write_text(yaml.safe_dump(known | {"response": told}), "utf-8")
-    with pytest.raises(TrialDataError, match=re.escape(expected)):
+    path.write_text(yaml.safe_dump(known | {"response": {"bets": "BOR"}}), "utf-8")
+    with pytest.raises(TrialDataError, match=r"response\.bets: is not a known key; did you mean 'best'"):
         read_metadata(path)
 
 
@@ -298,13 +290,11 @@ def test_many_tables_are_drawn_and_repeat():
     assert_frame_equal(first, again)
     assert not first["is_exact"][0]
     assert first["p_trend_error"][0] > 0
-    with pytest.raises(ValueError, match="n_draws must be at least 1"):
-        response.compare_responses(made, n_draws=0)
 
 
 def test_without_responses_nothing_has_a_row(plain_trial):
     made = (response.count_responses, response.estimate_response_rates, response.compare_responses)
-    assert [len(each(plain_trial)) for each in (*made, response.list_changes)] == [0] * 4
+    assert [len(each(plain_trial)) for each in made] == [0] * 3
 
 
 # Pages
@@ -322,11 +312,9 @@ def test_tables_say_who_counts(trial):
 
 
 def test_a_waterfall_shows_each_patient_and_both_thresholds(trial):
-    changes = response.list_changes(trial)
-    assert changes["change"].tolist() == [20, 0, -62.5]
-    axes = figures.plot_waterfall(changes, trial.group_labels)
-    heights = sorted(bar.get_height() for bar in axes.patches)
-    assert heights == sorted(changes["change"])
+    axes = figures.plot_waterfall(trial.responses, trial.group_labels)
+    bars = sorted((bar.get_x(), bar.get_height()) for bar in axes.patches)
+    assert [height for _, height in bars] == [20, 0, -62.5]
     flat = {float(line.get_ydata()[0]) for line in axes.lines if list(line.get_xdata()) == [0, 1]}
     assert flat == {-30, 0, 20}
     below = axes.figure.axes[1]

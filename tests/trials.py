@@ -191,6 +191,15 @@ def make_adae(patients: list[Patient], *, words: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def make_adrs(subjects: pd.Series) -> pd.DataFrame:
+    """Best responses and changes of tumour size, of the last patients no change."""
+    words = ["PARTIAL RESPONSE", "SD", "PD", "NE", "MISSING", "CR"]
+    best = [words[at % len(words)] for at in range(len(subjects))]
+    best = pd.DataFrame({"USUBJID": subjects, "PARAMCD": "BOR", "AVALC": best, "AVAL": ""})
+    sizes = [str(100 - 31 * at) for at in range(min(len(subjects), 6))]
+    return pd.concat([best, best.head(len(sizes)).assign(PARAMCD="PCHG", AVALC="", AVAL=sizes)])
+
+
 _ENDPOINTS = [
     {
         "code": "PFS",
@@ -370,7 +379,9 @@ def hostile() -> Files:
         setattr(
             files, table, getattr(files, table).replace({"USUBJID": {"S-01": "=S<01>", "S-02": "$S_02$"}})
         )
+    files.adrs = make_adrs(files.adsl["USUBJID"])
     files.metadata |= {
+        "response": {"change": "PCHG"},
         "title": f"{IMAGE} $x$ **b** =1+1",
         "dose_unit": f"$x$ {IMAGE}",
         "registration": "=1+1",

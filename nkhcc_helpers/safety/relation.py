@@ -80,7 +80,7 @@ def compare_groups(
         events, sizes = (part.loc[~everybody, name] for name in ("n_patients", "n_evaluable"))
         key = (None,) if events.isna().any() else (*events.astype(int), *sizes)
         if key not in found:
-            found[key] = _compare(events, sizes, scores, n_draws, seed)
+            found[key] = compare_counts(events, sizes, scores, n_draws, seed)
         n_patients = part.loc[everybody, "n_patients"].iloc[0]
         rows.append(dict(zip([*BLOCK, "grade"], row, strict=True)) | found[key] | {"n_patients": n_patients})
     columns = [*BLOCK, "grade", "p_trend", "trend_smallest", "p_groups", "groups_smallest", "n_patients"]
@@ -98,7 +98,7 @@ def _keep_rows(counts):
     return kept
 
 
-def _compare(events, sizes, scores, n_draws, seed):
+def compare_counts(events, sizes, scores, n_draws, seed):
     """Both tests of one row, by the names of their columns."""
     trend = groups = TableP()
     if events.notna().all():

@@ -160,12 +160,6 @@ class ResponseSource(Model):
     best: str = ""
     change: str = ""
 
-    @model_validator(mode="after")
-    def _check_codes(self) -> ResponseSource:
-        if self.best and self.best == self.change:
-            raise ValueError("best and change must be different values of PARAMCD")
-        return self
-
 
 class Assumption(Model):
     """Something an analysis needs and the source does not say."""
