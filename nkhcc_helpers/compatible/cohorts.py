@@ -34,7 +34,11 @@ _KEY = b"nkhcc"
 
 
 class IncompatibleClaimsError(ValueError):
-    """No cohort was found that meets every claim."""
+    """No cohort was found that meets every claim; `found` came nearest, as of `draw_endpoints`, if kept."""
+
+    def __init__(self, message, found=None):
+        super().__init__(message)
+        self.found = found
 
 
 class OutOfTimeError(RuntimeError):
@@ -195,16 +199,16 @@ def draw_blocks(blocks, *, jobs=2, progress=False, watch=None):
 
 
 def draw_block(argument):
-    """Records of the cohorts of one block of `plan_blocks`, and whether time was up.
+    """Records of the cohorts of one block of `plan_blocks`, whether time was up, and what came nearest.
 
     Their fields are ``steps events chain late block``. There are as many as asked for; none where no cohort
-    was met, and fewer where time was up.
+    was met, for which the last stands, and fewer where time was up.
     """
     claimed, block, n_cohorts, seed, start, effort = argument
     rng = np.random.default_rng(seed)
     none = np.zeros(0, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
     if effort.until.is_over:
-        return none, True
+        return none, True, None
     found, meets = draw_endpoints(claimed, n_cohorts, start, rng, effort)
     is_cut = any(each.is_cut for each in found.values())
     rows = np.zeros(len(found[claimed.endpoints[0]]) if meets else 0, dtype=none.dtype)
@@ -213,7 +217,7 @@ def draw_block(argument):
         at = claimed.endpoints.index(code)
         rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
         rows["chain"][:, at], rows["late"][:, at] = block * effort.most_chains + drawn.chain, drawn.late
-    return rows, is_cut
+    return rows, is_cut, None if meets else found
 
 
 def _record_of(n_endpoints, n_patients):
@@ -227,10 +231,10 @@ def gather_blocks(claimed, drawn, seed, n_cohorts):
 
     Raises where there are none, warns of few; not where time was up.
     """
-    rows, is_cut = np.concatenate([rows for rows, _ in drawn]), any(is_cut for _, is_cut in drawn)
+    rows, is_cut = np.concatenate([each[0] for each in drawn]), any(each[1] for each in drawn)
     if not len(rows) and not is_cut:
         said = "no cohort was found that gives every published number under the assumptions"
-        raise IncompatibleClaimsError(said)
+        raise IncompatibleClaimsError(said, drawn[0][2])
     if len(rows) < n_cohorts and not is_cut:
         said = f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed"
         warnings.warn(said, stacklevel=2)
@@ -316,22 +320,23 @@ def make_cohorts(
     n_there = n_cohorts - sum(plan[2] for _, plan in missing)
     with tqdm(total=n_cohorts, initial=n_there, unit="cohort", disable=not progress) as bar:
         results = run_blocks(draw_block, [plan for _, plan in missing], jobs)
-        cut = []
-        for (path, _), (rows, is_cut) in zip(missing, results, strict=True):
+        kept = []  # in no file: what time cut, and what says of a search only how near it came
+        for (path, _), block in zip(missing, results, strict=True):
+            rows, is_cut, nearest = block
             bar.update(len(rows))
-            if is_cut:
-                cut.append((rows, True))
+            if is_cut or nearest:
+                kept.append(block)
                 continue
             building = path.with_suffix(".building")
             with building.open("wb") as file:
                 np.save(file, rows)
             building.replace(path)
-    drawn = [(np.load(path), False) for path in paths if path.exists()]
-    cohorts = gather_blocks(claimed, drawn + cut, seed, n_cohorts)
+    drawn = kept + [(np.load(path), False, None) for path in paths if path.exists()]
+    cohorts = gather_blocks(claimed, drawn, seed, n_cohorts)
     if not len(cohorts):
         raise OutOfTimeError("time was up before a cohort was found that gives every published number")
     written = save_cohorts(cohorts, folder / COHORTS)
-    if not cut:
+    if not cohorts.is_cut:
         shutil.rmtree(parts)
         if not any(parts.parent.iterdir()):
             parts.parent.rmdir()
