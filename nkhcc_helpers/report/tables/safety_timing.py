@@ -24,7 +24,7 @@ from nkhcc_helpers.report.numbers import (
     is_estimable,
 )
 from nkhcc_helpers.report.tables.safety import TWO_GROUPS_NOTE, name_block
-from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
+from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names
 from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.listings import Definition
 from nkhcc_helpers.safety.relation import list_scores
@@ -90,14 +90,12 @@ def format_rates(
 ) -> Layout:
     """First events per patient and time, and per infusion, a block per term, from `estimate_rates`.
 
-    With `counts`, from `count_by_term`, the `most` frequent terms are shown, and beyond them every term that
-    a patient had at grade 3 or more or without a known grade.
+    With `counts`, from `count_by_term`, only the terms are shown that `choose_terms` chooses of them.
     """
     names = list_term_names(frame)
-    chosen = set(names if counts is None else choose_terms(counts, most))
+    chosen, left_out = (list(names), "") if counts is None else choose_terms(counts, most)
     keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
     kept = keys.isin(chosen)
-    left_out = say_left_out(len(names) - len(chosen & set(names)), none_severe=True)
     interval, words = show_interval(conf_level), name_treatment(trial)
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
     return lay_out_rows(
