@@ -298,9 +298,7 @@ def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
     return list(frame[BLOCK].astype("str").itertuples(index=False, name=None))
 
 
-def choose_terms(
-    counts_by_term: pd.DataFrame, most: int | None
-) -> tuple[list[tuple[str, str, str]], str]:
+def choose_terms(counts_by_term: pd.DataFrame, most: int | None) -> tuple[list[tuple[str, str, str]], str]:
     """Keys of the blocks to show, and the sentence that says which are not; all with `most` None.
 
     The `most` frequent; then up to `MOST_SEVERE` others with grade 3 or more or no known grade, those that

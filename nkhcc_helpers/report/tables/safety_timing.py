@@ -27,7 +27,7 @@ from nkhcc_helpers.report.tables.safety import TWO_GROUPS_NOTE, name_block
 from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names
 from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.listings import Definition
-from nkhcc_helpers.safety.relation import list_scores
+from nkhcc_helpers.safety.relation import N_DRAWS, list_scores
 from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ RELATION_NOTES = (
 SCORE_NAMES = {"equal": "equally spaced, whatever their doses", "dose": "planned dose of each arm"}
 NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
 BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
-DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
+DRAWN_NOTE = (
+    "A P with a number in brackets is not exact: these ways were too many to count, and {n_draws} of them "
+    "were drawn at random (a permutation test); in brackets its Monte-Carlo standard error."
+)
 ROUNDING = 1e-9
 
 
@@ -258,6 +261,7 @@ def format_dose_relation(
     *,
     counts: pd.DataFrame | None = None,
     scores: str | Sequence[float] = "equal",
+    n_draws: int = N_DRAWS,
     related_only: bool | None = None,
 ) -> Layout:
     """Exact tests of each term across the groups, each beside the smallest P possible, from `compare_groups`.
@@ -278,11 +282,12 @@ def format_dose_relation(
     if len(treated.unique()) < 2 or (frame["n_patients"].notna().any() and frame["p_groups"].isna().all()):
         explained.append(TWO_GROUPS_NOTE)
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
+    drawn = [] if all_exact else [DRAWN_NOTE.format(n_draws=f"{n_draws:,}")]
     return lay_out_rows(
         frame,
         columns,
         title="Do adverse events go with the group?",
-        notes=[*RELATION_NOTES, *explained, *([] if all_exact else [DRAWN_NOTE]), *name_scope(related_only)],
+        notes=[*RELATION_NOTES, *explained, *drawn, *name_scope(related_only)],
     )
 
 
