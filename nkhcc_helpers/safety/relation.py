@@ -323,10 +323,12 @@ class _State:
 
     def merge(self):
         """Take tables with the same number of patients and the same statistic together."""
-        order = np.lexsort((self.value, self.used))
-        used, value = self.used[order], self.value[order]
-        first = np.flatnonzero((np.diff(used, prepend=-1) != 0) | (np.diff(value, prepend=0) != 0))
-        return _State(used[first], value[first], np.add.reduceat(self.weight[order], first))
+        # One key sorts faster than two columns.
+        key = self.used * (np.ptp(self.value) + 1) + (self.value - self.value.min())
+        order = np.argsort(key, kind="stable")
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
+        used, value, weight = (each[order] for each in (self.used, self.value, self.weight))
+        return _State(used[first], value[first], np.add.reduceat(weight, first))
 
     def _keep(self, kept):
         return _State(self.used[kept], self.value[kept], self.weight[kept])
