@@ -290,12 +290,17 @@ class Tables:
 
     def draw_tail(self, lower, upper, *, n_draws, seed):
         """As `calculate_tail`, over random tables: (1 + count) / (1 + draws), and its standard error."""
-        draws = np.random.default_rng(seed).multivariate_hypergeometric(
-            self.sizes, self.events.sum(), n_draws, method="marginals"
-        )
+        draws = _draw_tables(tuple(self.sizes.tolist()), int(self.events.sum()), n_draws, seed)
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
         beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
         return tuple(map(float, share_extreme(beyond.sum(), n_draws)))
+
+
+@lru_cache(maxsize=1)
+def _draw_tables(sizes, n_events, n_draws, seed):
+    """Random tables, of which both tests of a term make use; do not write to them."""
+    random = np.random.default_rng(seed)
+    return random.multivariate_hypergeometric(sizes, n_events, n_draws, method="marginals")
 
 
 @dataclass(frozen=True)
@@ -318,10 +323,12 @@ class _State:
 
     def merge(self):
         """Take tables with the same number of patients and the same statistic together."""
-        order = np.lexsort((self.value, self.used))
-        used, value = self.used[order], self.value[order]
-        first = np.flatnonzero((np.diff(used, prepend=-1) != 0) | (np.diff(value, prepend=0) != 0))
-        return _State(used[first], value[first], np.add.reduceat(self.weight[order], first))
+        # One key sorts faster than two columns.
+        key = self.used * (np.ptp(self.value) + 1) + (self.value - self.value.min())
+        order = np.argsort(key, kind="stable")
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
+        used, value, weight = (each[order] for each in (self.used, self.value, self.weight))
+        return _State(used[first], value[first], np.add.reduceat(weight, first))
 
     def _keep(self, kept):
         return _State(self.used[kept], self.value[kept], self.weight[kept])

@@ -15,7 +15,7 @@ from nkhcc_helpers.report.figures.compatible import (
     plot_pairs,
     plot_signs,
 )
-from nkhcc_helpers.report.figures.courses import plot_enrolment, plot_timelines
+from nkhcc_helpers.report.figures.courses import MOST_PATIENTS, plot_enrolment, plot_timelines
 from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_sweep
 from nkhcc_helpers.report.figures.response import plot_waterfall
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
@@ -29,6 +29,7 @@ from nkhcc_helpers.report.figures.survival import (
 )
 
 __all__ = [
+    "MOST_PATIENTS",
     "choose_axis_end",
     "list_time_ticks",
     "plot_candidates",

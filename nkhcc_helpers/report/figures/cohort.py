@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
-from nkhcc_helpers.cohort import DISCONTINUED, LEFT_OUT
+from nkhcc_helpers.cohort import DISCONTINUED, LEFT_OUT, count_states
 from nkhcc_helpers.report.figures.courses import (
     LASTING,
     MOST_PATIENTS,
@@ -20,6 +20,7 @@ from nkhcc_helpers.report.figures.courses import (
     name_marks,
     order_patients,
 )
+from nkhcc_helpers.report.figures.states import plot_states
 from nkhcc_helpers.report.figures.style import (
     GREY,
     INK,
@@ -206,7 +207,8 @@ def plot_swimmer(
     """Each patient's course: treatment, progression, death, and how follow-up of the others ended.
 
     Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
-    of the treatment, and the whole follow-up. A treatment that lasted is drawn as a bar.
+    of the treatment, and the whole follow-up. A treatment that lasted is drawn as a bar. Of more than 60
+    patients `plot_states` shows how many are in treatment, followed and dead, instead of each.
 
     Parameters
     ----------
@@ -219,6 +221,8 @@ def plot_swimmer(
     last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
     if not looks or not np.isfinite(last):
         return say_nothing_to_show(choose_axes(ax, 2.0))
+    if len(courses) > MOST_PATIENTS and ax is None:
+        return plot_states(count_states(courses, infusion_times), labels, unit)
     rows = order_patients(courses, looks)
     # One row is free above each group, for its name.
     rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
@@ -282,10 +286,7 @@ def _draw_marks(ax: Axes, x: pd.Series, y: pd.Series, marker: str, size: float, 
 
 
 def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, longest: int) -> None:
-    many = len(rows) > MOST_PATIENTS
-    ax.set_yticks(
-        [] if many else rows["y"], [] if many else shorten_names(rows["USUBJID"])[1], fontsize=SMALL
-    )
+    ax.set_yticks(rows["y"], shorten_names(rows["USUBJID"])[1], fontsize=SMALL)
     names = name_groups(looks, longest)
     for group, part in rows.groupby("group", sort=False):
         name_group(ax, 0, part["y"].min() - 1, names[group], looks[group])

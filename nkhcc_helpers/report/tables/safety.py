@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
+from nkhcc_helpers.report.display import MOST_ROWS, Layout, group, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import (
     list_group_headings,
     name_scope,
@@ -25,7 +25,7 @@ from nkhcc_helpers.report.numbers import (
     format_share,
     is_estimable,
 )
-from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
+from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, ORGAN_CLASS, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
 from nkhcc_helpers.trial.metadata import count_noun
 
@@ -72,7 +72,7 @@ NOT_RECORDED_NOTE = (
     "listed may have occurred."
 )
 TWO_GROUPS_NOTE = "A comparison needs two groups in which patients were treated."
-ANY_BLOCK = "All events"
+ANY_BLOCK, CLASSES_BLOCK = "All events", "All events, and those of each organ class"
 GRADES = {
     **{grade: f"Grade {grade}" for grade in "12345"},
     "3+": "Grade 3 or more",
@@ -132,9 +132,10 @@ def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None
     occurred = frame["n_patients"].fillna(0).groupby([frame[column] for column in rows], observed=True)
     shown = frame[(frame["grade"] == "any") | (occurred.transform("max") > 0)]
     related = (frame.loc[frame["level"] == OVERALL, "term"] == ANY_RELATED).any()
+    folds = len(shown) > MOST_ROWS * frame["group"].nunique()
     return lay_out_groups(
         shown,
-        lambda row: {_place(row): format_share(row["n_patients"], row["percent"])},
+        lambda row: dict.fromkeys(_list_places(row, folds), format_share(row["n_patients"], row["percent"])),
         list_group_headings(frame, trial, "n_evaluable"),
         key=rows,
         missing="0",
@@ -143,10 +144,15 @@ def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None
     )
 
 
-def _place(row: dict) -> tuple[str, str]:
-    """What heads the block and the row of a count; grades are indented below their term."""
-    block = ANY_BLOCK if row["level"] == OVERALL else str(row["organ_class"])
-    return block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
+def _list_places(row: dict, folds: bool) -> list[tuple[str, str]]:
+    """What heads the block and the row of a count; grades are indented below their term.
+
+    Where classes are folded, each stands in the open block too.
+    """
+    block = str(row["organ_class"]) or (CLASSES_BLOCK if folds else ANY_BLOCK)
+    place = block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
+    of_class = folds and row["level"] == ORGAN_CLASS and row["grade"] == "any"
+    return [(CLASSES_BLOCK, block), place] if of_class else [place]
 
 
 @shows_table(safety.list_adverse_events, safety.list_dose_limiting)
