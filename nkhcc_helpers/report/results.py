@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import Named, check_names
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
 from nkhcc_helpers.trial.files import READ
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
@@ -32,6 +32,7 @@ PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotli
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
 _DATA_SUFFIXES = {".yaml", ".yml", *READ}
+HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
@@ -86,6 +87,8 @@ def _format_scalar(value: Any) -> Any:
         value = value.item()
     if isinstance(value, Named):
         value = value.name
+    if isinstance(value, int) and value >= HUGE:
+        value = format_large(value)
     if isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be recorded; record numbers, text, dates or tables")
@@ -186,6 +189,8 @@ def _plain_cell(value: object) -> object:
         return _without_formula(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
+    if isinstance(value, int) and value >= HUGE:
+        return format_large(value)
     return value
 
 
