@@ -42,65 +42,54 @@ FREQUENCY_RULE = (
 )
 
 
-def repeats(adex: pd.DataFrame) -> pd.Series:
-    """Return which rows of ADEX say by EXDOSFRQ that they give a dose again and again."""
-    return _list_frequencies(adex)["hours"] > 0
+def lay_out_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.DataFrame:
+    """Return what each row of ADEX gives: `doses` in so many `hours`, 0 for once; until `end`; `n` in all.
 
-
-def _list_frequencies(adex: pd.DataFrame) -> pd.DataFrame:
+    The end is AENDT; of a patient's last row, where that repeats without one, TRTEDT of ADSL.
+    """
     # A trial has few words for its doses.
-    written = adex["EXDOSFRQ"].fillna("") if "EXDOSFRQ" in adex else pd.Series("", adex.index)
-    codes, words = pd.factorize(written)
+    codes, words = pd.factorize(adex.reindex(columns=["EXDOSFRQ"])["EXDOSFRQ"].fillna("").astype(str))
     known = [find_frequency(word.upper()) or (1, 0) for word in words]
-    return pd.DataFrame(known, columns=["doses", "hours"], dtype=int).iloc[codes].set_axis(adex.index)
-
-
-def list_dose_ends(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.Series:
-    """Return AENDT of each row; of a patient's last row, where that repeats without an end, TRTEDT."""
+    rows = pd.DataFrame(known, columns=["doses", "hours"], dtype=int).iloc[codes].set_axis(adex.index)
     ends = pd.to_datetime(adex.reindex(columns=["AENDT"])["AENDT"])
     patients = adsl.drop_duplicates("USUBJID").set_index("USUBJID")
     until = pd.to_datetime(adex["USUBJID"].map(patients.reindex(columns=["TRTEDT"])["TRTEDT"]))
     is_last = adex["ASTDT"] == adex.groupby("USUBJID")["ASTDT"].transform("max")
-    return ends.mask(ends.isna() & repeats(adex) & is_last & (until >= adex["ASTDT"]), until)
-
-
-def count_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.Series:
-    """Return how many doses each row gives: 1, or as many as fall on its days at its frequency."""
-    often = _list_frequencies(adex)
-    days = (list_dose_ends(adex, adsl) - adex["ASTDT"]).dt.days.fillna(0).clip(lower=0).astype(int) + 1
-    begun = -(-24 * days * often["doses"] // often["hours"].where(often["hours"] > 0, 1))
-    return begun.where(often["hours"] > 0, 1)
+    goes_on = ends.isna() & (rows["hours"] > 0) & is_last & (until >= adex["ASTDT"])
+    rows["end"] = ends.mask(goes_on, until)
+    days = (rows["end"] - adex["ASTDT"]).dt.days.fillna(0).clip(lower=0).astype(int) + 1
+    begun = -(-24 * days * rows["doses"] // rows["hours"].clip(lower=1))
+    return rows.assign(n=begun.where(rows["hours"] > 0, 1))
 
 
 def list_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each dose given, with its `date` and `end`, in the order of the rows of ADEX.
 
     Doses are evenly spaced from ASTDT on, by whole hours, the first on that day: QD from day 1 to 10 gives
-    10, BID 20, Q2W from day 1 to 29 gives 3. Each ends on its day, and the last of a row on the row's AENDT.
+    10, BID 20, Q2W from day 1 to 29 gives 3. Each ends on its day, and the last of a row on the row's end.
     """
-    n, often, ends = count_doses(adex, adsl), _list_frequencies(adex), list_dose_ends(adex, adsl)
-    at = np.repeat(np.arange(len(adex)), n)
-    number = np.arange(len(at)) - np.repeat(n.cumsum() - n, n).to_numpy()
-    days = number * often["hours"].to_numpy()[at] // (24 * often["doses"].to_numpy()[at])
-    given = adex.iloc[at]
+    rows = lay_out_doses(adex, adsl)
+    at = np.repeat(np.arange(len(rows)), rows["n"])
+    rows, given = rows.iloc[at], adex.iloc[at]
+    number = rows.groupby(at).cumcount()
+    days = number * rows["hours"] // (24 * rows["doses"])
     date = given["ASTDT"] + pd.to_timedelta(days, unit="D")
-    is_last = number == n.to_numpy()[at] - 1
-    return given.assign(date=date, end=date.mask(is_last, ends.iloc[at].fillna(date)))
+    return given.assign(date=date, end=date.mask(number == rows["n"] - 1, rows["end"].fillna(date)))
 
 
 def check_doses(tables: Tables) -> list[Problem]:
     """List rows that give doses again and again and nobody can say until when, or far too long."""
     if not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSFRQ") or not tables.has("ADSL", "USUBJID"):
         return []
-    adex, adsl = tables["ADEX"], tables["ADSL"]
-    n, ends, again = count_doses(adex, adsl), list_dose_ends(adex, adsl), repeats(adex)
+    rows = lay_out_doses(tables["ADEX"], tables["ADSL"])
+    again, n, metadata = rows["hours"] > 0, rows["n"], tables.metadata
     blank = ~tables.is_filled("ADEX", "AENDT") if tables.has("ADEX", "AENDT") else again
     rule = "says how often a dose was given, and nothing says until when; fill in AENDT"
-    problems = tables.report("ADEX", "EXDOSFRQ", again & blank & ends.isna(), rule)
+    problems = tables.report("ADEX", "EXDOSFRQ", again & blank & rows["end"].isna(), rule)
     rules = n.map(lambda count: f"gives {count} doses from ASTDT on, and a row may give {_MOST} at most")
     problems += tables.report("ADEX", "EXDOSFRQ", n > _MOST, rules)
-    if tables.metadata is not None and tables.metadata.data_cut_off is not None:
-        late = again & (ends > pd.Timestamp(tables.metadata.data_cut_off))
-        rule = f"must not give doses after the data cut-off, {tables.metadata.data_cut_off}"
+    if metadata is not None and metadata.data_cut_off is not None:
+        late = again & (rows["end"] > pd.Timestamp(metadata.data_cut_off))
+        rule = f"must not give doses after the data cut-off, {metadata.data_cut_off}"
         problems += tables.report("ADEX", "EXDOSFRQ", late, rule)
     return problems

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.trial.doses import count_doses, repeats
+from nkhcc_helpers.trial.doses import lay_out_doses
 from nkhcc_helpers.trial.metadata import (
     DAYS_PER_UNIT,
     Endpoint,
@@ -340,17 +340,17 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     said = _say("ADEX", "EXDOSE", zero == 0, f"is 0: no {word} was given, and the row is not counted")
     free = ", ".join(list_dose_free_arms(tables.parsed, tables.metadata))
     said += [f"ADEX EXDOSE: is 0 in every row of {free}, counted as given there"] if free else []
-    again, adsl = repeats(adex), tables["ADSL"]
+    adsl = tables["ADSL"]
+    doses, ends = lay_out_doses(adex, adsl), find_column(adex, "AENDT")
+    again = doses["hours"] > 0
     rule = "is empty, and the subject's last doses are counted until TRTEDT of ADSL"
-    ends = find_column(adex, "AENDT")
     said += _say("ADEX", "AENDT", again & ends.isna(), rule)
     longer = (ends > adex["ASTDT"]) & ~again
     said += _say("ADEX", "AENDT", longer, f"spans more than one day; each row is counted as one {word}")
     arms = {arm.code: arm for arm in tables.metadata.arms}
     arm = adex["USUBJID"].map(adsl.set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
-    n_doses = count_doses(adex, adsl).loc[adex.sort_values(by, kind="stable").index]
-    order = n_doses.groupby(adex["USUBJID"]).cumsum()
+    order = doses["n"].loc[adex.sort_values(by, kind="stable").index].groupby(adex["USUBJID"]).cumsum()
     planned = arm.map({code: arm.infusions for code, arm in arms.items()}).astype(float)
     more = order.reindex(adex.index) > planned
     rule = f"the subject has more {pluralize(word)} than planned for the arm"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nkhcc_helpers.checks import SAME_TIME
-from nkhcc_helpers.trial.doses import check_doses, count_doses
+from nkhcc_helpers.trial.doses import check_doses, lay_out_doses
 from nkhcc_helpers.trial.evidence import (
     OTHER_EVENT,
     check_durations,
@@ -297,7 +297,7 @@ def _check_safety_population(tables: Tables) -> list[Problem]:
     if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSE"):
         return []
     adsl, given = tables["ADSL"], tables["ADEX"][is_given(tables.parsed, tables.metadata)]
-    n_infusions = adsl["USUBJID"].map(count_doses(given, adsl).groupby(given["USUBJID"]).sum())
+    n_infusions = adsl["USUBJID"].map(lay_out_doses(given, adsl)["n"].groupby(given["USUBJID"]).sum())
     word = tables.metadata.treatment_word if tables.metadata is not None else "infusion"
     left_out = list_answers(adsl, "SAFFL").eq(False) & (n_infusions > 0)
     rule = "says untreated, but ADEX has {} of the subject"
