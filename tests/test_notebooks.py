@@ -83,6 +83,7 @@ CHANGED = {
 
 
 FEWER_TRIALS = {
+    "02_survival_by_group": {"n_draws": 1000},
     "03_cox_dose_frequency": {"n_trials": 40},
     "05_what_the_abstract_can_tell": {"n_cohorts": 12, "n_side": 0},
 }
