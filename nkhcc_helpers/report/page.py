@@ -36,7 +36,6 @@ from nkhcc_helpers.report.tables import format_result
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
 _DPI = 200
-_MOST_ROWS = 200  # of a table as plain text
 _CSS_PIXELS_PER_INCH = 96
 _BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
 _FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
@@ -265,7 +264,7 @@ class Page:
         kept: dict[str, Any] = {"files": [], "rows": []}
         text = f"Table {name}"
         if data is not None:
-            text = f"{text}\n{data.to_string(index=False, max_rows=_MOST_ROWS)}"
+            text = f"{text}\n{data.to_string(index=False, max_rows=200)}"
             kept["rows"] = format_json_value(data)
         if data is not None and self.out_dir:
             path = write_csv(data, self._folder("tables") / f"{name}.csv")
