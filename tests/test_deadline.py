@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from claimed_trials import SMALL, claim_trial, logrank_p, median
 
+from nkhcc_helpers.compatible import cohorts as cohorts_module
 from nkhcc_helpers.compatible.checks import check_cohorts, find_conflict
 from nkhcc_helpers.compatible.cohorts import (
     COHORTS,
@@ -107,16 +108,25 @@ def test_what_time_has_cut_meets_every_claim_all_the_same(n_needed, share):
         assert cohorts.join(cohorts).is_cut
 
 
-def test_a_file_of_a_cut_sample_says_so_and_the_run_goes_on(tmp_path, whole, n_needed):
+def test_a_file_of_a_cut_sample_says_so_and_the_run_goes_on(tmp_path, monkeypatch, whole):
     with pytest.raises(OutOfTimeError, match="time was up before a cohort was found"):
         make_cohorts(CLAIMED, tmp_path, **ASKED, effort=Looks().end_after(0))
     assert not (tmp_path / COHORTS).exists()
-    path = make_cohorts(CLAIMED, tmp_path, **ASKED, effort=Looks().end_after(0.9 * n_needed))
+    looks, drawn, draw_block = Looks(), [], cohorts_module.draw_block
+
+    def draw_one(argument):
+        looks.n += 1_000_000 * len(drawn)
+        drawn.append(draw_block(argument))
+        return drawn[-1]
+
+    monkeypatch.setattr(cohorts_module, "draw_block", draw_one)
+    path = make_cohorts(CLAIMED, tmp_path, **ASKED, effort=looks.end_after(1_000_000))
     assert load_cohorts(path, CLAIMED).is_cut
     assert describe_file(path)["is_cut"]
-    assert 15 <= describe_file(path)["n_cohorts"] <= ASKED["n_cohorts"]
+    assert describe_file(path)["n_cohorts"] == 15
     assert len(list((tmp_path / PARTS).rglob("*.npy"))) == 1
     path = make_cohorts(CLAIMED, tmp_path, **ASKED, effort=SMALL)
+    assert len(drawn) == 3
     assert not describe_file(path)["is_cut"]
     np.testing.assert_allclose(load_cohorts(path, CLAIMED).times, whole.times)
     assert not (tmp_path / PARTS).exists()

@@ -282,19 +282,26 @@ def _run(chains, n_cohorts, partners):
     effort = chains.target.effort
     if partners is not None:
         chains.take_partners(partners)
+    half = effort.until.share(
+        1 / 2
+    )  # whatever cohorts are met by chains not burned in are there all the same
     for _ in range(effort.n_burn_in):
+        if half.is_over:
+            break
         chains.advance()
+    is_cut = is_hurried = half.is_over
     visited, iteration, n_round_trips, n_visits = [], 0, 0, 0
     wanted = max(effort.round_trips_per_cohort * n_cohorts, effort.fewest_round_trips)
     enough = effort.visits_per_cohort * n_cohorts
-    is_cut = False
     while iteration < effort.fewest_iterations or (n_round_trips < wanted and n_visits < enough):
         chains.advance()
         here, n_new = chains.record()
         visited.append((chains.origin[here], iteration, *(each[here] for each in chains.cohorts)))
         n_round_trips, n_visits, iteration = n_round_trips + n_new, n_visits + len(here), iteration + 1
-        is_cut = effort.until.is_over
-        if is_cut or iteration >= (effort.most_iterations if n_visits else effort.most_fruitless):
+        is_cut = is_hurried or effort.until.is_over
+        if effort.until.is_over or iteration >= (
+            effort.most_iterations if n_visits else effort.most_fruitless
+        ):
             break
     if not n_visits:
         nearest = chains.distance.argmin(keepdims=True)
