@@ -26,8 +26,8 @@ PILOT = Path(__file__).parent / "data" / "pilot"
 OS = [{"code": "OS", "label": "Overall survival", "role": "overall_survival"}]
 
 
-def write_pilot(folder):
-    """The pilot tables as ADaM: EX as ADEX, without screen failures."""
+def write_pilot(folder, *unknown):
+    """The pilot tables as ADaM: EX as ADEX, without screen failures; `unknown` are keys of arms left out."""
     folder.mkdir()
     adsl = pd.read_csv(PILOT / "adsl.csv", dtype=str, keep_default_na=False)
     adsl = adsl[adsl["TRT01P"] != "Screen Failure"]
@@ -41,6 +41,7 @@ def write_pilot(folder):
         {"code": code, "label": code, "order": order, "infusions": 182, "dose": dose}
         for order, (code, dose) in enumerate(doses.items())
     ]
+    arms = [{key: value for key, value in arm.items() if key not in unknown} for arm in arms]
     told = {"arms": arms, "endpoints": OS, "treatment_word": "patch", "related": ["PROBABLE", "POSSIBLE"]}
     told |= {"study_id": "CDISCPILOT01", "baseline": [], "data_cut_off": None, "not_related": ["REMOTE"]}
     (folder / "trial.yaml").write_text(yaml.safe_dump(METADATA | told), "utf-8")
@@ -79,6 +80,17 @@ def test_doses_of_the_pilot_are_those_of_a_loop(pilot, days_of_pilot):
     # Whoever went from 54 to 81 within the trial has both.
     changed = [one for one, days in days_of_pilot.items() if len({dose for _, dose in days}) == 2]
     assert len(changed) > 10
+
+
+def test_a_placebo_arm_of_unknown_dose_is_exposed(tmp_path, days_of_pilot):
+    trial = load_trial(write_pilot(tmp_path / "trial", "dose", "infusions"), warn=False)
+    assert "ADEX EXDOSE: is 0 in every row of Placebo, counted as given there" in trial.warnings
+    n_infusions = trial.subjects.set_index("USUBJID")["n_infusions"].to_dict()
+    assert n_infusions == {one: len(days) for one, days in days_of_pilot.items()}
+    assert cohort.count_disposition(trial)[["n_completed", "n_fewer"]].isna().all(axis=None)
+    exposure = cohort.summarize_exposure(trial)
+    assert exposure[["planned_infusions", "planned_dose", "n_completed"]].isna().all(axis=None)
+    assert exposure["received_dose_median"].notna().all()
 
 
 def test_exposure_of_the_pilot(pilot, days_of_pilot):
@@ -229,12 +241,12 @@ def test_a_row_without_an_end_goes_on_to_the_end_of_treatment(tmp_path):
     ("row", "metadata", "rule"),
     [
         ("2020-01-01,2020-01-10,SOMETIMES,5", {}, "is not a frequency that is known: ONCE, QD, BID"),
-        ("2020-01-01,,QD,5", {}, "nothing says until when; fill in AENDT"),
-        ("2020-01-01,2190-01-10,QD,5", {}, "gives 62102 doses from ASTDT on, and a row may give 10000"),
+        ("2020-01-01,,QD,5", {}, "and no AENDT until when"),
+        ("2020-01-01,2190-01-10,QD,5", {}, "gives more doses from ASTDT on than the 10000"),
         (
             "2020-01-01,2020-03-10,QD,5",
             {"data_cut_off": dt.date(2020, 2, 1)},
-            "must not give doses after the data cut-off, 2020-02-01",
+            "gives doses after the data cut-off, 2020-02-01",
         ),
     ],
 )

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-
-from nkhcc_helpers.trial.problems import Problem
-
-if TYPE_CHECKING:
-    from nkhcc_helpers.trial.rules import Tables
 
 _MOST = 10_000
 """Doses that one row may give."""
@@ -77,19 +71,21 @@ def list_doses(adex: pd.DataFrame, adsl: pd.DataFrame) -> pd.DataFrame:
     return given.assign(date=date, end=date.mask(number == rows["n"] - 1, rows["end"].fillna(date)))
 
 
-def check_doses(tables: Tables) -> list[Problem]:
-    """List rows that give doses again and again and nobody can say until when, or far too long."""
-    if not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSFRQ") or not tables.has("ADSL", "USUBJID"):
-        return []
-    rows = lay_out_doses(tables["ADEX"], tables["ADSL"])
-    again, n, metadata = rows["hours"] > 0, rows["n"], tables.metadata
-    blank = ~tables.is_filled("ADEX", "AENDT") if tables.has("ADEX", "AENDT") else again
-    rule = "says how often a dose was given, and nothing says until when; fill in AENDT"
-    problems = tables.report("ADEX", "EXDOSFRQ", again & blank & rows["end"].isna(), rule)
-    rules = n.map(lambda count: f"gives {count} doses from ASTDT on, and a row may give {_MOST} at most")
-    problems += tables.report("ADEX", "EXDOSFRQ", n > _MOST, rules)
-    if metadata is not None and metadata.data_cut_off is not None:
-        late = again & (rows["end"] > pd.Timestamp(metadata.data_cut_off))
-        rule = f"must not give doses after the data cut-off, {metadata.data_cut_off}"
-        problems += tables.report("ADEX", "EXDOSFRQ", late, rule)
-    return problems
+def list_wrong_doses(
+    adex: pd.DataFrame, adsl: pd.DataFrame, cut_off: pd.Timestamp | None
+) -> list[tuple[pd.Series, str]]:
+    """Return which rows of ADEX give doses that nobody can count, each with what is wrong."""
+    rows = lay_out_doses(adex, adsl)
+    again = rows["hours"] > 0
+    wrong = [
+        (
+            again & rows["end"].isna(),
+            "says how often a dose was given, and no AENDT until when",
+        ),
+        (rows["n"] > _MOST, f"gives more doses from ASTDT on than the {_MOST} that a row may give"),
+    ]
+    if cut_off is not None:
+        wrong.append(
+            (again & (rows["end"] > cut_off), f"gives doses after the data cut-off, {cut_off:%Y-%m-%d}")
+        )
+    return wrong

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from nkhcc_helpers.checks import SAME_TIME
-from nkhcc_helpers.trial.doses import check_doses, lay_out_doses
+from nkhcc_helpers.trial.doses import lay_out_doses, list_wrong_doses
 from nkhcc_helpers.trial.evidence import (
     OTHER_EVENT,
     check_durations,
@@ -84,7 +84,7 @@ def check_rules(tables: Tables) -> list[Problem]:
         problems += _check_repeated(tables, table) + _check_date_order(tables, table)
     described, listed = tables.metadata is not None, tables.has("ADSL", "USUBJID")
     if listed:
-        problems += _check_known_subjects(tables) + _check_bounds(tables) + check_doses(tables)
+        problems += _check_known_subjects(tables) + _check_bounds(tables) + _check_doses(tables)
     if listed and described:
         problems += _check_endpoints(tables) + _check_origins(tables)
         problems += _check_competing(tables)
@@ -165,6 +165,14 @@ def _check_bounds(tables: Tables) -> list[Problem]:
             beyond = days["last"] < bound if said.startswith("before") else days["first"] > bound
             problems += tables.report(table, column, beyond, f"must not be {said}, " + _write(bound))
     return problems
+
+
+def _check_doses(tables: Tables) -> list[Problem]:
+    if not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSFRQ"):
+        return []
+    cut_off = tables.metadata.data_cut_off if tables.metadata is not None else None
+    wrong = list_wrong_doses(tables["ADEX"], tables["ADSL"], cut_off and pd.Timestamp(cut_off))
+    return [each for at, rule in wrong for each in tables.report("ADEX", "EXDOSFRQ", at, rule)]
 
 
 def _list_death_dates(tables: Tables) -> pd.Series:
