@@ -513,3 +513,54 @@ def test_lists_that_cannot_be_read(tmp_path: Path, header: str, rows: list[str],
     assert done.exit_code == 2
     assert said in done.output
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture(scope="module")
+def pilot(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """The pilot tables by file, ADEX made of EX; of one patient, time of death as late as of progression."""
+    frames = {path.stem: read_cells(path).replace("NA", "") for path in PILOT.glob("*.csv")}
+    dates = {"EXSTDTC": "ASTDT", "EXENDTC": "AENDT"}
+    frames["adex"] = frames.pop("ex").rename(columns=dates)
+    adtte = frames["adtte_onco"]
+    late = (adtte["USUBJID"] == "01-701-1115") & (adtte["PARAMCD"] == "OS")
+    adtte.loc[late, ["AVAL", "ADT"]] = ["64", "2013-02-01"]
+    return frames
+
+
+PILOT_ARMS = {"Placebo": 0, "Xanomeline High Dose": 81, "Xanomeline Low Dose": 54}
+
+
+@pytest.mark.parametrize("form", ["", "xpt 8", "json"])
+@pytest.mark.parametrize("with_doses", [True, False])
+def test_the_pilot_tables(
+    tmp_path: Path, pilot: dict[str, pd.DataFrame], form: str, with_doses: bool
+) -> None:
+    ending, write = FORMATS[form] if form else ("csv", to_text)
+    for name, frame in pilot.items():
+        if name != "adex" or with_doses:
+            write(frame, tmp_path / f"{name}.{ending}")
+    page = propose_trial(tmp_path)
+    metadata = read(page.text)
+    assert metadata["tables"] == {"ADTTE": f"adtte_onco.{ending}", "ADRS": f"adrs_onco.{ending}"}
+    assert metadata["left_out"] == ["Screen Failure"]
+    doses = {arm["code"]: arm.get("dose") for arm in metadata["arms"]}
+    assert doses == (PILOT_ARMS if with_doses else dict.fromkeys(PILOT_ARMS))
+    assert not any("infusions" in arm for arm in metadata["arms"])
+    assert (metadata["time_unit"], metadata["data_cut_off"]) == ("days", "2014-12-30")
+    assert {each["code"]: each.get("role") for each in metadata["endpoints"]} == {
+        "OS": "overall_survival",
+        "PFS": "progression_free_survival",
+        "RSD": None,
+    }
+    assert "# guessed: population, 4 of 60 patients have one" in page.text
+    shown = [each["column"] for each in metadata["baseline"]]
+    assert shown == ["AGE", "SEX", "RACE", "ETHNIC", "RACEGR1", "AGEGR1"]
+    assert ("exposure" in metadata) != with_doses
+    assert page.lacking == []
+    if with_doses:
+        assert (metadata["dose_unit"], metadata["treatment_word"]) == ("mg", "patch")
+        (tmp_path / "trial.yaml").write_text(page.text)
+        trial = load_trial(tmp_path)
+        assert list(trial.arm_table()["n"]) == [20, 20, 20]
+        assert trial.left_out == {"Screen Failure": 11}
+        assert len(trial.responses) == 60
