@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +100,12 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
 
 
 def _run(notebooks: tuple[str, ...], **options: Any) -> None:
+    from nkhcc_helpers.parallel import interruptible
     from nkhcc_helpers.run.run import run_notebooks
 
     progress = _Progress()
     try:
-        with _interruptible():
+        with interruptible():
             told = {"on_outcome": progress.advance, "on_progress": progress.tell}
             result = run_notebooks(notebooks, on_start=progress.start, **told, **options)
     except KeyboardInterrupt as stop:
@@ -132,27 +130,6 @@ def _describe_kept(stop: BaseException) -> list[str]:
     """Say what a run that was stopped has kept; nothing where it kept nothing."""
     notes = getattr(stop, "__notes__", [])
     return [*notes, _RESUME] if notes else []
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make whatever ends a run end it once and in order: workers stopped, what had finished kept."""
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    earlier = {number: signal.getsignal(number) for number in signals}
-
-    def interrupt(*_: object) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number, handler in earlier.items():
-        if handler is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 class _Progress:

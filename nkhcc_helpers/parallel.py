@@ -1,12 +1,13 @@
-"""Work spread over processes, and ended in time: simulated trials in blocks, notebooks with imports done."""
+"""Work spread over processes, and its end, in time or in order: simulated trials in blocks, notebooks."""
 
 from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -106,3 +107,24 @@ def _environment(**values):
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make whatever ends a run end it once and in order: workers stopped, what had finished kept."""
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    earlier = {number: signal.getsignal(number) for number in signals}
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number, handler in earlier.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
