@@ -363,7 +363,8 @@ def _find_why_not(followed, cohorts, schedule):
         return NoAnswer.NO_INTERVAL
     first = cohorts.given[0].min(axis=1, initial=np.inf)
     first, interval = first[np.isfinite(first)], schedule[:, 1:2].min(initial=np.inf)
-    away = len(first) and abs(np.median(first)) >= interval
+    # The day after the first one is not elsewhere, however close infusions are.
+    away = len(first) and abs(np.median(first)) >= max(interval, 2)
     return NoAnswer.ELSEWHERE if away or np.any(cohorts.enter) else None
 
 
