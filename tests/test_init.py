@@ -20,7 +20,7 @@ from nkhcc_helpers.report import figures
 from nkhcc_helpers.report.tables.cohort import format_disposition
 from nkhcc_helpers.trial import Trial, TrialDataError, load_trial
 from nkhcc_helpers.trial.files import CoreLoader
-from nkhcc_helpers.trial.init import split_patients
+from nkhcc_helpers.trial.init import init_trial, split_patients
 from nkhcc_helpers.trial.propose import propose_trial, write_value
 
 pytestmark = pytest.mark.filterwarnings("ignore::nkhcc_helpers.trial.problems.TrialDataWarning")
@@ -564,3 +564,15 @@ def test_the_pilot_tables(
         assert list(trial.arm_table()["n"]) == [20, 20, 20]
         assert trial.left_out == {"Screen Failure": 11}
         assert len(trial.responses) == 60
+
+
+def test_every_endpoint_with_several_rows_of_a_patient(tmp_path: Path) -> None:
+    folder = write_bare(tmp_path, adtte=lambda old: pd.concat([old, old]))
+    with pytest.raises(TrialDataError, match="ADTTE PARAMCD: no endpoint has one row a patient"):
+        propose_trial(folder)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mine", "mine_trial"), (".csv", "_trial"), ("a.b.csv", "a")])
+def test_the_folder_of_a_list_is_never_the_list(tmp_path: Path, name: str, folder: str) -> None:
+    path = write_list(tmp_path / name, LIST.format(rows=TWELVE))
+    assert init_trial(path)[0] == tmp_path / folder

@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from nkhcc_helpers.trial.files import read_table
+from nkhcc_helpers.trial.metadata import MOST_MONTHS
 from nkhcc_helpers.trial.problems import BLANK, Problem, TrialDataError
-from nkhcc_helpers.trial.propose import MOST_MONTHS, Proposal, propose_trial
+from nkhcc_helpers.trial.propose import Proposal, propose_trial
 from nkhcc_helpers.trial.schema import UNIT_SPELLINGS, parse_numbers
 
 _UNITS = {text.lower(): unit for unit, known in UNIT_SPELLINGS.items() for text in known if len(text) > 1}
@@ -69,7 +70,8 @@ def init_trial(source: Path, out_dir: Path | None = None, *, force: bool = False
         proposal = propose_trial(source)
         _write(source / "trial.yaml", proposal.text)
         return source, proposal
-    folder = out_dir or source.with_name(source.name.split(".")[0])
+    stem = source.name.split(".")[0]
+    folder = out_dir or source.with_name(stem if stem not in ("", source.name) else f"{stem}_trial")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
         raise FileExistsError(f"{folder} is there already and not empty; --force writes into it")
     tables, notes = split_patients(source)
@@ -117,7 +119,9 @@ def split_patients(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]
         report("must be there, and another one in every row", identity, row)
     parts = [_list_endpoint(frame.assign(USUBJID=ids), *pair, notes, report) for pair in pairs]
     stop()
-    adsl = pd.DataFrame({"STUDYID": path.name.split(".")[0].upper(), "USUBJID": ids, "TRT01P": frame[group]})
+    adsl = pd.DataFrame(
+        {"STUDYID": path.name.split(".")[0].upper() or "TRIAL", "USUBJID": ids, "TRT01P": frame[group]}
+    )
     used = {identity, group, *adsl, *(column.name for pair in pairs for column in pair)}
     others = frame[[name for name in frame if name not in used]]
     return {"adsl.csv": pd.concat([adsl, others], axis=1), "adtte.csv": pd.concat(parts)}, notes

@@ -21,6 +21,8 @@ from nkhcc_helpers.trial.problems import (
 
 DAYS_PER_UNIT = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 """Days in one unit of time."""
+MOST_MONTHS = 240
+"""A time of more than so many, of which no unit is told, is probably in days."""
 ALL_GROUPS = "All"
 """Name of the row that takes every group together; no arm may bear it."""
 _NOT_BASELINE = ("STUDYID", "USUBJID", "TRT01P", "TRT01A", "ENRLDT", "TRTSDT", "TRTEDT", "DTHDT")

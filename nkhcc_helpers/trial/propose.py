@@ -14,7 +14,7 @@ import yaml
 from nkhcc_helpers.trial.evidence import find_units, is_off
 from nkhcc_helpers.trial.files import READ, CoreLoader, find_table, list_folder, read_table
 from nkhcc_helpers.trial.formats import find_date_order
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, RELATED_WORDS
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, MOST_MONTHS, RELATED_WORDS
 from nkhcc_helpers.trial.problems import (
     BLANK,
     Problem,
@@ -55,8 +55,6 @@ _LABELS |= {"RACEGR1": "Race group", "REGION1": "Region", "COUNTRY": "Country"}
 _FORMS = {"patch", "tablet", "capsule", "injection", "infusion"}
 _LEVELS = ({"F": "Female", "M": "Male"}, {"N": "No", "Y": "Yes"})
 _MOST_LEVELS = 10
-MOST_MONTHS = 240
-"""A time of more than so many, of which no unit is told, is probably in days."""
 _ENDS = {"ADSL": ("DTHDT", "TRTEDT", "EOSDT", "LSTALVDT"), "ADTTE": ("ADT",), "ADEX": ("ASTDT", "AENDT")}
 _ENDS["ADAE"] = _ENDS["ADEX"]
 
@@ -315,6 +313,8 @@ def _put_endpoints(
     for code in repeated:
         page.lines.append(f"# {format_printable(code)} is no endpoint: patients have several rows of it")
     sizes = adtte.groupby("PARAMCD", sort=False).size().drop(repeated)
+    if sizes.empty:
+        raise TrialDataError([Problem("ADTTE", None, "PARAMCD", "", "no endpoint has one row a patient")])
     labels = {code: _find_label(adtte[adtte["PARAMCD"] == code]) or code for code in sizes.index}
     alike = [label for label in labels.values() if [*labels.values()].count(label) > 1]
     labels = {code: f"{label} ({code})" if label in alike else label for code, label in labels.items()}
