@@ -11,7 +11,7 @@ import pytest
 from trials import write_trial
 
 from nkhcc_helpers.safety.counts import is_recorded, list_events
-from nkhcc_helpers.trial.evidence import find_units
+from nkhcc_helpers.trial.mapping import find_units
 from nkhcc_helpers.trial.problems import Problem, TrialDataError
 from nkhcc_helpers.trial.schema import merge_spellings, parse_numbers
 from nkhcc_helpers.trial.trial import Trial, load_trial

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from nkhcc_helpers.trial.evidence import find_units, is_off
+from nkhcc_helpers.trial.evidence import is_off
 from nkhcc_helpers.trial.files import READ, CoreLoader, find_table, list_folder, read_table
 from nkhcc_helpers.trial.formats import find_date_order
+from nkhcc_helpers.trial.mapping import find_units
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, MOST_MONTHS, RELATED_WORDS
 from nkhcc_helpers.trial.problems import (
     BLANK,

@@ -69,7 +69,8 @@ class Trial:
           never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
           ADT, or else by STARTDT, or else enrolment, plus AVAL
     times : ADTTE
-        - ``group endpoint``; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0
+        - ``group endpoint``, its code; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0,
+          or what `event_flag` of trial.yaml says
         - ``time_enter``: when the patient comes under observation; 0 unless time counts from an origin
         - ``time_zero``: the date from which ``time`` counts: the endpoint's origin, else STARTDT, else
           enrolment; NaT where nothing dates it
@@ -325,7 +326,7 @@ def _keep_endpoints(
     raw: RawTable, metadata: TrialMetadata, problems: list[Problem], said: list[str]
 ) -> RawTable:
     """Leave out rows of endpoints that `trial.yaml` does not list, saying so."""
-    listed = [endpoint.code for endpoint in metadata.endpoints]
+    listed = list(metadata.codes)
     folded = {code.casefold(): code for code in listed}
     written = raw.frame["PARAMCD"]
     codes = written.map(lambda code: folded.get(code.casefold(), code))
