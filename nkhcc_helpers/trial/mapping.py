@@ -56,12 +56,14 @@ def check_units(adtte: pd.DataFrame, metadata: TrialMetadata) -> dict[str, Probl
     problems = {}
     for code, unit in metadata.units.items():
         rows = adtte[adtte["endpoint"] == code]
-        for column in rows.columns.intersection(["AVALU", "PARAM"]):
+        for column in ("AVALU", "PARAM"):
+            if column not in rows or code in problems:
+                continue
             read = find_units if column == "PARAM" else lambda text: [_UNITS[text.upper()]]
             told = rows[column].dropna()
             units = told.map({text: read(text) for text in told.unique()})
             wrong = units[units.map(lambda named, unit=unit: bool(named) and unit not in named)]
-            if len(wrong) and code not in problems:
+            if len(wrong):
                 row, named = wrong.index[0], wrong.iloc[0]
                 rule = f"counts {code} in {' or '.join(named)}, and trial.yaml says {unit}; "
                 if len(wrong) == len(rows):
@@ -173,14 +175,13 @@ def describe_relation(words: pd.Series, metadata: TrialMetadata) -> list[str]:
     """Say what words of AEREL, in upper case, count as, where any is neither plain nor in `trial.yaml`."""
     meanings = metadata.relation_words
     decided = {word.upper() for word in [*PLAIN_RELATION, *metadata.related, *metadata.not_related]}
-    counts = words[words != ""].value_counts()
+    counts = words[words != ""].value_counts().sort_index()
     if all(word in decided or meanings.get(word) is None for word in counts.index):
         return []
     said = []
     for meant, known in (("related", True), ("not related", False), ("not known", None)):
-        named = [
-            f"{word} ({count_noun(n, 'row')})" for word, n in counts.items() if meanings.get(word) is known
-        ]
-        said += [f"as {meant}: {', '.join(named)}"] if named else []
+        named = [word for word in counts.index if meanings.get(word) is known]
+        counted = ", ".join(f"{word} ({count_noun(counts[word], 'row')})" for word in named)
+        said += [f"as {meant}: {counted}"] if named else []
     other = "related and not_related in trial.yaml can say otherwise"
     return [f"ADAE AEREL: is read {'; '.join(said)}. The lists {other}"]

@@ -59,7 +59,14 @@ def _check_year(date: dt.date) -> dt.date:
     return date
 
 
-Date = Annotated[dt.date, Field(strict=False), AfterValidator(_check_year)]
+def _check_written(value: Any) -> Any:
+    # A number would be taken for seconds since 1970.
+    if isinstance(value, dt.date) or (isinstance(value, str) and re.match(r"\s*[0-9]{4}-", value)):
+        return value
+    raise ValueError("must be a date, YYYY-MM-DD")
+
+
+Date = Annotated[dt.date, Field(strict=False), BeforeValidator(_check_written), AfterValidator(_check_year)]
 
 
 def _check_scalar(value: Any) -> Any:
