@@ -37,29 +37,22 @@ MOST_COLUMNS = 4
 
 @in_house_style
 def plot_states(states: pd.DataFrame, labels: Mapping[str, str], unit: str) -> Axes:
-    """Percent of each group's patients in each state since enrolment, a panel per group.
-
-    Parameters
-    ----------
-    states : pandas.DataFrame
-        As `cohort.count_states` returns it.
-    """
+    """Percent of each group in each state of `cohort.count_states` since enrolment, a panel per group."""
     looks = list_looks(known_groups(states, labels), labels)
     columns = -(-len(looks) // -(-len(looks) // MOST_COLUMNS))
     panels = open_panels(len(looks), columns, height=2.4, head=0.7, sharex=True, sharey=True)
     last = states["time"].max()
+    colours, names = zip(*STATES.values(), strict=True)
     for panel, (group, look) in zip(panels, looks.items(), strict=True):
         part = rows_of(states, group)
         share = 100 * part[list(STATES)].div(part["n"], axis=0)
-        areas = panel.stackplot(part["time"], share.T, colors=[colour for colour, _ in STATES.values()])
+        areas = panel.stackplot(part["time"], share.T, colors=colours, labels=names)
         title = f"{wrap_label(look.name, 88 // columns)}\nn = {part['n'].iloc[0]}"
         panel.set_title(title, fontsize=SMALL, color=look.dark)
         panel.set(xlim=(0, last), ylim=(0, 100), yticks=range(0, 101, 25))
         mark_times(panel, list_time_ticks(last, unit)[:: 1 + columns // 3])
         panel.tick_params(labelbottom=True)
         add_grid(panel, "y")
-    for area, (_, name) in zip(areas, STATES.values(), strict=True):
-        area.set_label(name)
     explain_above(panels[0], areas)
     panels[0].figure.supxlabel(f"Time since enrolment ({plain(unit)})", fontsize=SMALL)
     panels[0].figure.supylabel("Patients, %", fontsize=SMALL)

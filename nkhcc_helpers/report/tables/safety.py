@@ -119,11 +119,9 @@ def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, conf_level: floa
 
 def _people_and_events(row: dict, *, with_limits: bool) -> str:
     share = format_share(row["n_patients"], row["percent"])
-    if with_limits and is_estimable(row["n_patients"]) and not row["n_evaluable"]:
-        share = f"{share} ({NOT_ESTIMABLE})"
-    elif with_limits and is_estimable(row["percent"]):
-        limits = format_interval(row["ci_lower"], row["ci_upper"], 0)
-        share = f"{int(row['n_patients'])} ({format_percent(row['percent'])}; {limits})"
+    if with_limits and is_estimable(row["n_patients"]):
+        limits = f"{format_percent(row['percent'])}; {format_interval(row['ci_lower'], row['ci_upper'], 0)}"
+        share = f"{int(row['n_patients'])} ({limits if is_estimable(row['percent']) else NOT_ESTIMABLE})"
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
 
 
