@@ -255,35 +255,21 @@ def list_infusion_times(trial):
 
 
 def count_states(courses, infusion_times, *, n_times=240):
-    """Count the patients of each group in each state, from enrolment to the last contact of any.
+    """Count how many of each group are in each state, at times from enrolment to the last contact of any.
 
-    Parameters
-    ----------
-    courses, infusion_times : DataFrame
-        As `list_courses` and `list_infusion_times` return them.
-    n_times : int, default 240
-        Times at which they are counted, evenly spaced.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group time n treated followed progressed left died``: all patients of the group with a last
-        contact, and of them those whose latest infusion has not ended, those followed longer without a
-        progression seen, after one, no longer followed, and dead.
+    Columns ``group time treated followed progressed left died n``, of courses and times as listed above: the
+    latest infusion has not ended; followed longer, without a progression or after one; no longer followed.
     """
+    states = ["treated", "followed", "progressed", "left", "died"]
     known = courses[courses["last_contact"].notna()]
-    treated_until = known["USUBJID"].map(infusion_times.groupby("USUBJID")["end"].max())
+    ended = known["USUBJID"].map(infusion_times.groupby("USUBJID")["end"].max())
     parts = []
     for time in np.linspace(0, known["last_contact"].max(), n_times):
-        names = ["died", "left", "progressed", "treated"]
         reached = [known["death"] <= time, known["last_contact"] < time, known["progression"] <= time]
-        state = np.select([*reached, treated_until >= time], names, "followed")
-        counts = pd.crosstab(known["group"].astype("str"), state)
-        parts.append(
-            counts.reindex(columns=["treated", "followed", *names[2::-1]], fill_value=0).assign(time=time)
-        )
-    states = pd.concat(parts).reset_index(names="group")
-    return states.assign(n=states[["treated", "followed", "progressed", "left", "died"]].sum(axis=1))
+        state = np.select([*reached, ended >= time], [*states[:1:-1], "treated"], "followed")
+        counts = pd.crosstab(known["group"].astype("str"), state).reindex(columns=states, fill_value=0)
+        parts.append(counts.assign(time=time, n=counts.sum(axis=1)))
+    return pd.concat(parts).reset_index(names="group")
 
 
 def _list_status(trial, grace_days):

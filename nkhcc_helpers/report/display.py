@@ -13,6 +13,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -106,8 +107,8 @@ def _cut_rows(frame: pd.DataFrame, row_group: str | None) -> tuple[pd.DataFrame,
     """The rows of a long table that are shown, and the note that says how many are not."""
     if len(frame) <= MOST_ROWS:
         return frame, []
-    blocks = frame.groupby(row_group, sort=False) if row_group else frame.groupby(lambda _: 0)
-    kept = frame[blocks.cumcount() < FOLDED_ROWS].reset_index(drop=True)
+    place = frame.groupby(row_group or (lambda _: 0)).cumcount()
+    kept = frame[place < FOLDED_ROWS].reset_index(drop=True)
     note = f"{len(kept):,} of {len(frame):,} rows are shown; the CSV file of this table has them all."
     return kept, [note] if len(kept) < len(frame) else []
 
@@ -122,24 +123,16 @@ class FoldedTable:
         """The table as HTML that needs no script to unfold."""
         before, _, rest = self.table.as_raw_html().partition(BODY)
         body, _, after = rest.partition("</tbody>")
-        first, *blocks = re.split(rf"(?=<tr {HEADING})", body.strip())
-        if blocks:
-            first, *blocks = blocks
-            parts = [block.partition("</tr>")[::2] for block in blocks]
-        else:
-            rows = re.findall(r"<tr.*?</tr>", first, re.DOTALL)
-            first, rows = "".join(rows[:OPEN_ROWS]), rows[OPEN_ROWS:]
-            parts = [(f"{len(rows)} more rows", "".join(rows))]
-        heads = re.sub(
-            r'<tr class="gt_heading">.*?</tr>| id="[^"]*"', "", before[before.index("<thead") :], flags=re.S
-        )
-        folded = "".join(
-            f"<details {FOLD}><summary>{re.sub('<[^>]*>', '', heading).strip()}</summary>"
-            f'<table class="gt_table">{heads}{BODY}{rows}</tbody></table></details>'
-            for heading, rows in parts
-        )
-        end = after.rindex("</div>")
-        return f"{before}{BODY}{first}</tbody>{after[:end]}{folded}{after[end:]}"
+        rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+        starts = [i for i, row in enumerate(rows) if HEADING in row] or [0, OPEN_ROWS]
+        first, *parts = (rows[start:end] for start, end in pairwise([*starts, len(rows)]))
+        heads = re.sub(r'.*<thead>|<tr class="gt_heading">.*?</tr>| id="[^"]*"', "", before, flags=re.DOTALL)
+        start = f'<table class="gt_table"><thead>{heads}{BODY}'
+        for part in parts:
+            heading = re.sub("<[^>]*>", "", part.pop(0)) if HEADING in part[0] else f"{len(part)} more rows"
+            summary = f"<details {FOLD}><summary>{heading.strip()}</summary>"
+            after = f"{after}{summary}{start}{''.join(part)}</tbody></table></details>"
+        return f"{before}{BODY}{''.join(first)}</tbody>{after.replace('</div>', '', 1)}</div>"
 
 
 @dataclass(frozen=True)

@@ -320,6 +320,6 @@ def say_left_out(n_terms: int, *, n_severe: int | None = None) -> str:
     """Say how many terms are left out, and of how many of them what is severe; nothing where none is."""
     if not n_terms:
         return ""
-    severe = "" if n_severe is None else f", {n_severe} with grade 3 or more or no known grade,"
-    severe = severe if n_severe else severe and ", none with grade 3 or more,"
+    severe = {None: "", 0: ", none with grade 3 or more,"}
+    severe = severe.get(n_severe, f", {n_severe} with grade 3 or more or no known grade,")
     return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown"

@@ -119,11 +119,9 @@ def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, conf_level: floa
 
 def _people_and_events(row: dict, *, with_limits: bool) -> str:
     share = format_share(row["n_patients"], row["percent"])
-    if with_limits and is_estimable(row["n_patients"]) and not row["n_evaluable"]:
-        share = f"{share} ({NOT_ESTIMABLE})"
-    elif with_limits and is_estimable(row["percent"]):
-        limits = format_interval(row["ci_lower"], row["ci_upper"], 0)
-        share = f"{int(row['n_patients'])} ({format_percent(row['percent'])}; {limits})"
+    if with_limits and is_estimable(row["n_patients"]):
+        limits = f"{format_percent(row['percent'])}; {format_interval(row['ci_lower'], row['ci_upper'], 0)}"
+        share = f"{int(row['n_patients'])} ({limits if is_estimable(row['percent']) else NOT_ESTIMABLE})"
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
 
 
@@ -147,10 +145,7 @@ def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None
 
 
 def _list_places(row: dict, folds: bool) -> list[tuple[str, str]]:
-    """What heads the block and the row of a count; grades are indented below their term.
-
-    Where classes are folded, each stands in the open block too.
-    """
+    """What heads the block and the row of a count; a class that is folded stands in the open block too."""
     block = str(row["organ_class"]) or (CLASSES_BLOCK if folds else ANY_BLOCK)
     place = block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
     of_class = folds and row["level"] == ORGAN_CLASS and row["grade"] == "any"
@@ -164,18 +159,14 @@ def format_listing(
     *,
     which: str = "",
     title: str = "",
-    most: int | None = None,
     is_recorded: bool = True,
 ) -> Layout:
     """Single adverse events, a row each, from `list_adverse_events` or `list_dose_limiting`.
 
     ``action`` is shown when it is there; days that rest on an onset in ``onset_imputed`` have an asterisk.
-    Beyond the first `most`, a note says how many are left out. `is_recorded` is whether the trial recorded
-    what the listing goes by.
+    `is_recorded` is whether the trial recorded what the listing goes by.
     """
     listed = f"Listing: {LISTING_LABELS[which].lower()}" if which else "Listing of adverse events"
-    n_events = len(frame)
-    frame = frame.head(n_events if most is None else most)
     imputed = "onset_imputed" in frame and bool(frame["onset_imputed"].fillna("").ne("").any())
     words = name_treatment(trial)
     columns = {
@@ -192,13 +183,12 @@ def format_listing(
         "Outcome": _text("outcome"),
     }
     unknown = [] if is_recorded else [NOT_RECORDED_NOTE]
-    cut = [f"The first {len(frame)} of {n_events} events are shown."] if len(frame) < n_events else []
     return lay_out_rows(
         frame,
         columns,
         title=title or listed,
-        subtitle=count_noun(n_events, "event"),
-        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
+        subtitle=count_noun(len(frame), "event"),
+        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *unknown],
     )
 
 
