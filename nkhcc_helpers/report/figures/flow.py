@@ -90,8 +90,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     looks = list_looks(groups, labels)
     names = name_groups(looks, int(CHARACTERS_PER_INCH * inner) - 1, lines=5)
     head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
-    left_out = _list_left_out(disposition)
-    heights = [max(0.4, LINE_HEIGHT * len(left_out) + PADDING), head]
+    heights = [max(0.4, LINE_HEIGHT * len(_list_left_out(rows)) + PADDING), head]
     heights += [ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states)]
     tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
     height = tops[0] + PADDING
@@ -100,7 +99,7 @@ def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes 
     ax.set_axis_off()
     _name_rows(ax, tops, heights, width, states)
     middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
-    _draw_root(ax, rows, groups, tops, heights, middles, left_out)
+    _draw_root(ax, rows, groups, tops, heights, middles)
     for group, x in zip(groups, middles, strict=True):
         colour = looks[group].colour
         look = {"edge": darken(colour, 0.1), "face": lighten(colour, 0.82)}
@@ -139,9 +138,7 @@ def _name_rows(ax: Axes, tops: list, heights: list, width: float, states: Mappin
     ax.text(0.05, tops[3] + 0.18, STATES_HEADING, **heading)
 
 
-def _draw_root(
-    ax: Axes, rows: dict, groups: list, tops: list, heights: list, middles: list, left_out: list[str]
-) -> None:
+def _draw_root(ax: Axes, rows: dict, groups: list, tops: list, heights: list, middles: list) -> None:
     counts = [rows[group]["n_enrolled"] for group in groups]
     total = rows["All"]["n_enrolled"] if "All" in rows else sum(counts)
     middle = (middles[0] + middles[-1]) / 2
@@ -153,7 +150,7 @@ def _draw_root(
     ax.plot([middles[0], middles[-1]], [rail, rail], color=GREY, linewidth=1)
     for x in middles:
         _draw_arrow(ax, x, rail, above)
-    if left_out:
+    if left_out := _list_left_out(rows):
         x, y = middle + 0.55, tops[0] - heights[0] / 2
         width = max(map(len, left_out)) / CHARACTERS_PER_INCH + 0.2
         _draw_box(ax, x + ARROW + width / 2, tops[0], width, heights[0], edge=GREY, face="white")
@@ -161,10 +158,10 @@ def _draw_root(
         ax.plot([x, x + ARROW], [y, y], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
 
 
-def _list_left_out(disposition: pd.DataFrame) -> list[str]:
+def _list_left_out(rows: dict) -> list[str]:
     """A line for each word by which patients were left out before enrolment, under a heading."""
-    names = [name for name in disposition if name.startswith(LEFT_OUT)]
-    counts = [f"{plain(name.removeprefix(LEFT_OUT), 26, 1)}: {disposition[name].sum()}" for name in names]
+    named = [(name, n) for name, n in rows.get("All", {}).items() if name.startswith(LEFT_OUT)]
+    counts = [f"{plain(name.removeprefix(LEFT_OUT), 26, 1)}: {n}" for name, n in named]
     return ["Left out", *counts] if counts else []
 
 
