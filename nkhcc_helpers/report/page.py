@@ -379,7 +379,5 @@ def _lay_out(figure: Any, is_illustrative: bool) -> Any:
     figure.set_layout_engine("none")
     inches = figure.get_tightbbox()
     if is_illustrative:  # a footer under all that, whatever the layout
-        width, height = figure.get_size_inches()
-        figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)
-        inches = figure.get_tightbbox()
-    return inches.padded(plt.rcParams["savefig.pad_inches"])
+        figure.text(*((inches.x0, inches.y0 - 0.08) / figure.get_size_inches()), ILLUSTRATIVE, **_FOOTER)
+    return figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
