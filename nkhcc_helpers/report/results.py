@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -87,7 +88,7 @@ def _format_scalar(value: Any) -> Any:
         value = value.item()
     if isinstance(value, Named):
         value = value.name
-    if isinstance(value, int) and value >= HUGE:
+    if isinstance(value, int | Decimal) and value >= HUGE:
         value = format_large(value)
     if isinstance(value, bool | int | float | str):
         return value
@@ -189,7 +190,7 @@ def _plain_cell(value: object) -> object:
         return _without_formula(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    if isinstance(value, int) and value >= HUGE:
+    if isinstance(value, int | Decimal) and value >= HUGE:
         return format_large(value)
     return value
 

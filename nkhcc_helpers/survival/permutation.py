@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Context
 from itertools import combinations
 from math import prod
 
@@ -22,6 +23,7 @@ from nkhcc_helpers.survival.logrank import (
 
 DEFAULT_SEED = 20260124
 CHUNK = 5_000  # allocations at a time, so that memory stays small
+LARGEST = 10**300  # of a number that a float holds
 
 
 @dataclass(frozen=True)
@@ -284,11 +286,12 @@ def summarize_comparisons(comparisons):
 
 
 def _tabulate(rows, columns):
-    """A frame of rows; pandas fails over allocations so many that no float holds their number."""
+    """A frame of rows; where no float holds the number of allocations it is a Decimal of a few digits."""
     at = columns.index("n_allocations")
-    counts = pd.Series([row[at] for row in rows], dtype=object)
-    table = pd.DataFrame([(*row[:at], 0, *row[at + 1 :]) for row in rows], columns=columns)
-    return table.assign(n_allocations=counts if (counts >= 2**63).any() else counts.astype(np.int64))
+    short = Context(prec=3)
+    shown = [short.create_decimal(row[at]) if row[at] >= LARGEST else row[at] for row in rows]
+    rows = [(*row[:at], each, *row[at + 1 :]) for row, each in zip(rows, shown, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def permute_p(risk, codes, group_scores=None, *, n_draws, seed):
