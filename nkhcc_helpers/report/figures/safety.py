@@ -180,10 +180,8 @@ def plot_shares(
     every = shares
     shares, names = _name_rows(shares, grade)
     groups = known_groups(shares, labels)
-    if "category" in shares:
-        shown, left_out = list(names)[:most], say_left_out(max(0, len(names) - most))
-    else:
-        shown, left_out = choose_terms(every, most)
+    first = list(names)[:most], say_left_out(max(0, len(names) - most))
+    shown, left_out = first if "category" in shares else choose_terms(every, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     beside = None

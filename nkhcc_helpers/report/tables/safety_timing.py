@@ -109,13 +109,9 @@ def format_rates(
             "": group(trial),
             "Patients with it": _people,
             f"Time at risk ({trial.unit})": number("time_at_risk", 1),
-            f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": lambda row: (
-                _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"])
-            ),
+            f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": _rate("rate", "ci"),
             words["Words"]: number("n_infusions"),
-            f"First events per {words['word']} ({interval})": lambda row: _rate_and_limits(
-                row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"]
-            ),
+            f"First events per {words['word']} ({interval})": _rate("rate_per_infusion", "infusion"),
             "Only outside": number("n_outside"),
             "Day not known": number("n_undated"),
         },
@@ -136,13 +132,18 @@ def _people(row: dict) -> str:
     return f"{int(row['n_patients'])} of {int(row['n_at_risk'])}"
 
 
-def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
-    """A rate with two significant digits or more; 0 is a rate like others."""
-    if not is_estimable(rate):
-        return NOT_ESTIMABLE
-    largest = max(value for value in (rate, upper) if is_estimable(value))
-    decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 3
-    return format_estimate(rate, lower, upper, decimals)
+def _rate(column: str, limits: str) -> Callable[[dict], str]:
+    """A cell with a rate of two significant digits or more, and its limits; 0 is a rate like others."""
+
+    def show(row: dict) -> str:
+        rate, lower, upper = row[column], row[f"{limits}_lower"], row[f"{limits}_upper"]
+        if not is_estimable(rate):
+            return NOT_ESTIMABLE
+        largest = max(value for value in (rate, upper) if is_estimable(value))
+        decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 3
+        return format_estimate(rate, lower, upper, decimals)
+
+    return show
 
 
 @shows_table(safety.summarize_onset, by_exposure=True)
