@@ -240,8 +240,11 @@ def _summarize(trial: Any) -> str:
     groups = count_noun(len(trial.groups), "group")
     lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
-        dose = f"{arm.dose:g} {metadata.dose_unit}".rstrip()
-        treated = f"{count_noun(arm.n, 'patient')}, {count_noun(arm.infusions, word)} of {dose}"
+        treated = count_noun(arm.n, "patient")
+        if arm.infusions > 0:
+            treated += f", {count_noun(int(arm.infusions), word)}"
+        if arm.dose >= 0:
+            treated += f" of {arm.dose:g} {metadata.dose_unit}".rstrip()
         lines.append(f"  {arm.group}  {treated}  {arm.label}")
     lines += [_summarize_endpoint(trial, code) for code in trial.endpoint_labels]
     events = count_noun(len(trial.adverse_events), "adverse event")

@@ -219,12 +219,13 @@ def test_subject_without_a_row_for_an_endpoint(folder: Path) -> None:
     assert problems_of(folder) == [Problem("ADSL", 2, "USUBJID", "S-01", rule)]
 
 
-def test_arm_without_subjects(tmp_path: Path) -> None:
+def test_arm_without_subjects_is_there_with_none(tmp_path: Path) -> None:
     folder = write_trial(
         tmp_path, adsl=lambda adsl: adsl.assign(TRT01P=adsl["TRT01P"].replace("C", "B")), published=None
     )
-    rule = "arm of trial.yaml has no subjects; take it out, or mend TRT01P"
-    assert problems_of(folder) == [Problem("ADSL", None, "TRT01P", "C", rule)]
+    assert load_trial(folder, warn=False).arm_table()["n"].tolist() == [3, 11, 0, 4]
+    nobody = write_trial(tmp_path / "nobody", adsl=lambda adsl: adsl.iloc[:0], published=None)
+    assert Problem("ADSL", None, "", "", "has a header and no rows") in problems_of(nobody)
 
 
 def drop_column(folder: Path, table: str, column: str) -> None:

@@ -77,6 +77,14 @@ CONVENTION_NAMES = {
     "first": "first time at one half or below",
     "either": "middle or start of the flat stretch, for each median by itself",
 }
+RESPONSE_NAMES = {
+    "CR": "Complete response",
+    "PR": "Partial response",
+    "SD": "Stable disease",
+    "PD": "Progression",
+    "NE": "Not evaluable",
+    "": "Not assessed",
+}
 VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
 
 

@@ -59,13 +59,13 @@ class Model(BaseModel):
 
 
 class Arm(Model):
-    """A dose group as planned; `assumed` names the numbers that the source does not give."""
+    """A dose group as planned, None where not known; `assumed`: numbers that the source does not give."""
 
     code: Text
     label: Text
     order: int
-    infusions: Annotated[int, Field(ge=1, le=10_000)]
-    dose: Annotated[Number, Field(ge=0)]
+    infusions: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    dose: Annotated[Number, Field(ge=0)] | None = None
     doses: list[Annotated[Number, Field(ge=0)]] | None = None
     interval_days: Annotated[Number, Field(gt=0)] | None = None
     assumed: list[Literal["dose", "infusions"]] = []
@@ -74,8 +74,13 @@ class Arm(Model):
     def _check_doses(self) -> Arm:
         if self.code.casefold() == ALL_GROUPS.casefold():
             raise ValueError(f"code {self.code!r} is kept for all groups together; choose another")
+        unknown = [name for name in self.assumed if getattr(self, name) is None]
+        if unknown:
+            raise ValueError(f"assumed names {unknown[0]}, which is not given")
         if self.doses is None:
             return self
+        if self.infusions is None or self.dose is None:
+            raise ValueError("doses need the dose, which is their mean, and the infusions, their number")
         if len(self.doses) != self.infusions:
             raise ValueError(f"has {len(self.doses)} doses for {self.infusions} infusions")
         mean = math.fsum(self.doses) / len(self.doses)
@@ -142,6 +147,19 @@ class AdverseEventSource(Model):
     dictionary: str = ""
 
 
+class ResponseSource(Model):
+    """PARAMCD of ADRS: of the best overall response (else BOR, or CBOR), of percent change of tumour size."""
+
+    best: str = ""
+    change: str = ""
+
+    @model_validator(mode="after")
+    def _check_codes(self) -> ResponseSource:
+        if self.best and self.best == self.change:
+            raise ValueError("best and change must be different values of PARAMCD")
+        return self
+
+
 class Assumption(Model):
     """Something an analysis needs and the source does not say."""
 
@@ -172,6 +190,7 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    response: ResponseSource | None = None
     related: list[Text] = []
     not_related: list[Text] = []
     assumptions: list[Assumption] = []
@@ -201,6 +220,7 @@ _BLOCKS = {
     "endpoints": Endpoint,
     "baseline": BaselineColumn,
     "adverse_events": AdverseEventSource,
+    "response": ResponseSource,
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}

@@ -49,8 +49,9 @@ class TrialDataWarning(UserWarning):
 class Problem:
     """One thing wrong: `rule` says what the value must be, or what is wrong with it.
 
-    `table` is one of ADSL ADTTE ADEX ADAE, the name of a YAML file, or "folder"; `row` the line in the file,
-    the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML key.
+    `table` is one of ADSL ADTTE ADEX ADAE ADRS, the name of a YAML file, or "folder"; `row` the line in the
+    file, the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML
+    key.
     """
 
     table: str

@@ -80,7 +80,7 @@ def check_rules(tables: Tables) -> list[Problem]:
     if listed:
         problems += _check_known_subjects(tables) + _check_bounds(tables)
     if listed and described:
-        problems += _check_arms(tables) + _check_endpoints(tables) + _check_origins(tables)
+        problems += _check_endpoints(tables) + _check_origins(tables)
         problems += _check_competing(tables)
     if described:
         problems += _check_units(tables)
@@ -176,15 +176,6 @@ def _list_death_dates(tables: Tables) -> pd.Series:
 def _write(dates: pd.Series) -> pd.Series:
     """Return dates as YYYY-MM-DD, missing where there is none."""
     return pd.to_datetime(dates).dt.strftime("%Y-%m-%d")
-
-
-def _check_arms(tables: Tables) -> list[Problem]:
-    if not tables.has("ADSL", "TRT01P") or tables["ADSL"].empty:
-        return []
-    present = set(tables["ADSL"]["TRT01P"].dropna()) | tables.raw["ADSL"].set_aside
-    absent = [arm.code for arm in tables.metadata.arms if arm.code not in present]
-    rule = "arm of trial.yaml has no subjects; take it out, or mend TRT01P"
-    return [Problem("ADSL", None, "TRT01P", code, rule) for code in absent]
 
 
 def _check_endpoints(tables: Tables) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Columns of the four tables: what each cell may hold, and how it is parsed."""
+"""Columns of the tables: what each cell may hold, and how it is parsed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nkhcc_helpers.trial.formats import lacks_order
 from nkhcc_helpers.trial.metadata import TrialMetadata
 from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable, suggest_name
 
-TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
+TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE", "ADRS")
 SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
 SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
@@ -236,7 +236,16 @@ _ADAE = {
     "AEACN": _name(),
     "TRTEMFL": _word(YES_NO, "must be Y or N"),
 }
-_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
+_ADRS = {
+    "USUBJID": _text(**_KEY),
+    "PARAMCD": _code(**_KEY),
+    "PARAM": _text(),
+    "AVALC": _text(required=True),
+    "AVAL": _number(),
+    "PCHG": _number(),
+    "ADT": _date(),
+}
+_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE, "ADRS": _ADRS}
 
 
 def list_kinds(table: str, metadata: TrialMetadata | None) -> dict[str, str]:

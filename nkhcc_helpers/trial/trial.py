@@ -35,6 +35,7 @@ from nkhcc_helpers.trial.problems import (
     TrialDataError,
     TrialDataWarning,
 )
+from nkhcc_helpers.trial.responses import check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
 from nkhcc_helpers.trial.selection import Selection
@@ -54,7 +55,7 @@ class Trial:
 
     subjects : ADSL, one row per subject
         - ``group``: ordered categorical of arm codes, every arm a category; so in all frames
-        - ``dose planned_infusions``: as planned for the group, float
+        - ``dose planned_infusions``: as planned for the group, float, NaN where not known
         - ``enrolled first_infusion``: dates, NaT where not known
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
         - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
@@ -84,6 +85,9 @@ class Trial:
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
         - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
           days from it to onset; Int64, NA where there is none or no onset
+    responses : a row for each subject, none where ADRS is not there or tells no best response
+        - ``USUBJID group``; ``best``: CR, PR, SD (also of "non-CR/non-PD"), PD, NE, or "" if not assessed
+        - ``change``: smallest percent change of tumour size of any assessment; NaN where not known
 
     Attributes
     ----------
@@ -95,7 +99,7 @@ class Trial:
         The folder.
     warnings : tuple of str
         What can be read but is probably not meant.
-    subjects, times, infusions, adverse_events : pandas.DataFrame
+    subjects, times, infusions, adverse_events, responses : pandas.DataFrame
         As above.
     selection : Selection or None
         Who of the patients loaded is analysed, as `select_patients` says; None for all.
@@ -109,6 +113,7 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    responses: pd.DataFrame
     selection: Selection | None = None
 
     def __post_init__(self) -> None:
@@ -185,12 +190,13 @@ class Trial:
         return find_endpoint(self.metadata, role)
 
     def arm_table(self) -> pd.DataFrame:
-        """Return one row per arm: `group label order infusions dose n`."""
+        """Return one row per arm: `group label order infusions dose n`, NaN where not known."""
         counts = self.subjects["group"].value_counts()
         arms = [{"group": arm.code, **arm.model_dump(include=set(_OF_ARMS))} for arm in self.metadata.arms]
-        return pd.DataFrame(arms, columns=["group", *_OF_ARMS]).assign(
-            n=[int(counts[group]) for group in self.groups]
-        )
+        table = pd.DataFrame(arms, columns=["group", *_OF_ARMS])
+        # Where all are known, infusions stay whole numbers.
+        table["infusions"] = table["infusions"].astype(float if table["infusions"].isna().any() else int)
+        return table.astype({"dose": float}).assign(n=[int(counts[group]) for group in self.groups])
 
 
 def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
@@ -199,7 +205,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     Parameters
     ----------
     source : str or Path
-        Folder of `trial.yaml`, four tables and perhaps `published.yaml`; empty for the bundled trial.
+        Folder of `trial.yaml`, the tables and perhaps `published.yaml`; empty for the bundled trial.
     warn : bool, default True
         Whether to warn, too, of what is in `Trial.warnings`.
 
@@ -229,7 +235,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     raw, said = _read_tables(files, metadata, problems)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
-    problems += check_rules(tables)
+    problems += check_rules(tables) + check_responses(tables)
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
@@ -241,7 +247,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
+    responses = list_responses(tables["ADRS"], subjects, metadata)
+    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, responses)
 
 
 def locate_checkout() -> Path | None:
@@ -276,11 +283,12 @@ def _read_tables(
     files: list[Path], metadata: TrialMetadata | None, problems: list[Problem]
 ) -> tuple[dict[str, RawTable], list[str]]:
     collected = metadata is not None and metadata.adverse_events.collected
+    optional = {"ADAE": collected, "ADRS": metadata is not None and metadata.response is not None}
     raw: dict[str, RawTable] = {}
     said: list[str] = []
     order = metadata.date_order if metadata is not None else None
     for table in TABLES:
-        needed, kinds = table != "ADAE" or collected, list_kinds(table, metadata)
+        kinds, needed = list_kinds(table, metadata), optional.get(table, True)
         if found := read_table(files, table, kinds, problems, said, order, required=needed):
             raw[table] = found
     if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
@@ -288,6 +296,8 @@ def _read_tables(
         problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
+    if metadata is not None:
+        keep_responses(raw, metadata, problems, said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -341,7 +351,7 @@ def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
         given = trial.subjects.set_index("USUBJID")
         codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
     subjects = plan_groups(trial.subjects, codes, trial.metadata)
-    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events")}
+    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events", "responses")}
     moved = {
         name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
     }
