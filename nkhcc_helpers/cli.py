@@ -59,7 +59,7 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
     """Execute notebooks on a trial and write the report.
 
     NOTEBOOK is a name (02_survival_by_group), the start of one (02), or the path of any .ipynb file; every
-    notebook of the project by default.
+    notebook of the project by default, but 05 only where the trial has a published.yaml.
 
     \b
     nkhcc run 02 -p endpoint OS
