@@ -412,3 +412,37 @@ def test_cells_beyond_what_can_be(tmp_path: Path, table: str, column: str, value
     edit_cell(folder, table, 2, column, value)
     (found,) = problems_of(folder)
     assert (found.table, found.row, found.column, found.value) == (table, 2, column, value)
+
+
+def test_the_pilot_tables_as_they_come(tmp_path: Path) -> None:
+    source = Path(__file__).parent / "data" / "pilot"
+    names = {"adsl": "adsl", "adtte": "adtte_onco", "adex": "ex", "adae": "adae"}
+    frames = {
+        table: pd.read_csv(source / f"{name}.csv", dtype=str, keep_default_na=False)
+        for table, name in names.items()
+    }
+    adsl = frames["adsl"][frames["adsl"]["TRT01P"] != "Screen Failure"]
+    codes = adsl["TRT01P"].unique()
+    metadata = {
+        "study_id": "CDISCPILOT01",
+        "title": "Pilot",
+        "provenance": "real",
+        "time_unit": "days",
+        "arms": [{"code": code, "label": code, "order": order} for order, code in enumerate(codes)],
+        "endpoints": [
+            {"code": "OS", "label": "Overall survival", "role": "overall_survival"},
+            {"code": "PFS", "label": "Progression-free survival", "role": "progression_free_survival"},
+        ],
+    }
+    files = {table: frame[frame["USUBJID"].isin(adsl["USUBJID"])] for table, frame in frames.items()}
+    files["adex"] = files["adex"].rename(columns={"EXSTDTC": "ASTDT", "EXENDTC": "AENDT"})
+    said = load_trial(write_trial(tmp_path / "a", metadata=metadata, published=None, **files)).warnings
+    (longer,) = [each for each in said if "longer than overall survival" in each]
+    assert longer.startswith("ADTTE row 20 AVAL")
+    (relation,) = [each for each in said if "AEREL" in each]
+    counted = "POSSIBLE (73 rows), PROBABLE (90 rows); as not related: NONE (79 rows), REMOTE (34 rows)"
+    assert f"is read as related: {counted}. " in relation
+    files["adtte"] = write_ids(lambda name: name.split("-")[-1])(files["adtte"])
+    (found,) = problems_of(write_trial(tmp_path / "b", metadata=metadata, published=None, **files))
+    rule = "60 of 60 subjects are in ADSL with a prefix (01-701-1015); write them alike"
+    assert found == Problem("ADTTE", 2, "USUBJID", "1015", rule)

@@ -220,7 +220,7 @@ def test_times_that_cannot_be_in_the_unit_are_doubted(tmp_path: Path) -> None:
     assert said == (
         "ADTTE rows 8, 9, 10, 11, 12 and 1 more AVAL: is longer than 30 years in months; is that the unit of "
         "AVAL?",
-        "ADTTE AVAL: its medians are 3.35 months (PFS) and 741 months (OS); are these its units?",
+        "ADTTE AVAL: its medians are 3.35 months (PFS) and 741 months (OS); are these the right units?",
     )
     adtte["AVAL"] = ["3.35"] * 6 + ["160"] * 6
     assert (

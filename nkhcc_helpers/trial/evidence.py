@@ -260,7 +260,7 @@ def _list_distant_medians(tables: Tables) -> list[str]:
     if len(medians) < len(_ROLES) or not min(days) > 0 or max(days) < _APART * min(days):
         return []
     told = " and ".join(f"{median:g} {units[code]} ({code})" for code, median in medians.items())
-    return [f"ADTTE AVAL: its medians are {told}; are these its units?"]
+    return [f"ADTTE AVAL: its medians are {told}; are these the right units?"]
 
 
 def _list_entered_twice(tables: Tables) -> list[str]:
