@@ -302,7 +302,7 @@ def _read_tables(
     for table in TABLES:
         key, kinds = SOURCES.get(table, ""), list_kinds(table, metadata)
         absent = bool(key) and metadata is not None and not getattr(metadata, key).collected
-        needed = not key or (metadata is not None and not absent)
+        needed = not absent and (metadata is not None or table != "ADAE")
         if table == "ADRS":
             needed = metadata is not None and metadata.response is not None
         options = {"required": needed, "named": named.get(table, "")}
