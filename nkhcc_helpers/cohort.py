@@ -16,6 +16,8 @@ from nkhcc_helpers.trial.schema import list_text
 
 ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
 """How follow-up ended, the last with the reason behind it."""
+LEFT_OUT = "left out: "
+"""What stands before the word of TRT01P by which patients of ADSL are not in the trial."""
 NO_REASON = f"{DISCONTINUED}no reason given"
 _LOST = r"(?<!\bNOT )(?<!\bNEVER )\b(?:LOST(?: TO\b|$)|LTFU\b)"
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
@@ -42,7 +44,9 @@ def count_disposition(trial, *, grace_days=7):
         Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so,
         or, where both are empty, CNSDTDSC.
         Discontinued: one of them says otherwise. Of whom neither says anything: lost where censored before
-        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason.
+        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason. First,
+        where `trial.yaml` leaves patients out, a column for each word, such as ``left out: screen failure``,
+        which only "All" has an entry of.
     """
     status = _list_status(trial, grace_days)
     treated, completed = status["treated"], _is_completed(status)
@@ -72,6 +76,9 @@ def count_disposition(trial, *, grace_days=7):
         counts[name] = counts[name].mask(unplanned)
     # Where nobody's end is told, a group in which all died has no more to say of it than the others.
     counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
+    for place, (word, n) in enumerate(trial.left_out.items()):
+        entries = pd.Series({"All": n}, dtype="Int64").reindex(counts.index)
+        counts.insert(place, LEFT_OUT + (word or "no group planned"), entries)
     return counts.reset_index()
 
 
@@ -245,6 +252,24 @@ def list_infusion_times(trial):
     days = [(given[date] - given["enrolled"]).dt.days for date in ("date", "end")]
     given["time"], given["end"] = (each / DAYS_PER_UNIT[trial.unit] for each in days)
     return given[["USUBJID", "group", "infusion", "time", "dose", "end"]]
+
+
+def count_states(courses, infusion_times, *, n_times=240):
+    """Count how many of each group are in each state, at times from enrolment to the last contact of any.
+
+    Columns ``group time treated followed progressed left died n``, of courses and times as listed above: the
+    latest infusion has not ended; followed longer, without a progression or after one; no longer followed.
+    """
+    states = ["treated", "followed", "progressed", "left", "died"]
+    known = courses[courses["last_contact"].notna()]
+    ended = known["USUBJID"].map(infusion_times.groupby("USUBJID")["end"].max())
+    parts = []
+    for time in np.linspace(0, known["last_contact"].max(), n_times):
+        reached = [known["death"] <= time, known["last_contact"] < time, known["progression"] <= time]
+        state = np.select([*reached, ended >= time], [*states[:1:-1], "treated"], "followed")
+        counts = pd.crosstab(known["group"].astype("str"), state).reindex(columns=states, fill_value=0)
+        parts.append(counts.assign(time=time, n=counts.sum(axis=1)))
+    return pd.concat(parts).reset_index(names="group")
 
 
 def _list_status(trial, grace_days):

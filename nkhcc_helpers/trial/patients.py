@@ -64,6 +64,30 @@ def take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
     return dataclasses.replace(raw, frame=frame)
 
 
+def leave_out(
+    raw: Mapping[str, RawTable], metadata: TrialMetadata | None
+) -> tuple[dict[str, RawTable], dict[str, int]]:
+    """Return tables without the patients whom `left_out` of trial.yaml names, and how many those are by word.
+
+    Under "" are those without an entry in TRT01P. The same words in TRT01A say that nothing was received.
+    """
+    adsl = raw["ADSL"].frame if "ADSL" in raw else pd.DataFrame()
+    if metadata is None or not metadata.left_out or not {"USUBJID", "TRT01P"} <= set(adsl):
+        return dict(raw), {}
+    codes = {arm.code for arm in metadata.arms}
+    words = {word.casefold(): word for word in metadata.left_out}
+    blank = {text: "" for text in BLANK if text not in codes and text.casefold() not in words}
+    why = adsl["TRT01P"].replace(blank).str.casefold().where(~adsl["TRT01P"].isin(codes)).map(words)
+    ids = set(adsl.loc[why.notna(), "USUBJID"])
+    kept = {}
+    for table, each in raw.items():
+        frame = each.frame[~each.frame["USUBJID"].isin(ids)] if "USUBJID" in each.frame else each.frame
+        if table == "ADSL" and "TRT01A" in frame:
+            frame = frame.assign(TRT01A=frame["TRT01A"].mask(frame["TRT01A"].str.casefold().isin(words), ""))
+        kept[table] = dataclasses.replace(each, frame=frame)
+    return kept, {word: int((why == word).sum()) for word in metadata.left_out}
+
+
 def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
     adsl = tables["ADSL"].reset_index(drop=True)
@@ -78,17 +102,16 @@ def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -
 def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADTTE with the columns of `Trial.times`: times in the display unit, near-equal ones made one."""
     adtte = adtte.reset_index(drop=True)
-    received, shown = metadata.time_unit, metadata.display_time_unit
+    shown = metadata.display_time_unit
+    length = list_units(adtte, metadata)
     time = adtte["AVAL"]
-    if received != shown:
-        time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
+    time = time.mask(length != DAYS_PER_UNIT[shown], time * length / DAYS_PER_UNIT[shown])
     late = list_entries(adtte, subjects, metadata)
     enter = late / DAYS_PER_UNIT[shown]
     enter, time = merge_times(np.stack([enter, enter + time]))
     began = list_starts(adtte, subjects.set_index("USUBJID")["enrolled"])
     return adtte.assign(
         group=group_rows(adtte, subjects, metadata),
-        endpoint=adtte["PARAMCD"],
         time=time,
         time_enter=enter,
         time_zero=began - pd.to_timedelta(late, unit="D"),
@@ -105,7 +128,7 @@ def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadat
     days = pd.Series(0.0, index=adtte.index)
     for endpoint in metadata.endpoints:
         if endpoint.origin:
-            rows = adtte[adtte["PARAMCD"] == endpoint.code]
+            rows = adtte[adtte["endpoint"] == endpoint.code]
             origin = adsl.drop_duplicates("USUBJID").set_index("USUBJID")[endpoint.origin]
             days.loc[rows.index] = (rows["STARTDT"] - pd.to_datetime(rows["USUBJID"].map(origin))).dt.days
     return days
@@ -233,9 +256,15 @@ def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     return find_column(rows, "ADT").fillna(counted)
 
 
+def list_units(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
+    """Return how many days one unit of AVAL of each row of ADTTE is."""
+    days = {code: DAYS_PER_UNIT[unit] for code, unit in metadata.units.items()}
+    return rows["endpoint"].map(days).astype(float)
+
+
 def list_lengths(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     """Return AVAL of each row of ADTTE as a difference of dates."""
-    days = find_column(rows, "AVAL", "float64") * DAYS_PER_UNIT[metadata.time_unit]
+    days = find_column(rows, "AVAL", "float64") * list_units(rows, metadata)
     return pd.to_timedelta(days.clip(upper=_LONGEST), unit="D")
 
 

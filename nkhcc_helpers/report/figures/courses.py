@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nkhcc_helpers.safety.timing import Timelines
 
 MOST_PATIENTS = 60
+"""Patients up to which all are drawn one by one."""
 LASTING = 2.2  # points, of the line of a treatment that lasted
 
 
@@ -123,6 +124,7 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
 MOST_NAMES = 18
 MOST_LANES = 6  # events of one patient drawn one above the other
 SHORTEST = 0.008  # of the axis, so that an event of one day is seen
+MOST_HEIGHT = 110  # lanes, of the patients chosen where not all can be drawn
 TALLEST = 11.0  # inches, of all rows together
 LANE = 0.155
 HEAD = 0.22  # inches, for the name of a group
@@ -146,9 +148,10 @@ def plot_timelines(
 ) -> Axes:
     """Each patient's line: treatments as ticks, adverse events as bars from onset to end, deaths as crosses.
 
-    Up to 18 patients are named; beyond 60 the first 60 are drawn and a note says so. A bar covers the days of
-    onset and of the end; one of grade 3 or more is named by its term where there is room. A note counts the
-    events that begin after the axis; deaths after it are not drawn.
+    Up to 18 patients are named. Of more than 60 as many of each group are drawn as there is room for, those
+    with the worst events, and a note says so. A bar covers the days of onset and of the end; one of grade 3
+    or more is named by its term where there is room. A note counts the events that begin after the axis;
+    deaths after it are not drawn.
 
     Parameters
     ----------
@@ -162,11 +165,13 @@ def plot_timelines(
     if not looks:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     patients = order_patients(timelines.patients, looks)
-    shown, infusions = patients.head(MOST_PATIENTS), join_days(timelines.infusions, "day", "end_day")
+    infusions = join_days(timelines.infusions, "day", "end_day")
     if until is None:
         last = infusions["end_day"].max() if len(infusions) else timelines.events["day"].max()
         until = 28.0 + (last if np.isfinite(last) else 0.0)
-    events = _lay_out_events(timelines.events, shown, until)
+    events = _lay_out_events(timelines.events, patients, until)
+    shown = _choose_patients(patients, events)
+    events = events[events["USUBJID"].isin(shown["USUBJID"])].reset_index(drop=True)
     rows = _lay_out_rows(shown, events)
     n_lanes = rows["bottom"].max()
     events["y"] = events["USUBJID"].map(rows.set_index("USUBJID")["top"]) + events["lane"] + 0.5
@@ -193,13 +198,29 @@ def plot_timelines(
     return ax
 
 
+def _choose_patients(patients: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
+    """All patients, or as many as can be drawn: as many of each group, those with the worst events."""
+    if len(patients) <= MOST_PATIENTS:
+        return patients
+    grades = events.assign(grade=events["grade"].astype("Float64").fillna(0)).groupby("USUBJID")["grade"]
+    lanes = events.groupby("USUBJID")["lane"].max() + 1
+    own = pd.DataFrame({"worst": grades.max(), "n_events": grades.size(), "n_lanes": lanes})
+    ranked = patients.join(own.reindex(patients["USUBJID"]).fillna(0).set_axis(patients.index))
+    ranked = ranked.sort_values(["worst", "n_events"], ascending=False, kind="stable")
+    place = ranked.groupby("group").cumcount().sort_values(kind="stable").index
+    height = (ranked.loc[place, "n_lanes"].clip(lower=1) + 0.7).cumsum()
+    kept = place[height <= MOST_HEIGHT][:MOST_PATIENTS]
+    return patients.loc[kept.sort_values()].reset_index(drop=True)
+
+
 def _list_notes(
     timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float, word: str
 ) -> list[str]:
     """What the figure does not show."""
     notes = []
     if len(patients) > len(shown):
-        notes.append(f"the first {len(shown)} of {len(patients)} patients")
+        of_each = "of each group those with the worst grade, then the most events"
+        notes.append(f"{len(shown)} of {len(patients)} patients, {of_each}")
     events = timelines.events
     late = events[events["USUBJID"].isin(shown["USUBJID"]) & (events["day"] > until)]
     if len(late):

@@ -76,9 +76,18 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
     stages |= {name.capitalize(): name for name in frame if name.startswith(cohort.DISCONTINUED)}
+    before = {
+        name.replace(cohort.LEFT_OUT, "Left out: ", 1): name
+        for name in frame
+        if name.startswith(cohort.LEFT_OUT)
+    }
     return lay_out_groups(
         frame,
         lambda row: {
+            **{
+                heading: format_number(row[name], 0) if is_estimable(row[name]) else NOT_APPLICABLE
+                for heading, name in before.items()
+            },
             "Enrolled": format_number(row["n_enrolled"], 0),
             **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in stages.items()},
         },
