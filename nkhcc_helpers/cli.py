@@ -183,14 +183,23 @@ class _Progress:
 
 @main.command(short_help="Check a trial's folder and say what it holds.")
 @click.argument("folder", default="", metavar="[DIR]")
-def check(folder: str) -> None:
-    """Check a trial's folder and say what it holds, or list every problem found.
+@_option("--all", "every", "List every problem, not the first few of a kind.", is_flag=True)
+@_option(
+    *("--format", "form", "json: problems, each with table, row, column, value and rule, and warnings."),
+    type=click.Choice(["text", "json"]),
+    default="text",
+)
+def check(folder: str, *, every: bool, form: str) -> None:
+    """Check a trial's folder and say what it holds, or the problems found, the first few of each kind.
 
-    DIR holds trial.yaml, adsl.csv, adtte.csv, adex.csv and adae.csv, and published.yaml if there is one; the
-    bundled trial by default.
+    DIR holds trial.yaml, the tables adsl, adtte, adex and adae (csv, tsv, txt, xpt, sas7bdat, parquet, json,
+    ndjson or xlsx), and published.yaml if there is one; the bundled trial by default.
 
     Exit code: 0 for a trial that the notebooks can read, 2 for any other.
     """
+    import dataclasses
+    import json
+
     from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
     from nkhcc_helpers.trial.trial import load_trial
 
@@ -199,12 +208,16 @@ def check(folder: str) -> None:
             warnings.simplefilter("ignore", TrialDataWarning)
             trial = load_trial(folder)
     except TrialDataError as error:
-        _fail(_describe_problems(error), BAD_INPUT)
-    click.echo(_summarize(trial))
+        if form == "text":
+            _fail(_describe_problems(error, every=every), BAD_INPUT)
+        click.echo(json.dumps({"problems": [*map(dataclasses.asdict, error.problems)], "warnings": []}))
+        raise SystemExit(BAD_INPUT) from None
+    told = json.dumps({"problems": [], "warnings": trial.warnings})
+    click.echo(_summarize(trial) if form == "text" else told)
 
 
-def _describe_problems(error: Any) -> str:
-    lines = [str(error)]
+def _describe_problems(error: Any, *, every: bool = False) -> str:
+    lines = [error.describe() if every else str(error)]
     if any(problem.table == "trial.yaml" for problem in error.problems):
         lines.append("Some checks of the tables were not made, because trial.yaml has errors.")
     return "\n".join(lines)
@@ -218,8 +231,11 @@ def _summarize(trial: Any) -> str:
     groups = count_noun(len(trial.groups), "group")
     lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
-        dose = f"{arm.dose:g} {metadata.dose_unit}".rstrip()
-        treated = f"{count_noun(arm.n, 'patient')}, {count_noun(arm.infusions, word)} of {dose}"
+        treated = count_noun(arm.n, "patient")
+        if arm.infusions > 0:
+            treated += f", {count_noun(int(arm.infusions), word)}"
+        if arm.dose >= 0:
+            treated += f" of {arm.dose:g} {metadata.dose_unit}".rstrip()
         lines.append(f"  {arm.group}  {treated}  {arm.label}")
     lines += [_summarize_endpoint(trial, code) for code in trial.endpoint_labels]
     events = count_noun(len(trial.adverse_events), "adverse event")

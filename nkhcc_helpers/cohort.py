@@ -58,6 +58,7 @@ def count_disposition(trial, *, grace_days=7):
         n_alive=~died & (status["state"] == ALIVE),
         n_lost=~died & (status["state"] == LOST),
         untold=~died & ~status["told"],
+        unplanned=status["planned_infusions"].isna(),
         **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
@@ -65,7 +66,9 @@ def count_disposition(trial, *, grace_days=7):
         counts["n_progressed"] = pd.NA
     if trial.endpoint_with_role("overall_survival") is None:
         counts[["n_died", "n_alive", "n_lost"]] = pd.NA
-    untold = counts.pop("untold") > 0
+    unplanned, untold = counts.pop("unplanned") > 0, counts.pop("untold") > 0
+    for name in ("n_completed", "n_fewer"):
+        counts[name] = counts[name].mask(unplanned)
     # Where nobody's end is told, a group in which all died has no more to say of it than the others.
     counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
     return counts.reset_index()
@@ -117,20 +120,22 @@ def summarize_exposure(trial):
         Columns ``group n planned_infusions received_median received_minimum received_maximum n_completed
         planned_dose received_dose_median received_dose_minimum received_dose_maximum``, over everyone
         enrolled. Dose is the sum over infusions in the unit of EXDOSE, over subjects whose every dose is
-        known. What was planned is NaN for "All" where the groups differ.
+        known. What was planned is NaN for "All" where the groups differ, and with `n_completed` where a plan
+        is not known.
     """
     subjects, doses = trial.subjects.copy(), trial.infusions.groupby("USUBJID")["dose"]
     received = subjects["USUBJID"].map(doses.sum().where(doses.count() == doses.size()))
     subjects["received_dose"] = received.where(subjects["n_infusions"] > 0, 0.0)
     subjects["planned_dose"] = subjects["planned_infusions"] * subjects["dose"]
-    subjects["completed"] = subjects["n_infusions"] >= subjects["planned_infusions"]
+    done = subjects["n_infusions"] >= subjects["planned_infusions"]
+    subjects["completed"] = done.astype(float).where(subjects["planned_infusions"].notna())
     grouped = list_with_all(subjects, trial.groups).groupby("group", observed=False)
     return pd.DataFrame(
         {
             "n": grouped.size(),
             "planned_infusions": _common_value(grouped["planned_infusions"]),
             **grouped["n_infusions"].agg(**SPREAD).astype(float).add_prefix("received_"),
-            "n_completed": grouped["completed"].sum().astype(int),
+            "n_completed": grouped["completed"].agg(lambda each: each.sum(skipna=False)).astype("Int64"),
             "planned_dose": _common_value(grouped["planned_dose"]),
             **grouped["received_dose"].agg(**SPREAD).add_prefix("received_dose_"),
         }
@@ -329,6 +334,6 @@ def _level_codes(values):
 
 
 def _common_value(grouped):
-    """The value all members share, NaN where they differ."""
+    """The value all members share, NaN where they differ or one is missing."""
     lowest, highest = grouped.min(), grouped.max()
-    return lowest.where(lowest == highest).astype(float)
+    return lowest.where((lowest == highest) & (grouped.count() == grouped.size())).astype(float)

@@ -413,6 +413,11 @@ def write_trial(folder: Path, *, variant: str = "plain", **changes: Any) -> Path
     files = copy.deepcopy(VARIANTS[variant]())
     for part, change in changes.items():
         setattr(files, part, change(getattr(files, part)) if callable(change) else change)
+    return write_files(folder, files)
+
+
+def write_files(folder: Path, files: Files) -> Path:
+    """Write what a trial's folder holds and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {"metadata": "trial.yaml", "published": "published.yaml"}
     for part, content in vars(files).items():

@@ -77,6 +77,14 @@ CONVENTION_NAMES = {
     "first": "first time at one half or below",
     "either": "middle or start of the flat stretch, for each median by itself",
 }
+RESPONSE_NAMES = {
+    "CR": "Complete response",
+    "PR": "Partial response",
+    "SD": "Stable disease",
+    "PD": "Progression",
+    "NE": "Not evaluable",
+    "": "Not assessed",
+}
 VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
 
 
@@ -176,6 +184,18 @@ def list_covariate_labels(
         "All": "All together",
         **against,
     }
+
+
+def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
+    """Sentences on which patients of the trial are analysed, with their values; none where all are."""
+    chosen = trial.selection
+    if chosen is not None:
+        by = [each for each in (chosen.population, chosen.where) if each]
+        text = "<b>Analysed here: {n_selected} of {n_all} patients</b>, by {selected_by}. "
+        text += "What a paper says of all patients is not held against them."
+        yield text, {"n_selected": chosen.n, "n_all": chosen.n_all, "selected_by": by}
+        text = "Left out too: {n_unknown: patient|patients} with a missing value that leaves the rule open."
+        yield text, {"n_unknown": chosen.n_unknown or None}
 
 
 def describe_patients(

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import describe_claimed, describe_patients, name_treatment, show_endpoint
+from nkhcc_helpers.report import names
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -154,6 +154,8 @@ class Page:
             f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
             "\n".join(_strip_tags(line) for line in lines),
         )
+        for text, values in names.describe_selection(self.trial):
+            self.say(text, otherwise="", **values)
 
     def say(
         self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
@@ -177,7 +179,7 @@ class Page:
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
             What the trial calls a treatment is there as ``word words Word Words``.
         """
-        fields = {**name_treatment(self.trial), **values}
+        fields = {**names.name_treatment(self.trial), **values}
         if otherwise is not None and self._formatter.lacks_value(template, fields):
             template = otherwise
         sentence = self._formatter.vformat(template, (), fields)
@@ -194,16 +196,16 @@ class Page:
         if table.empty:
             self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
-            self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
+            self.say(template, of=code, name=names.show_endpoint(code, self.trial), **values, **row)
 
     def say_patients(self, frame: pd.DataFrame, strata: str = "") -> None:
         """Say who of a frame of `Trial.survival` has what events, since when, and in which strata."""
-        for template, values in describe_patients(self.trial, self.endpoint, frame, strata):
+        for template, values in names.describe_patients(self.trial, self.endpoint, frame, strata):
             self.say(template, otherwise="", **values)
 
     def say_claimed(self, *claimed: Any) -> None:
         """Say what is claimed of a trial, and what not; arguments of `names.describe_claimed`."""
-        for of, template, values in describe_claimed(self.trial, *claimed):
+        for of, template, values in names.describe_claimed(self.trial, *claimed):
             self.say(template, of=of, otherwise="", **values)
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
@@ -315,7 +317,7 @@ class Page:
     ) -> None:
         """Show a numbered figure of each endpoint's rows; `plot` takes them, `arguments` and a `title`."""
         for at, (code, part) in enumerate(table.groupby("endpoint", sort=False)):
-            label = show_endpoint(code, self.trial)
+            label = names.show_endpoint(code, self.trial)
             axes = plot(part, *arguments, title=label)
             self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
 

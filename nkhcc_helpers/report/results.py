@@ -20,6 +20,7 @@ import pandas as pd
 
 from nkhcc_helpers.identification.statistics import Named, check_names
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.trial.files import READ
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 # By this environment variable `nkhcc run` gives a copied notebook results of its own.
@@ -28,7 +29,7 @@ NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
-_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
+_DATA_SUFFIXES = {".yaml", ".yml", *READ}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)

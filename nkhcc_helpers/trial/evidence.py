@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,13 +14,15 @@ from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
     UNIT_SPELLINGS,
-    Tables,
     find_column,
     find_text,
     list_answers,
     list_text,
     parse_numbers,
 )
+
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.rules import Tables
 
 OTHER_EVENT = r"progress|relapse|recur|event"
 """Words of EVNTDESC for an event other than death."""
@@ -328,10 +331,12 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
     order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
-    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()})
+    more = order.reindex(adex.index) > arm.map({code: arm.infusions for code, arm in arms.items()}).astype(
+        float
+    )
     rule = f"the subject has more {pluralize(word)} than planned for the arm"
     said += _say("ADEX", "ASTDT", more, rule)
-    planned = arm.map({code: arm.dose for code, arm in arms.items()})
+    planned = arm.map({code: arm.dose for code, arm in arms.items()}).astype(float)
     ratio = (adex["EXDOSE"] / planned)[(adex["EXDOSE"] > 0) & (planned > 0)]
     if len(ratio) and ((ratio > _UNLIKE).all() or (ratio < 1 / _UNLIKE).all()):
         rule = f"is {ratio.median():.3g} times the planned dose (median); are its units those of trial.yaml?"

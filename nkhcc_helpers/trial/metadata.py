@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
 from nkhcc_helpers.trial.problems import (
@@ -35,7 +35,15 @@ TimeUnit = Literal["days", "weeks", "months", "years"]
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Decimals = Annotated[int, Field(ge=0, le=10)]
-Date = Annotated[dt.date, Field(strict=False)]
+
+
+def _check_year(date: dt.date) -> dt.date:
+    if not 1900 <= date.year < 2200:
+        raise ValueError("must be a date from 1900 to 2199")
+    return date
+
+
+Date = Annotated[dt.date, Field(strict=False), AfterValidator(_check_year)]
 
 
 def _check_scalar(value: Any) -> Any:
@@ -51,13 +59,13 @@ class Model(BaseModel):
 
 
 class Arm(Model):
-    """A dose group as planned; `assumed` names the numbers that the source does not give."""
+    """A dose group as planned, None where not known; `assumed`: numbers that the source does not give."""
 
     code: Text
     label: Text
     order: int
-    infusions: Annotated[int, Field(ge=1)]
-    dose: Annotated[Number, Field(ge=0)]
+    infusions: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    dose: Annotated[Number, Field(ge=0)] | None = None
     doses: list[Annotated[Number, Field(ge=0)]] | None = None
     interval_days: Annotated[Number, Field(gt=0)] | None = None
     assumed: list[Literal["dose", "infusions"]] = []
@@ -66,8 +74,13 @@ class Arm(Model):
     def _check_doses(self) -> Arm:
         if self.code.casefold() == ALL_GROUPS.casefold():
             raise ValueError(f"code {self.code!r} is kept for all groups together; choose another")
+        unknown = [name for name in self.assumed if getattr(self, name) is None]
+        if unknown:
+            raise ValueError(f"assumed names {unknown[0]}, which is not given")
         if self.doses is None:
             return self
+        if self.infusions is None or self.dose is None:
+            raise ValueError("doses need the dose, which is their mean, and the infusions, their number")
         if len(self.doses) != self.infusions:
             raise ValueError(f"has {len(self.doses)} doses for {self.infusions} infusions")
         mean = math.fsum(self.doses) / len(self.doses)
@@ -134,6 +147,19 @@ class AdverseEventSource(Model):
     dictionary: str = ""
 
 
+class ResponseSource(Model):
+    """PARAMCD of ADRS: of the best overall response (else BOR, or CBOR), of percent change of tumour size."""
+
+    best: str = ""
+    change: str = ""
+
+    @model_validator(mode="after")
+    def _check_codes(self) -> ResponseSource:
+        if self.best and self.best == self.change:
+            raise ValueError("best and change must be different values of PARAMCD")
+        return self
+
+
 class Assumption(Model):
     """Something an analysis needs and the source does not say."""
 
@@ -145,7 +171,8 @@ class Assumption(Model):
 class TrialMetadata(Model):
     """The contents of `trial.yaml`; `arms` are sorted by `order`.
 
-    `treatment_word` is what one treatment is called; `related` and `not_related` are more words of AEREL.
+    `date_order`: of dates such as 09/07/2012. `treatment_word`: what one treatment is called. `related` and
+    `not_related`: more words of AEREL.
     """
 
     study_id: Text
@@ -155,6 +182,7 @@ class TrialMetadata(Model):
     provenance: Literal["illustrative", "real"]
     time_unit: TimeUnit
     display_time_unit: TimeUnit = "months"
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
     data_cut_off: Date | None = None
     arms: Annotated[list[Arm], Field(min_length=1)]
     dose_unit: str = ""
@@ -162,6 +190,7 @@ class TrialMetadata(Model):
     endpoints: Annotated[list[Endpoint], Field(min_length=1)]
     baseline: list[BaselineColumn] = []
     adverse_events: AdverseEventSource = AdverseEventSource()
+    response: ResponseSource | None = None
     related: list[Text] = []
     not_related: list[Text] = []
     assumptions: list[Assumption] = []
@@ -191,6 +220,7 @@ _BLOCKS = {
     "endpoints": Endpoint,
     "baseline": BaselineColumn,
     "adverse_events": AdverseEventSource,
+    "response": ResponseSource,
     "assumptions": Assumption,
 }
 _KNOWN_KEYS = {name: list(block.model_fields) for name, block in _BLOCKS.items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pandas as pd
 
 from nkhcc_helpers.checks import SAME_TIME
@@ -14,12 +17,11 @@ from nkhcc_helpers.trial.evidence import (
     list_miscodings,
     says_death,
 )
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun, find_endpoint
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, TrialMetadata, count_noun, find_endpoint
 from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates, list_lengths, list_starts
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
-    Tables,
     find_column,
     find_text,
     list_answers,
@@ -31,6 +33,38 @@ from nkhcc_helpers.trial.schema import (
 _FATAL = ("FATAL", "DEATH", "DIED", "RESULTED IN DEATH")
 _ONE_DAY = pd.Timedelta(days=1)
 _HALF_A_DAY = pd.Timedelta(days=0.5)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
+
+    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
+    """
+
+    parsed: Mapping[str, pd.DataFrame]
+    raw: Mapping[str, RawTable]
+    metadata: TrialMetadata | None
+
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        return self.parsed.get(table, pd.DataFrame())
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether a table was read, and has these columns."""
+        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
+
+    def is_filled(self, table: str, column: str) -> pd.Series:
+        """For each row, whether anything stands in the cell, be it readable or not."""
+        return ~self.raw[table].frame[column].isin(BLANK)
+
+    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
+        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
+        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
+        if rows.empty:
+            return []
+        cells = self.raw[table].frame[column]
+        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
+        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
 
 
 def check_rules(tables: Tables) -> list[Problem]:
@@ -46,7 +80,7 @@ def check_rules(tables: Tables) -> list[Problem]:
     if listed:
         problems += _check_known_subjects(tables) + _check_bounds(tables)
     if listed and described:
-        problems += _check_arms(tables) + _check_endpoints(tables) + _check_origins(tables)
+        problems += _check_endpoints(tables) + _check_origins(tables)
         problems += _check_competing(tables)
     if described:
         problems += _check_units(tables)
@@ -142,15 +176,6 @@ def _list_death_dates(tables: Tables) -> pd.Series:
 def _write(dates: pd.Series) -> pd.Series:
     """Return dates as YYYY-MM-DD, missing where there is none."""
     return pd.to_datetime(dates).dt.strftime("%Y-%m-%d")
-
-
-def _check_arms(tables: Tables) -> list[Problem]:
-    if not tables.has("ADSL", "TRT01P") or tables["ADSL"].empty:
-        return []
-    present = set(tables["ADSL"]["TRT01P"].dropna()) | tables.raw["ADSL"].set_aside
-    absent = [arm.code for arm in tables.metadata.arms if arm.code not in present]
-    rule = "arm of trial.yaml has no subjects; take it out, or mend TRT01P"
-    return [Problem("ADSL", None, "TRT01P", code, rule) for code in absent]
 
 
 def _check_endpoints(tables: Tables) -> list[Problem]:

@@ -1,19 +1,19 @@
-"""Columns of the four tables: what each cell may hold, and how it is parsed."""
+"""Columns of the tables: what each cell may hold, and how it is parsed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 
 import pandas as pd
 import pandera.pandas as pa
 
+from nkhcc_helpers.trial.formats import lacks_order
 from nkhcc_helpers.trial.metadata import TrialMetadata
-from nkhcc_helpers.trial.problems import Problem, RawTable, suggest_name
+from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable, suggest_name
 
-TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
+TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE", "ADRS")
 SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
 SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
@@ -25,9 +25,9 @@ UNIT_SPELLINGS = {
     "years": ("YEARS", "YEAR", "YR", "YRS", "Y"),
 }
 """Spellings of each time unit in AVALU."""
-BLANK = ("", "NA", ".")
-"""Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 _OLDEST = 120
+_WHOLE_COLUMN = 4
+"""From how many on the same fault of every cell of a column is one problem."""
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
 _PARTIAL = re.compile(
@@ -118,6 +118,7 @@ def _is_given(cells: pd.Series) -> pd.Series:
 _PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "number": parse_numbers,
     "date": parse_dates,
+    "partial": lambda cells: cells.where(_is_given(cells)),
     "text": lambda cells: cells.where(_is_given(cells)),
     "name": lambda cells: merge_spellings(cells.where(_is_given(cells))),
 }
@@ -151,14 +152,26 @@ def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **
     return _column("number", (rule, is_right), *rules, **options)
 
 
+def _lacks_order(cells: pd.Series) -> pd.Series:
+    odd = _is_given(cells) & ~cells.str.fullmatch(_DATE)
+    return lacks_order(cells[odd]).reindex(cells.index, fill_value=False) if odd.any() else odd
+
+
 _PARTIAL_RULE = (
     "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)",
-    lambda cells: parse_partial_dates(cells)["first"].notna(),
+    lambda cells: parse_partial_dates(cells)["first"].notna() | _lacks_order(cells),
 )
-_DATE_RULE = ("must be a date, YYYY-MM-DD", lambda cells: parse_dates(cells).notna())
-_date, _text = partial(_column, "date", _DATE_RULE), partial(_column, "text")
+_DATE_RULE = (
+    "must be a date, YYYY-MM-DD",
+    lambda cells: parse_dates(cells).notna() | _lacks_order(cells),
+)
+_ORDER_RULE = (
+    "is a date with the day or the month first; say which by date_order (dmy or mdy) in trial.yaml",
+    lambda cells: ~_lacks_order(cells),
+)
+_date, _text = partial(_column, "date", _DATE_RULE, _ORDER_RULE), partial(_column, "text")
 _name = partial(_column, "name")
-_partial_date = partial(_column, "text", _PARTIAL_RULE)
+_partial_date = partial(_column, "partial", _PARTIAL_RULE, _ORDER_RULE)
 
 
 def _word(known: Iterable[str], rule: str, *, fold: bool = True, **options: bool) -> pa.Column:
@@ -223,7 +236,21 @@ _ADAE = {
     "AEACN": _name(),
     "TRTEMFL": _word(YES_NO, "must be Y or N"),
 }
-_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
+_ADRS = {
+    "USUBJID": _text(**_KEY),
+    "PARAMCD": _code(**_KEY),
+    "PARAM": _text(),
+    "AVALC": _text(required=True),
+    "AVAL": _number(),
+    "PCHG": _number(),
+    "ADT": _date(),
+}
+_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE, "ADRS": _ADRS}
+
+
+def list_kinds(table: str, metadata: TrialMetadata | None) -> dict[str, str]:
+    """Return of what kind each known column of a table is: number, date, partial, name or text."""
+    return {name: column.metadata["kind"] for name, column in _list_columns(table, metadata).items()}
 
 
 def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Column]:
@@ -276,38 +303,6 @@ _POSSIBLE_AGE = (
 )
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
-
-    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
-    """
-
-    parsed: Mapping[str, pd.DataFrame]
-    raw: Mapping[str, RawTable]
-    metadata: TrialMetadata | None
-
-    def __getitem__(self, table: str) -> pd.DataFrame:
-        return self.parsed.get(table, pd.DataFrame())
-
-    def has(self, table: str, *columns: str) -> bool:
-        """Whether a table was read, and has these columns."""
-        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
-
-    def is_filled(self, table: str, column: str) -> pd.Series:
-        """For each row, whether anything stands in the cell, be it readable or not."""
-        return ~self.raw[table].frame[column].isin(BLANK)
-
-    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
-        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
-        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-        if rows.empty:
-            return []
-        cells = self.raw[table].frame[column]
-        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
-
-
 def check_table(
     raw: RawTable, table: str, metadata: TrialMetadata | None, problems: list[Problem]
 ) -> pd.DataFrame:
@@ -321,7 +316,7 @@ def check_table(
     schema = pa.DataFrameSchema(_list_columns(table, metadata))
     frame = _empty_blanks(raw.frame, schema)
     faulty = _list_failures(frame, raw, schema, table)
-    problems += faulty
+    problems += _join_columns(faulty, frame, table)
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
         absent = _report_absent("AETOXGR", raw, schema, table)
         rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
@@ -363,6 +358,25 @@ def _list_failures(
             row, name = int(case.index), str(case.column)
             problems.append(Problem(table, row, name, str(raw.frame.loc[row, name]), str(case.check)))
     return problems
+
+
+def _join_columns(faulty: list[Problem], frame: pd.DataFrame, table: str) -> list[Problem]:
+    """Make one problem of what is wrong in the same way with every entry of a column."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for each in faulty:
+        kinds.setdefault((each.column, each.rule), []).append(each)
+    joined = []
+    for (name, rule), found in kinds.items():
+        values = [each.value for each in found if each.value]
+        n_cells = int((frame[name] != "").sum()) if values and name in frame else len(frame)
+        if len(found) < max(n_cells, _WHOLE_COLUMN):
+            joined += found
+            continue
+        ends = dict.fromkeys([min(values), max(values)]) if values else ()
+        shown = " and ".join(repr(value) for value in ends)
+        said = f"{len(found)} of {n_cells} values{f', such as {shown}' if shown else ''}: {rule}"
+        joined.append(Problem(table, None, name, "", said))
+    return joined
 
 
 def _report_absent(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:

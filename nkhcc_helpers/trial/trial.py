@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
+from nkhcc_helpers.trial.files import find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
@@ -35,10 +34,11 @@ from nkhcc_helpers.trial.problems import (
     RawTable,
     TrialDataError,
     TrialDataWarning,
-    describe_unknown,
 )
-from nkhcc_helpers.trial.rules import check_rules
-from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
+from nkhcc_helpers.trial.responses import check_responses, keep_responses, list_responses
+from nkhcc_helpers.trial.rules import Tables, check_rules
+from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
+from nkhcc_helpers.trial.selection import Selection
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _OF_ARMS = ["label", "order", "infusions", "dose"]
@@ -55,7 +55,7 @@ class Trial:
 
     subjects : ADSL, one row per subject
         - ``group``: ordered categorical of arm codes, every arm a category; so in all frames
-        - ``dose planned_infusions``: as planned for the group, float
+        - ``dose planned_infusions``: as planned for the group, float, NaN where not known
         - ``enrolled first_infusion``: dates, NaT where not known
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
         - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
@@ -85,6 +85,9 @@ class Trial:
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
         - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
           days from it to onset; Int64, NA where there is none or no onset
+    responses : a row for each subject, none where ADRS is not there or tells no best response
+        - ``USUBJID group``; ``best``: CR, PR, SD (also of "non-CR/non-PD"), PD, NE, or "" if not assessed
+        - ``change``: smallest percent change of tumour size of any assessment; NaN where not known
 
     Attributes
     ----------
@@ -96,8 +99,10 @@ class Trial:
         The folder.
     warnings : tuple of str
         What can be read but is probably not meant.
-    subjects, times, infusions, adverse_events : pandas.DataFrame
+    subjects, times, infusions, adverse_events, responses : pandas.DataFrame
         As above.
+    selection : Selection or None
+        Who of the patients loaded is analysed, as `select_patients` says; None for all.
     """
 
     metadata: TrialMetadata
@@ -108,6 +113,8 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    responses: pd.DataFrame
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -183,12 +190,13 @@ class Trial:
         return find_endpoint(self.metadata, role)
 
     def arm_table(self) -> pd.DataFrame:
-        """Return one row per arm: `group label order infusions dose n`."""
+        """Return one row per arm: `group label order infusions dose n`, NaN where not known."""
         counts = self.subjects["group"].value_counts()
         arms = [{"group": arm.code, **arm.model_dump(include=set(_OF_ARMS))} for arm in self.metadata.arms]
-        return pd.DataFrame(arms, columns=["group", *_OF_ARMS]).assign(
-            n=[int(counts[group]) for group in self.groups]
-        )
+        table = pd.DataFrame(arms, columns=["group", *_OF_ARMS])
+        # Where all are known, infusions stay whole numbers.
+        table["infusions"] = table["infusions"].astype(float if table["infusions"].isna().any() else int)
+        return table.astype({"dose": float}).assign(n=[int(counts[group]) for group in self.groups])
 
 
 def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
@@ -197,7 +205,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     Parameters
     ----------
     source : str or Path
-        Folder of `trial.yaml`, four tables and perhaps `published.yaml`; empty for the bundled trial.
+        Folder of `trial.yaml`, the tables and perhaps `published.yaml`; empty for the bundled trial.
     warn : bool, default True
         Whether to warn, too, of what is in `Trial.warnings`.
 
@@ -227,7 +235,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     raw, said = _read_tables(files, metadata, problems)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
-    problems += check_rules(tables)
+    problems += check_rules(tables) + check_responses(tables)
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
@@ -239,7 +247,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
+    responses = list_responses(tables["ADRS"], subjects, metadata)
+    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events, responses)
 
 
 def locate_checkout() -> Path | None:
@@ -274,19 +283,21 @@ def _read_tables(
     files: list[Path], metadata: TrialMetadata | None, problems: list[Problem]
 ) -> tuple[dict[str, RawTable], list[str]]:
     collected = metadata is not None and metadata.adverse_events.collected
+    optional = {"ADAE": collected, "ADRS": metadata is not None and metadata.response is not None}
     raw: dict[str, RawTable] = {}
-    for table in TABLES:
-        name = f"{table.lower()}.csv"
-        path = find_file(files, name, table, problems, required=table != "ADAE" or collected)
-        table_text = read_csv(path, table, problems) if path else None
-        if table_text is not None:
-            raw[table] = table_text
-    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but adae.csv has {count_noun(len(raw['ADAE'].frame), 'row')}"
-        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
+    order = metadata.date_order if metadata is not None else None
+    for table in TABLES:
+        kinds, needed = list_kinds(table, metadata), optional.get(table, True)
+        if found := read_table(files, table, kinds, problems, said, order, required=needed):
+            raw[table] = found
+    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
+        rule = f"says false, but ADAE has {count_noun(len(raw['ADAE'].frame), 'row')}"
+        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
+    if metadata is not None:
+        keep_responses(raw, metadata, problems, said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -340,7 +351,7 @@ def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
         given = trial.subjects.set_index("USUBJID")
         codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
     subjects = plan_groups(trial.subjects, codes, trial.metadata)
-    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events")}
+    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events", "responses")}
     moved = {
         name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
     }
@@ -364,27 +375,3 @@ def describe_treatment(trial: Trial) -> dict[str, int]:
     known = treated[list_text(treated, "TRT01A") != ""]
     moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
     return {"n_with_actual": len(known), "n_moved": len(moved)}
-
-
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
-    """A check against the trial that the validation's context loads; empty leaves the choice open."""
-
-    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
-        if info.context and value:
-            known, of_list = list(list_known(info.context())), isinstance(value, list)
-            for item in value if of_list else [value]:
-                if item not in known:
-                    raise ValueError(describe_unknown(item, known, of_list=of_list))
-        return value
-
-    return AfterValidator(check)
-
-
-EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
-GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
-StrataColumn = Annotated[
-    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
-]
-BaselineColumns = Annotated[
-    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
-]

@@ -17,6 +17,7 @@ from nkhcc_helpers.report.figures.compatible import (
 )
 from nkhcc_helpers.report.figures.courses import plot_enrolment, plot_timelines
 from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_sweep
+from nkhcc_helpers.report.figures.response import plot_waterfall
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
 from nkhcc_helpers.report.figures.survival import (
@@ -52,4 +53,5 @@ __all__ = [
     "plot_sweep",
     "plot_swimmer",
     "plot_timelines",
+    "plot_waterfall",
 ]

@@ -268,14 +268,14 @@ def format_dose_relation(
     """
     names = list_term_names(frame)
     columns: dict[str, object] = {"": lambda row: name_block(row, names), "Patients": number("n_patients")}
-    explained = [_name_scores(trial, scores)]
+    explained = [name_scores(trial, scores)]
     if (frame[["trend_smallest", "groups_smallest"]] > 1 - ROUNDING).any(axis=None):
         explained.append(NO_TEST_NOTE)
     if counts is not None:
         columns["By group"] = _by_group(counts, trial)
         explained.append(BY_GROUP_NOTE.format(groups=", ".join(trial.group_labels.values())))
-    columns["Trend over the groups"] = _test("trend")
-    columns["Any difference"] = _test("groups")
+    columns["Trend over the groups"] = list_test_columns("trend")
+    columns["Any difference"] = list_test_columns("groups")
     treated = trial.subjects.loc[trial.subjects["treated"], "group"]
     if len(treated.unique()) < 2 or (frame["n_patients"].notna().any() and frame["p_groups"].isna().all()):
         explained.append(TWO_GROUPS_NOTE)
@@ -288,7 +288,7 @@ def format_dose_relation(
     )
 
 
-def _test(test: str) -> dict[str, Callable[[dict], str]]:
+def list_test_columns(test: str) -> dict[str, Callable[[dict], str]]:
     """The columns of one test; none where no P other than 1 is possible."""
 
     def show(row: dict) -> str:
@@ -323,7 +323,7 @@ def _by_group(counts: pd.DataFrame, trial: Trial) -> Callable[[dict], str]:
     return show
 
 
-def _name_scores(trial: Trial, scores: str | Sequence[float]) -> str:
+def name_scores(trial: Trial, scores: str | Sequence[float]) -> str:
     """The scores behind the trend, group by group, and what they are."""
     kind = SCORE_NAMES.get(scores, "as given") if isinstance(scores, str) else "as given"
     if kind == SCORE_NAMES["dose"] and trial.metadata.dose_unit:
