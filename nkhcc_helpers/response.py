@@ -10,12 +10,12 @@ import pandas as pd
 
 from nkhcc_helpers.checks import keeps_options
 from nkhcc_helpers.safety.differences import estimate_shares
-from nkhcc_helpers.safety.relation import N_DRAWS, calculate_groups_p, calculate_trend_p, list_scores
+from nkhcc_helpers.safety.relation import N_DRAWS, compare_counts, list_scores
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.trial.patients import list_with_all
 from nkhcc_helpers.trial.responses import BEST_RESPONSES, NOT_ASSESSED
 
-__all__ = ["compare_responses", "count_responses", "estimate_response_rates", "list_changes"]
+__all__ = ["compare_responses", "count_responses", "estimate_response_rates"]
 
 OBJECTIVE, CONTROL = "objective response", "disease control"
 RATES = {OBJECTIVE: ("CR", "PR"), CONTROL: ("CR", "PR", "SD")}
@@ -75,34 +75,13 @@ def compare_responses(trial, *, scores="equal", n_draws=N_DRAWS, seed=DEFAULT_SE
         p_groups_error is_exact``, as of `safety.compare_groups`; a row for each rate. Groups without
         patients are left out; NaN with fewer than two groups.
     """
-    if n_draws < 1:
-        raise ValueError(f"n_draws must be at least 1; got {n_draws!r}")
-    scored, options, rows = list_scores(trial, scores), {"n_draws": n_draws, "seed": seed}, []
+    scored, rows = list_scores(trial, scores).to_numpy(), []
     for rate, part in _count(trial, RATES, "rate").groupby("rate", sort=False):
-        *of_groups, of_all = part[["n_patients", "n"]].itertuples(index=False)
-        events, sizes = zip(*of_groups, strict=True)
-        row = {"rate": rate, "n_patients": of_all.n_patients, "n": of_all.n}
-        trend = calculate_trend_p(events, sizes, scored, **options)
-        groups = calculate_groups_p(events, sizes, **options)
-        for name, each in {"trend": trend, "groups": groups}.items():
-            row |= {f"p_{name}": each.p_value, f"p_{name}_error": each.error}
-            row[f"{name}_smallest"] = each.smallest
-        rows.append(row | {"is_exact": trend.is_exact and groups.is_exact})
+        groups, everybody = part.iloc[:-1], part.iloc[-1]
+        tests = compare_counts(groups["n_patients"], groups["n"], scored, n_draws, seed)
+        rows.append({"rate": rate, **everybody[["n_patients", "n"]], **tests})
     columns = ["rate", "n_patients", "n", "p_trend", "trend_smallest", "p_trend_error"]
     return pd.DataFrame(rows, columns=[*columns, "p_groups", "groups_smallest", "p_groups_error", "is_exact"])
-
-
-@keeps_options
-def list_changes(trial):
-    """List the smallest percent change of tumour size of each patient of whom any is known.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``USUBJID group best change``, from the largest growth to the largest shrinkage.
-    """
-    known = trial.responses[trial.responses["change"].notna()]
-    return known.sort_values(["change", "group", "USUBJID"], ascending=[False, True, True], ignore_index=True)
 
 
 def _count(trial, kinds, name):

@@ -70,7 +70,10 @@ def draw_shape(
 
 
 def _list_arms(n: int, doses: bool) -> list[dict[str, Any]]:
-    known = [{"dose": round(0.5 * (1 + at), 2), "infusions": 4 + 2 * (at % 3)} for at in range(n)]
+    plans = (4, 6, 6)
+    known = [
+        {"dose": round(0.5 * (1 + at), 2), "infusions": plans[at % 3], "interval_days": 14} for at in range(n)
+    ]
     return [
         {
             "code": chr(65 + at),
@@ -110,7 +113,7 @@ def _days(patients: pd.DataFrame, days: pd.Series) -> pd.Series:
 
 
 def _draw_infusions(rng: np.random.Generator, patients: pd.DataFrame) -> pd.DataFrame:
-    planned = 4 + 2 * (patients["arm"] % 3)
+    planned = 4 + 2 * (patients["arm"] ** 2 % 3)
     rows = patients.loc[patients.index.repeat(planned)]
     number = rows.groupby("USUBJID").cumcount()
     day = 3 + 14 * number

@@ -34,7 +34,10 @@ def make_trial(kind="four", *, illustrative=True):
         subjects=pd.DataFrame({"group": list(labels), "treated": True}),
         is_illustrative=illustrative,
         metadata=SimpleNamespace(
-            dose_unit="relative to the normal dose", treatment_word="infusion", data_cut_off=date(2025, 9, 30)
+            dose_unit="relative to the normal dose",
+            treatment_word="infusion",
+            data_cut_off=date(2025, 9, 30),
+            exposure=SimpleNamespace(collected=True),
         ),
     )
 

@@ -38,7 +38,7 @@ def fake_run(monkeypatch):
     """Stand-in for a run: calls as a run does, and keeps what it was given."""
     calls = []
 
-    def run_notebooks(names, *, on_start, on_outcome, **options):
+    def run_notebooks(names, *, on_start, on_outcome, on_progress, **options):
         calls.append((names, options))
         on_start(len(fake_run.outcomes))
         for outcome in fake_run.outcomes:
@@ -111,7 +111,7 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
 
 def test_run_says_what_an_earlier_stopped_one_left(invoke, monkeypatch):
     kept = Path.cwd() / "reports" / "X-partial"
-    monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
+    monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], left=kept))
     done = invoke("run")
     assert done.exit_code == 0
     assert done.stderr == (

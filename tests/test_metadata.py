@@ -344,7 +344,7 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             2,
             "baseline[0]",
             "",
-            "DTHDT is an identifier or a date, not a baseline column",
+            "DTHDT is an identifier, an arm or a date, not a baseline column",
         ),
     ],
 )

@@ -134,7 +134,7 @@ def test_no_outputs_and_nothing_of_a_run_is_kept(notebook):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert {tuple(cell.metadata) for cell in notebook.cells} <= {(), ("tags",)}
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert set(notebook.metadata) <= {"kernelspec", "language_info", "nkhcc"}
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert notebook.metadata.kernelspec.name == "python3"
 

@@ -15,7 +15,7 @@ from nkhcc_helpers.run.parameters import (
     read_parameters,
     read_values,
 )
-from nkhcc_helpers.run.run import list_notebooks, plan_run
+from nkhcc_helpers.run.plan import list_notebooks, plan_run
 
 
 @pytest.fixture

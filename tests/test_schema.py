@@ -76,7 +76,7 @@ YES_NO = "must be Y or N"
         ("ADTTE", 3, "AVAL", "inf", NUMBER),
         ("ADTTE", 3, "AVAL", "1e999", NUMBER),
         ("ADTTE", 3, "AVAL", "nan", NUMBER),
-        ("ADTTE", 2, "AVALU", "DAYS", "is not the time unit of trial.yaml (months)"),
+        ("ADTTE", 2, "AVALU", "HOURS", "must be a unit of time (days, weeks, months, years)"),
         ("ADTTE", 2, "CNSR", "", "must not be empty"),
         ("ADTTE", 2, "CNSR", "0.5", CENSORING),
         ("ADTTE", 2, "CNSR", "-1", CENSORING),
@@ -144,7 +144,7 @@ def test_empty_endpoint_leaves_its_subject_without_one(folder: Path) -> None:
         ("ADSL", "TRTEDT", "NA"),
         ("ADAE", "AETOXGR", "3.0"),
         ("ADAE", "AETOXGR", ""),
-        ("ADAE", "AEREL", "unlikely"),
+        ("ADAE", "AEREL", "not Related"),
         ("ADAE", "AEREL", ""),
     ],
 )

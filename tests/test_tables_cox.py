@@ -6,6 +6,7 @@ from table_texts import read, row
 
 from nkhcc_helpers.report import names, tables
 from nkhcc_helpers.report.tables import cox as cox_tables
+from nkhcc_helpers.report.tables import cox_checks
 
 
 def test_hazard_ratios():
@@ -92,7 +93,7 @@ def test_model_comparison_with_permutation_and_aicc():
 
 
 def test_attained_cox_marks_what_misses_its_level():
-    table = cox_tables.format_attained_cox(frames.make_attained_cox(), frames.make_trial())
+    table = cox_checks.format_attained_cox(frames.make_attained_cox(), frames.make_trial())
     shown = read(table)
     tests = ["Partial, Wald", "Partial, likelihood ratio", "Firth, Wald", "Firth, likelihood ratio"]
     tests.append("Permuted")
@@ -129,15 +130,15 @@ def test_methods_have_names():
 
 def test_attained_cox_within_three_errors_is_not_marked():
     frame = frames.make_attained_cox().assign(rejected=0.0599, coverage=0.9361, not_estimable=0.0)
-    table = cox_tables.format_attained_cox(frame, frames.make_trial())
+    table = cox_checks.format_attained_cox(frame, frames.make_trial())
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5)"] * 5 + ["93.6 (0.7)"] * 5
     assert not any("without answer, at most" in cells[0] for cells in read(table))
-    table = cox_tables.format_attained_cox(frame, frames.make_trial(), alpha=0.01)
+    table = cox_checks.format_attained_cox(frame, frames.make_trial(), alpha=0.01)
     assert row(table, "Dose per infusion")[1:] == ["6.0 (0.5) *"] * 5 + ["93.6 (0.7) *"] * 5
 
 
 def test_received():
-    table = cox_tables.format_received(
+    table = cox_checks.format_received(
         frames.make_received(), frames.make_trial(), endpoint="PFS", notes=["Note."]
     )
     shown = read(table)
@@ -159,12 +160,12 @@ def test_received():
 def test_received_without_landmark_says_nothing_of_it(change):
     frame = frames.make_received()
     frame = frame.drop(columns="landmark") if change == "drop" else frame.assign(landmark=np.nan)
-    table = cox_tables.format_received(frame, frames.make_trial(), endpoint="PFS")
+    table = cox_checks.format_received(frame, frames.make_trial(), endpoint="PFS")
     assert not any(cells[0].startswith("Landmark:") for cells in read(table))
 
 
 def test_immortal_time():
-    table = cox_tables.format_immortal_time(frames.make_immortal_time(), frames.make_trial())
+    table = cox_checks.format_immortal_time(frames.make_immortal_time(), frames.make_trial())
     assert read(table)[1] == ["2,000 simulated trials in which one hazard holds for everyone"]
     received = row(table, "Received in all, as if known at the start (wrong)")
     assert received[1:] == ["41.2 (1.1) *", "0.61", "0.0 %"]
@@ -188,9 +189,9 @@ def make_every_table(kind):
     trial = frames.make_trial(kind)
     return [
         cox_tables.format_hazard_ratios(frames.make_permuted_ratios(kind), trial, endpoint="OS"),
-        cox_tables.format_attained_cox(frames.make_attained_cox(kind), trial),
-        cox_tables.format_received(frames.make_received(), trial, endpoint="OS"),
-        cox_tables.format_immortal_time(frames.make_immortal_time(), trial),
+        cox_checks.format_attained_cox(frames.make_attained_cox(kind), trial),
+        cox_checks.format_received(frames.make_received(), trial, endpoint="OS"),
+        cox_checks.format_immortal_time(frames.make_immortal_time(), trial),
         cox_tables.format_codings(frames.make_codings(), trial, endpoint="OS"),
         cox_tables.format_model_comparison(frames.make_comparison(), trial, endpoint="OS"),
     ]
@@ -209,4 +210,4 @@ def test_names_from_data_are_shown_as_text():
     assert [row(table, name)[0] for name in frame["model"]] == list(frame["model"])
     attained = frames.make_attained_cox().assign(model=frames.HOSTILE)
     attained = attained.drop_duplicates(["model", "covariate", "test"])
-    assert [frames.HOSTILE] in read(cox_tables.format_attained_cox(attained, frames.make_trial()))
+    assert [frames.HOSTILE] in read(cox_checks.format_attained_cox(attained, frames.make_trial()))

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from nkhcc_helpers.checks import check_censoring, check_covariates, keeps_options
+from nkhcc_helpers.checks import Result, check_censoring, check_covariates, keeps_options
 from nkhcc_helpers.cox.design import check_estimable
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
 from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
+from nkhcc_helpers.cox.risk_sets import MOST_PATIENTS
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, shuffle
@@ -23,6 +24,7 @@ TESTS = ("wald", "likelihood ratio", "firth wald", "firth", "permuted")
 GLOBAL_TESTS = ("likelihood ratio", "firth", "permuted")
 COLUMNS = ["model", "covariate", "test", "rejected", "rejected_error", "coverage", "coverage_error"]
 COLUMNS += ["not_estimable"]
+MOST_SIMULATED = 60_000  # patients in all trials of one trial's sizes; of large trials there are fewer
 FEW_DRAWS = 499  # relabellings behind each simulated interval, where they cannot be listed
 
 
@@ -46,6 +48,8 @@ def attained_in_trial(
     strata : str, optional
         As in `fit_cox`; the groups are split into strata as they are in the trial.
     n_trials, seed : int
+        Of many patients fewer trials are simulated, `MOST_SIMULATED` patients in all; options ``n_trials``
+        and ``fewer_than`` then say so.
     jobs : int, default 1
         Processes; the answer does not depend on it.
 
@@ -61,8 +65,9 @@ def attained_in_trial(
         covariate, is the test against no effect of any, without coverage; permuted, that of the penalised
         likelihood ratio over the fewest relabellings that reach the level, 19 for 0.05 (Besag, Clifford 1991
         Biometrika). A test without answer does not reject, an interval without limits does not hold the
-        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN; without models,
-        or with one group only, there are no rows.
+        truth; ``not_estimable`` is the larger of their shares. Without any event all is NaN, and so of more
+        than `MOST_PATIENTS` patients, which option ``too_many`` then is; without models, or with one group
+        only, there are no rows.
     """
     every = list(dict.fromkeys(name for covariates in models.values() for name in covariates))
     differs = check_covariates(frame, every).groupby(frame["group"], observed=True).nunique().gt(1).any()
@@ -70,11 +75,14 @@ def attained_in_trial(
         raise ValueError(f"covariate {differs.idxmax()!r} differs within a group")
     if not models or frame["group"].nunique() < 2:
         return pd.DataFrame(columns=COLUMNS)
-    if not frame["event"].any():
-        nothing = attained_in_trial(frame.assign(event=True), models, estimates, n_trials=2)
+    too_many = MOST_PATIENTS if len(frame) > MOST_PATIENTS else 0
+    if too_many or not frame["event"].any():
+        few = frame.groupby("group", observed=True).head(2).assign(event=True)
+        nothing = attained_in_trial(few, models, estimates, n_trials=2)
         blank = dict.fromkeys(["rejected", "rejected_error", "coverage", "coverage_error"], np.nan)
-        return nothing.assign(**blank, not_estimable=1.0)
+        return Result.of(nothing.assign(**blank, not_estimable=1.0), too_many=too_many)
     grouped = frame.groupby(["group", *([strata] if strata else [])], observed=True)
+    n_asked, n_trials = n_trials, min(n_trials, max(MOST_SIMULATED // len(frame), 1))
     plans, sizes = grouped[every].first(), grouped.size().tolist()
     cells = plans.index.get_level_values(strata) if strata else None
     options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
@@ -92,7 +100,8 @@ def attained_in_trial(
     attained["not_estimable"] = np.maximum(attained["not_estimable"], with_effect["not_estimable"])
     # With one covariate the test of all together is that of this one.
     alone = attained["model"].map({name: len(covariates) == 1 for name, covariates in models.items()})
-    return attained[~(alone & (attained["covariate"] == ALL_GROUPS))].reset_index(drop=True)
+    attained = attained[~(alone & (attained["covariate"] == ALL_GROUPS))].reset_index(drop=True)
+    return Result.of(attained, n_trials=n_trials, fewer_than=n_asked if n_trials < n_asked else 0)
 
 
 def attained_cox(

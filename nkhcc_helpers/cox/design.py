@@ -11,7 +11,6 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
-from scipy import linalg, optimize, sparse
 
 from nkhcc_helpers.checks import (
     Result,
@@ -21,11 +20,12 @@ from nkhcc_helpers.checks import (
     keeps_options,
     number_strata,
 )
-from nkhcc_helpers.cox.likelihood import find_at_risk, lay_out_risk
+from nkhcc_helpers.cox.likelihood import lay_out_risk
+from nkhcc_helpers.cox.separation import Limit, find_separation
 
 
 def _refuse_log2_of_none(coding: str, info: ValidationInfo) -> str:
-    if coding == "log2" and info.context and any(arm.dose <= 0 for arm in info.context().metadata.arms):
+    if coding == "log2" and info.context and any(arm.dose == 0 for arm in info.context().metadata.arms):
         raise ValueError("cannot be 'log2', because a group of this trial has dose 0")
     return coding
 
@@ -47,9 +47,6 @@ Covariate = Literal[Slope, "group"]
 DOSE_CODINGS = get_args(DoseCoding)
 FOLLOWED = ["USUBJID", "group", "time", "event", "time_enter"]
 COVARIATES = get_args(Covariate)
-ROUNDING, NOTICEABLE = 1e-12, 1e-6  # gaps along a direction, relative to the covariates
-# The furthest entry of a direction, in spans of the covariates; costs of each span and of each gap opened.
-FURTHEST, SHORT, OPEN = 1e6, 1e-5, -1e3
 
 
 class Unusable(StrEnum):
@@ -85,7 +82,8 @@ def code_trial(
     -------
     DataFrame
         One row per subject: ``USUBJID group time event time_enter``, the column `strata`, and the coded
-        covariates as float.
+        covariates as float. Those that hang on a plan that is not known for every group are left out, and
+        are the option ``unknown``.
 
     Raises
     ------
@@ -96,9 +94,9 @@ def code_trial(
     reference = find_reference(frame, reference)
     coded = code_covariates(frame, covariates, dose_coding=dose_coding, reference=reference)
     kept = [name for name in (*FOLLOWED, strata) if name in frame]
-    result = Result(frame[kept].join(coded))
-    result.options["reference"] = reference
-    return result
+    unknown = tuple(coded.columns[coded.isna().any()])
+    table = frame[kept].join(coded.drop(columns=[*unknown]))
+    return Result.of(table, reference=reference, unknown=unknown)
 
 
 def follow_subjects(trial, endpoint, strata=""):
@@ -322,74 +320,3 @@ class Subjects:
         limit = None if direction is None else Limit.find(*cohort)
         direction = direction if limit is None else limit.direction
         return None if direction is None else pd.Series(direction, self.x.columns)
-
-
-def find_separation(covariates, time, event, enter=None):
-    """A direction along which the partial likelihood of one cohort has no maximum, or None.
-
-    Along it whoever has an event is largest of all at risk, at least once strictly; its largest entry is 1 or
-    -1. A linear program, hence sure. `covariates` are (n_subjects, n_covariates), or (n_subjects, n_subjects,
-    n_covariates) at the time of the subject of the first axis; `enter` as of `likelihood.lay_out_risk`.
-    Heinze, Schemper (2001) Biometrics.
-    """
-    gaps, span = _list_gaps(covariates, time, event, enter)
-    if not len(gaps):
-        return None
-    found = optimize.linprog(-gaps.sum(axis=0), sparse.csr_array(-gaps), np.zeros(len(gaps)), bounds=(-1, 1))
-    if -found.fun < 1e-7:
-        return None
-    direction = found.x / span
-    return direction / np.abs(direction).max()
-
-
-def _list_gaps(covariates, time, event, enter):
-    """Distinct gaps of who has an event to others at risk, in spans of the covariates, and these spans."""
-    x = np.asarray(covariates, float)
-    every = x.reshape(-1, x.shape[-1])
-    span = np.ptp(every, axis=0)
-    span[span == 0] = 1
-    x = (x - every.mean(axis=0)) / span
-    enters = None if enter is None else enter[None]
-    at_risk = find_at_risk(time[None], enters, time[None, None])[0].T
-    first, second = np.nonzero(at_risk & event[:, None])
-    gaps = x[first] - x[second] if x.ndim == 2 else x[first, first] - x[first, second]
-    gaps = np.unique(gaps, axis=0)
-    return gaps[np.abs(gaps).max(axis=1, initial=0) > ROUNDING], span
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What is left of a partial likelihood far along all directions in which it has no maximum."""
-
-    direction: np.ndarray  # one of them, not 0 where any is not; its largest entry is 1 or -1
-    kept: np.ndarray  # columns that none of them moves
-    combined: np.ndarray  # what is left of the others, (n_subjects, n_combinations)
-    stays: np.ndarray  # whether the subject of the second axis still counts at the event of the first
-
-    @classmethod
-    def find(cls, x, time, event, enter=None):
-        """Of a cohort as of `find_separation`; None without a direction or where rounding may mislead.
-
-        They form a cone. One inside it opens each gap that any opens; its span is all that keeps the others
-        closed. Far along it whoever is outranked has left the risk sets, and across the span there is
-        a maximum, with a coefficient held too. Rockafellar (1970) Convex Analysis.
-        """
-        gaps, span = _list_gaps(x, time, event, enter)
-        n, p = gaps.shape
-        # Open as many gaps as there are, up to 1, to which all that opens can grow; then by a short way.
-        rows = sparse.hstack([sparse.csr_array(np.hstack([-gaps, gaps])), sparse.eye_array(n)])
-        cost, bounds = np.repeat([SHORT, OPEN], [2 * p, n]), [(0, FURTHEST)] * 2 * p + [(0, 1)] * n
-        found = optimize.linprog(cost, rows, np.zeros(n), bounds=bounds).x
-        opens, inside = found[2 * p :] > 0.5, found[:p] - found[p : 2 * p]
-        across = linalg.null_space(np.vstack([np.zeros(p), gaps[~opens]]), rcond=NOTICEABLE)
-        inside, aside = (across @ (across.T @ each) for each in (inside, np.sqrt(np.arange(2, p + 2))))
-        least = (gaps[opens] @ inside).min(initial=1)
-        if not opens.any() or least < 0.5 or np.abs(gaps[~opens] @ inside).max(initial=0) > NOTICEABLE:
-            return None
-        moved = np.linalg.norm(across, axis=1) > NOTICEABLE
-        # A little aside, so that no entry is 0 by chance.
-        inside += aside * least / 4 / np.abs(gaps[opens] @ aside).max(initial=NOTICEABLE)
-        x = (x - x.mean(axis=0)) / span
-        along, direction = x @ inside, np.where(moved, inside, 0) / span
-        combined, stays = x[:, moved] @ linalg.null_space(across[moved].T), along[:, None] - along < least / 2
-        return cls(direction / np.abs(direction).max(), np.flatnonzero(~moved), combined, stays)

@@ -10,7 +10,7 @@ from nkhcc_helpers.checks import check_conf_level, keeps_options
 from nkhcc_helpers.cox.design import DOSE_CODINGS, DoseCoding, Subjects, code_covariates, follow_subjects
 from nkhcc_helpers.cox.fit import ESTIMATES, CoxModel, infer
 from nkhcc_helpers.cox.likelihood import exponentiate, list_alike, standardize
-from nkhcc_helpers.cox.models import fit_cox_many
+from nkhcc_helpers.cox.models import MOST_DRAWN, fit_cox_many
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
 
 
@@ -138,8 +138,11 @@ def leave_one_out(frame, covariates, *, method="firth", ties="breslow", strata="
         (column ``subject``, the index, where there is no ``USUBJID``) and covariate. ``hr_all`` is the hazard
         ratio of all subjects; ``changes_sign`` says whether the coefficient has the other sign without the
         subject. NaN where not estimable; a covariate that is then constant leaves the others as without it.
+        Of more than `MOST_DRAWN` subjects there are no rows: without one of so many, no estimate moves far.
     """
     data = Subjects.of(frame, covariates, strata)
+    if len(data.x) > MOST_DRAWN:
+        return _tabulate(frame.iloc[:0], list(data.x), np.full((1, len(data.x.columns)), np.nan))
     x, covariates = data.x.to_numpy(), list(data.x)
     left_out = np.vstack([np.zeros(len(x), dtype=bool), np.eye(len(x), dtype=bool)])
     times, events = np.where(left_out, -1.0, data.time), data.event & ~left_out
@@ -248,7 +251,9 @@ def sweep_assumptions(
     """
     check_conf_level(conf_level)
     frame = follow_subjects(trial, endpoint, strata)
+    there = set(frame["group"])
     moved = list_moves(trial.metadata, factors=factors, n_values=n_values)
+    moved = [each for each in moved if each[0] in there]
     designs = [
         code_covariates(move_assumed(frame, group, quantity, value), covariates, dose_coding=dose_coding)
         for group, quantity, value, _ in moved

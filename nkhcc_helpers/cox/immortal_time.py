@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
@@ -15,28 +14,14 @@ from nkhcc_helpers.checks import Result, check_choice, check_conf_level, keeps_o
 from nkhcc_helpers.cox.fit import ESTIMATES, infer
 from nkhcc_helpers.cox.likelihood import TIES, exponentiate, lay_out_risk
 from nkhcc_helpers.cox.models import fit_cox_many
+from nkhcc_helpers.cox.received import Cohorts, Count, read_cohort
+from nkhcc_helpers.cox.risk_sets import MOST_PATIENTS
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
 from nkhcc_helpers.survival.summaries import estimate_median
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT
-from nkhcc_helpers.trial.schema import find_column
 
 COVARIATE = "infusions"
 PAIRS_AT_A_TIME = 150_000  # pairs of patients simulated at once
-
-
-class Count(StrEnum):
-    """How infusions are counted."""
-
-    RECEIVED = "received"
-    PLANNED = "planned"
-    SO_FAR = "so far"
-    LANDMARK_RECEIVED = "landmark received"
-    LANDMARK_PLANNED = "landmark planned"
-
-    @property
-    def is_late(self):
-        """Whether only those still followed at the landmark are counted."""
-        return self in (Count.LANDMARK_RECEIVED, Count.LANDMARK_PLANNED)
 
 
 class NoAnswer(StrEnum):
@@ -44,6 +29,8 @@ class NoAnswer(StrEnum):
 
     NO_EVENT = "nobody had the event"
     ELSEWHERE = "time does not start with treatment in this endpoint"
+    NO_PLAN = "how many treatments were planned is not known for every group"
+    TOO_MANY = f"more than {MOST_PATIENTS} patients are not simulated"
     NO_INTERVAL = "how far apart treatments are is not known"
     ONE_PLAN = "all follow one plan, so that the number received follows from the time itself"
     NO_MORE = "nobody can receive more than another"
@@ -67,11 +54,11 @@ def count_events_before_plans_part(trial, endpoint):
         and time are NaN, and `n_early` is None, where the plans do not differ or a schedule is not given.
     """
     frame = trial.survival(endpoint)
-    arms = trial.metadata.arms
-    shortest = min(arm.infusions for arm in arms)
-    intervals = [arm.interval_days for arm in arms]
-    parts = max(arm.infusions for arm in arms) > shortest and None not in intervals
-    days = shortest * min(intervals) if parts else float("nan")
+    there = set(frame["group"])
+    plans = [(arm.infusions, arm.interval_days) for arm in trial.metadata.arms if arm.code in there]
+    numbers, intervals = zip(*plans, strict=True)
+    parts = None not in numbers + intervals and max(numbers) > min(numbers)
+    days = min(numbers) * min(intervals) if parts else float("nan")
     time = days / DAYS_PER_UNIT[trial.unit]
     # Plans begin with observation, or with the first infusion where the endpoint is observed from later on.
     zero = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")["time_zero"]
@@ -104,7 +91,7 @@ def list_infusion_intervals(trial, endpoint):
         An infusion counts from the day after it was given, one before the first day from the start. The first
         interval starts where the patient comes under observation. Days are whole, and count from ``clock``:
         the endpoint's STARTDT, where missing the date of enrolment, where missing the first infusion. Where
-        someone has an event on day 0, all start on day -1.
+        someone has an event on day 0, all start on day -1. Infusions are NA where exposure was not collected.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -116,7 +103,7 @@ def list_infusion_intervals(trial, endpoint):
         edges = np.concatenate([[begin], changes, [patient.days]])
         for start, stop in pairwise(edges):
             event = patient.event and stop == patient.days
-            count = int((given <= start).sum())
+            count = int((given <= start).sum()) if trial.metadata.exposure.collected else pd.NA
             rows.append((patient.USUBJID, patient.group, int(start), int(stop), count, event, patient.clock))
     columns = ["USUBJID", "group", "start", "stop", COVARIATE, "event", "clock"]
     return pd.DataFrame(rows, columns=columns).astype({"group": followed["group"].dtype})
@@ -156,20 +143,39 @@ def fit_received(trial, endpoint, *, ties="efron", conf_level=0.95):
     check_choice(ties, "ties", TIES)
     check_conf_level(conf_level)
     _, cohorts = _read_cohort(trial, endpoint)
+    many = cohorts.days.size > MOST_PATIENTS
     rows = []
-    for count, design in cohorts.list_designs().items():
-        times, events, _ = design
+    for count, design in cohorts.list_designs(with_so_far=not many).items():
+        times, events, covariate = design
         # Whoever comes under observation late, comes to his landmark late; days are whole.
         more = np.nan_to_num(cohorts.landmark - 0.5) if count.is_late else 0.0
         enter = np.where(cohorts.enter > 0, cohorts.enter + more, 0.0)
-        fit = fit_cox_many(*design, method="partial", ties=ties, time_enter=enter)
-        apart, enters = lay_out_risk(times, enter)
-        options = {"method": "partial", "ties": ties, "conf_level": conf_level, "enters": enters}
-        estimates = infer(apart, *design[1:], fit, **options)[0, 0]
-        landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if count.is_late else np.nan
         n, n_events = int((times >= 0).sum()), int(events.sum())
+        if many and count == Count.SO_FAR:
+            design, enter = _split_at_infusions(trial, endpoint)
+        estimates = np.full(len(ESTIMATES), np.nan)
+        if np.isfinite(covariate).all():
+            fit = fit_cox_many(*design, method="partial", ties=ties, time_enter=enter)
+            apart, enters = lay_out_risk(design[0], enter)
+            options = {"method": "partial", "ties": ties, "conf_level": conf_level, "enters": enters}
+            estimates = infer(apart, *design[1:], fit, **options)[0, 0]
+        landmark = cohorts.landmark / DAYS_PER_UNIT[trial.unit] if count.is_late else np.nan
         rows.append((count.value, COVARIATE, n, n_events, *estimates, landmark))
     return pd.DataFrame(rows, columns=["fit", "covariate", "n", "n_events", *ESTIMATES, "landmark"])
+
+
+def _split_at_infusions(trial, endpoint):
+    """The design of infusions so far with each interval of a patient as a subject, and their entries."""
+    intervals = list_infusion_intervals(trial, endpoint)
+    later = max(-intervals["start"].min(), 0)
+    times, enter = (intervals[name].to_numpy(float) + later for name in ("stop", "start"))
+    covariate = intervals[COVARIATE].to_numpy(float)
+    return (times[None], intervals["event"].to_numpy(bool)[None], covariate[None, :, None]), enter
+
+
+def _read_cohort(trial, endpoint):
+    """As `read_cohort`, with the landmark where the plans part."""
+    return read_cohort(trial, endpoint, count_events_before_plans_part(trial, endpoint)["days"])
 
 
 @keeps_options
@@ -210,8 +216,9 @@ def simulate_immortal_time(
     has a constant hazard, found in the same way, and so has the rest of the time, with what is left of the
     mean. An endpoint other than overall survival whose events are on the days of progression-free survival's,
     in all with both, is progression itself. Where `trial.yaml` has no interval, it is the median one of ADEX.
-    Every fit is NaN where that is not known either, where nobody had the event, or where time starts
-    elsewhere: with late entry, or an interval or more away from the first infusion.
+    Every fit is NaN where that is not known either, nor the plan, where nobody had the event, of more than
+    `MOST_PATIENTS` (300) patients, or where time starts elsewhere: with late entry, or an interval or more
+    away from the first infusion.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1; got {alpha!r}")
@@ -238,7 +245,7 @@ def simulate_immortal_time(
         days = stops + rng.exponential(mean - until_progression, shape) if until_progression else stops
         seen = np.minimum(days, longest)
         given = np.where(schedule < np.minimum(stops, seen)[..., None], schedule, np.inf)
-        drawn = _Cohorts(seen, days <= longest, planned, given, cohorts.landmark)
+        drawn = Cohorts(seen, days <= longest, planned, given, cohorts.landmark)
         fits = [fit_cox_many(*design, method="partial") for design in drawn.list_designs().values()]
         coefs.append([fit.coef[:, 0] for fit in fits])
         statistics.append([fit.lr_statistic for fit in fits])
@@ -251,84 +258,6 @@ def simulate_immortal_time(
     known = found["median_hr"].notna()[[*Count].index(Count.RECEIVED)]
     stops = until_progression is not None
     return Result.of(found, why_not="" if known else why_not, stops_at_progression=stops)
-
-
-@dataclass(frozen=True)
-class _Cohorts:
-    """Cohorts of the same patients, and when each was infused, in days."""
-
-    days: np.ndarray  # to event or censoring, (n_cohorts, n_subjects)
-    events: np.ndarray
-    planned: np.ndarray  # infusions, (n_subjects,)
-    given: np.ndarray  # when each infusion was, infinite for none, (n_cohorts, n_subjects, n_infusions)
-    landmark: float  # NaN without one
-    enter: np.ndarray | float = 0.0  # day after which each is at risk, 0 from the start, (n_subjects,)
-
-    def list_designs(self):
-        """Times, events and covariates of each fit, as `fit_cox_many` takes them."""
-        at_risk = self.days - self.enter >= self.landmark
-        given_by = np.reshape(self.enter, (-1, 1)) + self.landmark
-        everyone = self.days, self.events
-        late = np.where(at_risk, self.days, -1.0), self.events & at_risk
-        planned = np.broadcast_to(self.planned, self.days.shape)
-        so_far = np.zeros((*self.days.shape, self.days.shape[1]))
-        for given in np.moveaxis(self.given, -1, 0):
-            so_far += given[:, None, :] < self.days[:, :, None]
-        covariates = {
-            Count.RECEIVED: np.isfinite(self.given).sum(axis=-1),
-            Count.PLANNED: planned,
-            Count.SO_FAR: so_far,
-            Count.LANDMARK_RECEIVED: (self.given < given_by).sum(axis=-1),
-            Count.LANDMARK_PLANNED: planned,
-        }
-        return {
-            count: (*(late if count.is_late else everyone), covariate[..., None].astype(float))
-            for count, covariate in covariates.items()
-        }
-
-
-def _read_cohort(trial, endpoint):
-    """The patients with their ``days watched clock``, and as one cohort; all in whole days."""
-    followed = trial.survival(endpoint)
-    followed["days"] = np.rint(followed["time"] * DAYS_PER_UNIT[trial.unit])
-    enter = np.rint(followed["time_enter"] * DAYS_PER_UNIT[trial.unit]).to_numpy()
-    rows = trial.times[trial.times["endpoint"] == endpoint].set_index("USUBJID")
-    rows = rows.reindex(followed["USUBJID"]).reset_index()
-    subjects = trial.subjects.set_index("USUBJID").loc[followed["USUBJID"]]
-    origins = pd.DataFrame(
-        {
-            "STARTDT": find_column(rows, "STARTDT") - pd.to_timedelta(enter, unit="D"),
-            "enrolment": subjects["enrolled"].to_numpy(),
-            "first infusion": subjects["first_infusion"].to_numpy(),
-        }
-    )
-    known = origins.notna()
-    followed["clock"] = known.idxmax(axis=1).where(known.any(axis=1), "")
-    started = pd.Series(origins.bfill(axis=1).iloc[:, 0].to_numpy(), followed["USUBJID"])
-    cohort = _Cohorts(
-        days=followed["days"].to_numpy()[None],
-        events=followed["event"].to_numpy()[None],
-        planned=followed["infusions"].to_numpy(float),
-        given=_list_infusion_days(trial, started)[None] + _number_first_day(rows, followed["days"] - enter),
-        landmark=count_events_before_plans_part(trial, endpoint)["days"],
-        enter=enter,
-    )
-    followed["watched"] = followed["days"] - enter
-    return followed, cohort
-
-
-def _list_infusion_days(trial, started):
-    """Days from the start to each infusion, infinite past the last, shape (n_subjects, n_infusions)."""
-    given = trial.infusions[["USUBJID", "infusion"]].copy()
-    given["day"] = (trial.infusions["date"] - given["USUBJID"].map(started)).dt.days
-    table = given.pivot_table(index="USUBJID", columns="infusion", values="day").reindex(started.index)
-    return table.fillna(np.inf).to_numpy(float)
-
-
-def _number_first_day(rows, days):
-    """1 where times count the day of STARTDT as a day of its own, 0 where they do not."""
-    more = (days - (find_column(rows, "ADT") - find_column(rows, "STARTDT")).dt.days).dropna()
-    return int(not more.empty and abs(more.median() - 1) < 0.5)
 
 
 def _estimate_mean(followed):
@@ -357,11 +286,16 @@ def _find_why_not(followed, cohorts, schedule):
     """Why nothing can be simulated, or None."""
     if not followed["event"].any():
         return NoAnswer.NO_EVENT
+    if len(followed) > MOST_PATIENTS:
+        return NoAnswer.TOO_MANY
+    if np.isnan(cohorts.planned).any():
+        return NoAnswer.NO_PLAN
     if schedule is None:
         return NoAnswer.NO_INTERVAL
     first = cohorts.given[0].min(axis=1, initial=np.inf)
     first, interval = first[np.isfinite(first)], schedule[:, 1:2].min(initial=np.inf)
-    away = len(first) and abs(np.median(first)) >= interval
+    # The day after the first one is not elsewhere, however close infusions are.
+    away = len(first) and abs(np.median(first)) >= max(interval, 2)
     return NoAnswer.ELSEWHERE if away or np.any(cohorts.enter) else None
 
 
@@ -380,6 +314,8 @@ def _list_schedule(trial, followed):
         intervals = {code: usual if days is None else days for code, days in intervals.items()}
     interval = followed["group"].map(intervals).to_numpy(float)
     planned = followed["infusions"].to_numpy()
+    if np.isnan(planned).any():
+        return None
     number = np.arange(planned.max())
     return np.where(number < planned[:, None], number * interval[:, None], np.inf)
 

@@ -9,16 +9,19 @@ from scipy import stats
 from scipy.optimize import elementwise
 
 from nkhcc_helpers.checks import SAME_TIME, merge_times
+from nkhcc_helpers.cox.risk_sets import MOST_PAIRS, OrderedWeights, find_at_risk, merge_alike, weigh
 
 TIES = ("breslow", "efron")
 MAX_STEPS = 200
 MAX_HALVINGS = 30
 LARGEST_STEP = 5.0  # of a linear predictor, in one step
 SMALLEST_GAIN = 1e-16  # of a log-likelihood, in one step
+MANY_EVENTS, SMALLEST_GAIN_OF_MANY = 200, 1e-20
 ROUNDING = 1e-11  # of a log-likelihood
 LARGEST_SHARE = 2.0  # of the last step in a correction
 SMALLEST_VALUE = 1e-13  # of a standardized information, for a step along its vector
 WIDEST = 500.0  # range of linear predictors whose exponentials a double can add up
+SMALLEST_LOG = -745.0  # of a number above 0 that a double holds
 NEGLIGIBLE = 1e-10  # information, relative to the squared covariates
 MOST_OUTWARDS = 40  # steps towards a limit, each half as long again
 FALLING, RISING = 1e-12, 1e-6  # along a direction, relative to the covariates
@@ -70,13 +73,13 @@ class PartialLikelihood:
     # Covariates of the subject with the event, (n_cohorts, n_covariates, n_events).
     own: np.ndarray
     # 1 at risk, 0 not, (n_cohorts, n_subjects, n_events); by Efron's method the l-th of d tied events counts
-    # those d as 1 - l / d. All 0 where one of `subjects` has no event in a cohort.
-    weights: np.ndarray
+    # those d as 1 - l / d. All 0 where one of `subjects` has no event in a cohort. Of many in order.
+    weights: np.ndarray | OrderedWeights
     # Who has each event in some cohort, in the order of the subjects.
     subjects: np.ndarray
 
     @classmethod
-    def of(cls, times, events, x, ties="breslow", enters=None):
+    def of(cls, times, events, x, ties="breslow", enters=None, *, most_pairs=MOST_PAIRS):
         """Lay out the risk sets of times and events, shape (n_cohorts, n_subjects).
 
         Where there are `enters`, as of `lay_out_risk`, subjects are at risk after them. `x` has shape
@@ -84,20 +87,19 @@ class PartialLikelihood:
         ``x[c, i, j]`` are the covariates of subject j at the time of subject i.
         """
         subjects = np.flatnonzero(events.any(axis=0))
-        when, dies = times[:, None, subjects], events[:, None, subjects]
-        weights = find_at_risk(times, enters, when) & dies
-        weights = weights.astype(float)
-        if ties == "efron":
-            tied = (times[:, :, None] == when) & events[:, :, None] & dies
-            earlier = (tied & (np.arange(times.shape[1])[:, None] < subjects)).sum(axis=1)
-            weights -= tied * (earlier / np.maximum(tied.sum(axis=1), 1))[:, None]
+        dies = events[:, None, subjects]
+        many = x.ndim == 3 and times.shape[1] * len(subjects) > most_pairs
+        weights = (OrderedWeights.of if many else weigh)(times, events, subjects, enters, ties)
         # Differences at an event are all that matters; centred, they lose no digits.
-        x = np.swapaxes(x - x.mean(axis=-2, keepdims=True), -1, -2)
+        centre = x.mean(axis=-2, keepdims=True)
+        x = np.swapaxes(x - (centre.mean(axis=0) if many else centre), -1, -2)
         if x.ndim == 4:
             x = x[:, subjects]
             own = np.swapaxes(x[:, np.arange(len(subjects)), :, subjects], 0, 1).swapaxes(1, 2)
         else:
             own = x[:, :, subjects]
+        if many:
+            x, weights = merge_alike(x, weights)
         products = x[..., :, None, :] * x[..., None, :, :]
         products = products.reshape(*x.shape[:-2], x.shape[-2] ** 2, x.shape[-1])
         moments = np.concatenate([np.ones_like(x[..., :1, :]), x, products], axis=-2)
@@ -124,7 +126,8 @@ class PartialLikelihood:
             largest = np.where(at_risk, linear, -np.inf).max(axis=-1, initial=-1e300)
         else:
             largest = linear.max(axis=-1, keepdims=True)
-        hazard = np.exp(np.minimum(linear - largest[..., None] if self._moves else linear - largest, 0))
+        linear = linear - (largest[..., None] if self._moves else largest)
+        hazard = np.exp(np.clip(linear, SMALLEST_LOG, 0))
         sums = self._sum(hazard, self.moments)
         n_covariates = self.covariates.shape[-2]
         total = np.where(sums[:, 0] > 0, sums[:, 0], 1)
@@ -161,6 +164,8 @@ class PartialLikelihood:
         free = np.array(np.broadcast_to(np.isnan(held), shape))
         coef = np.where(free, start, np.broadcast_to(held, shape))
         state = self.evaluate(coef, firth)
+        # Of many patients the last digits are rounding.
+        gain = max(gain, SMALLEST_GAIN_OF_MANY) if self.own.shape[-1] > MANY_EVENTS else gain
         going = np.flatnonzero(np.isfinite(state.log_likelihood) & free.any(axis=1))
         part, last_step, last_move = self.take(going), None, None
         for _ in range(MAX_STEPS):
@@ -202,7 +207,8 @@ class PartialLikelihood:
         return np.matmul(coef[:, None, None] if self._moves else coef[:, None], self.covariates)[..., 0, :]
 
     def _is_wide(self, coef):
-        return not self._moves and np.ptp(self._predict(coef), axis=-1).max(initial=0) > WIDEST
+        fixed = not self._moves and isinstance(self.weights, np.ndarray)
+        return fixed and np.ptp(self._predict(coef), axis=-1).max(initial=0) > WIDEST
 
     def _unfold(self):
         """The same with covariates that could change from event to event."""
@@ -218,7 +224,7 @@ class PartialLikelihood:
         if self._moves:
             weighted = hazard * np.swapaxes(self.weights, 1, 2)
             return np.swapaxes(np.matmul(values, weighted[..., None])[..., 0], 1, 2)
-        return np.matmul(values * hazard[:, None], self.weights)
+        return (values * hazard[:, None]) @ self.weights
 
     def _penalise(self, at, information):
         """Half the log determinant of the information, and its derivative."""
@@ -288,12 +294,6 @@ def lay_out_risk(times, enters=None, strata=None):
     ranks = stats.rankdata(both, method="dense", axis=1)
     start = 2 * n * np.asarray(strata)
     return np.where(times < 0, -1.0, ranks[:, n:] + start), ranks[:, :n] + start
-
-
-def find_at_risk(times, enters, when):
-    """Whether subjects are at risk, (n_cohorts, n_subjects, n), at times of shape (n_cohorts, 1, n)."""
-    at_risk = times[:, :, None] >= when
-    return at_risk if enters is None else at_risk & (enters[:, :, None] < when)
 
 
 def is_separating(covariates, times, events, directions, enters=None):

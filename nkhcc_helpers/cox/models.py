@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_groups, check_positions, check_survival, keeps_options
+from nkhcc_helpers.checks import Result, check_groups, check_positions, check_survival, keeps_options
 from nkhcc_helpers.cox.design import (
     FOLLOWED,
     Subjects,
@@ -29,6 +29,7 @@ from nkhcc_helpers.cox.fit import (
     take,
 )
 from nkhcc_helpers.cox.likelihood import lay_out_risk, merge_each
+from nkhcc_helpers.cox.risk_sets import MOST_PAIRS, MOST_PATIENTS
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, share_extreme
 
@@ -36,6 +37,7 @@ TESTED = ["df", "lr_statistic", "p_value", "p_permutation", "p_permutation_error
 LACK = ["lack_df", "lack_statistic", "lack_p_value", "lack_p_permutation", "lack_p_permutation_error"]
 COLUMNS = ["model", "df", "log_likelihood", *TESTED[1:], *LACK, "aicc"]
 NUMBERS_AT_A_TIME = 4_000_000  # drawn at once
+MOST_DRAWN = 1_000  # patients whose models are fitted to drawn trials
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def fit_cox_many(
     check_options(method, ties)
     times, enters = _lay_out_risk(times, time_enter, strata)
     n_cohorts, n = max(len(times), len(x)), times.shape[1]
-    size = max(1, NUMBERS_AT_A_TIME // (n * n))
+    width = n if n * n <= MOST_PAIRS or x.ndim == 4 else min(n, (1 + x.shape[-1]) ** 2)
+    size = max(1, NUMBERS_AT_A_TIME // (n * width))
     parts = []
     for start in range(0, n_cohorts, size):
         *block, own = take((times, events, x, enters), slice(start, start + size))
@@ -188,14 +191,16 @@ def summarize_models(
     Returns
     -------
     DataFrame
-        Column ``model`` before the columns of `CoxFit.summary`; no rows without models.
+        Column ``model`` before the columns of `CoxFit.summary`; no rows without models. Option ``too_many``
+        is the most patients that limits by permutation are drawn for, where there are more, else 0.
     """
     options = {"method": method, "ties": ties, "strata": strata, "conf_level": conf_level}
     options |= {"n_draws": n_draws, "seed": seed}
     fits = {name: fit_cox(frame, covariates, **options).summary for name, covariates in models.items()}
     if not fits:
         return pd.DataFrame(columns=["model", "covariate", *ESTIMATES, *RELABELLED])
-    return pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
+    table = pd.concat(fits, names=["model"]).reset_index("model").reset_index(drop=True)
+    return Result.of(table, too_many=MOST_PATIENTS if len(frame) > MOST_PATIENTS else 0)
 
 
 @keeps_options
@@ -211,7 +216,8 @@ def compare_models(
     models : dict of str to list of str
         Name and covariates of each model; the last is the one whose span should hold the others.
     n_draws : int, default 2,000
-        Trials drawn for each permuted P; 0 for none.
+        Trials drawn for each permuted P; 0 for none, as of more than `MOST_DRAWN` patients, which option
+        ``too_many`` then is.
     seed : int
 
     Returns
@@ -237,13 +243,16 @@ def compare_models(
         for name, covariates in models.items()
     }
     largest, rows = laid_out[[*laid_out][-1]] if laid_out else None, []
+    too_many = MOST_DRAWN if len(frame) > MOST_DRAWN else 0
+    n_draws = 0 if too_many else n_draws
     for name, model in laid_out.items():
         draws = _Draws(model, n_draws, seed)
         plain = CoxModel.of(frame, models[name], method="partial", ties=ties, strata=strata)
         rows.append({"model": name, **_describe_fit(plain)})
         rows[-1] |= dict(zip(TESTED, _test_against_nothing(model, draws), strict=True))
         rows[-1] |= dict(zip(LACK, _test_lack_of_fit(model, largest, draws), strict=True))
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[2:], float))
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[2:], float))
+    return Result.of(table, too_many=too_many)
 
 
 def list_separated(frame, models, *, strata=""):

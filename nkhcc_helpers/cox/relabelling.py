@@ -13,7 +13,8 @@ from math import prod
 import numpy as np
 
 from nkhcc_helpers.checks import check_entry
-from nkhcc_helpers.cox.likelihood import find_at_risk
+from nkhcc_helpers.cox.likelihood import lay_out_risk
+from nkhcc_helpers.cox.risk_sets import MOST_PATIENTS, OrderedWeights, find_at_risk
 from nkhcc_helpers.survival.exact import TOLERANCE, count_allocations, list_labels
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, shuffle
 
@@ -60,10 +61,44 @@ def permute_covariate(
         p_value, error = float(test.count_p()[0]), 0.0
     elif test.strata and n_draws:
         rng = np.random.default_rng(seed)
-        whole = test.has_late_entry
-        p_value = test.exchange_p(n_draws, rng)[0] if whole else test.draw_p(test.draw_uniforms(n_draws, rng))
+        if test.n_subjects > MOST_PATIENTS:
+            p_value = _exchange_many(time, event, x, column, time_enter, strata, n_draws, rng)
+        elif test.has_late_entry:
+            p_value = test.exchange_p(n_draws, rng)[0]
+        else:
+            p_value = test.draw_p(test.draw_uniforms(n_draws, rng))
         error = float(np.sqrt(p_value * (1 - p_value) / n_draws))
     return RelabelledP(p_value, error, test.n_allocations, test.n_subjects)
+
+
+def _exchange_many(time, event, x, column, enter, strata, n_draws, rng):
+    """P-value of no effect, as of `StratifiedScore.exchange_p`, by sums in the order of time."""
+    time, event, enter = check_entry(time, event, enter)
+    cells = _find_cells(np.asarray(x, float), column, strata)
+    times, enters = lay_out_risk(time[None], enter, cells)
+    subjects = np.flatnonzero(event)
+    weights = OrderedWeights.of(times, event[None], subjects, enters)
+    n_at_risk = np.ones((1, 1, len(time))) @ weights
+
+    def score(drawn):
+        mean, square = (each[None] @ weights / n_at_risk for each in (drawn, drawn**2))
+        information = np.maximum(square - mean**2, 0).sum(axis=-1)[0]
+        return (drawn[:, subjects] - mean[0]).sum(axis=-1), information
+
+    values = np.asarray(x, float)[:, column]
+    values, n_extreme = values - values.mean(), 0
+    bound = _find_bound(*score(values[None]))
+    for some in _cut(n_draws, NUMBERS_AT_A_TIME // len(values)):
+        drawn = shuffle(values, some.stop - some.start, rng, cells)
+        n_extreme += int(_reach(*score(drawn), bound).sum())
+    return (1 + n_extreme) / (1 + n_draws)
+
+
+def _find_cells(x, column, strata):
+    """Numbers of the strata of patients who agree in all covariates but one, and in `strata`."""
+    cells = np.delete(x, column, axis=1)
+    cells = cells if strata is None else np.column_stack([cells, strata])
+    return np.unique(cells, axis=0, return_inverse=True)[1].ravel()
 
 
 @dataclass(frozen=True)
@@ -85,9 +120,7 @@ class StratifiedScore:
         x = np.asarray(x, dtype=float)
         if x.ndim != 2 or len(x) != times.shape[1] or not np.isfinite(x).all():
             raise ValueError(f"x must be finite numbers, a row for each of {times.shape[1]} subjects")
-        cells = np.delete(x, column, axis=1)
-        cells = cells if strata is None else np.column_stack([cells, strata])
-        others = np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+        others = _find_cells(x, column, strata)
         enter = np.full(len(x), -np.inf) if enter is None else np.where(enter > 0, enter, -np.inf)
         members = [np.flatnonzero(others == place) for place in range(others.max() + 1)]
         told = (Stratum.of(times[:, who], events[:, who], x[who, column], enter[who]) for who in members)

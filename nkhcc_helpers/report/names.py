@@ -141,6 +141,14 @@ def name_dose_unit(trial: Trial) -> list[str]:
     return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
 
 
+def name_exposure(trial: Trial) -> list[str]:
+    """The note that nothing is known of what was given, where that is so."""
+    if trial.metadata.exposure.collected:
+        return []
+    words = name_treatment(trial)
+    return ["Exposure was not collected: what needs the {words} given is left out or NE.".format(**words)]
+
+
 def name_scope(related_only: bool | None) -> list[str]:
     """The note that says which events were counted, where it is known."""
     if related_only is None:
@@ -198,12 +206,19 @@ def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
         yield text, {"n_unknown": chosen.n_unknown or None}
 
 
+def name_empty(trial: Trial, endpoint: str) -> list[str]:
+    """A note on the groups that a comparison leaves out because nobody has the endpoint, or none."""
+    there = set(trial.survival(endpoint)["group"]) if endpoint else set(trial.groups)
+    empty = [show_group(code, trial) for code in trial.groups if code not in there]
+    return [f"Without patients, and left out: {', '.join(empty)}."] if empty else []
+
+
 def describe_patients(
     trial: Trial, endpoint: str, frame: pd.DataFrame, strata: str = ""
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Sentences on the patients of an endpoint as `Page.say_patients` says them, with their values."""
     about, unit, late = trial.endpoint(endpoint), trial.unit, frame["time_enter"]
-    by_group = frame.groupby("group", observed=True)["event"]
+    by_group = frame.groupby("group", observed=False)["event"]
     told = [f"{part.sum()} of {part.size} in {trial.group_labels[group]}" for group, part in by_group]
     values = {"endpoint_label": about.label, "n_patients": len(frame), "n_events": int(frame["event"].sum())}
     text = "<b>{endpoint_label}</b>. Patients: {n_patients}. Event: {meaning}. With the event: {with_event}. "

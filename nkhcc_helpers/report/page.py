@@ -11,8 +11,7 @@ import html
 import io
 import os
 import re
-import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,18 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
+    PROGRESS_VARIABLE,
     format_json_value,
-    is_missing,
-    is_sequence,
     list_versions,
     write_csv,
     write_json,
+    write_whole,
 )
+from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress
 from nkhcc_helpers.report.tables import format_result
-from nkhcc_helpers.trial.problems import join_names
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
@@ -73,34 +71,6 @@ class _Picture(Image):
         return self._text
 
 
-class _EscapingFormatter(string.Formatter):
-    """`str.format` with every value escaped, NE for what is not estimable, and nouns in their number."""
-
-    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
-        if key not in kwargs:
-            raise ValueError(f"the sentence uses {{{key}}}, but no value of that name was given")
-        return kwargs[key]
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if is_sequence(value):
-            return join_names([self.format_field(item, format_spec) for item in value], "and") or "none"
-        if "|" in format_spec:
-            plain, _, words = format_spec.partition(" ")
-            word = words.split("|")[0 if not is_missing(value) and value == 1 else 1]
-            return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
-        if is_missing(value):
-            return NOT_ESTIMABLE
-        if format_spec == "," and isinstance(value, int):
-            return format_large(value)
-        text = format_p(value) if format_spec == "p" else format(value, format_spec)
-        # A percent sign stands apart, as everywhere on a page.
-        return html.escape(f"{text[:-1]} %" if format_spec.endswith("%") else text)
-
-    def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
-        """Whether a field of the template is not estimable."""
-        return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
-
-
 def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
     """Open the page that a notebook shows its results on.
 
@@ -131,7 +101,7 @@ class Page:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
-        self._formatter = _EscapingFormatter()
+        self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
 
     @property
@@ -208,6 +178,21 @@ class Page:
         for of, template, values in names.describe_claimed(self.trial, *claimed):
             self.say(template, of=of, otherwise="", **values)
 
+    def say_cut(
+        self, what: str, n_done: int, n_asked: int, missing: Sequence[Any] = (), is_cut: bool | None = None
+    ) -> bool:
+        """Say how far a computation came before time was up, and mark it in the results; whether it was cut.
+
+        `missing` names what was not done: claims in words, or tests as pairs of endpoint and `Statistic`. It
+        was cut where less is done than was asked for, unless `is_cut` tells.
+        """
+        if not (n_done < n_asked if is_cut is None else is_cut):
+            return False
+        self.results.setdefault("cut_by_time", {})[what] = {"n_done": n_done, "n_asked": n_asked}
+        template, values = describe_cut(self.trial, what, n_done, n_asked, missing)
+        self.say(template, of=what, **values)
+        return True
+
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.
 
@@ -279,7 +264,7 @@ class Page:
         kept: dict[str, Any] = {"files": [], "rows": []}
         text = f"Table {name}"
         if data is not None:
-            text = f"{text}\n{data.to_string(index=False)}"
+            text = f"{text}\n{data.to_string(index=False, max_rows=200)}"
             kept["rows"] = format_json_value(data)
         if data is not None and self.out_dir:
             path = write_csv(data, self._folder("tables") / f"{name}.csv")
@@ -326,15 +311,13 @@ class Page:
 
         Each is an output of its own until the next one comes, so that the log of a run holds them all.
         """
-        text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
-        if n_done < n_wanted:
-            minutes = seconds_left / 60
-            left = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{seconds_left:.0f} seconds"
-            text += f"; about {left} to go"
+        text = describe_progress(n_done, n_wanted, seconds_left)
         shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
         if n_done:
             clear_output(wait=True)
         display(shown, raw=True)
+        if PROGRESS_VARIABLE in os.environ:
+            write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""

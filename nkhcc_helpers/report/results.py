@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,18 +19,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.identification.statistics import Named, check_names
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.checks import Named, check_names
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
 from nkhcc_helpers.trial.files import READ
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 # By this environment variable `nkhcc run` gives a copied notebook results of its own.
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
+# And by this one a file for a line on how far it is.
+PROGRESS_VARIABLE = "NKHCC_PROGRESS"
 # What a result depends on, by the name it is installed under.
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
 _DATA_SUFFIXES = {".yaml", ".yml", *READ}
+HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
@@ -84,6 +88,8 @@ def _format_scalar(value: Any) -> Any:
         value = value.item()
     if isinstance(value, Named):
         value = value.name
+    if isinstance(value, int | Decimal) and value >= HUGE:
+        value = format_large(value)
     if isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be recorded; record numbers, text, dates or tables")
@@ -184,6 +190,8 @@ def _plain_cell(value: object) -> object:
         return _without_formula(value)
     if isinstance(value, float) and not np.isfinite(value):
         return None
+    if isinstance(value, int | Decimal) and value >= HUGE:
+        return format_large(value)
     return value
 
 

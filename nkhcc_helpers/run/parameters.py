@@ -95,6 +95,7 @@ class Options(TypedDict, total=False):
     horizon: NotNegative
     landmarks: list[NotNegative]
     method: Method
+    minutes: NotNegative
     most_censored: Annotated[int, Ge(-1)]
     n_cohorts: Annotated[int, Ge(2)]
     n_draws: Annotated[int, Ge(1)]

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nkhcc_helpers.checks import check_censoring, check_choice, keeps_options
+from nkhcc_helpers.checks import Result, check_censoring, check_choice, keeps_options
 from nkhcc_helpers.parallel import simulate_blocks
 from nkhcc_helpers.survival.curves import CONF_TYPES, Curves
 from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, draw_allocations, share_extreme
 
 BLOCK = 100  # trials a process takes at a time
+MOST_PATIENTS = 500  # simulated: what small groups do to tests and intervals is a question of small groups
 TESTS = ("asymptotic", "permuted", "score permuted", "trend asymptotic", "trend permuted")
 
 
@@ -90,9 +91,12 @@ def attained_size(
     -------
     DataFrame
         Columns ``test alpha rejected error ratio``: share of trials rejected, its Monte-Carlo standard error,
-        and the share over `alpha`. NaN for one group.
+        and the share over `alpha`. NaN for one group, and for more than `MOST_PATIENTS` patients, of whom
+        option ``too_many`` then is the number.
     """
     codes = _check_sizes(sizes)
+    too_many = len(codes) if len(codes) > MOST_PATIENTS else 0
+    codes = codes[:1] if too_many else codes
     check_censoring(censoring)
     alpha = np.atleast_1d(np.asarray(alpha, dtype=float))
     if not ((alpha > 0) & (alpha < 1)).all():
@@ -106,7 +110,7 @@ def attained_size(
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])
     table = pd.DataFrame({"rejected": rejected.ravel(), "error": error.ravel()}, index=index).reset_index()
     table["ratio"] = table["rejected"] / table["alpha"]
-    return table[["test", "alpha", "rejected", "error", "ratio"]]
+    return Result.of(table[["test", "alpha", "rejected", "error", "ratio"]], too_many=too_many)
 
 
 @keeps_options
@@ -125,7 +129,8 @@ def attained_coverage(
     Parameters
     ----------
     sizes : sequence of int
-        Numbers of patients, each simulated on its own.
+        Numbers of patients, each simulated on its own; those above `MOST_PATIENTS` are left out, and the
+        largest is option ``too_many``.
     censoring : sequence of float, default (0, 0.3)
         Shares censored on average, below 1 or ValueError, at random; times are exponential.
     conf_types : sequence of str, default all
@@ -143,7 +148,8 @@ def attained_coverage(
     """
     rows = []
     truth = np.atleast_1d(np.asarray(survival, dtype=float))
-    for n in np.atleast_1d(sizes):
+    sizes = np.atleast_1d(sizes)
+    for n in sizes[sizes <= MOST_PATIENTS]:
         for share in np.atleast_1d(censoring):
             check_censoring(share)
             rng = np.random.default_rng([seed, int(n), int(1000 * share)])
@@ -155,7 +161,8 @@ def attained_coverage(
                 rows += [
                     (int(n), float(share), conf_type, *each) for each in zip(truth, held, error, strict=True)
                 ]
-    return pd.DataFrame(rows, columns=["n", "censoring", "conf_type", "survival", "coverage", "error"])
+    table = pd.DataFrame(rows, columns=["n", "censoring", "conf_type", "survival", "coverage", "error"])
+    return Result.of(table, too_many=int(sizes.max()) if sizes.max() > MOST_PATIENTS else 0)
 
 
 def _draw_cohorts(rng, n_cohorts, n, censoring):

@@ -13,6 +13,8 @@ from nkhcc_helpers.survival.curves import Curves, order_patients, trace_survival
 # A tie with the observed value is extreme; sums of floating-point scores tie to this relative tolerance.
 TOLERANCE = 1e-9
 WEIGHTS = ("logrank", "gehan-breslow", "tarone-ware", "peto-peto")
+MOST_PAIRS = 10_000  # subjects times event times, up to which products of matrices are the fastest
+NUMBERS_AT_A_TIME = 4_000_000  # of allocations, their groups and subjects
 
 
 def logrank_scores(time, event, *, weights="logrank", time_enter=None):
@@ -50,6 +52,7 @@ class RiskSets:
     scores: np.ndarray  # weighted event less weighted cumulative hazard of each subject, (n_subjects,)
     event: np.ndarray
     strata: np.ndarray  # of each subject, counted from 0
+    latest_first: np.ndarray | None = None  # the order of many subjects of one stratum without late entry
 
     @classmethod
     def of(cls, time, event, weights="logrank", time_enter=None, strata=None):
@@ -72,7 +75,9 @@ class RiskSets:
             weight[own] = _weigh(weights, n_at_risk[own], n_events[own])
         at_risk = at_risk.astype(float)
         scores = weight @ happened - (weight * n_events / n_at_risk) @ at_risk
-        return cls(at_risk, n_at_risk, n_events, weight, scores, event, strata)
+        nested = at_risk.size > MOST_PAIRS and not enter.any() and len(parts) == 1
+        order = np.argsort(-time, kind="stable") if nested else None
+        return cls(at_risk, n_at_risk, n_events, weight, scores, event, strata, order)
 
     @property
     def _spread(self):
@@ -84,22 +89,45 @@ class RiskSets:
 
         `membership` has the group of each subject, counted from 0, (n_allocations, n_subjects).
         """
-        inside = _mark_inside(membership)
-        return solve_quadratic(inside @ self.scores, self._calculate_variance(inside))
+        found = [self._compare(part) for part in self._cut(membership)]
+        return np.concatenate([solve_quadratic(*each) for each in found])
 
     def count_degrees(self, membership):
         """Degrees of freedom of the chi-square of one allocation: the rank of its variance."""
-        variance = self._calculate_variance(_mark_inside(membership[None]))[0]
+        variance = self._compare(membership[None])[1][0]
         return int(np.linalg.matrix_rank(variance, tol=1e-10, hermitian=True)) if variance.size else 0
 
-    def _calculate_variance(self, inside):
-        return _sum_covariance((inside @ self.at_risk.T) / self.n_at_risk, self._spread)
+    def _compare(self, membership):
+        """Observed less expected events of each group but the last, and their covariance."""
+        if self.latest_first is None or not membership.any():
+            inside = _mark_inside(membership)
+            difference, n_inside = inside @ self.scores, inside @ self.at_risk.T
+        else:
+            labels, last = membership[:, self.latest_first], self.n_at_risk.astype(int) - 1
+            inside = [labels == group for group in range(membership.max())]
+            difference = np.stack([each @ self.scores[self.latest_first] for each in inside], axis=1)
+            counts = (np.cumsum(each, axis=1, dtype=np.int32)[:, last] for each in inside)
+            n_inside = np.stack([*counts], axis=1)
+        return difference, _sum_covariance(n_inside / self.n_at_risk, self._spread)
+
+    def _sum_at_risk(self, values):
+        """Sums of values, (..., n_subjects), over those at risk at each event time."""
+        if self.latest_first is None:
+            return values @ self.at_risk.T
+        return np.cumsum(values[..., self.latest_first], axis=-1)[..., self.n_at_risk.astype(int) - 1]
+
+    def _cut(self, membership):
+        n_numbers = membership.size * max(int(membership.max()), 1)
+        return np.array_split(membership, -(-n_numbers // NUMBERS_AT_A_TIME))
 
     def calculate_trend(self, membership, group_scores):
         """Trend chi-square of each allocation on one degree of freedom: Tarone (1975) Biometrika."""
+        return np.concatenate([self._test_trend(part, group_scores) for part in self._cut(membership)])
+
+    def _test_trend(self, membership, group_scores):
         value = (group_scores - np.mean(group_scores))[membership]
-        mean = (value @ self.at_risk.T) / self.n_at_risk
-        square = (value**2 @ self.at_risk.T) / self.n_at_risk
+        mean = self._sum_at_risk(value) / self.n_at_risk
+        square = self._sum_at_risk(value**2) / self.n_at_risk
         variance = (square - mean**2) @ self._spread
         difference = value @ self.scores
         return np.divide(difference**2, variance, out=np.zeros(len(value)), where=variance > 1e-12)

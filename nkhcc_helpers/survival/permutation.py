@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Context
 from itertools import combinations
 from math import prod
 
@@ -12,10 +13,17 @@ from scipy import stats
 
 from nkhcc_helpers.checks import check_groups, keeps_options
 from nkhcc_helpers.survival.exact import TooManyAllocationsError, count_allocations, exact_p
-from nkhcc_helpers.survival.logrank import TOLERANCE, RiskSets, calculate_score_statistic, check_scores
+from nkhcc_helpers.survival.logrank import (
+    TOLERANCE,
+    RiskSets,
+    calculate_score_statistic,
+    check_scores,
+    whiten_scores,
+)
 
 DEFAULT_SEED = 20260124
 CHUNK = 5_000  # allocations at a time, so that memory stays small
+LARGEST = 10**300  # of a number that a float holds
 
 
 @dataclass(frozen=True)
@@ -143,8 +151,19 @@ def compare_survival(
 
 
 @keeps_options
-def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_enter=None, strata=None):
-    """Compare every pair of groups by the exact two-sided score test.
+def compare_pairs(
+    time,
+    event,
+    group,
+    *,
+    weights="logrank",
+    pairs=None,
+    time_enter=None,
+    strata=None,
+    n_draws=20_000,
+    seed=DEFAULT_SEED,
+):
+    """Compare every pair of groups by the two-sided score test, exact, or permuted where that is too large.
 
     Holm (1979) Scand J Stat.
 
@@ -154,15 +173,16 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         As in `compare_survival`, with the same errors.
     pairs : sequence of (str, str), optional
         The pairs asked for, of known groups; every pair when absent. Holm's adjustment is over these.
-    time_enter, strata
-        As in `compare_survival`.
+    time_enter, strata, n_draws, seed
+        As in `compare_survival`; drawn for the pairs that cannot be counted.
 
     Returns
     -------
     DataFrame
-        Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest
-        n_allocations``; no rows where there is one group only. ``p_smallest`` is the smallest two-sided P
-        that groups of these sizes can give; ``p_exact`` and ``p_holm`` are NaN where the count is too large.
+        Columns ``first second n_first n_second statistic p_asymptotic p_exact p_holm p_smallest n_allocations
+        p_permutation p_permutation_error``; no rows where there is one group only. ``p_smallest`` is the
+        smallest two-sided P that groups of these sizes can give. Where the count is too large, ``p_exact`` is
+        NaN, and ``p_permutation`` of the same statistic takes its place, in ``p_holm`` too; else it is NaN.
     """
     risk = RiskSets.of(time, event, weights, time_enter, strata)
     groups, codes = check_groups(group, len(risk.event))
@@ -184,10 +204,24 @@ def compare_pairs(time, event, group, *, weights="logrank", pairs=None, time_ent
         # Where the groups are equal in each stratum that has both, each allocation has a mirror image.
         mirrored = ((n_of_both[0] == n_of_both[1]) | (np.minimum(*n_of_both) == 0)).all()
         p_values = compared.p_asymptotic, compared.p_exact, np.nan, (1 + mirrored) / n_ways
-        rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways))
-    columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact"]
-    table = pd.DataFrame(rows, columns=[*columns, "p_holm", "p_smallest", "n_allocations"])
-    return table.assign(p_holm=adjust_holm(table["p_exact"]))
+        drawn = np.nan, np.nan
+        if compared.df and np.isnan(compared.p_exact) and n_draws:
+            drawn = _permute_score(own, is_second, weights, n_draws, seed)
+        rows.append((first, second, *sizes, compared.statistic, *p_values, n_ways, *drawn))
+    columns = ["first", "second", "n_first", "n_second", "statistic", "p_asymptotic", "p_exact", "p_holm"]
+    columns += ["p_smallest", "n_allocations", "p_permutation", "p_permutation_error"]
+    table = _tabulate(rows, columns)
+    return table.assign(p_holm=adjust_holm(table["p_exact"].fillna(table["p_permutation"])))
+
+
+def _permute_score(data, is_second, weights, n_draws, seed):
+    """P-value of the score statistic of two groups over random relabellings, and its error."""
+    risk, codes = RiskSets.of(**data, weights=weights), is_second.astype(int)
+    centred, directions = whiten_scores(risk.scores, codes, risk.strata)
+    bound = (directions[codes, 0] @ centred) ** 2 * (1 - TOLERANCE)
+    blocks = draw_allocations(codes, n_draws, seed, risk.strata)
+    n_extreme = sum(int(((directions[block, 0] @ centred) ** 2 >= bound).sum()) for block in blocks)
+    return share_extreme(n_extreme, n_draws)
 
 
 def draw_null(
@@ -248,7 +282,16 @@ def summarize_comparisons(comparisons):
     fields = ["statistic", "df", "p_asymptotic", "p_permutation", "p_permutation_error"]
     fields += ["exact_statistic", "p_exact", "n_allocations", "n_strata"]
     rows = [(name, *(getattr(each, field) for field in fields)) for name, each in comparisons.items()]
-    return pd.DataFrame(rows, columns=["test", *fields])
+    return _tabulate(rows, ["test", *fields])
+
+
+def _tabulate(rows, columns):
+    """A frame of rows; where no float holds the number of allocations it is a Decimal of a few digits."""
+    at = columns.index("n_allocations")
+    short = Context(prec=3)
+    shown = [short.create_decimal(row[at]) if row[at] >= LARGEST else row[at] for row in rows]
+    rows = [(*row[:at], each, *row[at + 1 :]) for row, each in zip(rows, shown, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def permute_p(risk, codes, group_scores=None, *, n_draws, seed):

@@ -210,7 +210,7 @@ def count_at_risk_table(frame, *, at):
             }
         )
 
-    return stack_by_group(frame, count)
+    return stack_by_group(frame, count, with_empty=True)
 
 
 @keeps_options
@@ -230,7 +230,8 @@ def summarize_survival(frame, *, conf_level=0.95, conf_type="bpcp", convention="
     DataFrame
         Columns ``group n n_events median ci_lower ci_upper coverage open_ended minimum minimum_censored
         maximum maximum_censored``; a row for each group in order, then ``All``. A minimum or maximum is
-        censored where no event was seen at that time.
+        censored where no event was seen at that time. Of a category without rows all is 0 or NaN, here and in
+        the other summaries.
     """
     conf_type = settle_limits(frame, conf_type)
     options = {"conf_level": conf_level, "conf_type": conf_type, "convention": convention}
@@ -362,12 +363,23 @@ def settle_limits(frame, conf_type):
 def stack_with_all(frame, compute):
     """As `stack_by_group`, then of everyone, group "All"."""
     everyone = compute(frame).assign(group="All")
-    return pd.concat([stack_by_group(frame, compute), everyone], ignore_index=True)
+    parts = stack_by_group(frame, compute, with_empty=True)
+    return pd.concat([parts, everyone], ignore_index=True)
 
 
-def stack_by_group(frame, compute):
+def stack_by_group(frame, compute, *, with_empty=False):
     """The frames that `compute` makes of the rows of each group, behind a column ``group``."""
-    groups = frame.groupby("group", observed=True, sort=True)
-    parts = [compute(part).assign(group=str(group)) for group, part in groups]
+    groups = frame.groupby("group", observed=not with_empty, sort=True)
+    parts = [
+        (compute(part) if len(part) else _empty(compute(frame))).assign(group=str(group))
+        for group, part in groups
+    ]
     stacked = pd.concat(parts, ignore_index=True)
     return stacked[["group", *stacked.columns.drop("group")]]
+
+
+def _empty(rows):
+    """What stands for these rows in a group without patients: counts of 0, and no estimates."""
+    kinds = {name: rows[name].dtype for name in rows.columns.drop(["time", "tau"], errors="ignore")}
+    blank = {name: kind.type(0) if kind.kind in "iub" else np.nan for name, kind in kinds.items()}
+    return rows.assign(**blank)

@@ -31,6 +31,8 @@ from nkhcc_helpers.trial.problems import (
 READ = (".csv", ".tsv", ".txt", ".xpt", ".sas7bdat", ".parquet", ".json", ".ndjson", ".xlsx", ".xlsm", ".gz")
 """How the names of tables end; of what is compressed, two of them."""
 _NOT_READ = (".xls", ".ods", ".zip", ".rds", ".rda", ".rdata", ".sav", ".dta", ".feather", ".cpt")
+SOURCES = {"ADEX": "exposure", "ADAE": "adverse_events"}
+"""Key of `trial.yaml` that says whether there is such a table."""
 _NOT_FILES = {
     stat.S_ISDIR: "folder",
     stat.S_ISFIFO: "pipe",
@@ -65,12 +67,19 @@ def find_file(
     found = [path for path in files if path.name.casefold() == name]
     if required and not found:
         hint = suggest_name(name, [path.name for path in files if path.suffix.casefold() != ".md"])
-        problems.append(Problem(table, None, "", "", f"{name} is not in the folder{hint}"))
+        rule = f"{name} is not in the folder{hint}"
+        if table in SOURCES:
+            rule += f"; if nobody collected it, write '{SOURCES[table]}: {{collected: false}}' in trial.yaml"
+        problems.append(Problem(table, None, "", "", rule))
     return _take_one(found, name, table, problems)
 
 
-def find_table(files: list[Path], table: str, problems: list[Problem], *, required: bool) -> Path | None:
-    """Find the file of a table in whatever format and case; absent and ambiguous are problems."""
+def find_table(
+    files: list[Path], table: str, problems: list[Problem], *, required: bool, named: str = ""
+) -> Path | None:
+    """Find the file of a table in whatever format and case, or the one `named`; absent, several: problems."""
+    if named:
+        return find_file(files, named.casefold(), table, problems, required=True)
     names = {table.casefold() + ending for ending in (*READ, *_NOT_READ)}
     found = [path for path in files if path.name.casefold().removesuffix(".gz") in names]
     if required and not found:
@@ -87,13 +96,14 @@ def read_table(
     date_order: str | None = None,
     *,
     required: bool = True,
+    named: str = "",
 ) -> RawTable | None:
     """Find a table in a folder and read it as text, by its content; None where that cannot be done.
 
     `kinds` of known columns: number, date, partial (date) or text. Dates come as ISO as far as they can be
     read; what had to be supposed is said.
     """
-    path = find_table(files, table, problems, required=required)
+    path = find_table(files, table, problems, required=required, named=named)
     content = read_bytes(path, table, problems) if path else None
     if path is None or content is None:
         return None
@@ -183,13 +193,14 @@ def _decode(content: bytes, encoding: str) -> str:
 def read_csv(content: bytes, reading: Reading) -> RawTable:
     """Read delimited text, every faulty row a problem.
 
-    It is separated by that of comma, semicolon, tab and bar which gives most known columns in the header.
+    It is separated by that of comma, semicolon, tab and bar which gives most known columns, then most.
     Where that is not the comma, a known column of numbers with decimal commas throughout is read so.
     """
     encoding = _find_encoding(content, reading)
+    headers = {separator: _read_header(content, encoding, separator) for separator in _SEPARATORS}
     n_known = {
-        separator: sum(name.upper() in reading.kinds for name in _read_header(content, encoding, separator))
-        for separator in _SEPARATORS
+        separator: (sum(name.upper() in reading.kinds for name in names), len(names))
+        for separator, names in headers.items()
     }
     separator = max(n_known, key=n_known.__getitem__)
     raw = make_table(_split_rows(content, encoding, separator), reading)

@@ -320,6 +320,13 @@ def _join(year: str, month: str, day: str) -> str:
         return ""
 
 
+def find_date_order(texts: Iterable[str]) -> tuple[str | None, str]:
+    """Return in what order dates with the year last can only be, None if either, and such a date or ""."""
+    found = [date for text in texts if (date := _YEAR_LAST.match(text.upper()))]
+    orders = {order for date in found for order, at in (("dmy", "a"), ("mdy", "b")) if int(date[at]) > 12}
+    return orders.pop() if len(orders) == 1 else None, found[0][0] if found else ""
+
+
 def lacks_order(cells: pd.Series) -> pd.Series:
     """Return which cells are dates that only `date_order` of trial.yaml can tell."""
     known = {

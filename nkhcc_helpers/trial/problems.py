@@ -16,6 +16,8 @@ BLANK = ("", "NA", ".")
 """Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 N_LISTED = 3
 """How many problems of one table, column and rule are written out where there are two more at least."""
+WHOLE_COLUMN = 4
+"""From how many on the same fault of every cell of a column is one problem."""
 _LONGEST_VALUE = 60
 _WORDS = {
     "missing": "is missing",
@@ -99,9 +101,7 @@ class TrialDataError(ValueError):
 def _list_lines(problems: Sequence[Problem], n_listed: int) -> list[str]:
     kinds: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
-        # Rules that quote a row, a time or a date are one rule.
-        kind = (problem.table, problem.column, re.sub(r"[0-9][0-9.:-]*", "#", problem.rule))
-        kinds.setdefault(kind, []).append(problem)
+        kinds.setdefault((problem.table, problem.column, _find_kind(problem.rule)), []).append(problem)
     lines = []
     for (table, column, _), found in kinds.items():
         n_shown = n_listed if len(found) > n_listed + 1 else len(found)
@@ -110,6 +110,32 @@ def _list_lines(problems: Sequence[Problem], n_listed: int) -> list[str]:
             more = f"and {len(found) - n_shown} more of the same kind, {len(found)} in all"
             lines.append(f"{table} {column}".rstrip() + f": {more} (nkhcc check --all lists them)")
     return lines
+
+
+def join_problems(problems: Sequence[Problem], frame: pd.DataFrame) -> list[Problem]:
+    """Make one problem of what is wrong in the same way with every entry of a column of a table as text."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for each in problems:
+        kinds.setdefault((each.column, _find_kind(each.rule)), []).append(each)
+    joined = []
+    for (name, _), found in kinds.items():
+        values = [each.value for each in found if each.value]
+        n_cells = int((frame[name] != "").sum()) if values and name in frame else len(frame)
+        if len(found) < max(n_cells, WHOLE_COLUMN):
+            joined += found
+            continue
+        # A rule that quotes what is in its row is that of the first.
+        alike = len({each.rule for each in found}) == 1
+        ends = dict.fromkeys([min(values), max(values)] if alike else values[:1]) if values else ()
+        shown = " and ".join(repr(value) for value in ends)
+        said = f"{len(found)} of {n_cells} values{f', such as {shown}' if shown else ''}: {found[0].rule}"
+        joined.append(Problem(found[0].table, None, name, "", said))
+    return joined
+
+
+def _find_kind(rule: str) -> str:
+    """Return a rule without what it quotes of its row: numbers, times and dates."""
+    return re.sub(r"[0-9][0-9.:-]*", "#", rule)
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:

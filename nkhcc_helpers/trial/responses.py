@@ -15,6 +15,7 @@ from nkhcc_helpers.trial.schema import find_column, find_text, list_text
 BEST_RESPONSES = ("CR", "PR", "SD", "PD", "NE")
 NOT_ASSESSED = ""
 """Best response of a patient of whom no assessment is known."""
+NO_RESPONSES = pd.DataFrame(columns=["USUBJID", "group", "best", "change"])
 _DEFAULTS = ("BOR", "CBOR")
 _WORDS = {
     "CR": ["COMPLETE RESPONSE", "COMPLETE REMISSION"],
@@ -33,7 +34,7 @@ def keep_responses(
     raw: dict[str, RawTable], metadata: TrialMetadata, problems: list[Problem], said: list[str]
 ) -> None:
     """Keep of ADRS the rows of the best response and of the change; nothing where no best one is known."""
-    frame = raw["ADRS"].frame if "ADRS" in raw else pd.DataFrame()
+    frame = raw["ADRS"].frame
     if "PARAMCD" not in frame:
         return
     codes, told = list(frame["PARAMCD"].unique()), metadata.response or ResponseSource()
@@ -93,11 +94,9 @@ def check_responses(tables: Tables) -> list[Problem]:
 
 
 def list_responses(adrs: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
-    """Return `Trial.responses` of a parsed ADRS, which may be empty."""
+    """Return `Trial.responses` of a parsed ADRS."""
     frame = subjects[["USUBJID"]].assign(best=NOT_ASSESSED, change=float("nan"))
     frame.insert(1, "group", group_rows(frame, subjects, metadata))
-    if adrs.empty:
-        return frame.iloc[:0]
     best, changes, column = _choose(adrs, metadata)
     words = list_text(best, "AVALC").map(RESPONSE_WORDS).astype(object).set_axis(best["USUBJID"])
     found = find_column(changes, column, "float64").groupby(changes["USUBJID"]).min()

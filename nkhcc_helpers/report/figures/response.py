@@ -33,29 +33,28 @@ THRESHOLDS = {
     20: "+20 %:\nprogression\nfrom here up",
     -30: "\N{MINUS SIGN}30 %:\npartial response\nfrom here down",
 }
-MOST_NAMED = 40
-"""Patients up to whom each is named."""
-MOST_MARKED = 80
-"""Patients up to whom bars of all groups stand in one order, each with the mark of its group."""
+MOST_PATIENTS = 60
+"""Up to whom bars of all groups stand in one order, each with its patient and the mark of its group."""
 HIGHEST = 100  # percent; a longer bar is cut there
 
 
 @in_house_style
-def plot_waterfall(changes: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
+def plot_waterfall(responses: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
     """Smallest change of tumour size of each patient, with the thresholds of RECIST 1.1; the best response.
 
     Parameters
     ----------
-    changes : pandas.DataFrame
-        As `response.list_changes` returns it; bars stand in its order, of many patients group by group.
+    responses : pandas.DataFrame
+        `Trial.responses`; bars stand from growth to shrinkage, of many patients group by group.
     ax : matplotlib Axes, optional
         For the bars, without the best responses under them.
     """
+    changes = responses[responses["change"].notna()]
     looks = list_looks(known_groups(changes, labels), labels)
-    if changes.empty or not looks:
+    if changes.empty:
         return say_nothing_to_show(choose_axes(ax, 2.0))
-    changes = changes.reset_index(drop=True)
-    if len(changes) > MOST_MARKED:
+    changes = changes.sort_values("change", ascending=False, kind="stable", ignore_index=True)
+    if len(changes) > MOST_PATIENTS:
         changes = pd.concat([rows_of(changes, group) for group in looks], ignore_index=True)
     shown, below = [best for best in RESPONSE_NAMES if (changes["best"] == best).any()], ax
     if ax is None:
@@ -67,11 +66,11 @@ def plot_waterfall(changes: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes
     _draw_bars(ax, changes, looks)
     below.set_xlim(-0.7, len(changes) - 0.3)
     below.set_xticks([])
-    if len(changes) <= MOST_NAMED:
+    if len(changes) <= MOST_PATIENTS:
         start, names = shorten_names(changes["USUBJID"])
-        below.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        below.set_xticks(range(len(names)), names, rotation=90, fontsize=6.5)
         below.set_xlabel(f"Patient ({plain(start)}…)" if start else "Patient", fontsize=SMALL)
-    elif len(changes) > MOST_MARKED:
+    else:
         below.set_xlabel("Patients, group after group", fontsize=SMALL)
     names = name_groups(looks, 46)
     handles = [make_mark(look.marker, 6, look.colour, names[group]) for group, look in looks.items()]
@@ -80,7 +79,7 @@ def plot_waterfall(changes: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes
 
 
 def _draw_bars(ax: Axes, changes: pd.DataFrame, looks: Mapping[str, Look]) -> None:
-    is_few, values = len(changes) <= MOST_MARKED, changes["change"].clip(upper=HIGHEST)
+    is_few, values = len(changes) <= MOST_PATIENTS, changes["change"].clip(upper=HIGHEST)
     for group, look in looks.items():
         of_it = rows_of(changes, group).index
         bars = {"color": look.colour, "edgecolor": INK, "linewidth": 0.5 * is_few}
@@ -107,7 +106,7 @@ def _draw_responses(ax: Axes, changes: pd.DataFrame, shown: list[str], looks: Ma
     place = changes["best"].map({best: y for y, best in enumerate(shown)})
     for group, look in looks.items():
         of_it = rows_of(changes, group).index
-        marker = look.marker if len(changes) <= MOST_MARKED else "|"
+        marker = look.marker if len(changes) <= MOST_PATIENTS else "|"
         edge = INK if marker == look.marker else look.colour
         ax.plot(of_it, place[of_it], marker, color=look.colour, markeredgecolor=edge, markersize=5)
     ax.set_yticks(range(len(shown)), [RESPONSE_NAMES[best] for best in shown], fontsize=SMALL)

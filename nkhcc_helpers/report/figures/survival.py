@@ -80,10 +80,10 @@ def plot_km(
     until : float, optional
         End of the time axis, such as `choose_axis_end` gives; by default the last follow-up.
     """
-    looks = list_looks(known_groups(curves, labels), labels)
+    counted = counts is not None and len(counts) > 0
+    looks = list_looks(known_groups(counts if counted else curves, labels), labels)
     if not looks:
         return say_nothing_to_show(choose_axes(ax, CURVE_HEIGHT))
-    counted = counts is not None and len(counts) > 0
     if ax is None and counted:
         legend = 0.5 * -(-len(looks) // 2)
         ax, below = _open_above(CURVE_HEIGHT, len(COUNT_ROWS) * (len(looks) + 1.4), 0.7 + legend)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers.report.display import LAYOUTS, display_table
-from nkhcc_helpers.report.tables import cohort, safety_timing, survival  # noqa: F401 (each adds its LAYOUTS)
+from nkhcc_helpers.report.tables import (  # noqa: F401 (each adds its LAYOUTS)
+    cohort,
+    cox_checks,
+    safety_timing,
+    survival,
+)
 from nkhcc_helpers.report.tables.compatible import (
     format_answers,
     format_assumptions,

@@ -64,7 +64,7 @@ STAGES = {
 }
 
 
-@shows_table(cohort.count_disposition)
+@shows_table(cohort.count_disposition, by_exposure=True)
 def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
     """Where everyone enrolled ended up, from `count_disposition`."""
     is_cut = trial.metadata.data_cut_off is not None
@@ -76,9 +76,18 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
     stages |= {name.capitalize(): name for name in frame if name.startswith(cohort.DISCONTINUED)}
+    before = {
+        name.replace(cohort.LEFT_OUT, "Left out: ", 1): name
+        for name in frame
+        if name.startswith(cohort.LEFT_OUT)
+    }
     return lay_out_groups(
         frame,
         lambda row: {
+            **{
+                heading: format_number(row[name], 0) if is_estimable(row[name]) else NOT_APPLICABLE
+                for heading, name in before.items()
+            },
             "Enrolled": format_number(row["n_enrolled"], 0),
             **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in stages.items()},
         },
@@ -143,11 +152,11 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
     return next((d for d in range(most) if all(round(v, d) == v for v in found)), most)
 
 
-@shows_table(cohort.summarize_exposure)
+@shows_table(cohort.summarize_exposure, by_exposure=True)
 def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Treatments and cumulative dose, planned and received, from `summarize_exposure`."""
     words = name_treatment(trial)
-    given, dose = words["Words"], "Cumulative dose"
+    given, dose, daily = words["Words"], "Cumulative dose", frame["intensity_median"].notna().any()
     return lay_out_groups(
         frame,
         lambda row: {
@@ -156,6 +165,8 @@ def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
             (given, "All planned received, n (%)"): format_count(row["n_completed"], row["n"]),
             (dose, "Planned dose"): _trimmed(row["planned_dose"], 2),
             (dose, "Received dose, median (range)"): _received(row, "received_dose", 2),
+            **({(dose, "Dose per day, median (range)"): _received(row, "intensity", 2)} if daily else {}),
+            ("Days of treatment", "First to last, median (range)"): _received(row, "duration", 0),
         },
         list_group_headings(frame, trial),
         title="Exposure",

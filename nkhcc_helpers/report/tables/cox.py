@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from nkhcc_helpers import cox
 from nkhcc_helpers.report.display import Layout, lay_out_rows, number, p_value, shows_table
 from nkhcc_helpers.report.names import (
-    FIT_NAMES,
     list_covariate_labels,
     name_dose_unit,
+    name_empty,
     name_strata,
-    name_treatment,
     show_coding,
     show_endpoint,
     show_group,
@@ -24,10 +22,8 @@ from nkhcc_helpers.report.names import (
 )
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
-    NOT_ESTIMABLE,
     format_p,
     format_p_with_error,
-    format_percent,
     format_ratio,
     format_ratio_interval,
     is_estimable,
@@ -43,21 +39,9 @@ AICC_NOTE = (
     "2 say nothing. NE where there are too few events for the number of coefficients."
 )
 ASYMPTOTIC_NOTE = "Intervals and P by likelihood ratio, which holds for large trials only."
-SIMULATED_NOTE = (
-    "{n_trials:,} trials each, without effect for tests and with the estimated one for intervals."
-)
-RECEIVED_NOTE = "NE: no event, nobody at risk differs, or the number follows the time, as under one plan."
-MARK_NOTE = "* On the wrong side of the nominal level by more than three Monte-Carlo errors."
-ATTAINED_NAMES = {
-    "wald": "Partial, Wald",
-    "likelihood ratio": "Partial, likelihood ratio",
-    "firth wald": "Firth, Wald",
-    "firth": "Firth, likelihood ratio",
-    "permuted": "Permuted",
-}
 
 
-def _lay_out(frame: pd.DataFrame, trial: Trial, endpoint: str, columns: Mapping, **options) -> Layout:
+def lay_out_models(frame: pd.DataFrame, trial: Trial, endpoint: str, columns: Mapping, **options) -> Layout:
     """As `lay_out_rows`; of an endpoint, or a trial, with patients of one group, that it needs two."""
     groups = trial.survival(endpoint)["group"].unique() if endpoint else trial.groups
     if len(groups) > 1:
@@ -79,6 +63,7 @@ def format_hazard_ratios(
     ties: str = "breslow",
     reference: str = "",
     strata: str = "",
+    too_many: int = 0,
 ) -> Layout:
     """Hazard ratios of Cox models, as `fit_cox` and `summarize_models` give them.
 
@@ -89,13 +74,13 @@ def format_hazard_ratios(
     against = show_group(reference or trial.groups[0], trial)
     interval = show_interval(conf_level)
     holds_groups = frame["covariate"].astype("str").str.startswith("group ").any()
-    columns = {"": _covariate(trial, dose_coding, labels, reference), "Hazard ratio": _ratio("hr")}
-    likelihood = {interval: _limits("ci"), "P": p_value("p_value")}
-    permutation = {interval: _limits("exact")} if "exact_lower" in frame else {}
+    columns = {"": show_covariate(trial, dose_coding, labels, reference), "Hazard ratio": show_ratio("hr")}
+    likelihood = {interval: show_limits("ci"), "P": p_value("p_value")}
+    permutation = {interval: show_limits("exact")} if "exact_lower" in frame else {}
     if "p_permutation" in frame:
         permutation["P"] = _permuted("p_permutation")
     columns |= {"Likelihood": likelihood, "Permutation": permutation} if permutation else likelihood
-    return _lay_out(
+    return lay_out_models(
         frame,
         trial,
         endpoint,
@@ -107,6 +92,8 @@ def format_hazard_ratios(
             *([f"Groups are compared with {against}."] if holds_groups else []),
             *name_strata(trial, strata),
             *(["NE: not estimable."] if frame["hr"].isna().any() else []),
+            *name_empty(trial, endpoint),
+            *name_too_many("Limits by permutation are not drawn", too_many),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *name_dose_unit(trial),
             *([f"{show_method(method)}, ties by {ties.capitalize()}. {CONTRASTS_NOTE}"] if method else []),
@@ -114,7 +101,7 @@ def format_hazard_ratios(
     )
 
 
-def _covariate(
+def show_covariate(
     trial: Trial,
     dose_coding: str = "relative",
     labels: Mapping[str, str] | None = None,
@@ -125,11 +112,11 @@ def _covariate(
     return lambda row: names.get(row["covariate"], row["covariate"])
 
 
-def _ratio(column: str) -> Callable[[dict], str]:
+def show_ratio(column: str) -> Callable[[dict], str]:
     return lambda row: format_ratio(row[column])
 
 
-def _limits(prefix: str) -> Callable[[dict], str]:
+def show_limits(prefix: str) -> Callable[[dict], str]:
     return lambda row: format_ratio_interval(row[f"{prefix}_lower"], row[f"{prefix}_upper"])
 
 
@@ -145,7 +132,9 @@ def _permuted(column: str) -> Callable[[dict], str]:
 
 
 @shows_table(cox.compare_models)
-def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str, strata: str = "") -> Layout:
+def format_model_comparison(
+    frame: pd.DataFrame, trial: Trial, *, endpoint: str, strata: str = "", too_many: int = 0
+) -> Layout:
     """Likelihood-ratio tests of Cox models, a row per model, from `compare_models`."""
     columns = {"Model": "model", "Log likelihood": number("log_likelihood", 2)}
     if "aicc" in frame:
@@ -153,7 +142,7 @@ def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str,
     columns["Against no covariates"] = _likelihood_ratio(frame, "", "lr_statistic")
     if "lack_df" in frame:
         columns["Against the last model"] = _likelihood_ratio(frame, "lack_", "lack_statistic")
-    return _lay_out(
+    return lay_out_models(
         frame,
         trial,
         endpoint,
@@ -162,6 +151,7 @@ def format_model_comparison(frame: pd.DataFrame, trial: Trial, *, endpoint: str,
         notes=[
             *name_strata(trial, strata),
             "df: degrees of freedom. NE: not estimable.",
+            *name_too_many("Permuted P is not drawn", too_many),
             *([PERMUTED_NOTE] if "p_permutation" in frame else []),
             *([AICC_NOTE] if "aicc" in frame else []),
         ],
@@ -185,12 +175,12 @@ def format_proportional_hazards(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str = "", dose_coding: str = "relative", strata: str = ""
 ) -> Layout:
     """The check of proportional hazards, a row per covariate, from `check_proportional_hazards`."""
-    return _lay_out(
+    return lay_out_models(
         frame,
         trial,
         endpoint,
         {
-            "": _covariate(trial, dose_coding),
+            "": show_covariate(trial, dose_coding),
             "Chi-square": number("statistic", 2),
             "Degrees of freedom": "df",
             "P": p_value("p_value"),
@@ -232,21 +222,21 @@ def format_codings(
     frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95, strata: str = ""
 ) -> Layout:
     """Hazard ratios under each coding of dose, and over the range of the trial, from `sweep_codings`."""
-    covariate = _covariate(trial)
+    covariate = show_covariate(trial)
 
     def coding(row: dict) -> str:
         return show_coding(row["dose_coding"], trial)
 
-    return _lay_out(
+    return lay_out_models(
         frame,
         trial,
         endpoint,
         {
             "": lambda row: coding(row) if row["covariate"] == "dose" else covariate(row),
-            "Hazard ratio per unit": _ratio("hr"),
-            show_interval(conf_level): _limits("ci"),
+            "Hazard ratio per unit": show_ratio("hr"),
+            show_interval(conf_level): show_limits("ci"),
             "P": p_value("p_value"),
-            "Hazard ratio over the range": _ratio("hr_range"),
+            "Hazard ratio over the range": show_ratio("hr_range"),
         },
         block=lambda row: f"Dose as: {coding(row)[:1].lower()}{coding(row)[1:]}",
         title=f"{show_endpoint(endpoint, trial)}: does the coding of dose matter?",
@@ -259,140 +249,5 @@ def format_codings(
     )
 
 
-@shows_table(cox.fit_received)
-def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
-    """One model on the same patients, infusions counted in several ways, from `fit_received`."""
-    words = name_treatment(trial)
-    landmark = frame["landmark"].max() if "landmark" in frame else np.nan
-    return lay_out_rows(
-        frame,
-        {
-            "{Words} counted".format(**words): _counted,
-            "Patients": number("n"),
-            "Events": number("n_events"),
-            "Hazard ratio": _ratio("hr"),
-            show_interval(conf_level): _limits("ci"),
-            "P": p_value("p_value"),
-        },
-        title=f"{show_endpoint(endpoint, trial)}: hazard ratio for one {words['word']} more",
-        notes=[
-            "Below 1: events come later.",
-            *([RECEIVED_NOTE] if frame["hr"].isna().any() else []),
-            "Partial likelihood, ties by Efron.",
-            ASYMPTOTIC_NOTE,
-            *([f"Landmark: {landmark:.3g} {trial.unit}."] if is_estimable(landmark) else []),
-        ],
-    )
-
-
-def _counted(row: dict) -> str:
-    return FIT_NAMES.get(row["fit"], row["fit"])
-
-
-@shows_table(cox.simulate_immortal_time)
-def format_immortal_time(
-    frame: pd.DataFrame,
-    trial: Trial,
-    *,
-    alpha: float = 0.05,
-    why_not: str = "",
-    stops_at_progression: bool = False,
-) -> Layout:
-    """How often each way to count infusions finds an effect where none is, from `simulate_immortal_time`."""
-    words = name_treatment(trial)
-    stop = "progression, which comes before the event" if stops_at_progression else "the event"
-    return lay_out_rows(
-        frame,
-        {
-            "{Words} counted".format(**words): _counted,
-            "Percent rejected (Monte-Carlo error)": lambda row: _share(
-                row["rejected"], row["error"], row["not_estimable"], above=alpha
-            ),
-            "Median hazard ratio for one {word} more".format(**words): _ratio("median_hr"),
-            "Without estimate": lambda row: format_percent(100 * row["not_estimable"], 1),
-        },
-        title="{Words} without any effect: who finds one?".format(**words),
-        subtitle=f"{frame['n_trials'].max():,} simulated trials in which one hazard holds for everyone",
-        notes=[
-            f"Likelihood-ratio tests at a level of {format_percent(100 * alpha)}.",
-            "A trial without estimate does not reject.",
-            f"NE: {why_not}." if why_not else "{Words} stop at {stop}.".format(stop=stop, **words),
-            MARK_NOTE,
-        ],
-    )
-
-
-def _share(share: float, error: float, missing: float, *, above: float = 1.0, below: float = 0.0) -> str:
-    """A percentage with its error, marked where it is surely on the wrong side of what is nominal."""
-    if missing == 1:
-        return NOT_ESTIMABLE
-    if not is_estimable(share):
-        return NOT_APPLICABLE
-    wrong = share - 3 * error > above or share + 3 * error < below
-    return f"{100 * share:.1f} ({100 * error:.1f}){' *' if wrong else ''}"
-
-
-@shows_table(cox.attained_in_trial)
-def format_attained_cox(
-    frame: pd.DataFrame,
-    trial: Trial,
-    *,
-    endpoint: str = "",
-    dose_coding: str = "relative",
-    alpha: float = 0.05,
-    n_trials: int | None = None,
-    reference: str = "",
-    strata: str = "",
-) -> Layout:
-    """How often each test rejects and each interval, of level 1 - `alpha`, holds the truth.
-
-    Shows what `attained_in_trial` returns: shares between 0 and 1, a row per model, covariate and test.
-    """
-    found = {(row["model"], row["covariate"], row["test"]): row for row in frame.to_dict("records")}
-
-    def spread(column: str, **bounds: float) -> dict[str, Callable]:
-        """A column per test; what was not tested is not applicable."""
-
-        def show(row: dict, test: str) -> str:
-            of = found.get((row["model"], row["covariate"], test))
-            if of is None:
-                return NOT_APPLICABLE
-            return _share(of[column], of[f"{column}_error"], of["not_estimable"], **bounds)
-
-        return {
-            ATTAINED_NAMES.get(test, test): lambda row, test=test: show(row, test)
-            for test in frame["test"].unique()
-        }
-
-    level, confidence = format_percent(100 * alpha), format_percent(100 * (1 - alpha))
-    return _lay_out(
-        frame[["model", "covariate"]].drop_duplicates(),
-        trial,
-        endpoint,
-        {
-            "": _covariate(trial, dose_coding, reference=reference),
-            f"Percent of trials rejected (nominal {level})": spread("rejected", above=alpha),
-            f"Percent of intervals with the truth (nominal {confidence})": spread(
-                "coverage", below=1 - alpha
-            ),
-        },
-        block=lambda row: row["model"],
-        title="How far to trust each test and each interval",
-        subtitle="Simulated trials (Monte-Carlo error)",
-        notes=[
-            "A test without answer does not reject, an interval without limits does not hold.",
-            MARK_NOTE,
-            *_name_missing(frame),
-            *([SIMULATED_NOTE.format(n_trials=n_trials)] if n_trials else []),
-            *name_strata(trial, strata),
-        ],
-    )
-
-
-def _name_missing(frame: pd.DataFrame) -> list[str]:
-    """A line on the tests that some trials, but not all, have no answer for."""
-    some = frame[frame["not_estimable"].between(0, 1, inclusive="neither")]
-    most = some.groupby("test", sort=False)["not_estimable"].max()
-    names = [ATTAINED_NAMES.get(test, test) for test in most.index]
-    told = [f"{name} {format_percent(100 * share, 1)}" for name, share in zip(names, most, strict=True)]
-    return [f"Trials without answer, at most: {'; '.join(told)}."] if told else []
+def name_too_many(what: str, most: int) -> list[str]:
+    return [f"{what} for more than {most:,} patients."] if most else []

@@ -17,8 +17,9 @@ from nkhcc_helpers.report.display import (
     p_value,
     shows_table,
 )
-from nkhcc_helpers.report.names import name_interval, show_endpoint, show_group, show_interval
+from nkhcc_helpers.report.names import name_empty, name_interval, show_endpoint, show_group, show_interval
 from nkhcc_helpers.report.numbers import (
+    NOT_APPLICABLE,
     NOT_ESTIMABLE,
     format_interval,
     format_large,
@@ -28,6 +29,7 @@ from nkhcc_helpers.report.numbers import (
     format_percent,
     is_estimable,
 )
+from nkhcc_helpers.survival.calibration import MOST_PATIENTS
 from nkhcc_helpers.survival.competing import IncidenceComparison
 from nkhcc_helpers.survival.permutation import Comparison
 
@@ -52,6 +54,8 @@ INCIDENCE_NOTES = {
     "log-log": ["Interval: log-log, with the infinitesimal jackknife's variance.", KM_NOTE],
 }
 BEYOND_NOTE = "NE: nobody is under observation any more, or yet, so that nothing can be said."
+DRAWN_NOTE = "Permuted, with Monte-Carlo error: the same statistic, where allocations are too many to count."
+TOO_MANY_NOTE = "Not simulated: {:,} patients, and at most {:,} are. It is a question of small groups."
 WITHIN_NOTE = "A test in strata takes relabellings and allocations within each stratum only."
 TEST_NAMES = {
     "asymptotic": "Usual log-rank, chi-square",
@@ -96,6 +100,8 @@ def format_survival_summary(
 
 
 def _range_with_censoring(row: dict) -> str:
+    if not row["n"]:
+        return NOT_APPLICABLE
     marks = {end: "+" if row[f"{end}_censored"] else "" for end in ("minimum", "maximum")}
     return " to ".join(f"{format_number(row[end])}{mark}" for end, mark in marks.items())
 
@@ -177,6 +183,7 @@ def format_comparison(comparison: Comparison, trial: Trial, *, endpoint: str) ->
         subtitle=test if comparison.df else NO_TEST,
         notes=[
             "Expected: if all groups had the same survival.",
+            *name_empty(trial, endpoint),
             *(["P from the chi-square distribution, which holds for large groups."] if comparison.df else []),
         ],
     )
@@ -201,6 +208,7 @@ def format_tests(frame: pd.DataFrame, trial: Trial, *, endpoint: str, n_draws: i
         notes=[
             PERMUTED_NOTE.format(n_draws=n_draws),
             "Exact: the score statistic over every allocation of the patients to groups of these sizes.",
+            *name_empty(trial, endpoint),
             *([WITHIN_NOTE] if "n_strata" in frame and (frame["n_strata"] > 1).any() else []),
         ],
     )
@@ -214,6 +222,12 @@ def _exact_or_why_not(row: dict) -> str:
     return f"not computed ({format_large(row['n_allocations'])} allocations)"
 
 
+def _exact_or_drawn(row: dict) -> str:
+    if not is_estimable(row.get("p_permutation")):
+        return _exact_or_why_not(row)
+    return f"{format_p_with_error(row['p_permutation'], row['p_permutation_error'])}, permuted"
+
+
 @shows_table(survival.compare_pairs)
 def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
     """The exact P of each pair, its adjustment and the smallest P possible, from `compare_pairs`."""
@@ -223,7 +237,7 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
             "Pair": lambda row: " against ".join(show_group(row[of], trial) for of in ("first", "second")),
             "Patients": lambda row: f"{row['n_first']} and {row['n_second']}",
             "Asymptotic P": p_value("p_asymptotic"),
-            "Exact P": _exact_or_why_not,
+            "Exact P": _exact_or_drawn,
             "Exact P, Holm": p_value("p_holm"),
             "Smallest possible P": lambda row: (
                 format_p(row["p_smallest"]) + (", cannot reach 0.05" if row["p_smallest"] > 0.05 else "")
@@ -233,7 +247,9 @@ def format_pairs(frame: pd.DataFrame, trial: Trial, *, endpoint: str) -> Layout:
         subtitle="" if len(frame) else NO_TEST,
         notes=[
             "Log-rank. Exact: two-sided score test over every allocation of the two groups.",
+            *([DRAWN_NOTE] if "p_permutation" in frame and frame["p_permutation"].notna().any() else []),
             "Holm: adjusted for the pairs shown. Smallest possible: what groups of these sizes can give.",
+            *name_empty(trial, endpoint),
         ],
     )
 
@@ -254,7 +270,7 @@ def format_recalibrated(frame: pd.DataFrame, trial: Trial) -> Layout:
 
 
 @shows_table(survival.attained_size)
-def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
+def format_attained(frame: pd.DataFrame, trial: Trial, *, too_many: int = 0) -> Layout:
     """How often each test rejects although the groups do not differ, from `attained_size`."""
     cells = {
         (row["test"], row["alpha"]): f"{100 * row['rejected']:.2f} ({100 * row['error']:.2f})"
@@ -271,11 +287,18 @@ def format_attained(frame: pd.DataFrame, trial: Trial) -> Layout:
         {"Test": lambda row: TEST_NAMES[row["test"]], **levels},
         title="How far to trust each test",
         subtitle="Percent of trials rejected although the groups do not differ (Monte-Carlo standard error)",
+        notes=_name_too_many(too_many),
     )
 
 
+def _name_too_many(n: int) -> list[str]:
+    return [TOO_MANY_NOTE.format(n, MOST_PATIENTS)] if n else []
+
+
 @shows_table(survival.attained_coverage)
-def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
+def format_coverage(
+    frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, too_many: int = 0
+) -> Layout:
     """How often limits of a curve hold the truth at the worst of some places, from `attained_coverage`."""
     of = ["n", "censoring"]
     worst = frame.pivot_table(index=of, columns="conf_type", values="coverage", aggfunc="min", sort=False)
@@ -288,7 +311,7 @@ def format_coverage(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.
         },
         title="How far to trust each interval of a survival curve",
         subtitle=f"Percent of simulated groups whose {show_interval(conf_level)} holds the truth",
-        notes=[f"The lowest of three: where true survival is {places}."],
+        notes=[f"The lowest of three: where true survival is {places}.", *_name_too_many(too_many)],
     )
 
 
@@ -334,6 +357,6 @@ def format_rmst(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level:
         title=f"{show_endpoint(endpoint, trial)}: mean time without the event, up to {horizon}",
         notes=[
             "Area under the Kaplan-Meier curve. Normal interval: too narrow in groups of a few patients.",
-            *_name_groups(LEFT_NOTE, frame, frame["estimate"].isna(), trial),
+            *_name_groups(LEFT_NOTE, frame, frame["estimate"].isna() & (frame["n"] > 0), trial),
         ],
     )
