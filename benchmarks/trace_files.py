@@ -85,25 +85,26 @@ def trace(way):
 
 def record(make, folder):
     """Count, file by file, the calls of each function with what they were given, and what they gave back."""
-    calls = {}
+    calls, inside = {}, f"{PACKAGE}/"
 
     def note(frame, event, value):
         code = frame.f_code
-        if event not in ("call", "return") or code.co_name == "<module>":
-            return
-        if not code.co_filename.startswith(f"{PACKAGE}/"):
-            return
-        held = frame.f_locals if event == "call" else value
-        file = str(Path(code.co_filename).relative_to(PACKAGE))
-        calls.setdefault(file, Counter())[code.co_qualname, event, hash(describe(held))] += 1
+        if not code.co_filename.startswith(inside) or code.co_name == "<module>":
+            return None  # its lines and its end are not looked at either
+        frame.f_trace_lines = False
+        if event != "exception":
+            held = frame.f_locals if event == "call" else value
+            file = code.co_filename.removeprefix(inside)
+            calls.setdefault(file, Counter())[code.co_qualname, event, hash(describe(held))] += 1
+        return note
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sys.setprofile(note)
+        sys.settrace(note)
         try:
             make(folder)
         finally:
-            sys.setprofile(None)
+            sys.settrace(None)
     return calls
 
 

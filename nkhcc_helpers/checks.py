@@ -266,3 +266,22 @@ def _read_covariate(column):
                 f"covariate {column.name!r} {rule} in row {row} ({label!r}){more}: {value!r:.80}"
             )
     return known
+
+
+class Named:
+    """What is called by its `name` in files and messages only; `check_names` holds apart what differs."""
+
+    def __str__(self):
+        return self.name
+
+    def __lt__(self, other):
+        # Frames sort what they are grouped by.
+        return (self.name, repr(self)) < (other.name, repr(other))
+
+
+def check_names(things):
+    """Raise ValueError where two different `Named` share a name, as of groups ``A``, ``B-A`` and ``A-B``."""
+    held = {}
+    for each in things:
+        if isinstance(each, Named) and held.setdefault(each.name, each) != each:
+            raise ValueError(f"{each.name!r} would be {held[each.name]!r} and {each!r}: rename a group")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +30,7 @@ def main() -> None:
     \b
     nkhcc run                     every notebook on the bundled trial, into reports/nkhcc
     nkhcc run --data my_trial     the same on a trial of yours
+    nkhcc init my_trial           a first trial.yaml for tables that have none
     nkhcc check my_trial          is it a trial that the notebooks can read?
     """
 
@@ -61,7 +59,7 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
     """Execute notebooks on a trial and write the report.
 
     NOTEBOOK is a name (02_survival_by_group), the start of one (02), or the path of any .ipynb file; every
-    notebook of the project by default.
+    notebook of the project by default, but 05 only where the trial has a published.yaml.
 
     \b
     nkhcc run 02 -p endpoint OS
@@ -102,12 +100,14 @@ def run(notebooks: tuple[str, ...], *, describe: bool, **options: Any) -> None:
 
 
 def _run(notebooks: tuple[str, ...], **options: Any) -> None:
+    from nkhcc_helpers.parallel import interruptible
     from nkhcc_helpers.run.run import run_notebooks
 
     progress = _Progress()
     try:
-        with _interruptible():
-            result = run_notebooks(notebooks, on_start=progress.start, on_outcome=progress.advance, **options)
+        with interruptible():
+            told = {"on_outcome": progress.advance, "on_progress": progress.tell}
+            result = run_notebooks(notebooks, on_start=progress.start, **told, **options)
     except KeyboardInterrupt as stop:
         kept = _describe_kept(stop) or ["no notebook had finished"]
         _fail("\n".join(["interrupted; an earlier report was not touched", *kept]), INTERRUPTED)
@@ -118,6 +118,8 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
     if result.failed:
         click.echo(f"What did run is in {_near(result.folder)}; an earlier report was not touched.", err=True)
         _fail(f"When the cause is mended, {_RESUME}", 1)
+    for plan, why in result.left_out:
+        click.echo(f"Left out: {plan.name}, since {why}")
     click.echo(f"Report: {_near(result.folder / 'index.html')}")
     if result.left:
         told = "still holds what did run when an earlier run was stopped; complete that run with --resume, or"
@@ -128,27 +130,6 @@ def _describe_kept(stop: BaseException) -> list[str]:
     """Say what a run that was stopped has kept; nothing where it kept nothing."""
     notes = getattr(stop, "__notes__", [])
     return [*notes, _RESUME] if notes else []
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make whatever ends a run end it once and in order: workers stopped, what had finished kept."""
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    earlier = {number: signal.getsignal(number) for number in signals}
-
-    def interrupt(*_: object) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number, handler in earlier.items():
-        if handler is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 class _Progress:
@@ -176,21 +157,71 @@ class _Progress:
             self._bar.write(line, file=sys.stderr)
             self._bar.update()
 
+    def tell(self, name: str, line: str) -> None:
+        if self._bar is None:
+            click.echo(f"{name}: {line}")
+        else:
+            self._bar.set_description_str(f"{name[:2]}: {line} ")
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
+@main.command(short_help="Write a first trial.yaml for tables, or for a list of patients.")
+@click.argument("source", metavar="DIR|FILE", type=click.Path(path_type=Path))
+@_option("--out", "out_dir", "Folder for a list of patients.", metavar="DIR", type=click.Path(path_type=Path))
+@_option("--force", "Write over what is there.", is_flag=True)
+def init(source: Path, *, out_dir: Path | None, force: bool) -> None:
+    """Write a first trial.yaml for a folder of tables, or make a folder of a list of patients.
+
+    DIR holds ADaM tables, adsl and adtte at least. Everything in trial.yaml that the tables do not tell is
+    marked as guessed, and listed. Nothing is asked.
+
+    FILE has one row a patient, with columns such as id, group, time_months and event (1 or 0), or for two
+    endpoints pfs_time, pfs_event, os_time and os_event. The folder is named after it, unless --out says
+    otherwise.
+
+    \b
+    nkhcc init my_trial
+    nkhcc init patients.csv
+
+    Exit code: 0 when trial.yaml was written, 2 when the tables cannot be read or it is there already.
+    """
+    from nkhcc_helpers.trial.init import init_trial
+    from nkhcc_helpers.trial.problems import TrialDataError
+
+    try:
+        folder, proposal = init_trial(source, out_dir, force=force)
+    except (TrialDataError, OSError) as error:
+        _fail(str(error), BAD_INPUT)
+    click.echo(f"Wrote {_near(folder / 'trial.yaml')}")
+    told = {"Notices": proposal.said, "Guessed, and marked so in the file": proposal.guessed}
+    told["To be filled in before anything else"] = proposal.lacking
+    for heading, lines in told.items():
+        click.echo("\n  ".join([f"{heading}:", *lines]) if lines else "", nl=bool(lines))
+    click.echo(f"Next: nkhcc check {_near(folder)}\n      nkhcc run --data {_near(folder)}")
+
+
 @main.command(short_help="Check a trial's folder and say what it holds.")
 @click.argument("folder", default="", metavar="[DIR]")
-def check(folder: str) -> None:
-    """Check a trial's folder and say what it holds, or list every problem found.
+@_option("--all", "every", "List every problem, not the first few of a kind.", is_flag=True)
+@_option(
+    *("--format", "form", "json: problems, each with table, row, column, value and rule, and warnings."),
+    type=click.Choice(["text", "json"]),
+    default="text",
+)
+def check(folder: str, *, every: bool, form: str) -> None:
+    """Check a trial's folder and say what it holds, or the problems found, the first few of each kind.
 
-    DIR holds trial.yaml, adsl.csv, adtte.csv, adex.csv and adae.csv, and published.yaml if there is one; the
-    bundled trial by default.
+    DIR holds trial.yaml, the tables adsl, adtte, adex and adae (csv, tsv, txt, xpt, sas7bdat, parquet, json,
+    ndjson or xlsx), and published.yaml if there is one; the bundled trial by default.
 
     Exit code: 0 for a trial that the notebooks can read, 2 for any other.
     """
+    import dataclasses
+    import json
+
     from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
     from nkhcc_helpers.trial.trial import load_trial
 
@@ -199,12 +230,16 @@ def check(folder: str) -> None:
             warnings.simplefilter("ignore", TrialDataWarning)
             trial = load_trial(folder)
     except TrialDataError as error:
-        _fail(_describe_problems(error), BAD_INPUT)
-    click.echo(_summarize(trial))
+        if form == "text":
+            _fail(_describe_problems(error, every=every), BAD_INPUT)
+        click.echo(json.dumps({"problems": [*map(dataclasses.asdict, error.problems)], "warnings": []}))
+        raise SystemExit(BAD_INPUT) from None
+    told = json.dumps({"problems": [], "warnings": trial.warnings})
+    click.echo(_summarize(trial) if form == "text" else told)
 
 
-def _describe_problems(error: Any) -> str:
-    lines = [str(error)]
+def _describe_problems(error: Any, *, every: bool = False) -> str:
+    lines = [error.describe() if every else str(error)]
     if any(problem.table == "trial.yaml" for problem in error.problems):
         lines.append("Some checks of the tables were not made, because trial.yaml has errors.")
     return "\n".join(lines)
@@ -216,6 +251,9 @@ def _summarize(trial: Any) -> str:
     metadata, word = trial.metadata, trial.metadata.treatment_word
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
     groups = count_noun(len(trial.groups), "group")
+    lines += [
+        f"Left out: {count_noun(n, 'patient')}, {key or 'no group'}" for key, n in trial.left_out.items()
+    ]
     lines.append(f"{count_noun(len(trial.subjects), 'patient')} in {groups}:")
     for arm in trial.arm_table().itertuples():
         treated = count_noun(arm.n, "patient")
@@ -226,7 +264,8 @@ def _summarize(trial: Any) -> str:
         lines.append(f"  {arm.group}  {treated}  {arm.label}")
     lines += [_summarize_endpoint(trial, code) for code in trial.endpoint_labels]
     events = count_noun(len(trial.adverse_events), "adverse event")
-    lines.append(f"{count_noun(len(trial.infusions), word)}, {events}")
+    given = count_noun(len(trial.infusions), word)
+    lines.append(f"{given if metadata.exposure.collected else 'exposure not collected'}, {events}")
     claims = count_noun(len(trial.published.claims) if trial.published else 0, "published claim")
     lines.append(f"{claims} to compare with, {count_noun(len(metadata.assumptions), 'assumption')}")
     lines += [f"Warning: {warning}" for warning in trial.warnings]
@@ -259,15 +298,24 @@ def _summarize_endpoint(trial: Any, code: str) -> str:
 @_option("--jobs", "Processes.", type=_AT_LEAST_1, default=2, show_default=True)
 @_option("--bounds", "Search for bounds of every statistic too; takes minutes more.", is_flag=True)
 @_option("--narrowing", "Sample without each claim in turn too; takes minutes more.", is_flag=True)
+@_option("--minutes", "End after so many, with what there is.", type=click.FloatRange(min=0), default=0)
 @_option("--out", "out_dir", "Folder for compatible.parquet.", required=True, metavar="DIR")
 def compatible(
-    claims: str, n_cohorts: int, seed: int, jobs: int, bounds: bool, narrowing: bool, out_dir: str
+    claims: str,
+    n_cohorts: int,
+    seed: int,
+    jobs: int,
+    bounds: bool,
+    narrowing: bool,
+    minutes: float,
+    out_dir: str,
 ) -> None:
     """Draw cohorts that give every published number, and write them as Parquet.
 
-    A run that was cut off goes on where it was when the same command is given again. Where no cohort gives
-    every number, the claims that conflict are named. With --bounds, the smallest and largest value of every
-    statistic over all compatible cohorts are searched for and written to compatible_bounds.csv; with
+    A run that was cut off goes on where it was when the same command is given again. What --minutes ends
+    depends on the machine, and notebook 05 says so; it goes on from what had ended by itself. Where no cohort
+    gives every number, the claims that conflict are named. With --bounds, the smallest and largest value of
+    every statistic over all compatible cohorts are searched for and written to compatible_bounds.csv; with
     --narrowing, what each claim is worth is measured as notebook 05 does and written to
     compatible_narrowing.csv.
 
@@ -275,46 +323,59 @@ def compatible(
     nkhcc compatible --bounds --narrowing --out data/nkhcc
     nkhcc compatible --claims my_trial/published.yaml --cohorts 200 --out my_trial
 
-    Exit code: 0 when the cohorts were written, 1 when the claims conflict, 2 when the files are not as they
-    must be.
+    Exit code: 0 when the cohorts were written, 1 when the claims conflict or nothing was found in time, 2
+    when the files are not as they must be.
     """
     from nkhcc_helpers.compatible.checks import find_conflict
-    from nkhcc_helpers.compatible.claims import list_assumptions
     from nkhcc_helpers.compatible.cohorts import (
         IncompatibleClaimsError,
-        describe_file,
+        OutOfTimeError,
         load_cohorts,
         make_cohorts,
         read_claimed,
         read_design,
     )
+    from nkhcc_helpers.compatible.sampling import Effort
     from nkhcc_helpers.identification.bounds import make_bounds
     from nkhcc_helpers.identification.narrowing import make_narrowing
     from nkhcc_helpers.trial.problems import TrialDataError
     from nkhcc_helpers.trial.trial import locate_bundled
 
+    effort, extras = Effort.within(minutes), bounds + narrowing
+    options = {"jobs": jobs, "progress": True}
     try:
-        source = claims or locate_bundled()
+        source, own = claims or locate_bundled(), effort.share(1 / (1 + extras))
         claimed = read_claimed(source)
-        path = make_cohorts(claimed, out_dir, n_cohorts=n_cohorts, seed=seed, jobs=jobs, progress=True)
-    except IncompatibleClaimsError:
+        path = make_cohorts(claimed, out_dir, n_cohorts=n_cohorts, seed=seed, effort=own, **options)
+        _describe_cohorts(path, claimed, n_cohorts)
+        if bounds:
+            cohorts, metadata = load_cohorts(path, claimed), read_design(source)
+            found = make_bounds(cohorts, metadata, out_dir, effort=effort.share(1 / extras), **options)
+            click.echo(f"Wrote bounds to {_near(found)}")
+        if narrowing:
+            found = make_narrowing(claimed, out_dir, effort=effort, **options)
+            click.echo(f"Wrote what each claim is worth to {_near(found)}")
+    except OutOfTimeError as error:
+        _fail(f"{error}; more --minutes reach further", 1)
+    except IncompatibleClaimsError as error:
         click.echo("No cohort gives every published number; looking for the claims that conflict.", err=True)
-        _fail(str(find_conflict(claimed, seed=seed)), 1)
+        _fail(str(find_conflict(claimed, seed=seed, effort=effort, found=error.found)), 1)
     except (TrialDataError, ValueError, OSError) as error:
         _fail(str(error), BAD_INPUT)
+
+
+def _describe_cohorts(path: Path, claimed: Any, n_asked: int) -> None:
+    from nkhcc_helpers.compatible.claims import list_assumptions
+    from nkhcc_helpers.compatible.cohorts import describe_file
+
     made = describe_file(path)
     click.echo(f"Claims about times: {len(claimed.claims)}, all met by every cohort. Assumed:")
     for each in list_assumptions(claimed).itertuples():
         click.echo(f"  {each.assumption}{f', {each.endpoint}' if each.endpoint else ''}: {each.value}")
     click.echo(f"Wrote {made['n_cohorts']} cohorts to {_near(path)}, sha256 {made['sha256']}")
+    if made["is_cut"]:
+        click.echo(f"Time was up before {n_asked} were drawn: how many these are depends on the machine.")
     click.echo("Notebook 05 takes them from the trial's folder, or by its parameter cohorts_file.")
-    if bounds:
-        cohorts, metadata = load_cohorts(path, claimed), read_design(source)
-        found = make_bounds(cohorts, metadata, out_dir, jobs=jobs, progress=True)
-        click.echo(f"Wrote bounds to {_near(found)}")
-    if narrowing:
-        found = make_narrowing(claimed, out_dir, jobs=jobs, progress=True)
-        click.echo(f"Wrote what each claim is worth to {_near(found)}")
 
 
 def _near(path: Path) -> Path:

@@ -16,6 +16,8 @@ from nkhcc_helpers.trial.schema import list_text
 
 ALIVE, LOST, DISCONTINUED = "alive", "lost", "discontinued: "
 """How follow-up ended, the last with the reason behind it."""
+LEFT_OUT = "left out: "
+"""What stands before the word of TRT01P by which patients of ADSL are not in the trial."""
 NO_REASON = f"{DISCONTINUED}no reason given"
 _LOST = r"(?<!\bNOT )(?<!\bNEVER )\b(?:LOST(?: TO\b|$)|LTFU\b)"
 SPREAD = {"median": "median", "minimum": "min", "maximum": "max"}  # column, and what pandas calls it
@@ -37,28 +39,31 @@ def count_disposition(trial, *, grace_days=7):
         Columns ``group n_enrolled n_treated n_completed n_fewer n_progressed n_died n_alive n_lost``: counts,
         NA where the trial cannot say. Then, where patients not dead were discontinued and not lost, a column
         for each reason, such as ``discontinued: adverse event``. Completed and fewer split the treated: at
-        least the planned infusions, or fewer. Progressed: as in `list_courses`. Died: by overall survival.
+        least the planned infusions, or fewer; NA where either number is not known. Progressed: as in
+        `list_courses`. Died: by overall survival.
         Alive: censored at the cut-off, or EOSSTT says ONGOING or COMPLETED. Lost: EOSSTT or DCSREAS says so,
         or, where both are empty, CNSDTDSC.
         Discontinued: one of them says otherwise. Of whom neither says anything: lost where censored before
-        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason.
+        the cut-off; without a cut-off alive, and nobody knows how many are lost, as without a reason. First,
+        where `trial.yaml` leaves patients out, a column for each word, such as ``left out: screen failure``,
+        which only "All" has an entry of.
     """
     status = _list_status(trial, grace_days)
-    treated, completed = status["treated"], status["n_infusions"] >= status["planned_infusions"]
+    treated, completed = status["treated"], _is_completed(status)
     died = status["death"].notna()
     states = status.loc[~died, "state"].value_counts().index
     reasons = [state for state in states if state.startswith(DISCONTINUED)]
     stages = status[["group"]].assign(
         n_enrolled=True,
         n_treated=treated,
-        n_completed=treated & completed,
-        n_fewer=treated & ~completed,
+        n_completed=treated & completed.eq(True),
+        n_fewer=treated & completed.eq(False),
         n_progressed=status["progression"].notna(),
         n_died=died,
         n_alive=~died & (status["state"] == ALIVE),
         n_lost=~died & (status["state"] == LOST),
         untold=~died & ~status["told"],
-        unplanned=status["planned_infusions"].isna(),
+        unplanned=completed.isna(),
         **{reason: ~died & (status["state"] == reason) for reason in reasons},
     )
     counts = list_with_all(stages, trial.groups).groupby("group", observed=False).sum().astype("Int64")
@@ -71,6 +76,9 @@ def count_disposition(trial, *, grace_days=7):
         counts[name] = counts[name].mask(unplanned)
     # Where nobody's end is told, a group in which all died has no more to say of it than the others.
     counts["n_lost"] = counts["n_lost"].mask(untold | (untold.any() & ~status["said"].any()))
+    for place, (word, n) in enumerate(trial.left_out.items()):
+        entries = pd.Series({"All": n}, dtype="Int64").reindex(counts.index)
+        counts.insert(place, LEFT_OUT + (word or "no group planned"), entries)
     return counts.reset_index()
 
 
@@ -120,26 +128,38 @@ def summarize_exposure(trial):
         Columns ``group n planned_infusions received_median received_minimum received_maximum n_completed
         planned_dose received_dose_median received_dose_minimum received_dose_maximum``, over everyone
         enrolled. Dose is the sum over infusions in the unit of EXDOSE, over subjects whose every dose is
-        known. What was planned is NaN for "All" where the groups differ, and with `n_completed` where a plan
-        is not known.
+        known. What was planned is NaN for "All" where the groups differ; ``n_completed`` is NA where a plan
+        is not known. Then ``duration_median duration_minimum duration_maximum``: days from the first
+        infusion to the end of the last, both counted, over those with one; and ``intensity_median
+        intensity_minimum intensity_maximum``: dose received per such day, NaN unless on most of these days
+        there was one, since between doses far apart it says little. No rows where exposure was not collected.
     """
     subjects, doses = trial.subjects.copy(), trial.infusions.groupby("USUBJID")["dose"]
     received = subjects["USUBJID"].map(doses.sum().where(doses.count() == doses.size()))
     subjects["received_dose"] = received.where(subjects["n_infusions"] > 0, 0.0)
     subjects["planned_dose"] = subjects["planned_infusions"] * subjects["dose"]
-    done = subjects["n_infusions"] >= subjects["planned_infusions"]
-    subjects["completed"] = done.astype(float).where(subjects["planned_infusions"].notna())
+    subjects["completed"] = _is_completed(subjects)
+    days = (subjects["last_exposure"] - subjects["first_infusion"]).dt.days + 1
+    subjects["duration"] = days.where(subjects["n_infusions"] > 0)
+    n_days = len(trial.infusions.drop_duplicates(["USUBJID", "date"]))
+    is_daily = days.sum() > len(days) and n_days > days.sum() / 2
+    subjects["intensity"] = subjects["received_dose"] / (subjects["duration"] if is_daily else np.nan)
     grouped = list_with_all(subjects, trial.groups).groupby("group", observed=False)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "n": grouped.size(),
             "planned_infusions": _common_value(grouped["planned_infusions"]),
             **grouped["n_infusions"].agg(**SPREAD).astype(float).add_prefix("received_"),
             "n_completed": grouped["completed"].agg(lambda each: each.sum(skipna=False)).astype("Int64"),
             "planned_dose": _common_value(grouped["planned_dose"]),
-            **grouped["received_dose"].agg(**SPREAD).add_prefix("received_dose_"),
+            **{
+                f"{name}_{label}": value
+                for name in ("received_dose", "duration", "intensity")
+                for label, value in grouped[name].agg(**SPREAD).items()
+            },
         }
     ).reset_index()
+    return table[: len(table) if trial.metadata.exposure.collected else 0]
 
 
 def count_enrolment(trial):
@@ -213,6 +233,12 @@ def list_courses(trial, *, grace_days=7):
     return status[columns].sort_values(["group", "last_contact", "USUBJID"], ignore_index=True)
 
 
+def _is_completed(subjects):
+    """Whether each patient received all that was planned, NA where one of the two is not known."""
+    given, planned = (subjects[name].astype("Float64") for name in ("n_infusions", "planned_infusions"))
+    return given >= planned
+
+
 def list_infusion_times(trial):
     """List when each infusion was given.
 
@@ -226,6 +252,24 @@ def list_infusion_times(trial):
     days = [(given[date] - given["enrolled"]).dt.days for date in ("date", "end")]
     given["time"], given["end"] = (each / DAYS_PER_UNIT[trial.unit] for each in days)
     return given[["USUBJID", "group", "infusion", "time", "dose", "end"]]
+
+
+def count_states(courses, infusion_times, *, n_times=240):
+    """Count how many of each group are in each state, at times from enrolment to the last contact of any.
+
+    Columns ``group time treated followed progressed left died n``, of courses and times as listed above: the
+    latest infusion has not ended; followed longer, without a progression or after one; no longer followed.
+    """
+    states = ["treated", "followed", "progressed", "left", "died"]
+    known = courses[courses["last_contact"].notna()]
+    ended = known["USUBJID"].map(infusion_times.groupby("USUBJID")["end"].max())
+    parts = []
+    for time in np.linspace(0, known["last_contact"].max(), n_times):
+        reached = [known["death"] <= time, known["last_contact"] < time, known["progression"] <= time]
+        state = np.select([*reached, ended >= time], [*states[:1:-1], "treated"], "followed")
+        counts = pd.crosstab(known["group"].astype("str"), state).reindex(columns=states, fill_value=0)
+        parts.append(counts.assign(time=time, n=counts.sum(axis=1)))
+    return pd.concat(parts).reset_index(names="group")
 
 
 def _list_status(trial, grace_days):

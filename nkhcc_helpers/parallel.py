@@ -1,16 +1,47 @@
-"""Work spread over processes: simulated trials in blocks, and notebooks with their imports done."""
+"""Work spread over processes, and its end, in time or in order: simulated trials in blocks, notebooks."""
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
 
 import numpy as np
 from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When work that is under way ends with what it has; never, unless said. Processes share its clock."""
+
+    at: float = math.inf  # in seconds, as the clock counts them
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def left(self):
+        """Seconds until then, 0 once it is over."""
+        return max(self.at - self.clock(), 0.0)
+
+    @property
+    def is_over(self):
+        """Whether it is time to end."""
+        return self.clock() >= self.at
+
+    def share(self, part):
+        """The deadline of work that may take this part of what is left."""
+        now = self.clock()
+        return replace(self, at=min(now + part * (self.at - now), self.at))
+
+
+NEVER = Deadline()
 
 
 def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial"):
@@ -76,3 +107,24 @@ def _environment(**values):
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make whatever ends a run end it once and in order: workers stopped, what had finished kept."""
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    earlier = {number: signal.getsignal(number) for number in signals}
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number, handler in earlier.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

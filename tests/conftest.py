@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +14,70 @@ import pytest
 from hypothesis import settings
 from trials import VARIANTS, write_trial
 
+from nkhcc_helpers import parallel
 from nkhcc_helpers.trial.trial import Trial, load_trial
 
 settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("full", max_examples=200, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.hookimpl(trylast=True)  # after those not asked for were left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure coverage by the first case of each test, and not by generated ones, which differ every time.
+
+    Tracing takes nearly as long again as what is traced: it looks at the lines of all libraries too.
+    """
+    seen = set()
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        if name in seen or item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.no_cover)
+        seen.add(name)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+class BlocksInThisProcess:
+    """Stands for processes, which take seconds to start for the milliseconds of a test.
+
+    As with them, all is pickled, there and back; and blocks are done last first, since any may be the first.
+    """
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> BlocksInThisProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Callable, arguments: Iterable) -> Iterator:
+        """What the function returns for each argument, in their order."""
+        given = [pickle.dumps((function, each)) for each in arguments]
+        done = []
+        for each in reversed(given):
+            called, argument = pickle.loads(each)
+            done.insert(0, pickle.dumps(called(argument)))
+        return map(pickle.loads, done)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _start_no_processes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "ProcessPoolExecutor", BlocksInThisProcess)
+        yield
+
+
+@pytest.fixture
+def real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the test that there are any."""
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", ProcessPoolExecutor)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import Named
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import CompatibleCohorts
-from nkhcc_helpers.identification.statistics import Named
 from nkhcc_helpers.trial.claims import CohortAssumptions
 
 

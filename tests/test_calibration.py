@@ -31,6 +31,7 @@ def test_recalibrated_p_repeats_with_its_seed():
     assert first.p_value != other.p_value
 
 
+@pytest.mark.no_cover
 def test_attained_size_agrees_with_listing():
     table = attained_size(SIZES, n_trials=1_500, n_draws=399, jobs=1).set_index(["test", "alpha"])
     for alpha in (0.05, 0.01):
@@ -41,6 +42,7 @@ def test_attained_size_agrees_with_listing():
             assert row["rejected"] <= alpha + 4 * max(row["error"], np.sqrt(alpha / 1_500))
 
 
+@pytest.mark.usefixtures("real_processes")
 def test_attained_size_with_censoring_does_not_depend_on_jobs(capfd):
     options = {"censoring": 0.3, "n_trials": 150, "n_draws": 99}
     alone = attained_size(SIZES, jobs=1, progress=True, **options)

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -37,7 +38,7 @@ def fake_run(monkeypatch):
     """Stand-in for a run: calls as a run does, and keeps what it was given."""
     calls = []
 
-    def run_notebooks(names, *, on_start, on_outcome, **options):
+    def run_notebooks(names, *, on_start, on_outcome, on_progress, **options):
         calls.append((names, options))
         on_start(len(fake_run.outcomes))
         for outcome in fake_run.outcomes:
@@ -110,7 +111,7 @@ def test_run_names_failures_and_exits_1(invoke, fake_run):
 
 def test_run_says_what_an_earlier_stopped_one_left(invoke, monkeypatch):
     kept = Path.cwd() / "reports" / "X-partial"
-    monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], kept))
+    monkeypatch.setattr(run, "run_notebooks", lambda *_, **__: RunResult(Path("x"), [], left=kept))
     done = invoke("run")
     assert done.exit_code == 0
     assert done.stderr == (
@@ -262,6 +263,27 @@ def test_check_lists_every_problem_and_exits_2(invoke, tmp_path):
     assert "ADEX" in done.stderr
     assert "AVAL" in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_check_lists_every_problem_or_writes_json_when_asked(invoke, tmp_path):
+    folder = write_trial(tmp_path / "trial", adae=lambda old: old.assign(AETOXGR=["7"] * 100 + ["1"] * 23))
+    lines = invoke("check", folder).stderr.splitlines()
+    assert len(lines) == 1 + 3 + 1
+    assert (
+        lines[-1] == "  ADAE AETOXGR: and 97 more of the same kind, 100 in all (nkhcc check --all lists them)"
+    )
+    done = invoke("check", folder, "--all")
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1 + 100
+    done = invoke("check", folder, "--format", "json")
+    assert (done.exit_code, done.stderr) == (2, "")
+    told = json.loads(done.stdout)
+    assert (len(told["problems"]), told["warnings"]) == (100, [])
+    rule = "must be a grade, a whole number from 1 to 5"
+    first = {"table": "ADAE", "row": 2, "column": "AETOXGR", "value": "7", "rule": rule}
+    assert told["problems"][0] == first
+    done = invoke("check", write_trial(tmp_path / "good"), "--format", "json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"problems": [], "warnings": []})
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "--data"]])

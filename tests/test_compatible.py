@@ -150,11 +150,12 @@ def test_endpoints_out_of_order_are_drawn_on_their_own():
 
 def test_too_few_cohorts_are_told_of():
     claimed = KNOWN["three patients, one claim"]
-    rows = np.concatenate([draw_block(plan) for plan in plan_blocks(claimed, 10, seed=1, effort=SMALL)])
+    plan = plan_blocks(claimed, 10, seed=1, effort=SMALL)[0]
     with pytest.warns(UserWarning, match="5 of 10 were found"):
-        gather_blocks(claimed, rows[rows["block"] == 0], 1, 10)
+        gather_blocks(claimed, [draw_block(plan)], 1, 10)
 
 
+@pytest.mark.no_cover
 def test_every_cohort_meets_every_claim_by_lifelines(sampled):
     checked = check_cohorts(sampled)
     assert checked["meets"].all(), checked[~checked["meets"]]
@@ -171,6 +172,7 @@ def test_a_changed_cohort_is_found_out(sampled):
     assert (checked.loc[~checked["meets"], "claim"].str.contains("PFS")).all()
 
 
+@pytest.mark.no_cover
 def test_the_same_seed_draws_the_same_cohorts_in_any_number_of_processes():
     claimed = KNOWN["two groups, log-rank, censoring"]
     one, other = (
@@ -188,6 +190,7 @@ def compare_means(one, other):
     return (one["mean"] - other["mean"]) / np.sqrt(variance)
 
 
+@pytest.mark.no_cover
 def test_two_seeds_and_two_starts_agree():
     claimed = KNOWN["two groups, log-rank, censoring"]
     samples = [
@@ -214,6 +217,7 @@ def test_diagnostics_see_chains_that_do_not_mix():
     assert abs(found["starts_differ"]) > 10
 
 
+@pytest.mark.no_cover
 def test_a_typo_in_one_median_of_a_small_trial_is_caught():
     claims = [median(2, group="A"), median(3, group="B"), logrank_p(0.5, decimals=1)]
     claimed = claim_trial({"A": 3, "B": 3}, claims, longest=40, unit="weeks")
@@ -249,6 +253,7 @@ def test_a_conflict_names_the_claims_that_conflict_and_no_others():
     assert find_conflict(claimed.keep(claimed.claims[:2]), effort=SMALL).claims == ()
 
 
+@pytest.mark.no_cover
 def test_bounds_are_those_of_all_cohorts_listed():
     claimed = KNOWN["two groups, log-rank, censoring"]
     times, _, _ = list_cohorts(claimed)

@@ -195,6 +195,7 @@ def test_stored_narrowing_is_taken_where_it_fits_and_measured_where_not(tmp_path
     pd.testing.assert_frame_equal(measured, stored, check_exact=True)
 
 
+@pytest.mark.no_cover
 def test_what_is_stored_with_the_bundled_trial_is_measured_again():
     trial = load_trial()
     claimed = ClaimedTrial.of(trial.published, trial.metadata)

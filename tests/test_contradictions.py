@@ -192,7 +192,8 @@ def test_times_rounded_to_a_tenth_of_a_year(tmp_path: Path) -> None:
 )
 def test_times_all_in_another_unit_are_one_problem(tmp_path: Path, unit: str, factor: float) -> None:
     folder = write_trial(tmp_path, adtte=scale(factor))
-    rule = f"is in {unit} by STARTDT and ADT (PFS, OS), not in months; mend time_unit of trial.yaml, or AVAL"
+    rule = f"is in {unit} by STARTDT and ADT (PFS, OS), not in months; "
+    rule += f"write time_unit: {unit} for PFS, OS in trial.yaml, or mend AVAL"
     assert problems_of(folder) == [Problem("ADTTE", None, "AVAL", "", rule)]
 
 

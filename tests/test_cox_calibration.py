@@ -121,6 +121,7 @@ def test_each_trial_is_judged_as_the_fit_prints_it(censoring):
         assert got == pytest.approx(expected[:, at])
 
 
+@pytest.mark.no_cover
 def test_wald_is_that_of_lifelines():
     options = {"coef": {"order": 0.5}, "censoring": 0.3, "alpha": 0.2, "n_trials": 40, "seed": 5, "jobs": 1}
     table = attained_cox(SIZES, X, {"order": ["order"]}, **options)
@@ -136,6 +137,7 @@ def test_wald_is_that_of_lifelines():
     assert row[["rejected", "coverage"]].iloc[0].tolist() == pytest.approx(np.mean(found, axis=0).tolist())
 
 
+@pytest.mark.no_cover
 def test_an_effect_is_found_and_its_intervals_still_hold_it():
     table = attained_cox(
         SIZES, X, MODELS, coef={"infusions": -0.4}, censoring=0.3, n_trials=400, jobs=1
@@ -149,6 +151,7 @@ def test_an_effect_is_found_and_its_intervals_still_hold_it():
     assert table.loc[("order", "order", "firth"), "rejected"] > 0.15
 
 
+@pytest.mark.no_cover
 def test_answers_do_not_depend_on_jobs(capfd, monkeypatch):
     monkeypatch.setattr(calibration, "BLOCK", 20)
     options = {"censoring": 0.3, "n_trials": 50, "n_draws": 99}

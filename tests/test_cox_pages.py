@@ -15,6 +15,8 @@ from nkhcc_helpers import cox, report
 from nkhcc_helpers.report import tables
 from nkhcc_helpers.trial.trial import load_trial
 
+pytestmark = pytest.mark.no_cover  # as in test_notebooks
+
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "03_cox_dose_frequency.ipynb"
 
 

@@ -260,6 +260,27 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             "2015-13-40",
             "must be a date, YYYY-MM-DD",
         ),
+        *(
+            (
+                "title: A title",
+                f"data_cut_off: {day}",
+                2,
+                "data_cut_off",
+                day,
+                "must be a date from 1900 to 2199",
+            )
+            for day in ("1500-01-01", "1676-12-31", "2262-04-12", "9000-01-01")
+        ),
+        ("infusions: 2", "infusions: 1e400", 6, "arms[0].infusions", "1e400", "must be a whole number"),
+        ("infusions: 2", "infusions: 10001", 6, "arms[0].infusions", "10001", "must be a number <= 10000"),
+        (
+            "title: A title",
+            "date_order: ydm",
+            2,
+            "date_order",
+            "ydm",
+            "must be one of 'dmy', 'mdy' or 'ymd'",
+        ),
         (
             "title: A title",
             "adverse_events: none",
@@ -323,7 +344,7 @@ def test_assumption_keeps_the_type_of_its_value(tmp_path: Path, value: Any) -> N
             2,
             "baseline[0]",
             "",
-            "DTHDT is an identifier or a date, not a baseline column",
+            "DTHDT is an identifier, an arm or a date, not a baseline column",
         ),
     ],
 )

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import pytest
 from small_notebooks import write_notebook
 
-from nkhcc_helpers.run import run as plan_module
+from nkhcc_helpers.run import plan as plan_module
 from nkhcc_helpers.run.parameters import _OPTIONS, RESERVED, ParameterError, read_parameters
-from nkhcc_helpers.run.run import NotebookError, list_notebooks, locate_notebooks, name_part, plan_run
+from nkhcc_helpers.run.plan import NotebookError, list_notebooks, locate_notebooks, name_part, plan_run
 
 
 @pytest.fixture

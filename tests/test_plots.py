@@ -432,11 +432,13 @@ def test_swimmer_tells_lost_from_still_followed():
     assert "Lost to follow-up" in shown(ax)
 
 
-def test_swimmer_with_many_patients_drops_their_names():
+def test_swimmer_of_many_patients_counts_states():
     courses = pd.concat([frames.make_courses("seven")] * 3, ignore_index=True)
     courses["USUBJID"] = [f"P{i}" for i in range(len(courses))]
     ax = figures.plot_swimmer(courses, frames.make_infusion_times(courses), {}, "months")
     assert not any(text.startswith("P8") for text in shown(ax))
+    assert {"In treatment", "Followed after progression", "No longer followed", "Died"} <= set(shown(ax))
+    assert len([panel for panel in ax.figure.axes if panel.get_visible()]) == courses["group"].nunique()
 
 
 def test_swimmer_without_last_contact_or_infusions():

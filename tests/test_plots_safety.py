@@ -456,7 +456,7 @@ def test_axis_ends_four_weeks_after_the_last_infusion():
     assert 42 < ax.get_xlim()[1] < 46
 
 
-def test_up_to_18_patients_are_named_and_up_to_60_drawn():
+def test_up_to_18_patients_are_named_and_of_many_the_worst_drawn():
     labels = list_labels("four")
     few, many = (figures.plot_timelines(frames.make_timelines(times=times), labels) for times in (1, 6))
     assert [tick.get_text() for tick in few.get_yticklabels()][:4] == ["A00", "A01", "A02", "B00"]
@@ -464,12 +464,13 @@ def test_up_to_18_patients_are_named_and_up_to_60_drawn():
     assert not many.get_yticklabels()
     assert many.get_xlabel() == (
         "Days since the first infusion\n"
-        "the first 60 of 108 patients; events without a known day, not shown: 2"
+        "29 of 108 patients, of each group those with the worst grade, then the most events; events\n"
+        "without a known day, not shown: 2"
     )
     assert few.get_ylabel() == "Patients: STUDY-A00 and so on"
     assert not many.get_ylabel()
     assert "first" not in few.get_xlabel().removeprefix("Days since the first infusion")
-    assert len(many.collections[0].get_segments()) == 60
+    assert len(many.collections[0].get_segments()) == 29
 
 
 def test_undated_events_are_counted():

@@ -5,7 +5,7 @@ import pytest
 from hand_made import ADSL, load_hand_made
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.report.page import _EscapingFormatter
+from nkhcc_helpers.report.sentences import EscapingFormatter
 from nkhcc_helpers.report.tables.safety import EVENTS_NOTE, TREATMENT_NOTES, list_event_notes
 from nkhcc_helpers.trial import describe_treatment, group_by_treatment, patients
 from nkhcc_helpers.trial.problems import TrialDataError
@@ -93,7 +93,7 @@ def test_the_page_tells_by_which_treatment_and_who_moved(switched):
 
 def test_the_page_tells_what_is_not_recorded_and_what_is_left_out(switched):
     # Of the hand-made events s2's fever has neither seriousness nor action, s1's cough is not emergent.
-    told = _EscapingFormatter().vformat(EVENTS_NOTE, (), safety.describe_events(switched))
+    told = EscapingFormatter().vformat(EVENTS_NOTE, (), safety.describe_events(switched))
     assert "on seriousness: 1, on the action taken: 1." in told
     assert "events that are not treatment-emergent, 1; events of patients never treated, 1." in told
     plain = {"n_events": 3, "n_by_words": 0}

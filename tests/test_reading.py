@@ -11,7 +11,7 @@ import pytest
 from trials import write_trial
 
 from nkhcc_helpers.safety.counts import is_recorded, list_events
-from nkhcc_helpers.trial.evidence import find_units
+from nkhcc_helpers.trial.mapping import find_units
 from nkhcc_helpers.trial.problems import Problem, TrialDataError
 from nkhcc_helpers.trial.schema import merge_spellings, parse_numbers
 from nkhcc_helpers.trial.trial import Trial, load_trial
@@ -207,7 +207,8 @@ def test_param_that_contradicts_the_unit(tmp_path: Path) -> None:
         PARAM=["Progression Free Survival (Months)"] * 6 + ["Overall Survival (Days)"] * 6
     )
     folder = write_mini(tmp_path, endpoints=[PFS, OS], adtte=adtte, time_unit="months")
-    rule = "counts OS in days, and time_unit of trial.yaml says months; mend one"
+    rule = "counts OS in days, and trial.yaml says months; write time_unit: days for this endpoint, or mend "
+    rule += "PARAM"
     assert problems_of(folder) == [Problem("ADTTE", 8, "PARAM", "Overall Survival (Days)", rule)]
 
 
@@ -219,7 +220,7 @@ def test_times_that_cannot_be_in_the_unit_are_doubted(tmp_path: Path) -> None:
     assert said == (
         "ADTTE rows 8, 9, 10, 11, 12 and 1 more AVAL: is longer than 30 years in months; is that the unit of "
         "AVAL?",
-        "ADTTE AVAL: its medians are 3.35 (PFS) and 741 (OS); are both in months?",
+        "ADTTE AVAL: its medians are 3.35 months (PFS) and 741 months (OS); are these the right units?",
     )
     adtte["AVAL"] = ["3.35"] * 6 + ["160"] * 6
     assert (
@@ -272,9 +273,9 @@ def test_the_commonest_spelling_stands_for_all_and_the_first_for_ties() -> None:
 
 
 RELATED = {
-    True: "POSSIBLE PROBABLE DEFINITE SUSPECTED CERTAIN possibly Probably RELATED Y",
-    False: "NONE REMOTE UNRELATED UNLIKELY N NO",
-    None: "UNKNOWN",
+    True: "POSSIBLE PROBABLE DEFINITE SUSPECTED CERTAIN possibly Probably RELATED Y certainly",
+    False: "NONE REMOTE UNRELATED UNLIKELY N NO DOUBTFUL Improbable",
+    None: "UNKNOWN CONDITIONAL UNASSESSABLE Unclassifiable",
 }
 
 
@@ -284,6 +285,10 @@ RELATED = {
         *((word, known) for known, words in RELATED.items() for word in words.split()),
         ("NOT RELATED", False),
         ("Unlikely Related", False),
+        ("Probably not related", False),
+        ("Definitely Related", True),
+        ("No reasonable possibility", False),
+        ("Reasonable possibility", True),
         ("Not Suspected", False),
         ("NOT APPLICABLE", None),
         ("NOT ASSESSABLE", None),
@@ -298,9 +303,9 @@ def test_words_of_relation(tmp_path: Path, word: str, related: bool | None, colu
 
 
 def test_words_of_relation_that_trial_yaml_lists(tmp_path: Path) -> None:
-    words = {"related": ["Reasonable possibility"], "not_related": ["NOT RELATED TO STUDY DRUG", "unlikely"]}
+    words = {"related": ["Reasonable suspicion"], "not_related": ["NOT RELATED TO STUDY DRUG", "unlikely"]}
     rows = table(USUBJID=["P1"] * 3, AEDECOD="Rash", AETOXGR="2")
-    rows["AEREL"] = ["REASONABLE POSSIBILITY", "Not related to study drug", "UNLIKELY"]
+    rows["AEREL"] = ["REASONABLE SUSPICION", "Not related to study drug", "UNLIKELY"]
     trial = load_trial(write_mini(tmp_path / "listed", adae=rows, **words))
     assert trial.adverse_events["related"].tolist() == [True, False, False]
     found = problems_of(write_mini(tmp_path / "not", adae=rows))

@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nkhcc_helpers.run.execute import write_page
-from nkhcc_helpers.run.publish import list_downloads, read_title, write_index
+from nkhcc_helpers.run.pages import list_downloads, write_page
+from nkhcc_helpers.run.publish import read_title, write_index
 
 IMAGE = "<img src=x onerror=alert(1)>"
 ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"
@@ -141,6 +141,7 @@ def index_content(**changes):
             {"claim": IMAGE, "published": "4.8", "reproduced": "4.8", "agrees": True},
             {"claim": "P", "published": "0.0403", "reproduced": IMAGE, "agrees": False},
         ],
+        "left_out": {IMAGE: IMAGE},
         "n_finished": 1,
         "notebooks": [
             {
@@ -152,6 +153,7 @@ def index_content(**changes):
                 "parameters": {"variables": IMAGE},
                 "seconds": 7.25,
                 "reused": True,
+                "cut": True,
                 "has_ended": True,
                 "error": "",
             },
@@ -164,6 +166,7 @@ def index_content(**changes):
                 "parameters": {},
                 "seconds": 1,
                 "reused": False,
+                "cut": False,
                 "has_ended": True,
                 "error": f"cell 3: {IMAGE}",
             },
@@ -178,7 +181,7 @@ def index_content(**changes):
 def test_index_shows_and_escapes_everything(tmp_path):
     page = write_index(tmp_path, **index_content()).read_text(encoding="utf-8")
     assert "<img src=x" not in page
-    assert page.count(ESCAPED_IMAGE) == 16
+    assert page.count(ESCAPED_IMAGE) == 18
     assert page.count("<dt>Endpoint</dt>") == 1
     assert page.count("<dt>Parameters</dt><dd>defaults</dd>") == 1  # of the notebook where none was changed
     assert '<img src="figures/one/km.png" alt="&lt;img src=x onerror=alert(1)&gt; &#34;">' in page

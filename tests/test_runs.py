@@ -12,10 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
-from small_notebooks import PAGED, code, prose, write_notebook
+from small_notebooks import PAGED, PARAMETERS, code, prose, write_notebook
 from trials import write_trial
 
+from nkhcc_helpers.run import plan as planning
 from nkhcc_helpers.run import run as plan
 from nkhcc_helpers.run.parameters import ParameterError
 from nkhcc_helpers.run.publish import PublishError
@@ -23,6 +25,7 @@ from nkhcc_helpers.run.run import run_notebooks
 from nkhcc_helpers.trial.problems import TrialDataError
 
 IMAGE = "<img src=x onerror=alert(1)>"
+WHY = "the trial has no published.yaml; name it to run it all the same"
 
 
 def read_files(folder):
@@ -260,7 +263,7 @@ def project(tmp_path, monkeypatch):
     """A project of two notebooks in whose folder runs are made; its reports."""
     for name in ("01_one", "02_two"):
         write_notebook(tmp_path / "own" / f"{name}.ipynb", code("print(endpoint)"))
-    monkeypatch.setattr(plan, "locate_notebooks", lambda: tmp_path / "own")
+    monkeypatch.setattr(planning, "locate_notebooks", lambda: tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "reports"
 
@@ -423,8 +426,20 @@ def check_partial(target, tmp_path):
     assert list_reports(target.parent) == ["out"]
 
 
-def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
+def check_folder_is_held(process, target, notebook):
+    """A second run into the folder of one that is running is refused, and one into another folder is not."""
+    second = start_run(notebook, "--out", target)
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, out) == (2, "")
+    assert f"another run (process {process.pid}) is writing {target}; wait" in err
+    assert process.poll() is None
+    assert run_notebooks([notebook], out_dir=target.with_name("other")).failed == []
+    shutil.rmtree(target.with_name("other"))
+
+
+def test_killed_run_leaves_the_earlier_report_whole(sleeping, quick, tmp_path):
     process, target, helpers = sleeping
+    check_folder_is_held(process, target, quick)
     process.kill()
     process.wait()
     assert sorted(read_files(target)) == ["index.html", "manifest.json"]
@@ -438,16 +453,6 @@ def test_killed_run_leaves_the_earlier_report_whole(sleeping, tmp_path):
     shutil.rmtree(target.with_name("other"))
     assert list_reports(target.parent) == ["out", "out-partial"]
     check_partial(target, tmp_path)
-
-
-def test_a_second_run_into_one_folder_is_refused(sleeping, quick):
-    process, target, _ = sleeping
-    second = start_run(quick, "--out", target)
-    out, err = second.communicate(timeout=60)
-    assert (second.returncode, out) == (2, "")
-    assert f"another run (process {process.pid}) is writing {target}; wait" in err
-    assert process.poll() is None
-    assert run_notebooks([quick], out_dir=target.with_name("other")).failed == []
 
 
 @pytest.mark.parametrize("number", [QUICK, *SLOW])
@@ -579,3 +584,33 @@ def test_everything_that_one_group_allows_is_published(tmp_path):
     check_links(result.folder)
     for page in result.folder.glob("0*.html"):
         assert page.name.startswith("01") or "needs two groups" in page.read_text(encoding="utf-8")
+
+
+def test_a_notebook_without_its_file_is_left_out_unless_named(project, tmp_path):
+    parameters = PARAMETERS + "\nof_paper: int = 1"
+    path = write_notebook(tmp_path / "own" / "03_of_a_paper.ipynb", code("1"), parameters=parameters)
+    notebook = nbformat.read(str(path), as_version=4)
+    notebook.metadata["nkhcc"] = {"only_with": "published.yaml"}
+    nbformat.write(notebook, str(path))
+    data = write_trial(tmp_path / "X", variant="small", published=None)
+    result = run_notebooks(data_dir=data, jobs=2)
+    assert result.folder == project / "X"
+    assert [outcome.name for outcome in result.outcomes] == ["01_one", "02_two"]
+    assert [(each.name, why) for each, why in result.left_out] == [("03_of_a_paper", WHY)]
+    assert read_json(project / "X" / "manifest.json")["left_out"] == {"03_of_a_paper": WHY}
+    page = (project / "X" / "index.html").read_text(encoding="utf-8")
+    assert f"Left out: <b>About 03ofapaper</b>, since {WHY}." in page
+    with pytest.raises(ParameterError, match="of_paper: 03_of_a_paper alone has it, which is left out"):
+        run_notebooks(data_dir=data, given=[("of_paper", "2")])
+    named = run_notebooks(["03"], data_dir=data)
+    assert [outcome.name for outcome in named.outcomes] == ["03_of_a_paper"]
+    assert named.left_out == []
+
+
+def test_how_far_a_notebook_is_comes_to_the_one_who_runs_it(tmp_path):
+    told = "import os, pathlib, time\npathlib.Path(os.environ['NKHCC_PROGRESS']).write_text('half way')\n"
+    told += "time.sleep(1.5)"
+    one = write_notebook(tmp_path / "one.ipynb", code(told))
+    lines = []
+    run_notebooks([str(one)], out_dir=tmp_path / "out", on_progress=lambda *line: lines.append(line))
+    assert lines == [("one", "half way")]

@@ -60,8 +60,8 @@ P1,2020-01-10,1,2
 
 ADAE = """\
 USUBJID,AEDECOD,AEBODSYS,AETOXGR,AESEV,AEREL,AESER,ASTDT,AENDT,AEOUT
-P1,Pyrexia,General,1,MILD,POSSIBLE,N,2020-01-03,2020-01-04,RECOVERED
-P3,Rash,,,moderate,UNLIKELY,Y,2020-03-04,,
+P1,Pyrexia,General,1,MILD,RELATED,N,2020-01-03,2020-01-04,RECOVERED
+P3,Rash,,,moderate,NOT RELATED,Y,2020-03-04,,
 P3,Rash,Skin,NA,,,,,,
 """
 
@@ -282,8 +282,10 @@ def test_long_lists_are_cut_by_table_column_and_rule_but_kept() -> None:
     assert len(error.problems) == 58
     assert len(lines) == 1 + N_LISTED + 1 + 1
     assert lines[0] == "58 problems in the trial's files:"
-    assert lines[N_LISTED] == "  ADTTE row 21 AVAL '9': must not be longer than OS, 21.5"
-    assert lines[N_LISTED + 1] == "  ADTTE AVAL: and 37 more of the same kind"
+    assert lines[N_LISTED] == "  ADTTE row 4 AVAL '9': must not be longer than OS, 4.5"
+    more = "and 54 more of the same kind, 57 in all (nkhcc check --all lists them)"
+    assert lines[N_LISTED + 1] == f"  ADTTE AVAL: {more}"
+    assert error.describe().splitlines()[1:] == [f"  {problem}" for problem in error.problems]
     assert lines[N_LISTED + 2] == "  ADTTE row 60 CNSR 'x': must be a number"
 
 

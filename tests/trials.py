@@ -26,6 +26,7 @@ class Files:
     adex: pd.DataFrame | None
     adae: pd.DataFrame | None
     published: dict[str, Any] | None = None
+    adrs: pd.DataFrame | None = None
 
 
 @dataclass
@@ -188,6 +189,15 @@ def make_adae(patients: list[Patient], *, words: bool = False) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def make_adrs(subjects: pd.Series) -> pd.DataFrame:
+    """Best responses and changes of tumour size, of the last patients no change."""
+    words = ["PARTIAL RESPONSE", "SD", "PD", "NE", "MISSING", "CR"]
+    best = [words[at % len(words)] for at in range(len(subjects))]
+    best = pd.DataFrame({"USUBJID": subjects, "PARAMCD": "BOR", "AVALC": best, "AVAL": ""})
+    sizes = [str(100 - 31 * at) for at in range(min(len(subjects), 6))]
+    return pd.concat([best, best.head(len(sizes)).assign(PARAMCD="PCHG", AVALC="", AVAL=sizes)])
 
 
 _ENDPOINTS = [
@@ -369,7 +379,9 @@ def hostile() -> Files:
         setattr(
             files, table, getattr(files, table).replace({"USUBJID": {"S-01": "=S<01>", "S-02": "$S_02$"}})
         )
+    files.adrs = make_adrs(files.adsl["USUBJID"])
     files.metadata |= {
+        "response": {"change": "PCHG"},
         "title": f"{IMAGE} $x$ **b** =1+1",
         "dose_unit": f"$x$ {IMAGE}",
         "registration": "=1+1",
@@ -407,7 +419,7 @@ def write_trial(folder: Path, *, variant: str = "plain", **changes: Any) -> Path
     variant : str
         A key of `VARIANTS`.
     **changes
-        By part (`metadata published adsl adtte adex adae`): a new part, a function from the old part to
+        By part (`metadata published adsl adtte adex adae adrs`): a new part, a function from the old part to
         the new one, or None to leave the file out. Text is written as it is.
     """
     files = copy.deepcopy(VARIANTS[variant]())

@@ -210,6 +210,8 @@ class Chains:
         """Run one iteration: moves, offers of partners, swaps."""
         effort = self.target.effort
         for _ in range(max(self.steps.shape[1] // effort.iterations_per_sweep, effort.fewest_moves)):
+            if effort.until.is_over:
+                return
             self.move()
         if self.partners is not None:
             for _ in range(effort.n_partner_offers):

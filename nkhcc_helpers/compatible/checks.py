@@ -159,12 +159,14 @@ _ENGINES = {"textbook": (_trace, _compare), "lifelines": (_trace_by_lifelines, _
 class Conflict:
     """Claims that no cohort was found to meet together.
 
-    `claims` is the smallest set found: without any one of them the others can be met; empty where all can.
+    `claims` is the smallest set found: without any one of them the others can be met, unless time was up and
+    `is_cut`; empty where all can.
     `nearest`, as of `check_cohorts`, is for the cohort found that comes nearest to all claims.
     """
 
     claims: tuple
     nearest: pd.DataFrame
+    is_cut: bool = False
 
     def __str__(self):
         """The claims, and what the nearest cohort misses, in words."""
@@ -172,13 +174,14 @@ class Conflict:
             return "all claims can be met together"
         lines = ["no cohort was found that meets these claims together:"]
         lines += [f"  {describe_claim(claim)}" for claim in self.claims]
+        lines += ["time was up before it was known whether all of them are needed"] if self.is_cut else []
         missed = self.nearest[~self.nearest["meets"]]
         nearest = "the nearest cohort to all claims has"
         lines += [f"{nearest} {row.value:.4g} for {row.claim}" for row in missed.itertuples()]
         return "\n".join(lines)
 
 
-def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
+def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT, found=None):
     """Find claims that conflict, and the cohort nearest to meeting all.
 
     Parameters
@@ -186,10 +189,13 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
     claimed : ClaimedTrial
     seed : int
     effort : Effort
+    found : dict of str to DrawnEndpoint, optional
+        What an `IncompatibleClaimsError` has found already; searched for when absent.
 
     Returns
     -------
     Conflict
+        Where time was up before, with claims that need not all be in conflict.
 
     Notes
     -----
@@ -203,7 +209,7 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
         rng = np.random.default_rng(seed)
         return draw_endpoints(part, effort.n_conflict_cohorts, "prior", rng, effort)
 
-    found, meets = search(claimed)
+    found, meets = (found, False) if found else search(claimed)
     nearest = check_cohorts(_take_first(claimed, found, seed))
     if meets:
         return Conflict((), nearest)
@@ -211,9 +217,10 @@ def find_conflict(claimed, *, seed=DEFAULT_SEED, effort=USUAL_EFFORT):
     kept = list(part.claims)
     for claim in part.claims:
         rest = [each for each in kept if each is not claim]
-        if rest and not search(part.keep(rest))[1]:
+        # A search that was cut short tells nothing.
+        if rest and not search(part.keep(rest))[1] and not effort.until.is_over:
             kept = rest
-    return Conflict(tuple(kept), nearest)
+    return Conflict(tuple(kept), nearest, effort.until.is_over)
 
 
 def _find_part(claimed, found, search):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,13 +27,22 @@ from nkhcc_helpers.trial.problems import Problem, TrialDataError
 
 STARTS = ("prior", "medians")
 COHORTS, PARTS = "compatible.parquet", "parts"
+USUAL_PATIENTS, SWEEP_POWER = 20, 1.5
 SECONDS_A_COHORT = 0.25  # to draw one of a trial of some twenty patients, where two processes share the work
 _ARRAYS = ("times", "events", "chain", "block", "late")
 _KEY = b"nkhcc"
 
 
 class IncompatibleClaimsError(ValueError):
-    """No cohort was found that meets every claim."""
+    """No cohort was found that meets every claim; `found` came nearest, as of `draw_endpoints`, if kept."""
+
+    def __init__(self, message, found=None):
+        super().__init__(message)
+        self.found = found
+
+
+class OutOfTimeError(RuntimeError):
+    """Time was up before anything was found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +60,7 @@ class CompatibleCohorts:
     block: np.ndarray  # int, (n_cohorts,)
     late: np.ndarray  # bool, (n_cohorts, n_endpoints)
     seed: int
+    is_cut: bool = False  # whether time was up before all were drawn, so that they depend on the machine
 
     def __len__(self):
         return len(self.times)
@@ -73,7 +84,7 @@ class CompatibleCohorts:
         both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ARRAYS}
         both["chain"][len(self) :] += self.chain.max() + 1
         both["block"][len(self) :] += self.block.max() + 1
-        return replace(self, **both)
+        return replace(self, **both, is_cut=self.is_cut or other.is_cut)
 
     def to_frame(self):
         """One row for each cohort, endpoint and patient."""
@@ -123,7 +134,7 @@ def sample_compatible(
     start : {"both", "prior", "medians"}, default "both"
         The start of every block, or of every other one.
     effort : Effort
-        How hard cohorts are searched for.
+        How hard cohorts are searched for, and until when: cohorts are fewer, or none, where time was up.
     jobs : int, default 2
         Processes, on which the answer does not depend.
     progress : bool, default False
@@ -149,8 +160,8 @@ def sample_compatible(
     than OS.
     """
     arguments = plan_blocks(claimed, n_cohorts, seed=seed, n_blocks=n_blocks, start=start, effort=effort)
-    rows = draw_blocks(arguments, jobs=jobs, progress=progress, watch=watch)
-    return gather_blocks(claimed, rows, seed, n_cohorts)
+    drawn = draw_blocks(arguments, jobs=jobs, progress=progress, watch=watch)
+    return gather_blocks(claimed, drawn, seed, n_cohorts)
 
 
 def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=USUAL_EFFORT):
@@ -168,35 +179,45 @@ def plan_blocks(claimed, n_cohorts, *, seed, n_blocks=0, start="both", effort=US
 
 
 def draw_blocks(blocks, *, jobs=2, progress=False, watch=None):
-    """Records of the cohorts of all blocks; `watch` is told of cohorts drawn and wanted, and seconds left."""
-    rows, n_drawn, n_wanted, started = [], 0, sum(each[2] for each in blocks), perf_counter()
+    """What `draw_block` draws of each; `watch` is told of cohorts drawn and wanted, and seconds left."""
+    parts, n_ended, n_drawn, n_wanted = [], 0, 0, sum(each[2] for each in blocks)
+    until, started = blocks[0][-1].until, perf_counter()
+    jobs, watch = (1, None) if until.is_over else (jobs, watch)
     if watch:
-        watch(0, n_wanted, SECONDS_A_COHORT * n_wanted)
+        n_patients = sum(each[2] * len(each[0].codes) for each in blocks) / n_wanted
+        about = SECONDS_A_COHORT * max(n_patients / USUAL_PATIENTS, 1) ** SWEEP_POWER
+        watch(0, n_wanted, min(about * n_wanted, until.left))
     with tqdm(total=n_wanted, unit="cohort", disable=not progress) as bar:
         for block, drawn in zip(blocks, run_blocks(draw_block, blocks, jobs), strict=True):
-            rows.append(drawn)
-            n_drawn += block[2]
-            bar.update(block[2])
+            parts.append(drawn)
+            n_ended, n_drawn = n_ended + block[2], n_drawn + len(drawn[0])
+            bar.update(len(drawn[0]))
             if watch:
-                watch(n_drawn, n_wanted, (n_wanted - n_drawn) * (perf_counter() - started) / n_drawn)
-    return np.concatenate(rows)
+                about = (n_wanted - n_ended) * (perf_counter() - started) / n_ended
+                watch(n_drawn, n_wanted, min(about, until.left) if n_ended < n_wanted else 0)
+    return parts
 
 
 def draw_block(argument):
-    """Records of the cohorts of one block of `plan_blocks`, shape (n_cohorts,), none where no cohort was met.
+    """Records of the cohorts of one block of `plan_blocks`, whether time was up, and what came nearest.
 
-    Their fields are ``steps events chain late block``.
+    Their fields are ``steps events chain late block``. There are as many as asked for; none where no cohort
+    was met, for which the last stands, and fewer where time was up.
     """
     claimed, block, n_cohorts, seed, start, effort = argument
     rng = np.random.default_rng(seed)
-    rows = np.zeros(n_cohorts, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
-    rows["block"] = block
+    none = np.zeros(0, dtype=_record_of(len(claimed.endpoints), len(claimed.codes)))
+    if effort.until.is_over:
+        return none, True, None
     found, meets = draw_endpoints(claimed, n_cohorts, start, rng, effort)
-    for code, drawn in found.items():
+    is_cut = any(each.is_cut for each in found.values())
+    rows = np.zeros(len(found[claimed.endpoints[0]]) if meets else 0, dtype=none.dtype)
+    rows["block"] = block
+    for code, drawn in found.items() if meets else ():
         at = claimed.endpoints.index(code)
         rows["steps"][:, at], rows["events"][:, at] = drawn.steps, drawn.events
         rows["chain"][:, at], rows["late"][:, at] = block * effort.most_chains + drawn.chain, drawn.late
-    return rows if meets else rows[:0]
+    return rows, is_cut, None if meets else found
 
 
 def _record_of(n_endpoints, n_patients):
@@ -205,16 +226,21 @@ def _record_of(n_endpoints, n_patients):
     return np.dtype([*fields, ("chain", int, n_endpoints), ("late", bool, n_endpoints)])
 
 
-def gather_blocks(claimed, rows, seed, n_cohorts):
-    """Turn the records of all blocks into `CompatibleCohorts`; raise where there are none, warn of few."""
-    if not len(rows):
+def gather_blocks(claimed, drawn, seed, n_cohorts):
+    """Turn what `draw_block` drew of all blocks into `CompatibleCohorts`.
+
+    Raises where there are none, warns of few; not where time was up.
+    """
+    rows, is_cut = np.concatenate([each[0] for each in drawn]), any(each[1] for each in drawn)
+    if not len(rows) and not is_cut:
         said = "no cohort was found that gives every published number under the assumptions"
-        raise IncompatibleClaimsError(said)
-    if len(rows) < n_cohorts:
+        raise IncompatibleClaimsError(said, drawn[0][2])
+    if len(rows) < n_cohorts and not is_cut:
         said = f"some chains met no cohort: {len(rows)} of {n_cohorts} were found; try another seed"
         warnings.warn(said, stacklevel=2)
     times = rows["steps"] * find_step(claimed)
-    return CompatibleCohorts(claimed, times, rows["events"], rows["chain"], rows["block"], rows["late"], seed)
+    fields = (rows[name] for name in _ARRAYS[1:])
+    return CompatibleCohorts(claimed, times, *fields, seed, is_cut)
 
 
 def obtain_cohorts(trial, claimed, cohorts_file="", *, n_cohorts, seed, effort=USUAL_EFFORT, watch=None):
@@ -281,7 +307,8 @@ def make_cohorts(
     """Sample into ``compatible.parquet`` of a folder, as `sample_compatible`; return the file.
 
     It is written whole or not at all. While the run lasts, finished blocks stand in ``parts``: where an
-    earlier run was cut off, this one goes on.
+    earlier run was cut off, or its time was up, this one goes on. Raises OutOfTimeError where time was up
+    before a cohort was found.
     """
     folder = Path(folder)
     asked = f"{fingerprint(claimed)} {n_cohorts} {seed} {effort}"
@@ -293,19 +320,26 @@ def make_cohorts(
     n_there = n_cohorts - sum(plan[2] for _, plan in missing)
     with tqdm(total=n_cohorts, initial=n_there, unit="cohort", disable=not progress) as bar:
         results = run_blocks(draw_block, [plan for _, plan in missing], jobs)
-        for (path, _), rows in zip(missing, results, strict=False):
+        kept = []  # in no file: what time cut, and what says of a search only how near it came
+        for (path, _), block in zip(missing, results, strict=True):
+            rows, is_cut, nearest = block
+            bar.update(len(rows))
+            if is_cut or nearest:
+                kept.append(block)
+                continue
             building = path.with_suffix(".building")
             with building.open("wb") as file:
                 np.save(file, rows)
             building.replace(path)
-            bar.update(len(rows))
-    rows = np.concatenate([np.load(path) for path in paths])
-    written = save_cohorts(gather_blocks(claimed, rows, seed, n_cohorts), folder / COHORTS)
-    for path in paths:
-        path.unlink()
-    parts.rmdir()
-    if not any(parts.parent.iterdir()):
-        parts.parent.rmdir()
+    drawn = kept + [(np.load(path), False, None) for path in paths if path.exists()]
+    cohorts = gather_blocks(claimed, drawn, seed, n_cohorts)
+    if not len(cohorts):
+        raise OutOfTimeError("time was up before a cohort was found that gives every published number")
+    written = save_cohorts(cohorts, folder / COHORTS)
+    if not cohorts.is_cut:
+        shutil.rmtree(parts)
+        if not any(parts.parent.iterdir()):
+            parts.parent.rmdir()
     return written
 
 
@@ -313,6 +347,7 @@ def save_cohorts(cohorts, path):
     """Write `CompatibleCohorts.to_frame`, and what they were made from, as Parquet, whole or not at all."""
     table = pa.Table.from_pandas(cohorts.to_frame(), preserve_index=False, nthreads=1)
     made = {"fingerprint": fingerprint(cohorts.claimed), "seed": cohorts.seed}
+    made |= {"is_cut": True} if cohorts.is_cut else {}
     table = table.replace_schema_metadata({**table.schema.metadata, _KEY: json.dumps(made).encode()})
     building = Path(path).with_suffix(".building")
     pq.write_table(table, building, compression="zstd")
@@ -330,14 +365,16 @@ def load_cohorts(path, claimed):
     times, events = (frame[name].to_numpy().reshape(shape) for name in ("time", "event"))
     firsts = frame.iloc[:: shape[2]]
     chain, block, late = (firsts[name].to_numpy().reshape(shape[:2]) for name in ("chain", "block", "late"))
-    return CompatibleCohorts(claimed, times, events, chain, block[:, 0], late, made["seed"])
+    origin = chain, block[:, 0], late, made["seed"]
+    return CompatibleCohorts(claimed, times, events, *origin, made.get("is_cut", False))
 
 
 def describe_file(path):
-    """Describe a file of cohorts by ``n_cohorts``, ``seed`` and ``sha256``."""
+    """Describe a file of cohorts by ``n_cohorts``, ``seed``, ``sha256`` and whether it ``is_cut``."""
     table, made = _read(path)
     checksum = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return {"n_cohorts": len(table["cohort"].unique()), "seed": made.get("seed"), "sha256": checksum}
+    n_cohorts, is_cut = len(table["cohort"].unique()), made.get("is_cut", False)
+    return {"n_cohorts": n_cohorts, "seed": made.get("seed"), "sha256": checksum, "is_cut": is_cut}
 
 
 def _read(path):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nkhcc_helpers.compatible.chains import Chains, NoPartnerError
 from nkhcc_helpers.compatible.claims import lay_out_claims
 from nkhcc_helpers.compatible.space import CohortSpace, GroupDraws, Partners, pair_at_random
+from nkhcc_helpers.parallel import NEVER, Deadline
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 
 NEAR = 0.3  # half widths, of a claim's interval, within which a miss hardly counts
 RAREST = 0.02  # share of patients, in favouring times that go together with another endpoint
+PILOT = 0.2  # share of the time left that a few chains may take to tell how many are needed
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,15 @@ class Effort:
     """How hard compatible cohorts are searched for; less is faster, and may find fewer or none.
 
     An iteration of chains is a share of a sweep of moves, then offers of partners and swaps of temperatures;
-    a round trip is a chain's way from the highest temperature to a cohort that meets all claims.
+    a round trip is a chain's way from the highest temperature to a cohort that meets all claims. What `until`
+    cuts short depends on the machine, and is marked; what it does not is the same as without it.
     """
 
     largest_block: int = 500  # cohorts that one block of chains may draw
     chains_per_cohort: int = 8  # but no fewer and no more than these:
     fewest_chains: int = 100
     most_chains: int = 1_600
+    fewest_in_haste: int = 20  # chains, where more would not come through burn-in in time
     start_tries: int = 20  # for each chain, to draw groups that make a possible cohort
     inverse_temperatures: tuple = (0.6, 1.2, 2.2)  # the first frees chains, the last holds them to the claims
     iterations_per_sweep: int = 3
@@ -51,6 +56,16 @@ class Effort:
     drawn: int = 20_000  # groups at once, to find those
     most_drawn: int = 200_000
     n_conflict_cohorts: int = 12  # that a search for a conflict asks for
+    until: Deadline = field(default=NEVER, repr=False, compare=False)
+
+    @classmethod
+    def within(cls, minutes):
+        """The usual effort, for so many minutes from now; 0 for as long as it takes."""
+        return cls(until=Deadline(time.monotonic() + 60 * minutes) if minutes else NEVER)
+
+    def share(self, part):
+        """The same effort for this part of the time that is left."""
+        return replace(self, until=self.until.share(part))
 
 
 USUAL_EFFORT = Effort()
@@ -159,6 +174,7 @@ class DrawnEndpoint:
     `steps` and `events` have shape (n_cohorts, n_patients); `chain` is the Markov chain of each, `late`
     whether it comes from the second half of the chains' run, `chosen` its partner where chains had partners.
     `meets` tells whether they meet every claim about the endpoint; else this is the one that came nearest.
+    Where time was up, `is_cut`, and `worth` is the share of the chains' work that was done.
     """
 
     steps: np.ndarray
@@ -167,6 +183,8 @@ class DrawnEndpoint:
     late: np.ndarray
     chosen: np.ndarray
     meets: bool
+    is_cut: bool = False
+    worth: float = 1.0
 
     def __len__(self):
         return len(self.steps)
@@ -181,16 +199,20 @@ def draw_endpoints(claimed, n_cohorts, start, rng, effort=USUAL_EFFORT):
     """Draw cohorts of all endpoints of a trial, from a `start` as in `Target.draw_start`.
 
     Returns a `DrawnEndpoint` of `n_cohorts` by endpoint, row by row those of one cohort, and whether they
-    meet every claim and keep the order of endpoints; else they are only near to that.
+    meet every claim and keep the order of endpoints; else they are only near to that. Where time was up they
+    are fewer, as many as the work done is worth.
     """
     found, meets = {}, True
     if claimed.ordered:
-        found, meets = _draw_in_order(claimed, n_cohorts, start, rng, effort)
+        share = len(claimed.ordered) / len(claimed.endpoints)
+        found, meets = _draw_in_order(claimed, n_cohorts, start, rng, effort.share(share))
     for endpoint in claimed.endpoints:
         if endpoint not in found:
-            drawn = _draw(Target.of(claimed, endpoint, effort=effort), n_cohorts, start, rng)
+            own = effort.share(1 / (len(claimed.endpoints) - len(found)))
+            drawn = _draw(Target.of(claimed, endpoint, effort=own), n_cohorts, start, rng)
             found[endpoint], meets = _thin(drawn, n_cohorts, rng), meets and drawn.meets
-    return found, meets
+    n_worth = max(int(n_cohorts * min(each.worth for each in found.values())), 1)
+    return {code: each.take(slice(0, n_worth)) for code, each in found.items()}, meets
 
 
 def _draw_in_order(claimed, n_cohorts, start, rng, effort):
@@ -200,8 +222,9 @@ def _draw_in_order(claimed, n_cohorts, start, rng, effort):
     weights of pairs make up: the cohorts are those of the prior in which no first time is after the second.
     """
     first, second = claimed.ordered
-    before = Target.of(claimed, first, effort=effort).draw_start("prior", effort.most_chains, rng)[0]
-    target = Target.of(claimed, second, _find_share_until(before, claimed, second), effort)
+    half = effort.share(1 / 2)
+    before = Target.of(claimed, first, effort=half).draw_start("prior", effort.most_chains, rng)[0]
+    target = Target.of(claimed, second, _find_share_until(before, claimed, second), half)
     n_later = max(round(effort.partners_per_cohort * n_cohorts), effort.fewest_partners)
     later = _draw(target, n_later, start, rng)
     later = _thin(later, min(effort.most_partners, len(later)), rng)
@@ -215,6 +238,9 @@ def _draw_in_order(claimed, n_cohorts, start, rng, effort):
         return {first: _thin(alone, n_cohorts, rng), second: _thin(later, n_cohorts, rng)}, False
     earlier = _thin(earlier, n_cohorts, rng)
     meets, later = earlier.meets and later.meets, later.take(earlier.chosen)
+    # A few of the later cohorts are partners enough: how many were drawn of them limits nothing.
+    earlier = replace(earlier, is_cut=earlier.is_cut or later.is_cut)
+    later = replace(later, worth=1.0)
     whose = pair_at_random(earlier.steps, later.steps, claimed.codes, rng)
     steps, events = (np.take_along_axis(each, whose, axis=1) for each in (earlier.steps, earlier.events))
     return {first: replace(earlier, steps=steps, events=events), second: later}, meets
@@ -237,12 +263,12 @@ def _draw(target, n_cohorts, start, rng, partners=None):
     Claims that the prior holds to be very unlikely may never be come by from where it draws; then they are
     sought from the claimed medians, which is near.
     """
-    n_chains = _count_chains(target, n_cohorts, start, rng)
+    n_chains, is_hurried = _count_chains(target, n_cohorts, start, rng)
     chains = _start(target, n_chains, start, rng, target.effort.n_free)
     drawn = _run(chains, n_cohorts, partners)
-    if not drawn.meets:
+    if not drawn.meets and not drawn.is_cut:
         drawn = _run(_start(target, n_chains, "medians", rng, 0), n_cohorts, partners)
-    return drawn
+    return replace(drawn, is_cut=drawn.is_cut or is_hurried)
 
 
 def _start(target, n_chains, start, rng, n_free):
@@ -256,8 +282,14 @@ def _run(chains, n_cohorts, partners):
     effort = chains.target.effort
     if partners is not None:
         chains.take_partners(partners)
+    half = effort.until.share(
+        1 / 2
+    )  # whatever cohorts are met by chains not burned in are there all the same
     for _ in range(effort.n_burn_in):
+        if half.is_over:
+            break
         chains.advance()
+    is_cut = is_hurried = half.is_over
     visited, iteration, n_round_trips, n_visits = [], 0, 0, 0
     wanted = max(effort.round_trips_per_cohort * n_cohorts, effort.fewest_round_trips)
     enough = effort.visits_per_cohort * n_cohorts
@@ -266,7 +298,10 @@ def _run(chains, n_cohorts, partners):
         here, n_new = chains.record()
         visited.append((chains.origin[here], iteration, *(each[here] for each in chains.cohorts)))
         n_round_trips, n_visits, iteration = n_round_trips + n_new, n_visits + len(here), iteration + 1
-        if iteration >= (effort.most_iterations if n_visits else effort.most_fruitless):
+        is_cut = is_hurried or effort.until.is_over
+        if effort.until.is_over or iteration >= (
+            effort.most_iterations if n_visits else effort.most_fruitless
+        ):
             break
     if not n_visits:
         nearest = chains.distance.argmin(keepdims=True)
@@ -274,24 +309,36 @@ def _run(chains, n_cohorts, partners):
     chain, steps, events, chosen = (np.concatenate([each[at] for each in visited]) for at in (0, 2, 3, 4))
     when = np.repeat([each[1] for each in visited], [len(each[0]) for each in visited]) / iteration
     is_late = when >= (1 + effort.discarded) / 2
-    drawn = DrawnEndpoint(steps, events, chain, is_late, chosen, n_visits > 0)
+    worth = min(max(n_round_trips / wanted, n_visits / enough), 1.0) if is_cut else 1.0
+    drawn = DrawnEndpoint(steps, events, chain, is_late, chosen, n_visits > 0, is_cut, worth)
     return drawn.take((when >= effort.discarded) | (when.max() < effort.discarded))
 
 
 def _count_chains(target, n_cohorts, start, rng):
-    """As many chains as make the round trips in the usual iterations; a few tell how often they do."""
+    """As many chains as make the round trips in the usual iterations; a few tell how often they do.
+
+    Also whether they are fewer than that, since so many would not come through burn-in in the time left.
+    """
     effort = target.effort
     fewest = effort.fewest_chains
     most = int(np.clip(effort.chains_per_cohort * n_cohorts, fewest, effort.most_chains))
     if most == fewest:
-        return most
-    few, n_round_trips = _start(target, fewest, start, rng, effort.n_free), 0
+        return most, False
+    hurried, started = replace(target, effort=effort.share(PILOT)), effort.until.clock()
+    few, n_round_trips = _start(hurried, fewest, start, rng, effort.n_free), 0
     for _ in range(effort.fewest_iterations):
         few.advance()
         n_round_trips += few.record()[1]
     rate = max(n_round_trips, 1) / (effort.fewest_iterations * fewest)
     wanted = effort.round_trips_per_cohort * n_cohorts / (rate * effort.usual_iterations)
-    return int(np.clip(wanted, fewest, most))
+    wanted = int(np.clip(wanted, fewest, most))
+    if hurried.effort.until.is_over:
+        return effort.fewest_in_haste, True
+    # With many patients they take longer in proportion to their number.
+    taken = (effort.until.clock() - started) / (effort.n_free + effort.fewest_iterations)
+    n_iterations = effort.n_free + effort.n_burn_in + effort.fewest_iterations
+    can = fewest * effort.until.left / max(taken * n_iterations, 1e-9)
+    return (max(int(can), effort.fewest_in_haste), True) if can < wanted else (wanted, False)
 
 
 def _thin(drawn, n_cohorts, rng):

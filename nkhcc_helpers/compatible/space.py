@@ -195,7 +195,7 @@ class GroupDraws:
             moved = np.where(way < ONE, at, opposite)
             kept = way >= (ONE + PAIR if n > 1 else ONE)
             steps[rows, one] = np.where(kept, steps[rows, one], moved)
-        found = np.flatnonzero(np.isfinite(self.weigh(steps, events)))
+        found = np.flatnonzero(np.isfinite(self.weigh_freely(steps, events)))
         steps, events = steps[found], events[found]
         meets = self.meets(steps, events)
         return steps[meets], events[meets]
@@ -242,7 +242,7 @@ class GroupDraws:
     def is_found(self, effort, rng):
         """Whether groups that meet the claims are found often enough to draw them."""
         n_found = n_drawn = 0
-        while n_found < effort.fewest_found and n_drawn < effort.most_drawn:
+        while n_found < effort.fewest_found and n_drawn < effort.most_drawn and not effort.until.is_over:
             n_found, n_drawn = n_found + len(self.draw(effort.drawn, rng)[0]), n_drawn + effort.drawn
         return n_found >= effort.fewest_found
 

@@ -91,7 +91,7 @@ def list_infusion_intervals(trial, endpoint):
         An infusion counts from the day after it was given, one before the first day from the start. The first
         interval starts where the patient comes under observation. Days are whole, and count from ``clock``:
         the endpoint's STARTDT, where missing the date of enrolment, where missing the first infusion. Where
-        someone has an event on day 0, all start on day -1.
+        someone has an event on day 0, all start on day -1. Infusions are NA where exposure was not collected.
     """
     followed, cohorts = _read_cohort(trial, endpoint)
     days = cohorts.days[0]
@@ -103,7 +103,7 @@ def list_infusion_intervals(trial, endpoint):
         edges = np.concatenate([[begin], changes, [patient.days]])
         for start, stop in pairwise(edges):
             event = patient.event and stop == patient.days
-            count = int((given <= start).sum())
+            count = int((given <= start).sum()) if trial.metadata.exposure.collected else pd.NA
             rows.append((patient.USUBJID, patient.group, int(start), int(stop), count, event, patient.clock))
     columns = ["USUBJID", "group", "start", "stop", COVARIATE, "event", "clock"]
     return pd.DataFrame(rows, columns=columns).astype({"group": followed["group"].dtype})
@@ -294,7 +294,8 @@ def _find_why_not(followed, cohorts, schedule):
         return NoAnswer.NO_INTERVAL
     first = cohorts.given[0].min(axis=1, initial=np.inf)
     first, interval = first[np.isfinite(first)], schedule[:, 1:2].min(initial=np.inf)
-    away = len(first) and abs(np.median(first)) >= interval
+    # The day after the first one is not elsewhere, however close infusions are.
+    away = len(first) and abs(np.median(first)) >= max(interval, 2)
     return NoAnswer.ELSEWHERE if away or np.any(cohorts.enter) else None
 
 

@@ -45,9 +45,9 @@ class Cohorts:
         everyone = self.days, self.events
         late = np.where(at_risk, self.days, -1.0), self.events & at_risk
         planned = np.broadcast_to(self.planned, self.days.shape)
-        so_far = np.zeros((*self.days.shape, self.days.shape[1] if with_so_far else 1))
-        for given in np.moveaxis(self.given, -1, 0)[: None if with_so_far else 0]:
-            so_far += given[:, None, :] < self.days[:, :, None]
+        so_far = np.zeros((*self.days.shape, 1))
+        if with_so_far:
+            so_far = np.stack([*map(_count_before, self.given, self.days)])
         covariates = {
             Count.RECEIVED: np.isfinite(self.given).sum(axis=-1),
             Count.PLANNED: planned,
@@ -59,6 +59,11 @@ class Cohorts:
             count: (*(late if count.is_late else everyone), covariate[..., None].astype(float))
             for count, covariate in covariates.items()
         }
+
+
+def _count_before(given, days):
+    """How many infusions each patient had before each of the days, shape (n_days, n_subjects)."""
+    return np.stack([np.searchsorted(each, days) for each in np.sort(given)], axis=-1)
 
 
 def read_cohort(trial, endpoint, landmark=np.nan):

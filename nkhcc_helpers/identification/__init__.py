@@ -14,6 +14,7 @@ from nkhcc_helpers.identification.answers import (
 )
 from nkhcc_helpers.identification.bounds import find_bounds, obtain_bounds
 from nkhcc_helpers.identification.narrowing import (
+    count_dropped,
     find_best,
     find_most_telling,
     obtain_narrowing,
@@ -24,6 +25,7 @@ from nkhcc_helpers.identification.published import compare_published, publish_cl
 from nkhcc_helpers.identification.statistics import (
     calculate_hazard_ratios,
     calculate_statistics,
+    count_calculated,
     list_planned_designs,
     spread_ratios,
 )
@@ -32,6 +34,8 @@ __all__ = [
     "calculate_hazard_ratios",
     "calculate_statistics",
     "compare_published",
+    "count_calculated",
+    "count_dropped",
     "count_sides",
     "count_trusted",
     "count_verdicts",

@@ -11,21 +11,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nkhcc_helpers.checks import check_choice
+from nkhcc_helpers.checks import check_choice, check_names
 from nkhcc_helpers.compatible.chains import Chains
-from nkhcc_helpers.compatible.cohorts import fingerprint, sample_compatible
+from nkhcc_helpers.compatible.cohorts import OutOfTimeError, fingerprint, sample_compatible
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT, Target
 from nkhcc_helpers.compatible.space import Partners, find_step, pair_at_random
 from nkhcc_helpers.identification.statistics import (
     ENDS,
     Observed,
-    check_names,
     list_planned_designs,
     list_ratios,
     list_statistics,
     place_covariate,
 )
-from nkhcc_helpers.parallel import run_blocks
+from nkhcc_helpers.parallel import NEVER, run_blocks
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED
@@ -137,6 +136,8 @@ def _tilt(cohorts, statistic, endpoint, values, sign, n_chains, n_sweeps, rng, e
     extreme = values[chosen].copy()
     its_steps, its_events, partner = steps[chosen, at], cohorts.events[chosen, at], chosen.copy()
     for chains.strength in np.geomspace(GENTLE, STRONG, n_sweeps * effort.iterations_per_sweep):
+        if effort.until.is_over:
+            break
         chains.advance()
         here = sign * chains.values * spread  # noqa: PD011
         better = chains.meets_all & (sign * here > sign * extreme)
@@ -195,6 +196,7 @@ def bound_statistics(
     *,
     designs=(),
     find=find_bounds,
+    until=NEVER,
     n_draws=2_000_000,
     n_search_draws=20_000,
     seed=DEFAULT_SEED,
@@ -207,20 +209,26 @@ def bound_statistics(
     Those of hazard ratios are over all `designs`. `find` is the search, or a `functools.partial` of it.
     P-values are drawn over `n_search_draws` allocations as cohorts pass through, and over `n_draws` for
     those at either end. The answer does not depend on `jobs`. Columns ``endpoint statistic lowest highest``:
-    inf for a median that some cohort does not reach; NaN where no cohort of the sample has the statistic.
+    inf for a median that some cohort does not reach; NaN where no cohort of the sample has the statistic. No
+    row for a statistic whose search has not ended at the deadline `until`.
     """
     options = {"designs": list(designs), "seed": seed, "tau": tau}
-    tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options) for each in wanted]
+    tasks = [(cohorts, *each, find, (n_search_draws, n_draws), options, until) for each in wanted]
     found = tqdm(run_blocks(_bound, tasks, jobs), total=len(tasks), unit="statistic", disable=not progress)
-    rows = [(*each, *ends) for each, ends in zip(wanted, found, strict=True)]
+    rows = [(*each, *ends) for each, ends in zip(wanted, found, strict=True) if ends]
     return pd.DataFrame(rows, columns=BOUNDS)
 
 
 def _bound(task):
-    """Lowest and highest value of one statistic, in the cohorts that the search found or began with."""
-    cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options = task
+    """Lowest and highest value of one statistic, in the cohorts that the search found or began with.
+
+    None where time was up before.
+    """
+    cohorts, endpoint, statistic, find, (n_search_draws, n_draws), options, until = task
     claimed, at, values = cohorts.claimed, cohorts.claimed.endpoints.index(endpoint), [[]]
     for end in ENDS if statistic.kind == "hr" else ["highest"]:
+        if until.is_over:
+            return None
         rough, search, calculate = (
             choose_statistic(claimed, statistic, end=end, n_draws=n, **options)
             for n in (min(N_ROUGH, n_draws), n_search_draws, n_draws)
@@ -230,6 +238,8 @@ def _bound(task):
         searches = _approximate(claimed, statistic, options["designs"], end) or [search]
         found = (find(cohorts, each, endpoint=endpoint) for each in searches)
         chosen += [each for each in found if np.isfinite(each.lowest)]
+        if until.is_over:
+            return None
         values += [calculate(each.times[:, at], each.events[:, at]) for each in chosen]
     known = statistic.place_not_reached(np.concatenate(values))
     known = known[~np.isnan(known)]
@@ -277,14 +287,18 @@ def make_bounds(cohorts, metadata, folder, *, effort=USUAL_EFFORT, jobs=2, progr
     `bound_statistics`. Returns the path of ``compatible_bounds.csv``, written whole or not at all.
 
     The search starts from these cohorts and `TIMES_MORE` times as many others: chains held to narrow claims
-    do not get far, so that extremes are found by many starts rather than by long ways.
+    do not get far, so that extremes are found by many starts rather than by long ways. Half of the time of
+    the effort is for the others; raises OutOfTimeError where no search came to its end.
     """
     claimed, designs = cohorts.claimed, list_planned_designs(metadata)
-    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1, "effort": effort}
+    others = {"n_cohorts": TIMES_MORE * len(cohorts), "seed": cohorts.seed + 1, "effort": effort.share(1 / 2)}
     cohorts = cohorts.join(sample_compatible(claimed, **others, jobs=jobs, progress=progress))
     wanted = list(product(claimed.endpoints, list_statistics(claimed.groups)))
     wanted += list(product(claimed.endpoints, list_ratios(designs[0][1].columns if designs else ())))
+    options = {"find": partial(find_bounds, effort=effort), "until": effort.until, **options}
     bounds = bound_statistics(cohorts, wanted, designs=designs, jobs=jobs, progress=progress, **options)
+    if bounds.empty:
+        raise OutOfTimeError("time was up before any search for bounds had ended")
     return store_table(Path(folder) / BOUNDS_FILE, [(claimed, bounds)])
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from nkhcc_helpers.compatible.claims import ClaimedTrial, describe_claim
-from nkhcc_helpers.compatible.cohorts import draw_blocks, gather_blocks, plan_blocks
+from nkhcc_helpers.compatible.cohorts import OutOfTimeError, draw_blocks, gather_blocks, plan_blocks
 from nkhcc_helpers.compatible.sampling import USUAL_EFFORT
 from nkhcc_helpers.identification.answers import pick_statistics
 from nkhcc_helpers.identification.bounds import read_table, store_table
@@ -67,21 +67,23 @@ def obtain_narrowing(
         statistics in `AIMS`: the central 95 % without the claim (``""``: with all claims); its width
         relative to that with all claims, above 1 where the claim narrows the answer, and 95 % bootstrap
         limits of that, drawing whole Markov chains, which do not tell of chains that have not mixed. NaN
-        where there is no width. No rows where nothing is sampled.
+        where there is no width. No rows where nothing is sampled; of claims for which time was up, as
+        `count_dropped` tells.
 
     Raises
     ------
     IncompatibleClaimsError
         No cohort was found for one of the samples.
     """
-    parts, options = [], {"n_cohorts": n_cohorts, "seed": seed}
+    parts, options = [pd.DataFrame(columns=NARROWING)], {"n_cohorts": n_cohorts, "seed": seed}
     alike = set(endpoints) == set(claimed.endpoints)
-    for part in [claimed] if alike else map(claimed.only, endpoints):
-        stored = _read(trial, part, options) if n_cohorts else pd.DataFrame(columns=NARROWING)
+    for at, part in enumerate(wanted := [claimed] if alike else [*map(claimed.only, endpoints)]):
+        effort_here = effort.share(1 / (len(wanted) - at))
+        stored = _read(trial, part, options) if n_cohorts else parts[0]
         if n_cohorts and stored.empty:
-            stored = drop_claims(part, calculate_aims, **options, effort=effort, jobs=jobs, watch=watch)
+            stored = drop_claims(part, calculate_aims, **options, effort=effort_here, jobs=jobs, watch=watch)
         parts.append(stored)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([each for each in parts if len(each)] or parts, ignore_index=True)
 
 
 def make_narrowing(
@@ -90,16 +92,21 @@ def make_narrowing(
     """Measure what each claim is worth for `obtain_narrowing`; returns the path of the file in the folder.
 
     All endpoints are looked at together, and each by itself, since the limits of ratios depend on which are.
+    Raises OutOfTimeError where time was up before any claim could be dropped.
     """
     variants, options = list_variants(claimed), {"n_cohorts": n_cohorts, "seed": seed}
     samples = draw_variants(variants, **options, effort=effort, jobs=jobs, progress=progress)
+    variants, samples = _keep_whole(variants, samples)
+    if not variants:
+        raise OutOfTimeError("time was up before it could be told what any claim is worth")
     answers = _answer(samples, calculate_aims)
     trials = {each.endpoints: each for each in (claimed, *map(claimed.only, claimed.endpoints))}
     parts = []
     for endpoints, part in trials.items():
         own = [at for at, variant in enumerate(variants) if variant.claimed.endpoints[0] in endpoints]
-        table = _compare([variants[at] for at in own], [answers[at] for at in own], seed)
-        parts.append((part, table.assign(**options)))
+        if own:
+            table = _compare([variants[at] for at in own], [answers[at] for at in own], seed)
+            parts.append((part, table.assign(**options)))
     return store_table(Path(folder) / NARROWING_FILE, parts)
 
 
@@ -126,7 +133,7 @@ def drop_claims(
     """
     variants = list_variants(claimed)
     drawing = {"effort": effort, "jobs": jobs, "progress": progress, "watch": watch}
-    samples = draw_variants(variants, n_cohorts, seed, **drawing)
+    variants, samples = _keep_whole(variants, draw_variants(variants, n_cohorts, seed, **drawing))
     return _compare(variants, _answer(samples, calculate), seed)
 
 
@@ -156,9 +163,39 @@ def draw_variants(variants, n_cohorts, seed, *, effort=USUAL_EFFORT, jobs=2, pro
     owner = np.repeat(np.arange(len(plans)), [len(plan) for plan in plans])
     blocks = [block for plan in plans for block in plan]
     numbered = [(one[0], number, *one[2:]) for number, one in enumerate(blocks)]
-    rows = draw_blocks(numbered, jobs=jobs, progress=progress, watch=watch)
+    drawn = draw_blocks(numbered, jobs=jobs, progress=progress, watch=watch)
     for at, each in enumerate(variants):
-        yield gather_blocks(each.claimed, rows[owner[rows["block"]] == at], seed, n_cohorts)
+        own = [block for block, of in zip(drawn, owner, strict=True) if of == at]
+        yield gather_blocks(each.claimed, own, seed, n_cohorts)
+
+
+def _keep_whole(variants, samples):
+    """Those whose samples were not cut by time, nor the sample with all claims beside which they stand."""
+    pairs = [pair for pair in zip(variants, samples, strict=True) if not pair[1].is_cut]
+    known = {each.claimed.endpoints for each, _ in pairs if each.dropped == ALL_CLAIMS}
+    kept = [pair for pair in pairs if pair[0].claimed.endpoints in known]
+    return [one for one, _ in kept], [sample for _, sample in kept]
+
+
+def count_dropped(narrowing, claimed, endpoints):
+    """How many of the claims about some endpoints a narrowing tells the worth of, and which it does not.
+
+    Parameters
+    ----------
+    narrowing : DataFrame
+        As of `obtain_narrowing`.
+    claimed : ClaimedTrial
+    endpoints : sequence of str
+
+    Returns
+    -------
+    (int, int, list of str)
+        The last are claims, in words, that could not be dropped in time.
+    """
+    told = set(zip(narrowing["endpoint"], narrowing["claim"], strict=True))
+    claims = [(code, describe_claim(each)) for code in endpoints for each in claimed.claims_about(code)]
+    missing = [claim for code, claim in claims if (code, claim) not in told]
+    return len(claims) - len(missing), len(claims), missing
 
 
 def _answer(samples, calculate):
@@ -172,7 +209,7 @@ def _answer(samples, calculate):
 
 def _compare(variants, answers, seed):
     """The table of `drop_claims`; the first variant of an endpoint is that with all claims."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(seed), [pd.DataFrame(columns=NARROWING)]
     for variant, (values, chain) in zip(variants, answers, strict=True):
         lower, upper = _find_limits(values)
         width, widths = _measure_width(lower, upper), _resample_widths(values, chain, rng)
@@ -182,7 +219,7 @@ def _compare(variants, answers, seed):
         numbers = dict(zip(NARROWING[3:], (lower, upper, *ratios), strict=True))
         frame = values.columns.to_frame(index=False).set_axis(KEYS, axis=1)
         rows.append(frame.assign(claim=variant.dropped, **numbers))
-    return pd.concat(rows, ignore_index=True)[NARROWING]
+    return pd.concat(rows[1:] or rows, ignore_index=True)[NARROWING]
 
 
 def _resample_widths(values, chain, rng):

@@ -9,11 +9,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.checks import Named
 from nkhcc_helpers.cox.design import find_unusable
 from nkhcc_helpers.cox.diagnostics import code_or_blank, list_moves, move_assumed
 from nkhcc_helpers.cox.fit import METHODS
 from nkhcc_helpers.cox.likelihood import exponentiate
 from nkhcc_helpers.cox.models import fit_cox_many
+from nkhcc_helpers.parallel import NEVER
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
@@ -30,25 +32,6 @@ NOT_REACHED = -1.0  # in the place of a printed number
 ENDS = {"lowest": np.fmin, "highest": np.fmax}
 KEYS = ["endpoint", "statistic"]
 HAZARD_RATIOS = ["endpoint", "design", "method", "covariate", "cohort", "coef"]
-
-
-class Named:
-    """What is called by its `name` in files and messages only; `check_names` holds apart what differs."""
-
-    def __str__(self):
-        return self.name
-
-    def __lt__(self, other):
-        # Frames sort what they are grouped by.
-        return (self.name, repr(self)) < (other.name, repr(other))
-
-
-def check_names(things):
-    """Raise ValueError where two different `Named` share a name, as of groups ``A``, ``B-A`` and ``A-B``."""
-    held = {}
-    for each in things:
-        if isinstance(each, Named) and held.setdefault(each.name, each) != each:
-            raise ValueError(f"{each.name!r} would be {held[each.name]!r} and {each!r}: rename a group")
 
 
 @dataclass(frozen=True)
@@ -215,6 +198,7 @@ def calculate_statistics(
     tau=None,
     wanted=None,
     endpoints=None,
+    until=NEVER,
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
@@ -230,9 +214,10 @@ def calculate_statistics(
         Months at which survival is estimated.
     tau : float, optional
         Horizon of the restricted mean, above 0, in the unit of the cohorts; 24 months when absent.
-    wanted : sequence of Statistic, optional
-    endpoints : sequence of str, optional
+    wanted, endpoints : sequence of Statistic and of str, optional
         What to calculate; everything when absent.
+    until : Deadline, optional
+        No test is begun after it, as `count_calculated` tells.
 
     Returns
     -------
@@ -247,8 +232,28 @@ def calculate_statistics(
     listed = listed if wanted is None else [each for each in listed if each in wanted]
     for endpoint in endpoints or claimed.endpoints:
         observed = Observed(*cohorts.of(endpoint), claimed, n_draws, seed, tau)
-        frames[endpoint] = pd.DataFrame({each: each.calculate(observed) for each in listed})
+        # Only tests take long, most of it before the first cohort.
+        begun = (each for each in listed if not each.is_p_value or (len(cohorts) and not until.is_over))
+        frames[endpoint] = pd.DataFrame({each: each.calculate(observed) for each in begun})
     return pd.concat(frames, axis=1, names=KEYS).rename_axis("cohort")
+
+
+def count_calculated(statistics, claimed):
+    """How many statistics `calculate_statistics` calculated of those it was asked for, and what is missing.
+
+    Parameters
+    ----------
+    statistics : DataFrame
+    claimed : ClaimedTrial
+
+    Returns
+    -------
+    (int, int, list of (str, Statistic))
+        The last are tests that were not begun in time.
+    """
+    wanted = list(product(statistics.columns.unique(0), list_statistics(claimed.groups)))
+    missing = [each for each in wanted if each not in statistics.columns]
+    return len(wanted) - len(missing), len(wanted), missing
 
 
 def place_covariate(claimed, ratio, designs):
@@ -327,7 +332,9 @@ def list_designs(
     return [(design, x) for design, x in designs if not find_unusable(x)]
 
 
-def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow", endpoints=None):
+def calculate_hazard_ratios(
+    cohorts, designs, *, methods=METHODS, ties="breslow", endpoints=None, until=NEVER
+):
     """Fit a Cox model to every cohort and endpoint, for every design and method.
 
     Parameters
@@ -337,8 +344,8 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         As of `list_planned_designs`; ValueError where one lacks a group, as for other methods and ties.
     methods : sequence of {"firth", "partial"}, default both
     ties : {"breslow", "efron"}, default "breslow"
-    endpoints : sequence of str, optional
-        All when absent.
+    endpoints, until
+        As for `calculate_statistics`; the first design is fitted even after `until`.
 
     Returns
     -------
@@ -348,9 +355,11 @@ def calculate_hazard_ratios(cohorts, designs, *, methods=METHODS, ties="breslow"
         infusions.
     """
     claimed, parts = cohorts.claimed, [pd.DataFrame(columns=HAZARD_RATIOS).astype({"coef": float})]
-    for design, x in designs:
+    for design, x in designs if len(cohorts) else ():
         if missing := [group for group in claimed.groups if group not in x.index]:
             raise ValueError(f"design {str(design)!r} lacks group {', '.join(missing)}")
+        if len(parts) > 1 and until.is_over:
+            break
         of_patients = x.loc[list(claimed.groups)].to_numpy(float)[claimed.codes]
         for endpoint, method in product(endpoints or claimed.endpoints, methods):
             fits = fit_cox_many(*cohorts.of(endpoint), of_patients, method=method, ties=ties)

@@ -13,13 +13,14 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from great_tables import GT
 from great_tables import html as finished_html
 
-from nkhcc_helpers.report.names import show_group
+from nkhcc_helpers.report.names import name_exposure, show_group
 from nkhcc_helpers.report.numbers import NOT_APPLICABLE, NOT_ESTIMABLE, format_median, format_number, format_p
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ NUMERIC_HEAD = re.compile(r"([<>]?[-+]?\d+|NE(?= ))(.*)", re.DOTALL)
 SIZE = re.compile(r"\(n = \d+\)$")
 ACTIVE = {"{": "&#123;", "}": "&#125;", "$": "<span>$</span>", "\\": "<span>\\</span>", "\n": "<br>"}
 WIDTHS = {"0123456789<>+": 1.0, " .,:": 0.5, "-()[]": 0.6, "%": 1.6}  # of characters, in digits
+MOST_ROWS = 150
+"""Rows up to which a table is shown whole; a longer one is folded."""
+OPEN_ROWS, FOLDED_ROWS = 40, 400
+"""Rows of a folded table without blocks that are seen at once; most rows under one heading."""
 BLOCK, ROW = "block", "row"  # columns of what heads blocks and rows
+BODY, HEADING = '<tbody class="gt_table_body">', 'class="gt_group_heading_row"'  # as great_tables writes them
+FOLD = 'style="font-size: 13px; margin: 4px 0"'
 LAYOUTS: dict[object, Callable[..., GT]] = {}  # of results, by the function or class that they are from
 STYLE = """
 #{id} {{max-width: 100%;}}
@@ -59,14 +66,16 @@ def display_table(
     notes: Iterable[str] = (),
     decimals: int | Mapping[str, int] = 1,
     illustrative: bool = False,
-) -> GT:
+) -> GT | FoldedTable:
     """A table to look at, in the house style: a row per row of `frame`, headed by its first column.
 
     Strings are shown as they are, as text; whole numbers whole, others with `decimals` after the point (for
     all, or by column); missing numbers as ``NE``, missing text as ``-``. `labels` and `groups` are headings
     of columns, `groups` of those that hold one trial group each and are centred. The values of column
     `row_group` head blocks of rows, which come together; `spanners` are headings over neighbouring columns.
-    `notes` under the table name the method. ValueError where a column has no heading, or there is no column.
+    `notes` under the table name the method. Beyond `MOST_ROWS` rows all but the first block, or the first
+    rows, are folded, and beyond `FOLDED_ROWS` under one heading left out, as a note then says. ValueError
+    where a column has no heading, or there is no column.
     """
     headings = {**(labels or {}), **(groups or {})}
     frame = frame.reset_index(drop=True)
@@ -74,10 +83,11 @@ def display_table(
         frame, row_group = frame.drop(columns=row_group), None
     shown = [column for column in frame.columns if column != row_group]
     _check_headings(shown, headings)
+    frame, cut = _cut_rows(frame, row_group)
     text = _cells_as_text(frame, decimals) if len(frame) else _nothing_to_show(frame, shown[0])
     names = {column: f"c{i}" for i, column in enumerate(frame.columns)}
     cells = _cells_as_html(text, row_group, set(groups or {})).rename(columns=names)
-    notes = [*notes, *([ILLUSTRATIVE_NOTE] if illustrative else [])]
+    notes = [*notes, *cut, *([ILLUSTRATIVE_NOTE] if illustrative else [])]
     identity = _identity(text, title, subtitle, headings, notes)
 
     table = GT(cells, rowname_col=names[shown[0]], groupname_col=names.get(row_group), id=identity)
@@ -89,7 +99,40 @@ def display_table(
         table = table.tab_spanner(_finished(heading), [names[column] for column in columns], id=f"s{i}")
     for note in notes:
         table = table.tab_source_note(finished_html(f'<span class="note">{as_html(note)}</span>'))
-    return _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
+    table = _styled(_aligned(table, text, shown, names, set(groups or {})), identity)
+    return FoldedTable(table) if len(frame) > MOST_ROWS else table
+
+
+def _cut_rows(frame: pd.DataFrame, row_group: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of a long table that are shown, and the note that says how many are not."""
+    if len(frame) <= MOST_ROWS:
+        return frame, []
+    place = frame.groupby(row_group or (lambda _: 0)).cumcount()
+    kept = frame[place < FOLDED_ROWS].reset_index(drop=True)
+    note = f"{len(kept):,} of {len(frame):,} rows are shown; the CSV file of this table has them all."
+    return kept, [note] if len(kept) < len(frame) else []
+
+
+@dataclass(frozen=True)
+class FoldedTable:
+    """A long table: the first block is open, each of the others behind its heading; or the first rows."""
+
+    table: GT
+
+    def as_raw_html(self) -> str:
+        """The table as HTML that needs no script to unfold."""
+        before, _, rest = self.table.as_raw_html().partition(BODY)
+        body, _, after = rest.partition("</tbody>")
+        rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
+        starts = [i for i, row in enumerate(rows) if HEADING in row] or [0, OPEN_ROWS]
+        first, *parts = (rows[start:end] for start, end in pairwise([*starts, len(rows)]))
+        heads = re.sub(r'.*<thead>|<tr class="gt_heading">.*?</tr>| id="[^"]*"', "", before, flags=re.DOTALL)
+        start = f'<table class="gt_table"><thead>{heads}{BODY}'
+        for part in parts:
+            heading = re.sub("<[^>]*>", "", part.pop(0)) if HEADING in part[0] else f"{len(part)} more rows"
+            summary = f"<details {FOLD}><summary>{heading.strip()}</summary>"
+            after = f"{after}{summary}{start}{''.join(part)}</tbody></table></details>"
+        return f"{before}{BODY}{''.join(first)}</tbody>{after.replace('</div>', '', 1)}</div>"
 
 
 @dataclass(frozen=True)
@@ -100,18 +143,19 @@ class Layout:
     options: dict
 
 
-def shows_table(*makers: object, illustrative: bool = True) -> Callable:
+def shows_table(*makers: object, illustrative: bool = True, by_exposure: bool = False) -> Callable:
     """Make a function that lays out the result of these functions, or of these classes, return its table.
 
     It takes the result and its trial, and further `notes`. Under the table it is said where the trial's data
-    are illustrative, unless `illustrative` is False: the table shows none of them.
+    are illustrative, unless `illustrative` is False: the table shows none of them; and of a table
+    `by_exposure`, where it was not collected.
     """
 
     def decorate(lay_out: Callable[..., Layout]) -> Callable[..., GT]:
         @functools.wraps(lay_out)
         def format_table(result: object, trial: Trial, *args, notes: Iterable[str] = (), **options) -> GT:
             layout = lay_out(result, trial, *args, **options)
-            told = [*layout.options.get("notes", ()), *notes]
+            told = [*layout.options.get("notes", ()), *(name_exposure(trial) if by_exposure else ()), *notes]
             options = {**layout.options, "notes": told}
             return display_table(layout.cells, **options, illustrative=illustrative and trial.is_illustrative)
 

@@ -77,6 +77,14 @@ CONVENTION_NAMES = {
     "first": "first time at one half or below",
     "either": "middle or start of the flat stretch, for each median by itself",
 }
+RESPONSE_NAMES = {
+    "CR": "Complete response",
+    "PR": "Partial response",
+    "SD": "Stable disease",
+    "PD": "Progression",
+    "NE": "Not evaluable",
+    "": "Not assessed",
+}
 VERDICTS = {HOLDS_IN_ALL: "In all", HOLDS_IN_SOME: "In some", HOLDS_IN_NONE: "In none"}
 
 
@@ -133,6 +141,14 @@ def name_dose_unit(trial: Trial) -> list[str]:
     return [f"Dose: {trial.metadata.dose_unit}."] if trial.metadata.dose_unit else []
 
 
+def name_exposure(trial: Trial) -> list[str]:
+    """The note that nothing is known of what was given, where that is so."""
+    if trial.metadata.exposure.collected:
+        return []
+    words = name_treatment(trial)
+    return ["Exposure was not collected: what needs the {words} given is left out or NE.".format(**words)]
+
+
 def name_scope(related_only: bool | None) -> list[str]:
     """The note that says which events were counted, where it is known."""
     if related_only is None:
@@ -176,6 +192,18 @@ def list_covariate_labels(
         "All": "All together",
         **against,
     }
+
+
+def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
+    """Sentences on which patients of the trial are analysed, with their values; none where all are."""
+    chosen = trial.selection
+    if chosen is not None:
+        by = [each for each in (chosen.population, chosen.where) if each]
+        text = "<b>Analysed here: {n_selected} of {n_all} patients</b>, by {selected_by}. "
+        text += "What a paper says of all patients is not held against them."
+        yield text, {"n_selected": chosen.n, "n_all": chosen.n_all, "selected_by": by}
+        text = "Left out too: {n_unknown: patient|patients} with a missing value that leaves the rule open."
+        yield text, {"n_unknown": chosen.n_unknown or None}
 
 
 def name_empty(trial: Trial, endpoint: str) -> list[str]:

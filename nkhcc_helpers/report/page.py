@@ -11,8 +11,7 @@ import html
 import io
 import os
 import re
-import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,19 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Image, clear_output, display
 
-from nkhcc_helpers.report.names import describe_claimed, describe_patients, name_treatment, show_endpoint
-from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large, format_p
+from nkhcc_helpers.report import names
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
+    PROGRESS_VARIABLE,
     format_json_value,
-    is_missing,
-    is_sequence,
     list_versions,
     write_csv,
     write_json,
+    write_whole,
 )
+from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress
 from nkhcc_helpers.report.tables import format_result
-from nkhcc_helpers.trial.problems import join_names
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
@@ -73,34 +71,6 @@ class _Picture(Image):
         return self._text
 
 
-class _EscapingFormatter(string.Formatter):
-    """`str.format` with every value escaped, NE for what is not estimable, and nouns in their number."""
-
-    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
-        if key not in kwargs:
-            raise ValueError(f"the sentence uses {{{key}}}, but no value of that name was given")
-        return kwargs[key]
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if is_sequence(value):
-            return join_names([self.format_field(item, format_spec) for item in value], "and") or "none"
-        if "|" in format_spec:
-            plain, _, words = format_spec.partition(" ")
-            word = words.split("|")[0 if not is_missing(value) and value == 1 else 1]
-            return word if plain == "-" else f"{self.format_field(value, plain)} {word}"
-        if is_missing(value):
-            return NOT_ESTIMABLE
-        if format_spec == "," and isinstance(value, int):
-            return format_large(value)
-        text = format_p(value) if format_spec == "p" else format(value, format_spec)
-        # A percent sign stands apart, as everywhere on a page.
-        return html.escape(f"{text[:-1]} %" if format_spec.endswith("%") else text)
-
-    def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
-        """Whether a field of the template is not estimable."""
-        return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
-
-
 def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
     """Open the page that a notebook shows its results on.
 
@@ -131,7 +101,7 @@ class Page:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
         self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
-        self._formatter = _EscapingFormatter()
+        self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
 
     @property
@@ -154,6 +124,8 @@ class Page:
             f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
             "\n".join(_strip_tags(line) for line in lines),
         )
+        for text, values in names.describe_selection(self.trial):
+            self.say(text, otherwise="", **values)
 
     def say(
         self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
@@ -177,7 +149,7 @@ class Page:
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
             What the trial calls a treatment is there as ``word words Word Words``.
         """
-        fields = {**name_treatment(self.trial), **values}
+        fields = {**names.name_treatment(self.trial), **values}
         if otherwise is not None and self._formatter.lacks_value(template, fields):
             template = otherwise
         sentence = self._formatter.vformat(template, (), fields)
@@ -194,17 +166,32 @@ class Page:
         if table.empty:
             self.say(values.get("otherwise", ""))
         for code, row in table.iterrows():
-            self.say(template, of=code, name=show_endpoint(code, self.trial), **values, **row)
+            self.say(template, of=code, name=names.show_endpoint(code, self.trial), **values, **row)
 
     def say_patients(self, frame: pd.DataFrame, strata: str = "") -> None:
         """Say who of a frame of `Trial.survival` has what events, since when, and in which strata."""
-        for template, values in describe_patients(self.trial, self.endpoint, frame, strata):
+        for template, values in names.describe_patients(self.trial, self.endpoint, frame, strata):
             self.say(template, otherwise="", **values)
 
     def say_claimed(self, *claimed: Any) -> None:
         """Say what is claimed of a trial, and what not; arguments of `names.describe_claimed`."""
-        for of, template, values in describe_claimed(self.trial, *claimed):
+        for of, template, values in names.describe_claimed(self.trial, *claimed):
             self.say(template, of=of, otherwise="", **values)
+
+    def say_cut(
+        self, what: str, n_done: int, n_asked: int, missing: Sequence[Any] = (), is_cut: bool | None = None
+    ) -> bool:
+        """Say how far a computation came before time was up, and mark it in the results; whether it was cut.
+
+        `missing` names what was not done: claims in words, or tests as pairs of endpoint and `Statistic`. It
+        was cut where less is done than was asked for, unless `is_cut` tells.
+        """
+        if not (n_done < n_asked if is_cut is None else is_cut):
+            return False
+        self.results.setdefault("cut_by_time", {})[what] = {"n_done": n_done, "n_asked": n_asked}
+        template, values = describe_cut(self.trial, what, n_done, n_asked, missing)
+        self.say(template, of=what, **values)
+        return True
 
     def record(self, /, *, of: object = None, **values: Any) -> None:
         """Keep values for the results.
@@ -277,7 +264,7 @@ class Page:
         kept: dict[str, Any] = {"files": [], "rows": []}
         text = f"Table {name}"
         if data is not None:
-            text = f"{text}\n{data.to_string(index=False)}"
+            text = f"{text}\n{data.to_string(index=False, max_rows=200)}"
             kept["rows"] = format_json_value(data)
         if data is not None and self.out_dir:
             path = write_csv(data, self._folder("tables") / f"{name}.csv")
@@ -300,12 +287,11 @@ class Page:
         """
         _check_name(name)
         figure = getattr(figure, "figure", figure)
-        if self.trial.is_illustrative:
-            _add_footer(figure)
+        saved = {"bbox_inches": _lay_out(figure, self.trial.is_illustrative), "facecolor": "white"}
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", facecolor="white")
+        figure.savefig(buffer, format="png", dpi=_DPI, **saved)
         png = buffer.getvalue()
-        files = self._write_figure(figure, name, png) if self.out_dir else []
+        files = self._write_figure(figure, name, png, saved) if self.out_dir else []
         plt.close(figure)
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
         display(_Picture(png, caption, f"Figure {name}"))
@@ -316,7 +302,7 @@ class Page:
     ) -> None:
         """Show a numbered figure of each endpoint's rows; `plot` takes them, `arguments` and a `title`."""
         for at, (code, part) in enumerate(table.groupby("endpoint", sort=False)):
-            label = show_endpoint(code, self.trial)
+            label = names.show_endpoint(code, self.trial)
             axes = plot(part, *arguments, title=label)
             self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
 
@@ -325,15 +311,13 @@ class Page:
 
         Each is an output of its own until the next one comes, so that the log of a run holds them all.
         """
-        text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
-        if n_done < n_wanted:
-            minutes = seconds_left / 60
-            left = f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{seconds_left:.0f} seconds"
-            text += f"; about {left} to go"
+        text = describe_progress(n_done, n_wanted, seconds_left)
         shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
         if n_done:
             clear_output(wait=True)
         display(shown, raw=True)
+        if PROGRESS_VARIABLE in os.environ:
+            write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
@@ -346,14 +330,12 @@ class Page:
         shown = ", ".join(f"{name} {text}" for name, text in versions.items())
         _show(f'<p class="nkhcc-versions">Made with {html.escape(shown)}.</p>', f"Made with {shown}.")
 
-    def _write_figure(self, figure: Any, name: str, png: bytes) -> list[str]:
+    def _write_figure(self, figure: Any, name: str, png: bytes, saved: dict[str, Any]) -> list[str]:
         folder = self._folder("figures")
         (folder / f"{name}.png").write_bytes(png)
         # A fixed salt and no date: the same data make the same file.
         with plt.rc_context({"svg.hashsalt": name}):
-            figure.savefig(
-                folder / f"{name}.svg", bbox_inches="tight", facecolor="white", metadata={"Date": None}
-            )
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, **saved)
         return [self._relative(folder / f"{name}{suffix}") for suffix in (".svg", ".png")]
 
     def _folder(self, kind: str) -> Path:
@@ -390,9 +372,12 @@ def _list_assumptions(metadata: Any) -> str:
     return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
 
 
-def _add_footer(figure: Any) -> None:
-    # Under everything drawn, whatever the layout; the tight box that savefig cuts out then takes it in.
+def _lay_out(figure: Any, is_illustrative: bool) -> Any:
+    # Once for both formats, since it takes longer than drawing; gives the box that holds everything drawn.
+    figure.set_dpi(_DPI)
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     inches = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    figure.text(inches.x0 / width, (inches.y0 - 0.08) / height, ILLUSTRATIVE, **_FOOTER)
+    if is_illustrative:  # a footer under all that, whatever the layout
+        figure.text(*((inches.x0, inches.y0 - 0.08) / figure.get_size_inches()), ILLUSTRATIVE, **_FOOTER)
+    return figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])

@@ -19,17 +19,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nkhcc_helpers.identification.statistics import Named, check_names
+from nkhcc_helpers.checks import Named, check_names
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_large
+from nkhcc_helpers.trial.files import READ
 
 ILLUSTRATIVE = "Illustrative reconstruction, not patient data"
 # By this environment variable `nkhcc run` gives a copied notebook results of its own.
 NOTEBOOK_VARIABLE = "NKHCC_NOTEBOOK"
+# And by this one a file for a line on how far it is.
+PROGRESS_VARIABLE = "NKHCC_PROGRESS"
 # What a result depends on, by the name it is installed under.
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
-_DATA_SUFFIXES = {".csv", ".yaml", ".yml", ".parquet"}
+_DATA_SUFFIXES = {".yaml", ".yml", *READ}
 HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -1,8 +1,9 @@
 """Notebooks run headlessly, their parameters checked, and their report published whole."""
 
 from nkhcc_helpers.run.parameters import ParameterError, check_parameters
+from nkhcc_helpers.run.plan import NotebookError, Plan, plan_run
 from nkhcc_helpers.run.publish import PublishError
-from nkhcc_helpers.run.run import NotebookError, Plan, plan_run, run_notebooks
+from nkhcc_helpers.run.run import run_notebooks
 
 __all__ = [
     "NotebookError",

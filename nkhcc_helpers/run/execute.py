@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
-from nkhcc_helpers.report.results import ILLUSTRATIVE, NOTEBOOK_VARIABLE, write_json
-from nkhcc_helpers.run.publish import TEMPLATES, list_downloads, render, write_address
+from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, PROGRESS_VARIABLE, write_json
+from nkhcc_helpers.run.pages import load_exporter, write_page
 
 _LONGEST_MESSAGE, _LINES_OF_MESSAGE = 400, 3
-_ATTEMPTS, _SECONDS_TO_STOP = 2, 5.0
+_ATTEMPTS, _SECONDS_TO_STOP, _SECONDS_TO_LOOK = 2, 5.0, 1.0
 _PROVISIONER = "nkhcc-forked"
 _PATH = list(sys.path)
-_HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
-_ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -60,13 +53,20 @@ class Outcome:
 class WorkerPool:
     """A process for each notebook, `n_workers` at a time; a context manager that stops what still runs.
 
-    `work_dir` is for what workers and kernels keep for themselves: connection files, profile, log.
+    `work_dir` is for what workers and kernels keep for themselves: connection files, profile, log, and a line
+    on how far a notebook is, of which `on_progress` is told by the notebook's name whenever it is another.
     """
 
-    def __init__(self, n_workers: int, work_dir: Path) -> None:
-        self._context = prepare_notebooks()
+    def __init__(
+        self,
+        n_workers: int,
+        work_dir: Path,
+        on_progress: Callable[[str, str], None] = lambda name, line: None,
+    ) -> None:
+        self._context, self._on_progress = prepare_notebooks(), on_progress
         self._n_workers, self._work_dir = n_workers, work_dir
         self._waiting: deque[Job] = deque()
+        self._told: dict[str, str] = {}
         self._running: dict[Connection, tuple[Any, Job, float]] = {}
 
     def __enter__(self) -> WorkerPool:
@@ -101,7 +101,8 @@ class WorkerPool:
 
     def _collect(self) -> Iterator[Outcome]:
         while self._running:
-            for connection in wait(list(self._running)):
+            self._tell_progress()
+            for connection in wait(list(self._running), _SECONDS_TO_LOOK):
                 process, job, started = self._running[connection]
                 try:
                     outcome = connection.recv()
@@ -113,6 +114,18 @@ class WorkerPool:
                 del self._running[connection]
                 self._start_waiting()
                 yield outcome
+
+    def _tell_progress(self) -> None:
+        for process, job, _ in self._running.values():
+            path = _name_progress(self._work_dir, process.pid)
+            line = path.read_text(encoding="utf-8") if path.is_file() else ""
+            if line != self._told.get(job.name, ""):
+                self._told[job.name] = line
+                self._on_progress(job.name, line)
+
+
+def _name_progress(work_dir: Path, pid: int) -> Path:
+    return work_dir / f"progress-{pid}"
 
 
 def _serve(connection: Connection, job: Job, work_dir: str, environment: dict[str, str]) -> None:
@@ -144,6 +157,7 @@ def _settle(work_dir: Path) -> None:
         JUPYTER_PATH=os.pathsep.join(filter(None, paths)),
         JUPYTER_RUNTIME_DIR=str(work_dir / "runtime"),
         IPYTHONDIR=str(work_dir / "ipython"),
+        **{PROGRESS_VARIABLE: str(_name_progress(work_dir, os.getpid()))},
         PYDEVD_DISABLE_FILE_VALIDATION="1",
     )
 
@@ -333,57 +347,6 @@ def _forget_paths(executed: Path, job: Job) -> None:
     executed.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_page(
-    executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False, word: str = "dose"
-) -> Path:
-    """Write the page of an executed notebook in the report's folder `notebooks`.
-
-    The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
-    """
-    import nbformat
-    from pygments.formatters import HtmlFormatter
-
-    notebook = nbformat.read(str(executed), as_version=4)
-    _link_figures(notebook, page.parent, page.stem)
-    body, _ = _load_exporter().from_notebook_node(notebook)
-    headings = [
-        (int(level), Markup(anchor), Markup(_ANCHOR.sub("", text)).striptags())
-        for level, anchor, text in _HEADING.findall(body)
-    ]
-    text = render(
-        "page.html.j2",
-        title=next((text for level, _, text in headings if level == 1), page.stem),
-        code_style=Markup(HtmlFormatter(style="xcode").get_style_defs(".highlight")),
-        trial_title=trial_title,
-        is_illustrative=is_illustrative,
-        illustrative=ILLUSTRATIVE,
-        headings=[(anchor, text) for level, anchor, text in headings if level == 2],
-        body=Markup(body),
-        notebook=f"notebooks/{executed.name}",
-        downloads=list_downloads(page.parent, page.stem, word),
-    )
-    page.write_text(text, encoding="utf-8")
-    return page
-
-
-def _link_figures(notebook: Any, report: Path, name: str) -> None:
-    """Note beside each figure the file that holds the same picture."""
-    files = (report / "figures" / name).glob("*.png")
-    written = {base64.b64encode(path.read_bytes()).decode("ascii"): path for path in files}
-    for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
-        picture = "".join(output.get("data", {}).get("image/png", "").split())
-        if picture and picture in written:
-            output.metadata["nkhcc_file"] = write_address(written[picture].relative_to(report))
-
-
-@cache
-def _load_exporter() -> Any:
-    """Load what turns the cells of a notebook into HTML; slow the first time."""
-    from nbconvert import HTMLExporter
-
-    return HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="cells")
-
-
 def _import_all() -> None:
     # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)
@@ -393,7 +356,7 @@ def _import_all() -> None:
     import nkhcc_helpers.report.figures
     import nkhcc_helpers.report.tables  # noqa: F401
 
-    _load_exporter()
+    load_exporter()
 
 
 if os.environ.get(TEMPLATE):

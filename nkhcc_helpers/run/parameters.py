@@ -28,11 +28,11 @@ from nkhcc_helpers.cox.design import DoseCodingOfTrial, Slopes
 from nkhcc_helpers.cox.fit import Method
 from nkhcc_helpers.safety.listings import Grade, WindowDays
 from nkhcc_helpers.survival.curves import ConfType, Convention
+from nkhcc_helpers.trial import selection
 from nkhcc_helpers.trial.claims import Prior
 from nkhcc_helpers.trial.files import CoreLoader
 from nkhcc_helpers.trial.patients import Grouping
 from nkhcc_helpers.trial.problems import describe_unknown, suggest_name
-from nkhcc_helpers.trial.trial import BaselineColumns, EndpointCode, GroupCode, StrataColumn
 
 TAG = "parameters"
 _INJECTED = (str, int, float, bool, list, tuple, dict, type(None))
@@ -89,22 +89,25 @@ class Options(TypedDict, total=False):
     dlt_excluded_terms: Annotated[list[str], AfterValidator(_refuse_twice)]
     dlt_grade: Grade
     dose_coding: DoseCodingOfTrial
-    endpoint: EndpointCode
+    endpoint: selection.EndpointCode
     grace_days: Annotated[int, Ge(0)]
     groups: Grouping
     horizon: NotNegative
     landmarks: list[NotNegative]
     method: Method
+    minutes: NotNegative
     most_censored: Annotated[int, Ge(-1)]
     n_cohorts: Annotated[int, Ge(2)]
     n_draws: Annotated[int, Ge(1)]
     n_side: Annotated[int, Ge(0)]
     n_trials: Annotated[int, Ge(2)]
+    population: selection.Population
     prior: Literal[Prior, ""]
-    reference: GroupCode
+    reference: selection.GroupCode
     seed: Annotated[int, Ge(0)]
-    strata: StrataColumn
-    variables: Annotated[BaselineColumns, AfterValidator(_refuse_twice)]
+    strata: selection.StrataColumn
+    variables: Annotated[selection.BaselineColumns, AfterValidator(_refuse_twice)]
+    where: selection.PatientRule
 
 
 _OPTIONS = get_type_hints(Options, include_extras=True)
@@ -216,9 +219,7 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
         due = f"may hold {_HELD[kind]}" if of_list else f"must be {_DUE[kind]}"
         return f"{due}, not {'the text ' if isinstance(item, str) else ''}{item!r}"
     words = "".join(each for each in added if isinstance(each, str))
-    bounds: dict[str, Any] = {}
-    for each in added:
-        bounds |= asdict(each) if is_dataclass(each) else {}
+    bounds = {name: bound for each in added if is_dataclass(each) for name, bound in asdict(each).items()}
     if "lt" in bounds:
         is_level = added == list(get_args(ConfLevel)[1:])
         hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 and (is_level or item < 50) else ""

@@ -33,7 +33,8 @@ from nkhcc_helpers.report.results import (
 )
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.run.run import Plan, Run
+    from nkhcc_helpers.run.plan import Plan
+    from nkhcc_helpers.run.run import Run
 
 try:
     import fcntl
@@ -69,6 +70,7 @@ def write_summaries(run: Run) -> None:
         warnings=run.trial.warnings,
         published=run.published,
         notebooks=[_describe_card(run, plan) for plan in run.plans],
+        left_out={read_title(plan.path): why for plan, why in run.left_out},
         n_finished=len(run.finished),
         assumptions=[item.model_dump() for item in metadata.assumptions],
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
@@ -106,22 +108,6 @@ def _read_style() -> Markup:
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
 
 
-def list_downloads(
-    report: Path, name: str, word: str = "infusion"
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Figures and tables that a notebook wrote, each with the kind and path of its files.
-
-    Where a file is named after infusions, the reader sees the trial's own `word` for one.
-    """
-    downloads: dict[str, list[tuple[str, str]]] = {}
-    for kind, label in (("figures", "Figure"), ("tables", "Table")):
-        for path in sorted((report / kind / name).glob("*.*")):
-            named = path.stem.replace("_", " ").replace("infusion", word)
-            files = downloads.setdefault(f"{label} {named}", [])
-            files.append((path.suffix[1:].upper(), path.relative_to(report).as_posix()))
-    return list(downloads.items())
-
-
 def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
     outcome, results = run.outcome(plan), run.results[plan.name]
     page, executed = f"{plan.name}.html", f"notebooks/{plan.name}.ipynb"
@@ -136,6 +122,7 @@ def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
         "reused": outcome.reused,
         "error": outcome.error,
         "has_ended": outcome.has_ended,
+        "cut": "cut_by_time" in results,
     }
 
 
@@ -173,6 +160,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
             "status": ("failed" if outcome.error else "ok") if outcome.has_ended else "not executed",
             "error": outcome.error,
             "reused": outcome.reused,
+            "cut_by_time": "cut_by_time" in run.results[plan.name],
             "fingerprint": run.fingerprint(plan),
             "files": list_files(run.building, plan.name) if outcome.has_ended else {},
         }
@@ -185,6 +173,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "code": hash_code(),
         "data": {"folder": run.data_dir or "bundled", "files": run.data},
         "notebooks": entries,
+        "left_out": {plan.name: why for plan, why in run.left_out},
     }
 
 

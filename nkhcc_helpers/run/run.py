@@ -16,7 +16,7 @@ from typing import Any
 
 from nkhcc_helpers.report.results import format_json_value, hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
-from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, read_parameters, read_values
+from nkhcc_helpers.run.plan import Plan, check_use, find_left_out, name_part, plan_run
 from nkhcc_helpers.run.publish import (
     PublishError,
     check_target,
@@ -31,127 +31,11 @@ from nkhcc_helpers.run.publish import (
     remove_work,
     write_summaries,
 )
-from nkhcc_helpers.trial.problems import TrialDataWarning, join_names, suggest_name
-from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled, locate_checkout
+from nkhcc_helpers.trial.problems import TrialDataWarning
+from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 
 _STEPS_UP = 4
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
-
-
-class NotebookError(ValueError):
-    """A notebook to run cannot be found."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One notebook of a run: its name in the report, its file, its parameters, the values given for them."""
-
-    name: str
-    path: Path
-    known: dict[str, Parameter]
-    values: dict[str, Any]
-
-    @property
-    def effective(self) -> dict[str, Any]:
-        """Every parameter with the value it has in the run, other than those that say where files are."""
-        free = {name: item for name, item in self.known.items() if name not in RESERVED}
-        return {name: self.values.get(name, item.default) for name, item in free.items()}
-
-    @property
-    def changed(self) -> dict[str, Any]:
-        """Of these, the parameters whose value is not the notebook's default."""
-        return {name: value for name, value in self.effective.items() if value != self.known[name].default}
-
-
-def locate_notebooks() -> Path:
-    """Folder of the project's notebooks: the checkout's, or the installed package's own."""
-    checkout = locate_checkout()
-    bundled = Path(__file__).resolve().parent.parent / "bundled" / "notebooks"
-    return checkout / "notebooks" if checkout else bundled
-
-
-def list_notebooks(names: Sequence[str] = ()) -> dict[str, Path]:
-    """Paths of notebooks by name; found by name, by the start of a name, or by path; all when none is given.
-
-    Raises NotebookError where a name fits no notebook or several, or two notebooks have one name.
-    """
-    folder = locate_notebooks()
-    own = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
-    found: dict[str, Path] = {}
-    for name in names or own:
-        path = Path(name).resolve() if name.endswith(".ipynb") else _find_own(name, own)
-        if not path.is_file():
-            raise NotebookError(f"{name}: no such notebook")
-        if found.get(path.stem, path) != path:
-            raise NotebookError(f"{path.stem}: two notebooks have this name; run them one at a time")
-        found[path.stem] = path
-    if not found:
-        raise NotebookError(f"no notebooks in {folder}")
-    return found
-
-
-def _find_own(name: str, own: dict[str, Path]) -> Path:
-    fitting = [name] if name in own else [each for each in own if each.startswith(name)]
-    if not fitting:
-        hint = f"no such notebook{suggest_name(name, own)}; there are {', '.join(own) or 'none'}"
-        raise NotebookError(f"{name}: {hint}".replace("?;", "?"))
-    if len(fitting) > 1:
-        raise NotebookError(f"{name}: ambiguous between {join_names(fitting, 'and')}; give more of the name")
-    return own[fitting[0]]
-
-
-def name_part(plans: Sequence[Plan]) -> str:
-    """Name the part of the project's notebooks that a run is of, such as ``02`` or ``02-04-mine``.
-
-    Of the project's notebooks what stands before the first underscore, of others the whole name. Empty for a
-    run of all the project's notebooks and no other.
-    """
-    own = {path.resolve() for path in locate_notebooks().glob("*.ipynb")}
-    paths = [plan.path.resolve() for plan in plans]
-    if set(paths) == own:
-        return ""
-    return "-".join(path.stem.partition("_")[0] if path in own else path.stem for path in paths)
-
-
-def plan_run(
-    names: Sequence[str] = (),
-    given: Sequence[tuple[str, str]] = (),
-    *,
-    data_given: bool = False,
-    load: Callable[[], Any] | None = None,
-) -> list[Plan]:
-    """Find the notebooks of a run and check the values given for their parameters.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Such as ``02_survival_by_group``, ``02``, or ``mine/analysis.ipynb``; all of the project's when empty.
-    given : sequence of (str, str)
-        Names and texts of parameters.
-    data_given : bool
-        Whether the run is on another trial than the bundled one; each notebook must then have `data_dir`.
-    load : callable, optional
-        Returns the trial, called when a value can be checked against it only; such values are not checked
-        without it.
-
-    Raises
-    ------
-    NotebookError
-        A name fits no notebook or several, or two notebooks have one name.
-    ParameterError
-        A notebook's parameters cannot be read, or a name or value given is wrong; lists every problem.
-    TrialDataError
-        From `load`.
-    """
-    paths = list_notebooks(names)
-    known = {name: read_parameters(path) for name, path in paths.items()}
-    fixed = [name for name in known if data_given and "data_dir" not in known[name]]
-    if fixed:
-        raise ParameterError(
-            f"{name}: has no parameter data_dir, so --data cannot reach it" for name in fixed
-        )
-    values = read_values(known, given, load)
-    return [Plan(name, paths[name], known[name], values[name]) for name in paths]
 
 
 @dataclass(frozen=True)
@@ -160,6 +44,7 @@ class RunResult:
 
     folder: Path  # the report; `<out_dir>-partial` when a notebook failed
     outcomes: list[Outcome]  # in the order of the notebooks
+    left_out: Sequence[tuple[Plan, str]] = ()  # notebooks not run, since they were not named, and why
     left: Path | None = None  # what an earlier run that was stopped kept, and this one does not replace
 
     @property
@@ -178,13 +63,14 @@ def run_notebooks(
     resume: bool = False,
     on_start: Callable[[int], None] = lambda total: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    on_progress: Callable[[str, str], None] = lambda name, line: None,
 ) -> RunResult:
     """Execute notebooks on a trial and publish the report.
 
     Parameters
     ----------
     names, given
-        As for :func:`plan_run`.
+        As for :func:`plan_run`; where no notebook is named, without those of `find_left_out`.
     data_dir : str or pathlib.Path
         The trial's folder; the bundled trial when empty.
     out_dir : str or pathlib.Path
@@ -196,6 +82,8 @@ def run_notebooks(
         Take over notebooks whose inputs have not changed since an earlier run, stopped or not.
     on_start, on_outcome : callable
         Called with the number of notebooks, and with each outcome as it comes.
+    on_progress : callable
+        Called with a notebook's name and a line on how far it is.
 
     Raises
     ------
@@ -209,20 +97,24 @@ def run_notebooks(
     load = cache(lambda: _load_quietly(source))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
+    left_out = [] if names else find_left_out(plans, source)
+    plans = [plan for plan in plans if plan not in [each for each, _ in left_out]]
+    check_use(given, plans, left_out)
     partial = name_partial(target)
     _check_targets(target, partial, source)
     with open_building(target) as building:
         run = Run(plans, building, hash_data(source), _name_source(data_dir, source, building), started)
+        run.left_out = left_out
         if resume:
             _take_over(run, [partial, target])
         try:
-            with WorkerPool(jobs or os.cpu_count() or 1, open_work(building)) as pool:
+            with WorkerPool(jobs or os.cpu_count() or 1, open_work(building), on_progress) as pool:
                 run.trial = load()
                 on_start(len(plans))
                 for outcome in run.outcomes.values():
                     on_outcome(outcome)
                 _execute(run, pool, _read_seconds(target), on_outcome)
-            result = RunResult(target if run.is_complete else partial, list(run.outcomes.values()))
+            result = RunResult(target if run.is_complete else partial, list(run.outcomes.values()), left_out)
             write_summaries(run)
             remove_work(building)
             publish_folder(building, result.folder)
@@ -246,6 +138,7 @@ class Run:
     data_dir: str  # the trial's folder as notebooks see it
     started: dt.datetime
     trial: Trial | None = None
+    left_out: list[tuple[Plan, str]] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)

@@ -33,6 +33,8 @@ ANY_TERM, ANY_RELATED, ANY_OF_CLASS = "Any adverse event", "Any related event", 
 and of all events of an organ class."""
 GRADES = ["any", "1", "2", "3", "4", "5", "3+", "missing"]
 """Rows of each block, in order."""
+MOST_SEVERE = 10
+"""Severe terms shown beyond the most frequent ones; more of them make a figure that nobody reads."""
 SEVERE = ("3", "4", "5", "3+", "missing")  # a missing grade may be any
 # What must be recorded on some event, alternatives in brackets, for a count of 0 to mean anything.
 _NEEDS = {
@@ -296,19 +298,28 @@ def list_block_keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
     return list(frame[BLOCK].astype("str").itertuples(index=False, name=None))
 
 
-def choose_terms(counts_by_term: pd.DataFrame, most: int | None) -> list[tuple[str, str, str]]:
-    """Keys of the `most` frequent blocks (None: all), and of all with grade 3 or more or no known grade.
+def choose_terms(counts_by_term: pd.DataFrame, most: int | None) -> tuple[list[tuple[str, str, str]], str]:
+    """Keys of the blocks to show, and the sentence that says which are not; all with `most` None.
 
-    All events together are the first; no organ classes.
+    The `most` frequent; then up to `MOST_SEVERE` others with grade 3 or more or no known grade, those that
+    most patients had at such a grade. All events together are the first; no organ classes.
     """
     frame = list_terms(counts_by_term)
-    severe = frame["grade"].astype("str").isin(SEVERE)
-    kept = set(list_block_keys(frame[severe & (frame["n_patients"].astype("Float64") > 0).fillna(False)]))
-    keys = enumerate(list_term_names(frame))
-    return [key for place, key in keys if most is None or place < most or key in kept]
+    names = list(list_term_names(frame))
+    most = len(names) if most is None else most
+    severe = frame[frame["grade"].astype("str").isin(SEVERE)]
+    weight = severe["n_patients"].astype("Float64").fillna(0)
+    weight = weight.groupby(pd.Series(list_block_keys(severe), severe.index, dtype="object")).sum()
+    beyond = [key for key in names[most:] if weight.get(key, 0) > 0]
+    kept = {*names[:most], *sorted(beyond, key=lambda key: -weight[key])[:MOST_SEVERE]}
+    shown = [key for key in names if key in kept]
+    return shown, say_left_out(len(names) - len(shown), n_severe=max(0, len(beyond) - MOST_SEVERE))
 
 
-def say_left_out(n_terms: int, *, none_severe: bool = False) -> str:
-    """Say how many terms are left out, and whether none with grade 3 or more is; nothing where none is."""
-    severe = ", none with grade 3 or more," if none_severe else ""
-    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown" if n_terms else ""
+def say_left_out(n_terms: int, *, n_severe: int | None = None) -> str:
+    """Say how many terms are left out, and of how many of them what is severe; nothing where none is."""
+    if not n_terms:
+        return ""
+    severe = {None: "", 0: ", none with grade 3 or more,"}
+    severe = severe.get(n_severe, f", {n_severe} with grade 3 or more or no known grade,")
+    return f"{n_terms} less frequent term{'' if n_terms == 1 else 's'}{severe} not shown"

@@ -58,7 +58,8 @@ def list_time_at_risk(trial, *, window_days=30):
         Columns ``USUBJID group start end days n_infusions``, one row for each treated patient in the order
         of ``trial.subjects``. ``days`` counts the first and the last day, so that an event on the day of
         the first infusion comes after one day and not after none. For a patient treated by SAFFL without
-        a dated infusion ``start`` and ``end`` are NaT, ``days`` is NA and ``n_infusions`` 0.
+        a dated infusion ``start`` and ``end`` are NaT, ``days`` is NA and ``n_infusions`` 0. Where exposure
+        was not collected, ``n_infusions`` is NA, and dates are those of TRTSDT and TRTEDT.
     """
     if window_days is not None and not (window_days >= 0 and float(window_days).is_integer()):
         raise ValueError(f"window_days must be a whole number >= 0, or None; got {window_days!r}")
@@ -123,6 +124,8 @@ def estimate_rates(trial, *, window_days=30, related_only=False, emergent_only=T
     rates = _add_exposure(rates, first, at_risk, trial.groups)
     if not recorded:
         rates = rates.assign(**dict.fromkeys([*_EXPOSURE, "n_patients", "n_outside", "n_undated"], pd.NA))
+    if not trial.metadata.exposure.collected:
+        rates["n_infusions"] = pd.NA
     rates["time_at_risk"] = rates["days"].astype("Float64").to_numpy(float, na_value=np.nan)
     rates["time_at_risk"] /= DAYS_PER_UNIT[trial.unit]
     # With no event that anybody can place, 0 would say that nobody had one.

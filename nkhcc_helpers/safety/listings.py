@@ -209,8 +209,9 @@ def count_dose_limiting(trial, definition=None, *, conf_level=0.95):
     DataFrame
         Columns ``group n_treated n_evaluable n_patients n_events percent ci_lower ci_upper
         one_sided_upper``. Evaluable: treated, observed until ``definition.window_days`` after the first
-        infusion and given ``definition.fewest_infusions`` by then, or with a dose-limiting toxicity. Percent
-        is of the evaluable, with exact Clopper-Pearson limits, two-sided; ``one_sided_upper`` is the upper
+        infusion and given ``definition.fewest_infusions`` by then (as far as that is known), or with a
+        dose-limiting toxicity. Percent is of the evaluable, with exact Clopper-Pearson limits, two-sided;
+        ``one_sided_upper`` is the upper
         limit with the whole of 1 - `conf_level` on its side. Patients and events are NA, and the percentages
         NaN, where adverse events were not collected, and where there are events but none records what the
         definition needs; then evaluable are those observed and treated so. Percentages are NaN where nobody
@@ -239,4 +240,5 @@ def _is_watched(trial, patients, definition):
     until = trial.infusions["USUBJID"].map(last.set_axis(patients["USUBJID"]))
     given = trial.infusions[trial.infusions["date"] <= until]
     n_given = patients["USUBJID"].map(given["USUBJID"].value_counts()).fillna(0)
-    return (patients["observed_until"] >= last) & (n_given >= definition.fewest_infusions)
+    enough = (n_given >= definition.fewest_infusions) | (not trial.metadata.exposure.collected)
+    return (patients["observed_until"] >= last) & enough

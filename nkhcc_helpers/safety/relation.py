@@ -80,7 +80,7 @@ def compare_groups(
         events, sizes = (part.loc[~everybody, name] for name in ("n_patients", "n_evaluable"))
         key = (None,) if events.isna().any() else (*events.astype(int), *sizes)
         if key not in found:
-            found[key] = _compare(events, sizes, scores, n_draws, seed)
+            found[key] = compare_counts(events, sizes, scores, n_draws, seed)
         n_patients = part.loc[everybody, "n_patients"].iloc[0]
         rows.append(dict(zip([*BLOCK, "grade"], row, strict=True)) | found[key] | {"n_patients": n_patients})
     columns = [*BLOCK, "grade", "p_trend", "trend_smallest", "p_groups", "groups_smallest", "n_patients"]
@@ -98,7 +98,7 @@ def _keep_rows(counts):
     return kept
 
 
-def _compare(events, sizes, scores, n_draws, seed):
+def compare_counts(events, sizes, scores, n_draws, seed):
     """Both tests of one row, by the names of their columns."""
     trend = groups = TableP()
     if events.notna().all():
@@ -290,12 +290,17 @@ class Tables:
 
     def draw_tail(self, lower, upper, *, n_draws, seed):
         """As `calculate_tail`, over random tables: (1 + count) / (1 + draws), and its standard error."""
-        draws = np.random.default_rng(seed).multivariate_hypergeometric(
-            self.sizes, self.events.sum(), n_draws, method="marginals"
-        )
+        draws = _draw_tables(tuple(self.sizes.tolist()), int(self.events.sum()), n_draws, seed)
         totals = sum(value[draws[:, place]] for place, value in enumerate(self.values))
         beyond = totals <= lower if upper is None else (totals <= lower) | (totals >= upper)
         return tuple(map(float, share_extreme(beyond.sum(), n_draws)))
+
+
+@lru_cache(maxsize=1)
+def _draw_tables(sizes, n_events, n_draws, seed):
+    """Random tables, of which both tests of a term make use; do not write to them."""
+    random = np.random.default_rng(seed)
+    return random.multivariate_hypergeometric(sizes, n_events, n_draws, method="marginals")
 
 
 @dataclass(frozen=True)
@@ -318,10 +323,12 @@ class _State:
 
     def merge(self):
         """Take tables with the same number of patients and the same statistic together."""
-        order = np.lexsort((self.value, self.used))
-        used, value = self.used[order], self.value[order]
-        first = np.flatnonzero((np.diff(used, prepend=-1) != 0) | (np.diff(value, prepend=0) != 0))
-        return _State(used[first], value[first], np.add.reduceat(self.weight[order], first))
+        # One key sorts faster than two columns.
+        key = self.used * (np.ptp(self.value) + 1) + (self.value - self.value.min())
+        order = np.argsort(key, kind="stable")
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
+        used, value, weight = (each[order] for each in (self.used, self.value, self.weight))
+        return _State(used[first], value[first], np.add.reduceat(weight, first))
 
     def _keep(self, kept):
         return _State(self.used[kept], self.value[kept], self.weight[kept])

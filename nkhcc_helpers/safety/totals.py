@@ -217,11 +217,11 @@ def _compare_overview_with_events(trial, overview, emergent_only):
     """Patients and events of each category, counted anew from the events."""
     events = list_events(trial, emergent_only=emergent_only)
     flags, codes = list_categories(events), events["group"].astype(str)
+    overview = overview.astype({"group": str})
+    of_group = {group: (codes == group) | (group == ALL_GROUPS) for group in overview["group"].unique()}
     what, told, seen = [], [], []
-    for row in overview.astype({"group": str}).itertuples():
-        inside = events.loc[
-            flags[row.category] & ((codes == row.group) | (row.group == ALL_GROUPS)), "USUBJID"
-        ]
+    for row in overview.itertuples():
+        inside = events.loc[flags[row.category] & of_group[row.group], "USUBJID"]
         what += [
             f"overview against events, {of} of {row.category}, {row.group}" for of in ("patients", "events")
         ]

@@ -2,6 +2,7 @@
 
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
+from nkhcc_helpers.trial.selection import select_patients
 from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "describe_treatment",
     "group_by_treatment",
     "load_trial",
+    "select_patients",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from nkhcc_helpers.trial.files import read_yaml
-from nkhcc_helpers.trial.metadata import Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
+from nkhcc_helpers.trial.metadata import Count, Date, Decimals, Model, Number, Text, TimeUnit, TrialMetadata
 from nkhcc_helpers.trial.problems import Problem, TrialDataError, list_unknown, validate_block
 
 Prior = Literal["log_uniform", "uniform"]
@@ -37,14 +37,14 @@ class GroupSize(Model):
 
     kind: Literal["group_size"]
     group: Text
-    value: Annotated[int, Field(ge=0)]
+    value: Count
 
 
 class TotalSize(Model):
     """Subjects in the trial."""
 
     kind: Literal["total_size"]
-    value: Annotated[int, Field(ge=0)]
+    value: Count
 
 
 class FirstEnrolment(Model):
@@ -147,8 +147,8 @@ class Censored(Model):
     """How many patients may be censored for an endpoint, and when; display unit, any time where not said."""
 
     endpoint: Text
-    fewest: Annotated[int, Field(ge=0)] = 0
-    most: Annotated[int, Field(ge=0)]
+    fewest: Count = 0
+    most: Count
     earliest: Annotated[Number, Field(ge=0)] | None = None
     latest: Annotated[Number, Field(ge=0)] | None = None
 

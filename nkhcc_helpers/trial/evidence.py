@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Endpoint, TrialMetadata, find_endpoint, pluralize
-from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_ends
+from nkhcc_helpers.checks import SAME_TIME
+from nkhcc_helpers.trial.doses import lay_out_doses
+from nkhcc_helpers.trial.mapping import DEATH, describe_relation, list_told_events, say_miscoding
+from nkhcc_helpers.trial.metadata import (
+    DAYS_PER_UNIT,
+    Endpoint,
+    TrialMetadata,
+    count_noun,
+    find_endpoint,
+    pluralize,
+)
+from nkhcc_helpers.trial.patients import (
+    is_given,
+    list_date_ranges,
+    list_dose_free_arms,
+    list_ends,
+    list_units,
+)
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
-    UNIT_SPELLINGS,
-    Tables,
     find_column,
     find_text,
     list_answers,
@@ -21,33 +37,18 @@ from nkhcc_helpers.trial.schema import (
     parse_numbers,
 )
 
-OTHER_EVENT = r"progress|relapse|recur|event"
-"""Words of EVNTDESC for an event other than death."""
-_NO_EVENT = r"censor|alive|lost|ongoing|\bcut|contact|withdr|without|free|end of|missed|\bno\b|\bnot\b|none"
-_DEATH = r"death|died|dead"
+if TYPE_CHECKING:
+    from nkhcc_helpers.trial.rules import Tables
+
 _ALIVE = r"\b(?:NOT?|WITHOUT|OTHER THAN|EXCEPT)\b"
 _OTHER_MONTHS = {"months of 30 days": 30.0, "months of 28 days": 28.0}
+_ROLES = ("progression_free_survival", "overall_survival")
 _N_ROWS = 5
 """Rows that a doubt names."""
 _UNLIKE = 100.0
 """How many times the planned dose makes one ask for its units."""
 _LONG_YEARS, _APART = 30.0, 50.0
 """Years of follow-up, and ratio of the medians of two endpoints, that make one ask for the unit of time."""
-_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
-_LONG = "|".join(name for name in _UNITS if len(name) > 1)
-_SHORT = "|".join(name for name in _UNITS if len(name) > 1 and name.lower() + "s" not in UNIT_SPELLINGS)
-# Plurals count, singulars number or measure: "Survival Days", but not "Day 100", "6-month" or "six months".
-_PLURAL = "|".join(name for name in _UNITS if len(name) > 2 and name.endswith("S"))
-_NUMBER_WORD = r"(?:ONE|TWO|THREE|FOUR|FIVE|SIX|SEVEN|EIGHT|NINE|TEN|TWELVE|TWENTY|THIRTY|HUNDRED|FEW)\b"
-_UNIT_TOLD = (
-    r"[(\[]\s*(D)\s*[)\]]\s*$",
-    rf"(?:[(\[]\s*|\bin\s+)({_LONG})\b(?!\s*\d)",
-    rf"[,:;-]\s+({_LONG})\s*$",
-    rf"[A-Z]\s*[_/.]\s*({_SHORT})\s*$",
-    rf"(?:\)|\b(?!{_NUMBER_WORD})[A-Z]+)\s+({_PLURAL})\s*$",
-    rf"^(?:NUMBER\s+OF\s+)?({_PLURAL})\s+(?:FROM|SINCE|TO|UNTIL|OF|BETWEEN)\b",
-)
-"""Where PARAM tells a unit."""
 _RELATION_LIKE = re.compile(r"(AE|A)?REL(N|\d+|ATED\w*|ATION\w*)?|CAUSAL\w*|AE(REL|CAUS)\w*")
 _NUMBERING = ["AESEQ", "ASEQ"]
 """Columns of ADAE that only number the rows."""
@@ -91,58 +92,28 @@ def list_contradicted_deaths(
     return died.notna() & ~later, later
 
 
-def list_told_events(rows: pd.DataFrame, endpoint: Endpoint) -> pd.Series:
-    """Return whether each row's descriptions tell of an event; missing where they do not tell.
-
-    Death is taken for an event of overall and progression-free survival only.
-    """
-    described, reason = find_text(rows, "EVNTDESC"), find_text(rows, "CNSDTDSC")
-    words = OTHER_EVENT if endpoint.role == "other" else f"{_DEATH}|{OTHER_EVENT}"
-    no_event = described.str.contains(_NO_EVENT, case=False) | (reason != "")
-    event = described.str.contains(words, case=False) & ~described.str.contains(_NO_EVENT, case=False)
-    told = pd.Series(pd.NA, index=rows.index, dtype="boolean").mask(no_event, False)
-    return told.mask(event & (reason == ""), True)
-
-
 def list_miscodings(tables: Tables) -> list[Miscoding]:
     """Return the endpoints without an event, and those that everything that tells contradicts."""
     adtte = tables["ADTTE"].dropna(subset=["CNSR"])
     deaths = list_death_records(tables)
     found = []
     for endpoint in tables.metadata.endpoints:
-        rows = adtte[adtte["PARAMCD"] == endpoint.code]
-        told = list_told_events(rows, endpoint)
+        rows = adtte[adtte["endpoint"] == endpoint.code]
+        told = _list_told(rows, endpoint)
         if endpoint.role == "overall_survival":
             told = told.mask(list_contradicted_deaths(rows, deaths, tables.metadata)[0], True)
         elif endpoint.role == "progression_free_survival":
             died = pd.to_datetime(rows["USUBJID"].map(deaths["date"]))
             told = told.mask(died <= find_column(rows, "ADT"), True)
-        said = _say_miscoding(endpoint.code, told, rows["event"])
+        said = say_miscoding(endpoint.code, told, rows["event"], tables.metadata.flag)
         if said:
             against = told.index[told.fillna(False).to_numpy(dtype=bool) & ~rows["event"].to_numpy()]
             found.append(Miscoding(endpoint.code, said, int(against[0]) if len(against) else None))
     return found
 
 
-def _say_miscoding(code: str, told: pd.Series, event: pd.Series) -> str:
-    known = told.notna()
-    n_told = int(told.fillna(False).sum())
-    sources = "DTHDT and EVNTDESC"
-    if len(event) and not event.any():
-        said = f"endpoint {code} has no events (CNSR = 0 nowhere): is 1 the event?"
-        return f"{said} {sources} tell of {n_told}, the first here" if n_told else said
-    if known.sum() > 1 and (told[known].astype(bool) != event[known]).all():
-        return (
-            f"CNSR of {code} looks inverted: all {known.sum()} rows that say whether the event happened "
-            "(DTHDT, EVNTDESC, CNSDTDSC) contradict it; 0 must mean event"
-        )
-    return ""
-
-
-def says_death(rows: pd.DataFrame) -> pd.Series:
-    """Return where EVNTDESC tells of death."""
-    described = find_text(rows, "EVNTDESC")
-    return described.str.contains(_DEATH, case=False) & ~described.str.contains(_NO_EVENT, case=False)
+def _list_told(rows: pd.DataFrame, endpoint: Endpoint) -> pd.Series:
+    return list_told_events(find_text(rows, "EVNTDESC"), find_text(rows, "CNSDTDSC"), endpoint.role)
 
 
 @dataclass(frozen=True)
@@ -160,28 +131,26 @@ def list_misfits(tables: Tables) -> list[Misfit]:
     """Return the endpoints whose AVAL does not count the time from STARTDT to ADT, where all are there."""
     if not tables.has("ADTTE", "AVAL", "STARTDT", "ADT"):
         return []
-    adtte, metadata = tables["ADTTE"], tables.metadata
+    adtte = tables["ADTTE"]
     days = (adtte["ADT"] - adtte["STARTDT"]).dt.days
     given = adtte.assign(days=days)[(days >= 0) & adtte["AVAL"].notna()]
-    lengths = {unit: days for unit, days in DAYS_PER_UNIT.items() if unit != metadata.time_unit}
-    if metadata.time_unit == "months":
-        lengths |= _OTHER_MONTHS
     found = []
-    for endpoint in metadata.endpoints:
-        rows = given[given["PARAMCD"] == endpoint.code]
-        wrong = _is_off(rows, DAYS_PER_UNIT[metadata.time_unit])
+    for code, told in tables.metadata.units.items():
+        rows = given[given["endpoint"] == code]
+        wrong = is_off(rows, DAYS_PER_UNIT[told])
         if not wrong.any():
             continue
-        off = {unit: _is_off(rows, length) for unit, length in lengths.items()}
+        lengths = DAYS_PER_UNIT | (_OTHER_MONTHS if told == "months" else {})
+        off = {unit: is_off(rows, length) for unit, length in lengths.items() if unit != told}
         unit = min(off, key=lambda name: off[name].sum())
         if wrong.sum() > 1 and off[unit].sum() <= min(0.2 * len(rows), 0.5 * wrong.sum()):
-            found.append(Misfit(endpoint.code, wrong & off[unit], unit))
+            found.append(Misfit(code, wrong & off[unit], unit))
         else:
-            found.append(Misfit(endpoint.code, wrong, None))
+            found.append(Misfit(code, wrong, None))
     return found
 
 
-def _is_off(rows: pd.DataFrame, length: float) -> pd.Series:
+def is_off(rows: pd.DataFrame, length: float) -> pd.Series:
     """Return where AVAL, in units of so many days, and the dates differ by more than conventions do.
 
     Some count the first day and some do not; AVAL may be rounded to a tenth of its unit, and a month be
@@ -191,61 +160,89 @@ def _is_off(rows: pd.DataFrame, length: float) -> pd.Series:
     return (rows["AVAL"] * length - rows["days"]).abs() > allowed
 
 
-def check_durations(tables: Tables) -> list[Problem]:
-    """List where AVAL contradicts STARTDT and ADT; one problem when all of it is in another unit."""
+def check_durations(tables: Tables, apart: Collection[str]) -> list[Problem]:
+    """List where AVAL contradicts STARTDT and ADT; one problem when all of it is in another unit.
+
+    Endpoints `apart` are left out: it is known that AVAL is not in the unit of `trial.yaml`.
+    """
     problems = []
-    by_unit: dict[str, list[str]] = {}
-    told = tables.metadata.time_unit
+    by_unit: dict[tuple[str, str], list[str]] = {}
     for misfit in list_misfits(tables):
+        if misfit.code in apart:
+            continue
+        told = tables.metadata.units[misfit.code]
         days = (tables["ADTTE"]["ADT"] - tables["ADTTE"]["STARTDT"]).dt.days
         rules = days.map(lambda n: f"is not the time from STARTDT to ADT, {n:.0f} days")
         problems += tables.report("ADTTE", "AVAL", misfit.rows, rules + f", in {told}")
         if misfit.unit in DAYS_PER_UNIT:
-            by_unit.setdefault(misfit.unit, []).append(misfit.code)
-    for unit, codes in by_unit.items():
-        rule = (
-            f"is in {unit} by STARTDT and ADT ({', '.join(codes)}), not in {told}; mend "
-            "time_unit of trial.yaml, or AVAL"
-        )
+            by_unit.setdefault((misfit.unit, told), []).append(misfit.code)
+    for (unit, told), codes in by_unit.items():
+        named = ", ".join(codes)
+        rule = f"is in {unit} by STARTDT and ADT ({named}), not in {told}; "
+        rule += f"write time_unit: {unit} for {named} in trial.yaml, or mend AVAL"
         problems.append(Problem("ADTTE", None, "AVAL", "", rule))
     return problems
+
+
+def list_longer(tables: Tables) -> pd.DataFrame:
+    """Return for each row of ADTTE whether it is progression-free survival longer than overall survival.
+
+    Columns `wrong`; `doubtful`, instead where both are censored; `rule`.
+    """
+    adtte, metadata = tables["ADTTE"], tables.metadata
+    pfs, os = (find_endpoint(metadata, role) for role in _ROLES)
+    overall = adtte[adtte["endpoint"] == os].drop_duplicates("USUBJID").set_index("USUBJID")
+    told, unit = (metadata.units.get(code, metadata.time_unit) for code in (os, pfs))
+    received = adtte["USUBJID"].map(overall["AVAL"])
+    bound = received * (DAYS_PER_UNIT[told] / DAYS_PER_UNIT[unit])
+    started = pd.to_datetime(adtte["USUBJID"].map(find_column(overall, "STARTDT")))
+    later = (find_column(adtte, "STARTDT") - started).dt.days.fillna(0)
+    # Times from one day are rounded alike, so that only binary rounding is allowed for; others to a tenth.
+    rounded = (0.1 * max(DAYS_PER_UNIT[told], DAYS_PER_UNIT[unit]) + 1) / DAYS_PER_UNIT[unit]
+    allowed = (bound * SAME_TIME + SAME_TIME).where((later == 0) & (told == unit), rounded)
+    longer = (adtte["endpoint"] == pfs) & (adtte["AVAL"] + later / DAYS_PER_UNIT[unit] > bound + allowed)
+    censored = find_column(adtte, "CNSR", "float64") > 0
+    open_ended = censored & adtte["USUBJID"].isin(adtte.loc[censored & (adtte["endpoint"] == os), "USUBJID"])
+    shown = received.map(lambda time: f"{time}" if told == unit else f"{time} {told}").astype(str)
+    rule = f"{pfs} must not be longer than the subject's {os}, " + shown
+    return pd.DataFrame({"wrong": longer & ~open_ended, "doubtful": longer & open_ended, "rule": rule})
 
 
 def list_doubts(tables: Tables) -> list[str]:
     """Say of tables without problems what is probably not meant, each with table, column and rows."""
     said = [f"ADTTE: {each.said}" for each in list_miscodings(tables)]
     for misfit in list_misfits(tables):
-        unit = f"{misfit.unit}, not of {DAYS_PER_UNIT[tables.metadata.time_unit]:g}"
+        unit = f"{misfit.unit}, not of {DAYS_PER_UNIT['months']:g}"
         said.append(f"ADTTE AVAL: {misfit.code} counts {unit}, by STARTDT and ADT")
     given = tables["ADEX"][is_given(tables.parsed, tables.metadata)]
     said += _list_deaths(tables) + _list_described(tables) + _list_untreated(tables, given)
+    rule = "progression-free survival is longer than overall survival; both are censored, and both are kept"
+    said += _say("ADTTE", "AVAL", list_longer(tables)["doubtful"], rule)
     said += _list_long_times(tables) + _list_distant_medians(tables)
     said += _list_entered_twice(tables) + _list_spellings(tables) + _list_relations(tables)
+    said += describe_relation(list_text(tables["ADAE"], "AEREL"), tables.metadata)
     return said + _list_infusions(tables, given) + _list_grades(tables) + _list_emergent(tables, given)
 
 
-def find_units(param: str) -> list[str]:
-    """Return the units of time that PARAM names: "Survival (Days)", "OS_DAYS", but not "6-month PFS"."""
-    told = (found for each in _UNIT_TOLD for found in re.finditer(each, param, re.IGNORECASE))
-    names = [found[1] for found in sorted(told, key=lambda found: found.start(1))]
-    return list(dict.fromkeys(_UNITS[name.upper()] for name in names))
-
-
 def _list_long_times(tables: Tables) -> list[str]:
-    unit, adtte = tables.metadata.time_unit, tables["ADTTE"]
-    years = adtte["AVAL"] * DAYS_PER_UNIT[unit] / DAYS_PER_UNIT["years"]
-    rule = f"is longer than {_LONG_YEARS:g} years in {unit}; is that the unit of AVAL?"
-    return _say("ADTTE", "AVAL", years > _LONG_YEARS, rule)
+    adtte, said = tables["ADTTE"], []
+    years = adtte["AVAL"] * list_units(adtte, tables.metadata) / DAYS_PER_UNIT["years"]
+    for unit in dict.fromkeys(tables.metadata.units.values()):
+        of_unit = adtte["endpoint"].map(tables.metadata.units) == unit
+        rule = f"is longer than {_LONG_YEARS:g} years in {unit}; is that the unit of AVAL?"
+        said += _say("ADTTE", "AVAL", (years > _LONG_YEARS) & of_unit, rule)
+    return said
 
 
 def _list_distant_medians(tables: Tables) -> list[str]:
-    roles = ("progression_free_survival", "overall_survival")
-    codes = [find_endpoint(tables.metadata, role) for role in roles]
-    medians = [tables["ADTTE"].loc[tables["ADTTE"]["PARAMCD"] == code, "AVAL"].median() for code in codes]
-    if not min(medians) > 0 or max(medians) < _APART * min(medians):
+    codes = [find_endpoint(tables.metadata, role) for role in _ROLES]
+    adtte, units = tables["ADTTE"], tables.metadata.units
+    medians = {code: adtte.loc[adtte["endpoint"] == code, "AVAL"].median() for code in codes if code}
+    days = [median * DAYS_PER_UNIT[units[code]] for code, median in medians.items()]
+    if len(medians) < len(_ROLES) or not min(days) > 0 or max(days) < _APART * min(days):
         return []
-    told = " and ".join(f"{median:g} ({code})" for code, median in zip(codes, medians, strict=True))
-    return [f"ADTTE AVAL: its medians are {told}; are both in {tables.metadata.time_unit}?"]
+    told = " and ".join(f"{median:g} {units[code]} ({code})" for code, median in medians.items())
+    return [f"ADTTE AVAL: its medians are {told}; are these the right units?"]
 
 
 def _list_entered_twice(tables: Tables) -> list[str]:
@@ -260,7 +257,8 @@ def _list_entered_twice(tables: Tables) -> list[str]:
 def _list_spellings(tables: Tables) -> list[str]:
     said = []
     for table, raw in tables.raw.items():
-        for column, cells in tables[table].select_dtypes("object").items():
+        received = tables[table][list(raw.frame.columns)]
+        for column, cells in received.select_dtypes("object").items():
             written = raw.frame[column]
             for name in cells[cells.notna() & (written != cells)].unique():
                 told = ", ".join(map(repr, written[cells == name].unique()))
@@ -283,18 +281,18 @@ def _list_relations(tables: Tables) -> list[str]:
 
 def _list_deaths(tables: Tables) -> list[str]:
     code = find_endpoint(tables.metadata, "overall_survival")
-    rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == code]
+    rows = tables["ADTTE"][tables["ADTTE"]["endpoint"] == code]
     said = []
     if tables.has("ADSL", "DTHDT") and tables["ADSL"]["DTHDT"].isna().all() and rows["event"].any():
         said.append(f"ADSL DTHDT: is empty for everybody, but {code} has {rows['event'].sum()} deaths")
     _, later = list_contradicted_deaths(rows, list_death_records(tables), tables.metadata)
     rule = f"{code} is censored before the death that DTHDT of ADSL tells of; trial.yaml has no data_cut_off"
-    said += _say("ADTTE", "CNSR", later & ~rows["event"], rule)
+    said += _say("ADTTE", tables.metadata.flag, later & ~rows["event"], rule)
     adsl = tables["ADSL"]
     alive = adsl["USUBJID"].isin(rows.loc[~rows["event"], "USUBJID"]) & find_column(adsl, "DTHDT").isna()
     for column in ("DCSREAS", "EOSSTT"):
         reason = list_text(adsl, column)
-        dead = reason.str.contains(rf"\b(?:{_DEATH})\b", case=False) & ~reason.str.contains(_ALIVE)
+        dead = reason.str.contains(rf"\b(?:{DEATH})\b", case=False) & ~reason.str.contains(_ALIVE)
         rule = f"tells of a death, but {code} is censored and DTHDT is empty; the death is not counted"
         said += _say("ADSL", column, alive & dead, rule)
     return said
@@ -303,10 +301,10 @@ def _list_deaths(tables: Tables) -> list[str]:
 def _list_described(tables: Tables) -> list[str]:
     adtte, said = tables["ADTTE"], []
     for endpoint in tables.metadata.endpoints:
-        rows = adtte[adtte["PARAMCD"] == endpoint.code]
-        told = list_told_events(rows, endpoint).fillna(False).astype(bool)
+        rows = adtte[adtte["endpoint"] == endpoint.code]
+        told = _list_told(rows, endpoint).fillna(False).astype(bool)
         if rows["event"].any():
-            rule = f"tells of an event of {endpoint.code}, but CNSR says censored"
+            rule = f"tells of an event of {endpoint.code}, but {tables.metadata.flag} says censored"
             said += _say("ADTTE", "EVNTDESC", told & ~rows["event"], rule)
     return said
 
@@ -314,6 +312,11 @@ def _list_described(tables: Tables) -> list[str]:
 def _list_untreated(tables: Tables, given: pd.DataFrame) -> list[str]:
     adsl = tables["ADSL"]
     treated = list_answers(adsl, "SAFFL").eq(True)
+    if not tables.has_exposure:
+        blank, dated = list_text(adsl, "SAFFL") == "", find_column(adsl, "TRTSDT").notna().any()
+        rule = f"{count_noun(int(blank.sum()), 'patient')} without SAFFL: exposure was not collected, so "
+        rule += "those with TRTSDT" if dated else "all of them"
+        return [f"ADSL: {rule} count as treated"] if blank.any() else []
     rule = f"says treated, but ADEX has no {tables.metadata.treatment_word} of the subject"
     return _say("ADSL", "SAFFL", treated & ~adsl["USUBJID"].isin(given["USUBJID"]), rule)
 
@@ -322,12 +325,19 @@ def _list_infusions(tables: Tables, adex: pd.DataFrame) -> list[str]:
     word = tables.metadata.treatment_word
     zero = tables["ADEX"]["EXDOSE"].drop(adex.index)
     said = _say("ADEX", "EXDOSE", zero == 0, f"is 0: no {word} was given, and the row is not counted")
-    longer = find_column(adex, "AENDT") > adex["ASTDT"]
+    free = ", ".join(list_dose_free_arms(tables.parsed, tables.metadata))
+    said += [f"ADEX EXDOSE: is 0 in every row of {free}, counted as given there"] if free else []
+    adsl = tables["ADSL"]
+    doses, ends = lay_out_doses(adex, adsl), find_column(adex, "AENDT")
+    again = doses["hours"] > 0
+    rule = "is empty, and the subject's last doses are counted until TRTEDT of ADSL"
+    said += _say("ADEX", "AENDT", again & ends.isna(), rule)
+    longer = (ends > adex["ASTDT"]) & ~again
     said += _say("ADEX", "AENDT", longer, f"spans more than one day; each row is counted as one {word}")
     arms = {arm.code: arm for arm in tables.metadata.arms}
-    arm = adex["USUBJID"].map(tables["ADSL"].set_index("USUBJID")["TRT01P"])
+    arm = adex["USUBJID"].map(adsl.set_index("USUBJID")["TRT01P"])
     by = [name for name in ("ASTDT", "EXSEQ") if name in adex]
-    order = adex.sort_values(by, kind="stable").groupby("USUBJID").cumcount() + 1
+    order = doses["n"].loc[adex.sort_values(by, kind="stable").index].groupby(adex["USUBJID"]).cumsum()
     planned = arm.map({code: arm.infusions for code, arm in arms.items()}).astype(float)
     more = order.reindex(adex.index) > planned
     rule = f"the subject has more {pluralize(word)} than planned for the arm"
@@ -355,13 +365,16 @@ def _list_emergent(tables: Tables, given: pd.DataFrame) -> list[str]:
     if not tables.has("ADAE", "TRTEMFL", "ASTDT"):
         return []
     adae, word = tables["ADAE"], tables.metadata.treatment_word
-    first = pd.to_datetime(adae["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()))
+    first = given.groupby("USUBJID")["ASTDT"].min()
+    if not tables.has_exposure:
+        first = find_column(tables["ADSL"].set_index("USUBJID"), "TRTSDT")
+    first = pd.to_datetime(adae["USUBJID"].map(first))
     emergent = list_answers(adae, "TRTEMFL").eq(True)
     rule = f"begins before the subject's first {word}, but TRTEMFL says treatment-emergent"
     before = list_date_ranges(adae)["onset_last"] < first
     said = _say("ADAE", "ASTDT", emergent & before, rule)
     rule = f"says treatment-emergent, but the subject has no {word}"
-    return said + _say("ADAE", "TRTEMFL", emergent & first.isna(), rule)
+    return said + _say("ADAE", "TRTEMFL", emergent & first.isna() & tables.has_exposure, rule)
 
 
 def _say(table: str, column: str, at: pd.Series, rule: str) -> list[str]:

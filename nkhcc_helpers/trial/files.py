@@ -1,29 +1,49 @@
-"""Reading a trial's files as text, with the line where each value stands.
+"""A trial's files: the folder, delimited text with the line where each value stands, and YAML.
 
-What is wrong with a file is appended to `problems`, under the name `table`.
+What is wrong with a file is appended to `problems`, under the name `table`, or raised as a `TableError`.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
 import yaml
 
-from nkhcc_helpers.trial.problems import Problem, RawTable, YamlBlock, format_path, suggest_name
+from nkhcc_helpers.trial.formats import HEAD, find_format, settle_dates, unpack
+from nkhcc_helpers.trial.problems import (
+    Problem,
+    RawTable,
+    Reading,
+    TableError,
+    YamlBlock,
+    format_path,
+    suggest_name,
+)
 
-_NOT_TEXT = {
-    b"PK\x03\x04": "is a spreadsheet or an archive (xlsx, ods, zip); export it as CSV, UTF-8",
-    b"\xd0\xcf\x11\xe0": "is a spreadsheet (xls); export it as CSV, UTF-8",
-    b"\x1f\x8b": "is a compressed file; unpack it",
-    b"\xff\xfe": "is UTF-16; save it as UTF-8",
-    b"\xfe\xff": "is UTF-16; save it as UTF-8",
+READ = (".csv", ".tsv", ".txt", ".xpt", ".sas7bdat", ".parquet", ".json", ".ndjson", ".xlsx", ".xlsm", ".gz")
+"""How the names of tables end; of what is compressed, two of them."""
+_NOT_READ = (".xls", ".ods", ".zip", ".rds", ".rda", ".rdata", ".sav", ".dta", ".feather", ".cpt")
+SOURCES = {"ADEX": "exposure", "ADAE": "adverse_events"}
+"""Key of `trial.yaml` that says whether there is such a table."""
+_NOT_FILES = {
+    stat.S_ISDIR: "folder",
+    stat.S_ISFIFO: "pipe",
+    stat.S_ISSOCK: "socket",
+    stat.S_ISCHR: "device",
+    stat.S_ISBLK: "device",
 }
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_ISO_OR_BLANK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|NA|[.]|"
+_SEPARATORS = ",;\t|"
+_WITH_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_PARTLY_UTF8 = re.compile(rb"\xc3[\x80-\xbf]|\xe2[\x80-\x82][\x80-\xbf]")  # letters and marks of Europe
 
 
 def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
@@ -45,14 +65,96 @@ def find_file(
 ) -> Path | None:
     """Find one file by name whatever its case; absent and ambiguous are problems."""
     found = [path for path in files if path.name.casefold() == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.name for path in found)
-        problems.append(Problem(table, None, "", names, f"only one of these may stand for {name}"))
-    elif required:
+    if required and not found:
         hint = suggest_name(name, [path.name for path in files if path.suffix.casefold() != ".md"])
-        problems.append(Problem(table, None, "", "", f"{name} is not in the folder{hint}"))
+        rule = f"{name} is not in the folder{hint}"
+        if table in SOURCES:
+            rule += f"; if nobody collected it, write '{SOURCES[table]}: {{collected: false}}' in trial.yaml"
+        problems.append(Problem(table, None, "", "", rule))
+    return _take_one(found, name, table, problems)
+
+
+def find_table(
+    files: list[Path], table: str, problems: list[Problem], *, required: bool, named: str = ""
+) -> Path | None:
+    """Find the file of a table in whatever format and case, or the one `named`; absent, several: problems."""
+    if named:
+        return find_file(files, named.casefold(), table, problems, required=True)
+    names = {table.casefold() + ending for ending in (*READ, *_NOT_READ)}
+    found = [path for path in files if path.name.casefold().removesuffix(".gz") in names]
+    if required and not found:
+        return find_file(files, f"{table.lower()}.csv", table, problems, required=True)
+    return _take_one(found, table, table, problems)
+
+
+def read_table(
+    files: list[Path],
+    table: str,
+    kinds: Mapping[str, str],
+    problems: list[Problem],
+    said: list[str],
+    date_order: str | None = None,
+    *,
+    required: bool = True,
+    named: str = "",
+) -> RawTable | None:
+    """Find a table in a folder and read it as text, by its content; None where that cannot be done.
+
+    `kinds` of known columns: number, date, partial (date) or text. Dates come as ISO as far as they can be
+    read; what had to be supposed is said.
+    """
+    path = find_table(files, table, problems, required=required, named=named)
+    content = read_bytes(path, table, problems) if path else None
+    if path is None or content is None:
+        return None
+    reading = Reading(table, path, kinds, problems, said)
+    try:
+        raw = _read(content, reading)
+    except TableError as error:
+        value = error.value or ("" if error.column or error.row else path.name)
+        problems.append(Problem(table, error.row, error.column, value, error.rule))
+        return None
+    known = raw.frame[[name for name in kinds if kinds[name] in ("date", "partial") and name in raw.frame]]
+    odd = [name for name in known if not known[name].str.fullmatch(_ISO_OR_BLANK).all()]
+    settled = settle_dates(known[odd], reading, date_order) if odd else {}
+    return dataclasses.replace(raw, frame=raw.frame.assign(**settled)) if settled else raw
+
+
+def _read(content: bytes, reading: Reading) -> RawTable:
+    content = unpack(content)
+    found = find_format(content[:HEAD])
+    if found is None:
+        return read_csv(content, reading)
+    called, reader = found
+    try:
+        rows, labels = reader(content, reading)
+        return make_table(rows, reading, labels)
+    except TableError:
+        raise
+    except Exception as error:  # libraries raise errors of every kind for a file that is damaged
+        is_told = not isinstance(error, LookupError | TypeError | AttributeError) and str(error).strip()
+        said = str(error).strip().splitlines()[0] if is_told else "it is not built as one"
+        raise TableError(f"cannot be read as {called}: {said}") from None
+
+
+def _take_one(found: list[Path], name: str, table: str, problems: list[Problem]) -> Path | None:
+    if len(found) > 1:
+        shown = ", ".join(path.name for path in found)
+        problems.append(Problem(table, None, "", shown, f"only one of these may stand for {name}"))
+    return found[0] if len(found) == 1 else None
+
+
+def read_bytes(path: Path, table: str, problems: list[Problem]) -> bytes | None:
+    """Return what a file holds, or None and a problem; a pipe or device is refused, not waited for."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.read_bytes()
+        word = next((word for is_it, word in _NOT_FILES.items() if is_it(mode)), "thing")
+        rule = f"is a {word}, not a file"
+    except OSError as error:
+        rule = f"cannot be read ({error.strerror})"
+    problems.append(Problem(table, None, "", path.name, rule))
     return None
 
 
@@ -61,91 +163,133 @@ def read_text(path: Path, table: str, problems: list[Problem]) -> str | None:
 
     UTF-8 only, with or without byte order mark: another encoding is reported, never guessed.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        problems.append(Problem(table, None, "", path.name, f"cannot be read ({error.strerror})"))
+    content = read_bytes(path, table, problems)
+    if content is None:
         return None
-    for start, rule in _NOT_TEXT.items():
-        if content.startswith(start):
-            problems.append(Problem(table, None, "", path.name, rule))
-            return None
     try:
-        text = content.decode("utf-8-sig")
+        return _decode(content, "utf-8-sig")
+    except TableError as error:
+        problems.append(Problem(table, error.row, "", error.value or path.name, error.rule))
+        return None
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding != "utf-16":
+        raise TableError("is UTF-16; save it as UTF-8")
+    try:
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        shown = f"byte 0x{content[error.start]:02x}"
-        problems.append(Problem(table, row, "", shown, "is not UTF-8; save the file as UTF-8"))
-        return None
+        said = f"is not {encoding.removesuffix('-sig').upper()}; save the file as UTF-8"
+        row, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise TableError(said, row, f"byte 0x{byte:02x}") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
-        problems.append(Problem(table, row, "", path.name, "is not a text file; export it as CSV, UTF-8"))
-        return None
+        raise TableError("is not a text file; export it as CSV, UTF-8", row)
     if not text.strip():
-        problems.append(Problem(table, None, "", path.name, "is empty"))
-        return None
+        raise TableError("is empty")
     return text
 
 
-def read_csv(path: Path, table: str, problems: list[Problem]) -> RawTable | None:
-    """Read a comma-separated file as text, every faulty row a problem; None if nothing can be used."""
-    text = read_text(path, table, problems)
-    if text is None:
-        return None
-    rows = _split_rows(text, table, problems)
-    if not rows:
-        if rows is not None:
-            problems.append(Problem(table, None, "", path.name, "is empty"))
-        return None
-    header_row, header = rows[0]
+def read_csv(content: bytes, reading: Reading) -> RawTable:
+    """Read delimited text, every faulty row a problem.
+
+    It is separated by that of comma, semicolon, tab and bar which gives most known columns, then most.
+    Where that is not the comma, a known column of numbers with decimal commas throughout is read so.
+    """
+    encoding = _find_encoding(content, reading)
+    headers = {each: _read_header(content, encoding, each) for each in _SEPARATORS}
+    n_known = {
+        separator: (sum(name.upper() in reading.kinds for name in names), len(names))
+        for separator, names in headers.items()
+    }
+    separator = max(n_known, key=n_known.__getitem__)
+    raw = make_table(_split_rows(content, encoding, separator), reading)
+    if separator == ",":
+        return raw
+    for name, cells in raw.frame.items():
+        if reading.kinds.get(str(name)) == "number":
+            filled = cells[cells != ""]
+            if filled.str.contains(",").any() and filled.str.fullmatch(f"{_WITH_COMMA}|NA|[.]").all():
+                raw.frame[name] = cells.str.replace(",", ".")
+    return raw
+
+
+def _find_encoding(content: bytes, reading: Reading) -> str:
+    """Return in what a table is encoded, saying so where that is not Unicode."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        _decode(content, encoding)
+    except TableError as error:
+        # What would read as text of two letters each was UTF-8 before it was damaged.
+        if not error.value or encoding == "utf-16" or _PARTLY_UTF8.search(content):
+            raise
+        encoding = "windows-1252"
+        text = _decode(content, encoding).split("\n")[error.row - 1]
+        word = re.search(r"\w*[^\x00-\x7f][^\s,;|]*", text)[0]
+        said = f"is not UTF-8 and is read as Windows-1252, such as {word!r} in row {error.row}"
+        reading.said.append(f"{reading.table}: {said}")
+    return encoding
+
+
+def _read_header(content: bytes, encoding: str, separator: str) -> list[str]:
+    try:
+        names = next(_split_rows(content, encoding, separator), (1, []))[1]
+    except TableError:
+        return []
+    return [name for name in names if name.strip(_SEPARATORS)]
+
+
+def _split_rows(content: bytes, encoding: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line and the cells of each row in which anything stands."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    share = {}.setdefault  # most values are there many times
+    start = 1
+    try:
+        for cells in reader:
+            stripped = [share(cell, cell) for cell in map(str.strip, cells)]
+            # "sep=;" is how Excel is told the separator.
+            if any(stripped) and not (start == 1 and stripped[0].startswith("sep=")):
+                yield start, stripped
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise TableError(f"is not valid CSV: {error}", start) from None
+
+
+def make_table(
+    rows: Iterable[tuple[int, list[str]]], reading: Reading, labels: Mapping[str, str] | None = None
+) -> RawTable:
+    """Return rows of text, each with its number, as a table; the first is the header.
+
+    A row with more or fewer cells is a problem and set aside.
+    """
+    rows = iter(rows)
+    header_row, header = next(rows, (1, []))
     names = [name.upper() for name in header]
-    if not _check_header(header_row, names, table, problems):
-        return None
-    kept, lines, set_aside = [], [], set()
-    for row, cells in rows[1:]:
+    if not any(names):
+        raise TableError("is empty")
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise TableError("column is there more than once", header_row, column=", ".join(repeated))
+    kept, numbers, set_aside = [], [], set()
+    for row, cells in rows:
         if len(cells) == len(names):
             kept.append(cells)
-            lines.append(row)
+            numbers.append(row)
             continue
         set_aside.update(cells)
         rule = f"has {_counted(len(cells))} where the header has {_counted(len(names))}"
-        problems.append(Problem(table, row, "", "", rule))
-    frame = pd.DataFrame(kept, columns=names, index=pd.Index(lines, name="row", dtype="int64"), dtype=str)
+        reading.problems.append(Problem(reading.table, row, "", "", rule))
+    index = pd.Index(numbers, name="row", dtype="int64")
+    frame = pd.DataFrame(kept, columns=names, index=index, dtype=str)
     # A column without a name is what R writes for row names and Excel for trailing commas.
-    return RawTable(frame[[name for name in names if name]], frozenset(set_aside))
+    frame = frame[[name for name in names if name]]
+    told = {name.strip().upper(): label for name, label in (labels or {}).items() if label}
+    return RawTable(frame, frozenset(set_aside), told)
 
 
 def _counted(n_fields: int) -> str:
     return f"{n_fields} field{'' if n_fields == 1 else 's'}"
-
-
-def _split_rows(text: str, table: str, problems: list[Problem]) -> list[tuple[int, list[str]]] | None:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    start = 1
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                rows.append((start, stripped))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        problems.append(Problem(table, start, "", "", f"is not valid CSV: {error}"))
-        return None
-    return rows
-
-
-def _check_header(row: int, names: list[str], table: str, problems: list[Problem]) -> bool:
-    if len(names) == 1:
-        for separator, called in _SEPARATORS.items():
-            if separator in names[0]:
-                rule = f"fields are separated by {called}; save the file with commas"
-                problems.append(Problem(table, row, "", names[0], rule))
-                return False
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
-    for name in repeated:
-        problems.append(Problem(table, row, name, "", "column is there more than once"))
-    return not repeated
 
 
 def read_yaml(path: Path, table: str, problems: list[Problem]) -> YamlBlock | None:

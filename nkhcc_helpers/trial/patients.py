@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.checks import match_times, merge_times
+from nkhcc_helpers.trial.doses import list_doses
 from nkhcc_helpers.trial.metadata import (
     ALL_GROUPS,
     DAYS_PER_UNIT,
@@ -67,26 +68,26 @@ def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -
     """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
     adsl = tables["ADSL"].reset_index(drop=True)
     given = tables["ADEX"][is_given(tables, metadata)]
+    first = pd.to_datetime(adsl["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()))
     return plan_groups(adsl, adsl.set_index("USUBJID")["TRT01P"], metadata).assign(
         enrolled=adsl["USUBJID"].map(list_enrolment_dates(tables)),
-        first_infusion=adsl["USUBJID"].map(given.groupby("USUBJID")["ASTDT"].min()),
+        first_infusion=first if metadata.exposure.collected else find_column(adsl, "TRTSDT"),
     )
 
 
 def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADTTE with the columns of `Trial.times`: times in the display unit, near-equal ones made one."""
     adtte = adtte.reset_index(drop=True)
-    received, shown = metadata.time_unit, metadata.display_time_unit
+    shown = metadata.display_time_unit
+    length = list_units(adtte, metadata)
     time = adtte["AVAL"]
-    if received != shown:
-        time = time * DAYS_PER_UNIT[received] / DAYS_PER_UNIT[shown]
+    time = time.mask(length != DAYS_PER_UNIT[shown], time * length / DAYS_PER_UNIT[shown])
     late = list_entries(adtte, subjects, metadata)
     enter = late / DAYS_PER_UNIT[shown]
     enter, time = merge_times(np.stack([enter, enter + time]))
     began = list_starts(adtte, subjects.set_index("USUBJID")["enrolled"])
     return adtte.assign(
         group=group_rows(adtte, subjects, metadata),
-        endpoint=adtte["PARAMCD"],
         time=time,
         time_enter=enter,
         time_zero=began - pd.to_timedelta(late, unit="D"),
@@ -103,7 +104,7 @@ def list_entries(adtte: pd.DataFrame, adsl: pd.DataFrame, metadata: TrialMetadat
     days = pd.Series(0.0, index=adtte.index)
     for endpoint in metadata.endpoints:
         if endpoint.origin:
-            rows = adtte[adtte["PARAMCD"] == endpoint.code]
+            rows = adtte[adtte["endpoint"] == endpoint.code]
             origin = adsl.drop_duplicates("USUBJID").set_index("USUBJID")[endpoint.origin]
             days.loc[rows.index] = (rows["STARTDT"] - pd.to_datetime(rows["USUBJID"].map(origin))).dt.days
     return days
@@ -132,27 +133,40 @@ def join_competing(frame: pd.DataFrame, own: pd.DataFrame, other: pd.DataFrame, 
 
 
 def is_given(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> pd.Series:
-    """Return which rows of ADEX were given: dose above 0, or an arm, planned or actual, that plans dose 0."""
+    """Return which rows of ADEX were given: dose above 0, or an arm, planned or actual, without dose.
+
+    Such an arm plans dose 0, or plans none and all of its rows, by the actual treatment, have dose 0.
+    """
     adsl, adex = tables["ADSL"], tables["ADEX"]
     without_dose = [arm.code for arm in metadata.arms if arm.dose == 0] if metadata is not None else []
     arms = pd.DataFrame({name: find_text(adsl, name) for name in ("TRT01P", "TRT01A")})
-    of_them = adsl.loc[arms.isin(without_dose).any(axis=1), "USUBJID"]
-    return (adex["EXDOSE"] > 0) | adex["USUBJID"].isin(of_them)
+    of_them = arms.isin([*without_dose, *list_dose_free_arms(tables, metadata)]).any(axis=1)
+    return (adex["EXDOSE"] > 0) | adex["USUBJID"].isin(adsl.loc[of_them, "USUBJID"])
+
+
+def list_dose_free_arms(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata | None) -> list[str]:
+    """Return the arms whose dose `trial.yaml` does not give, and whose rows of ADEX all have dose 0."""
+    adsl, adex = tables["ADSL"].drop_duplicates("USUBJID"), tables["ADEX"]
+    unplanned = [arm.code for arm in metadata.arms if arm.dose is None] if metadata is not None else []
+    actual = find_text(adsl, "TRT01A").where(lambda text: text != "", find_text(adsl, "TRT01P"))
+    dosed = adex["EXDOSE"].groupby(adex["USUBJID"].map(actual.set_axis(adsl["USUBJID"]))).max()
+    return [code for code in unplanned if dosed.get(code) == 0]
 
 
 def list_infusions(
     tables: Mapping[str, pd.DataFrame], subjects: pd.DataFrame, metadata: TrialMetadata
 ) -> pd.DataFrame:
-    """Return ADEX of what was given, by subject and date, with `group infusion date end dose`."""
+    """Return ADEX of what was given, a row for each dose, with `group infusion date end dose`."""
     adex = tables["ADEX"][is_given(tables, metadata)]
     by = [name for name in ("USUBJID", "ASTDT", "EXSEQ") if name in adex]
-    adex = adex.sort_values(by, kind="stable", ignore_index=True)
-    return adex.assign(
-        group=group_rows(adex, subjects, metadata),
-        infusion=adex.groupby("USUBJID").cumcount() + 1,
-        date=adex["ASTDT"],
-        end=find_column(adex, "AENDT").fillna(adex["ASTDT"]),
-        dose=adex["EXDOSE"],
+    doses = list_doses(adex.sort_values(by, kind="stable"), tables["ADSL"])
+    # Rows of ADEX may overlap; patients come in order.
+    order = np.lexsort((doses["date"], pd.factorize(doses["USUBJID"])[0]))
+    doses = doses.iloc[order].reset_index(drop=True)
+    return doses.assign(
+        group=group_rows(doses, subjects, metadata),
+        infusion=doses.groupby("USUBJID").cumcount() + 1,
+        dose=doses["EXDOSE"],
     )
 
 
@@ -218,9 +232,15 @@ def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     return find_column(rows, "ADT").fillna(counted)
 
 
+def list_units(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
+    """Return how many days one unit of AVAL of each row of ADTTE is."""
+    days = {code: DAYS_PER_UNIT[unit] for code, unit in metadata.units.items()}
+    return rows["endpoint"].map(days).astype(float)
+
+
 def list_lengths(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     """Return AVAL of each row of ADTTE as a difference of dates."""
-    days = find_column(rows, "AVAL", "float64") * DAYS_PER_UNIT[metadata.time_unit]
+    days = find_column(rows, "AVAL", "float64") * list_units(rows, metadata)
     return pd.to_timedelta(days.clip(upper=_LONGEST), unit="D")
 
 
@@ -266,7 +286,7 @@ def derive_subjects(
     """Return subjects with `treated n_infusions last_infusion last_exposure death_date observed_until`."""
     ids = subjects["USUBJID"]
     n_infusions = ids.map(infusions["USUBJID"].value_counts()).fillna(0).astype(int)
-    flag = list_text(subjects, "SAFFL")
+    given, flag = n_infusions > 0, list_text(subjects, "SAFFL")
     started = list_starts(times, subjects.set_index("USUBJID")["enrolled"])
     dated = times.assign(date=list_ends(times.assign(STARTDT=started), metadata))
     died = dated[dated["event"] & (dated["endpoint"] == find_endpoint(metadata, "overall_survival"))]
@@ -275,18 +295,27 @@ def derive_subjects(
     # A trial made by hand may date its infusions by their start alone.
     ended = infusions.assign(date=find_column(infusions, "end").fillna(infusions["date"]))
     last_exposure = _map_latest(ids, ended)
+    if not metadata.exposure.collected:
+        n_infusions = pd.Series(pd.NA, subjects.index, dtype="Int64")
+        given, last_exposure = find_treated(subjects), find_column(subjects, "TRTEDT")
     end = pd.concat([_map_latest(ids, dated), last_exposure, death], axis=1).max(axis=1)
     bounds = [end, death.where(death < end)]
     if metadata.data_cut_off is not None:
         bounds.append(end.where(end.isna(), pd.Timestamp(metadata.data_cut_off)))
     return subjects.assign(
-        treated=(n_infusions > 0).where(flag == "", flag.map(YES_NO).eq(True)).astype(bool),
+        treated=given.where(flag == "", flag.map(YES_NO).eq(True)).astype(bool),
         n_infusions=n_infusions,
         last_infusion=last_infusion,
         last_exposure=last_exposure,
         death_date=death,
         observed_until=pd.concat(bounds, axis=1).min(axis=1).astype("datetime64[ns]"),
     )
+
+
+def find_treated(adsl: pd.DataFrame) -> pd.Series:
+    """Return who was treated by TRTSDT of ADSL; everybody where it holds no date."""
+    started = find_column(adsl, "TRTSDT").notna()
+    return started | (not started.any())
 
 
 def _map_latest(ids: pd.Series, dated: pd.DataFrame) -> pd.Series:

@@ -6,13 +6,18 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-N_LISTED = 20
-"""How many problems of one table, column and rule are written out."""
+BLANK = ("", "NA", ".")
+"""Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
+N_LISTED = 3
+"""How many problems of one table, column and rule are written out where there are two more at least."""
+WHOLE_COLUMN = 4
+"""From how many on the same fault of every cell of a column is one problem."""
 _LONGEST_VALUE = 60
 _WORDS = {
     "missing": "is missing",
@@ -46,8 +51,9 @@ class TrialDataWarning(UserWarning):
 class Problem:
     """One thing wrong: `rule` says what the value must be, or what is wrong with it.
 
-    `table` is one of ADSL ADTTE ADEX ADAE, the name of a YAML file, or "folder"; `row` the line in the file,
-    the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML key.
+    `table` is one of ADSL ADTTE ADEX ADAE ADRS, the name of a YAML file, or "folder"; `row` the line in the
+    file, the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML
+    key.
     """
 
     table: str
@@ -83,27 +89,53 @@ class TrialDataError(ValueError):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
+        return self.describe(N_LISTED)
+
+    def describe(self, n_listed: int | None = None) -> str:
+        """Return the problems as lines, by table, column and rule, of each so many; all of them with None."""
         count = len(self.problems)
         lines = [f"{count} problem{'' if count == 1 else 's'} in the trial's files:"]
-        return "\n".join(lines + [f"  {line}" for line in _list_lines(self.problems)])
+        return "\n".join(lines + [f"  {line}" for line in _list_lines(self.problems, n_listed or count)])
 
 
-def _list_lines(problems: Sequence[Problem]) -> list[str]:
-    lines: list[str] = []
-    sizes: dict[tuple[str, str, str], int] = {}
-    more_at: dict[tuple[str, str, str], int] = {}
+def _list_lines(problems: Sequence[Problem], n_listed: int) -> list[str]:
+    kinds: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
-        # Rules that quote a row, a time or a date are one rule.
-        kind = (problem.table, problem.column, re.sub(r"[0-9][0-9.:-]*", "#", problem.rule))
-        sizes[kind] = sizes.get(kind, 0) + 1
-        if sizes[kind] <= N_LISTED:
-            lines.append(str(problem))
-        elif sizes[kind] == N_LISTED + 1:
-            more_at[kind] = len(lines)
-            lines.append("")
-    for kind, at in more_at.items():
-        lines[at] = f"{kind[0]} {kind[1]}".rstrip() + f": and {sizes[kind] - N_LISTED} more of the same kind"
+        kinds.setdefault((problem.table, problem.column, _find_kind(problem.rule)), []).append(problem)
+    lines = []
+    for (table, column, _), found in kinds.items():
+        n_shown = n_listed if len(found) > n_listed + 1 else len(found)
+        lines += map(str, found[:n_shown])
+        if n_shown < len(found):
+            more = f"and {len(found) - n_shown} more of the same kind, {len(found)} in all"
+            lines.append(f"{table} {column}".rstrip() + f": {more} (nkhcc check --all lists them)")
     return lines
+
+
+def join_problems(problems: Sequence[Problem], frame: pd.DataFrame) -> list[Problem]:
+    """Make one problem of what is wrong in the same way with every entry of a column of a table as text."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for each in problems:
+        kinds.setdefault((each.column, _find_kind(each.rule)), []).append(each)
+    joined = []
+    for (name, _), found in kinds.items():
+        values = [each.value for each in found if each.value]
+        n_cells = int((frame[name] != "").sum()) if values and name in frame else len(frame)
+        if len(found) < max(n_cells, WHOLE_COLUMN):
+            joined += found
+            continue
+        # A rule that quotes what is in its row is that of the first.
+        alike = len({each.rule for each in found}) == 1
+        ends = dict.fromkeys([min(values), max(values)] if alike else values[:1]) if values else ()
+        shown = " and ".join(repr(value) for value in ends)
+        said = f"{len(found)} of {n_cells} values{f', such as {shown}' if shown else ''}: {found[0].rule}"
+        joined.append(Problem(found[0].table, None, name, "", said))
+    return joined
+
+
+def _find_kind(rule: str) -> str:
+    """Return a rule without what it quotes of its row: numbers, times and dates."""
+    return re.sub(r"[0-9][0-9.:-]*", "#", rule)
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
@@ -132,13 +164,35 @@ def format_printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A CSV file as text: stripped cells, columns in upper case, the line in the file as index `row`.
+    """A table as text: stripped cells, columns in upper case, index `row` the line in the file.
 
-    `set_aside` holds the cells of rows that could not be read, so that nobody in them is reported as absent.
+    Where a file has no lines, the row is the record's number, the header being row 1. `set_aside` holds the
+    cells of rows that could not be read, so that nobody in them is reported as absent. `labels`: of columns,
+    where the file has any.
     """
 
     frame: pd.DataFrame
     set_aside: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class TableError(Exception):
+    """What keeps a table from being read, and the row, value and column where that shows."""
+
+    def __init__(self, rule: str, row: int | None = None, value: str = "", column: str = "") -> None:
+        super().__init__(rule)
+        self.rule, self.row, self.value, self.column = rule, row, value, column
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A table that is being read: kinds of the columns that are known, where problems and notices go."""
+
+    table: str
+    path: Path
+    kinds: Mapping[str, str]
+    problems: list[Problem]
+    said: list[str]
 
 
 @dataclass(frozen=True)

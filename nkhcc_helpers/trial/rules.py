@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pandas as pd
 
-from nkhcc_helpers.checks import SAME_TIME
+from nkhcc_helpers.trial.doses import lay_out_doses, list_wrong_doses
 from nkhcc_helpers.trial.evidence import (
-    OTHER_EVENT,
     check_durations,
-    find_units,
     list_contradicted_deaths,
     list_death_records,
+    list_longer,
     list_miscodings,
-    says_death,
 )
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun, find_endpoint
+from nkhcc_helpers.trial.mapping import OTHER_EVENT, check_units, find_alike, report_alike, says_death
+from nkhcc_helpers.trial.metadata import TrialMetadata, count_noun, find_endpoint
 from nkhcc_helpers.trial.patients import is_given, list_enrolment_dates, list_lengths, list_starts
-from nkhcc_helpers.trial.problems import Problem
+from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable, join_problems
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
-    Tables,
     find_column,
     find_text,
     list_answers,
@@ -33,24 +34,64 @@ _ONE_DAY = pd.Timedelta(days=1)
 _HALF_A_DAY = pd.Timedelta(days=0.5)
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
+
+    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
+    """
+
+    parsed: Mapping[str, pd.DataFrame]
+    raw: Mapping[str, RawTable]
+    metadata: TrialMetadata | None
+
+    def __getitem__(self, table: str) -> pd.DataFrame:
+        return self.parsed.get(table, pd.DataFrame())
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether a table was read, and has these columns."""
+        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
+
+    @property
+    def has_exposure(self) -> bool:
+        """Whether it was collected what was given."""
+        return self.metadata is None or self.metadata.exposure.collected
+
+    def is_filled(self, table: str, column: str) -> pd.Series:
+        """For each row, whether anything stands in the cell, be it readable or not."""
+        return ~self.raw[table].frame[column].isin(BLANK)
+
+    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
+        """Return a problem of the column for each row where `at` is true, or one where it is true throughout.
+
+        One rule for all, or by line.
+        """
+        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
+        if rows.empty:
+            return []
+        cells = self.raw[table].frame[column]
+        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
+        found = [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
+        return join_problems(found, self.raw[table].frame)
+
+
 def check_rules(tables: Tables) -> list[Problem]:
     """List what is wrong between rows and between tables; without `trial.yaml`, what does not need it."""
     problems = [
         Problem(table, None, "", "", "has a header and no rows")
         for table, frame in tables.parsed.items()
-        if frame.empty and table != "ADAE"
+        if frame.empty and table != "ADAE" and (table != "ADEX" or tables.has_exposure)
     ]
     for table in tables.parsed:
         problems += _check_repeated(tables, table) + _check_date_order(tables, table)
     described, listed = tables.metadata is not None, tables.has("ADSL", "USUBJID")
     if listed:
-        problems += _check_known_subjects(tables) + _check_bounds(tables)
+        problems += _check_known_subjects(tables) + _check_bounds(tables) + _check_doses(tables)
     if listed and described:
         problems += _check_endpoints(tables) + _check_origins(tables)
         problems += _check_competing(tables)
     if described:
-        problems += _check_units(tables)
-        problems += _check_progression_before_death(tables)
+        problems += _check_flags(tables) + _check_times(tables)
     if listed:
         problems += _check_same_arm(tables) + _check_safety_population(tables) + _check_fatal_events(tables)
     if listed and described:
@@ -98,8 +139,10 @@ def _check_known_subjects(tables: Tables) -> list[Problem]:
     problems = []
     for table in tables.parsed:
         if table != "ADSL" and tables.has(table, "USUBJID"):
-            subjects = tables[table]["USUBJID"]
-            strange = subjects.notna() & ~subjects.isin(known)
+            subjects = tables[table]["USUBJID"].dropna()
+            alike = find_alike(subjects, known)
+            problems += [report_alike(table, subjects, alike)] if alike else []
+            strange = ~subjects.isin(known) & ~subjects.isin(set(alike))
             problems += tables.report(table, "USUBJID", strange, "subject is not in ADSL")
     return problems
 
@@ -127,15 +170,23 @@ def _check_bounds(tables: Tables) -> list[Problem]:
     return problems
 
 
+def _check_doses(tables: Tables) -> list[Problem]:
+    if not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSFRQ"):
+        return []
+    cut_off = tables.metadata.data_cut_off if tables.metadata is not None else None
+    wrong = list_wrong_doses(tables["ADEX"], tables["ADSL"], cut_off and pd.Timestamp(cut_off))
+    return [each for at, rule in wrong for each in tables.report("ADEX", "EXDOSFRQ", at, rule)]
+
+
 def _list_death_dates(tables: Tables) -> pd.Series:
     """Return the date of death that the tables give, by USUBJID: DTHDT, or else ADT of its event, or NaT."""
     adsl = tables["ADSL"].drop_duplicates("USUBJID").set_index("USUBJID")
     dates = find_column(adsl, "DTHDT")
     code = find_endpoint(tables.metadata, "overall_survival")
-    if code is None or not tables.has("ADTTE", "USUBJID", "PARAMCD", "event", "ADT"):
+    if code is None or not tables.has("ADTTE", "USUBJID", "endpoint", "event", "ADT"):
         return dates
     adtte = tables["ADTTE"]
-    ended = adtte[(adtte["PARAMCD"] == code) & adtte["event"]].groupby("USUBJID")["ADT"].min()
+    ended = adtte[(adtte["endpoint"] == code) & adtte["event"]].groupby("USUBJID")["ADT"].min()
     return dates.fillna(ended.reindex(dates.index))
 
 
@@ -146,34 +197,35 @@ def _write(dates: pd.Series) -> pd.Series:
 
 def _check_endpoints(tables: Tables) -> list[Problem]:
     adtte = tables["ADTTE"]
-    if adtte.empty or not tables.has("ADTTE", "USUBJID", "PARAMCD"):
+    if adtte.empty or not tables.has("ADTTE", "USUBJID", "endpoint"):
         return []
     subjects = tables["ADSL"]["USUBJID"]
+    alike = find_alike(adtte["USUBJID"].dropna(), set(subjects.dropna()))
+    written = adtte["USUBJID"].replace(alike)
     problems = []
     for endpoint in tables.metadata.endpoints:
-        followed = set(adtte.loc[adtte["PARAMCD"] == endpoint.code, "USUBJID"])
-        followed |= tables.raw["ADTTE"].set_aside
+        followed = set(written[adtte["endpoint"] == endpoint.code]) | tables.raw["ADTTE"].set_aside
         absent = subjects.notna() & ~subjects.isin(followed) & ~subjects.duplicated()
         if endpoint.population:
             if absent.sum() == subjects.nunique():
                 rule = f"nobody has a row with it; its population in trial.yaml is {endpoint.population!r}"
-                problems.append(Problem("ADTTE", None, "PARAMCD", endpoint.code, rule))
+                problems.append(Problem("ADTTE", None, "PARAMCD", endpoint.paramcd, rule))
             continue
-        rule = f"subject has no row in ADTTE with PARAMCD {endpoint.code}"
+        rule = f"subject has no row in ADTTE with PARAMCD {endpoint.paramcd}"
         problems += tables.report("ADSL", "USUBJID", absent, rule)
     return problems
 
 
 def _check_origins(tables: Tables) -> list[Problem]:
     """List where time cannot be counted from the date of ADSL that `trial.yaml` names for an endpoint."""
-    if not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL", "STARTDT"):
+    if not tables.has("ADTTE", "USUBJID", "endpoint", "AVAL", "STARTDT"):
         return []
     adsl, problems = tables["ADSL"], []
     for endpoint in tables.metadata.endpoints:
         if not endpoint.origin or endpoint.origin not in adsl:
             continue
         origin, counted = endpoint.origin, f"{endpoint.code} counts from {endpoint.origin} (trial.yaml)"
-        rows = tables["ADTTE"][tables["ADTTE"]["PARAMCD"] == endpoint.code]
+        rows = tables["ADTTE"][tables["ADTTE"]["endpoint"] == endpoint.code]
         without = adsl["USUBJID"].isin(rows["USUBJID"]) & ~tables.is_filled("ADSL", origin)
         dates = rows["USUBJID"].map(adsl.drop_duplicates("USUBJID").set_index("USUBJID")[origin])
         late, early = rows["STARTDT"] > dates, rows["STARTDT"] < dates
@@ -188,7 +240,7 @@ def _check_origins(tables: Tables) -> list[Problem]:
 
 def _check_competing(tables: Tables) -> list[Problem]:
     """List competing events before the patient comes under observation for the endpoint they compete with."""
-    if not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL", "CNSR"):
+    if not tables.has("ADTTE", "USUBJID", "endpoint", "AVAL", "CNSR"):
         return []
     starts = list_starts(tables["ADTTE"], list_enrolment_dates(tables.parsed))
     adtte = tables["ADTTE"].assign(start=starts, end=starts + list_lengths(tables["ADTTE"], tables.metadata))
@@ -196,8 +248,8 @@ def _check_competing(tables: Tables) -> list[Problem]:
     for endpoint in tables.metadata.endpoints:
         if not endpoint.competing:
             continue
-        other = adtte[(adtte["PARAMCD"] == endpoint.competing) & adtte["event"]]
-        own = adtte[adtte["PARAMCD"] == endpoint.code].drop_duplicates("USUBJID")
+        other = adtte[(adtte["endpoint"] == endpoint.competing) & adtte["event"]]
+        own = adtte[adtte["endpoint"] == endpoint.code].drop_duplicates("USUBJID")
         start = pd.to_datetime(other["USUBJID"].map(own.set_index("USUBJID")["start"]))
         # Times are rounded. The first day is time 0, at risk unless observation begins later than time 0.
         late = start > pd.to_datetime(other["USUBJID"].map(find_column(adsl, endpoint.origin)))
@@ -207,34 +259,28 @@ def _check_competing(tables: Tables) -> list[Problem]:
     return problems
 
 
-def _check_units(tables: Tables) -> list[Problem]:
-    """List endpoints whose PARAM names another unit than `trial.yaml`."""
-    if not tables.has("ADTTE", "PARAM", "PARAMCD"):
+def _check_flags(tables: Tables) -> list[Problem]:
+    """List where CNSR contradicts the column that `trial.yaml` reads who had the event from."""
+    flag = tables.metadata.event_flag
+    if flag is None or flag.column == "CNSR" or not tables.has("ADTTE", "CNSR", flag.column):
         return []
-    told, problems = tables.metadata.time_unit, []
-    for (code, param), rows in tables["ADTTE"].groupby(["PARAMCD", "PARAM"], sort=False):
-        units = find_units(param)
-        if units and told not in units:
-            rule = f"counts {code} in {' or '.join(units)}, and time_unit of trial.yaml says {told}; mend one"
-            problems.append(Problem("ADTTE", int(rows.index[0]), "PARAM", param, rule))
-    return problems
+    told, adtte = flag.read(tables["ADTTE"][flag.column]), tables["ADTTE"]
+    other = told.notna() & adtte["CNSR"].notna() & ((told == 0) != adtte["event"])
+    said = adtte["CNSR"].map("is not what CNSR says, {:.0f} (0 is the event); mend one".format)
+    return tables.report("ADTTE", flag.column, other, said)
 
 
-def _check_progression_before_death(tables: Tables) -> list[Problem]:
-    roles = ("progression_free_survival", "overall_survival")
-    pfs, os = (find_endpoint(tables.metadata, role) for role in roles)
-    if pfs is None or os is None or not tables.has("ADTTE", "USUBJID", "PARAMCD", "AVAL"):
+def _check_times(tables: Tables) -> list[Problem]:
+    """List where AVAL is in another unit than `trial.yaml` says, or does not fit the dates, or death."""
+    if not tables.has("ADTTE", "endpoint"):
         return []
     adtte = tables["ADTTE"]
-    overall = adtte[adtte["PARAMCD"] == os].drop_duplicates("USUBJID").set_index("USUBJID")
-    bound, unit = adtte["USUBJID"].map(overall["AVAL"]), DAYS_PER_UNIT[tables.metadata.time_unit]
-    started = pd.to_datetime(adtte["USUBJID"].map(find_column(overall, "STARTDT")))
-    later = (find_column(adtte, "STARTDT") - started).dt.days.fillna(0)
-    # Times from one day are rounded alike, so that only binary rounding is allowed for; others to a tenth.
-    allowed = (bound * SAME_TIME + SAME_TIME).where(later == 0, 0.1 + 1 / unit)
-    longer = (adtte["PARAMCD"] == pfs) & (adtte["AVAL"] + later / unit > bound + allowed)
-    rules = bound.map(lambda time: f"{pfs} must not be longer than the subject's {os}, {time}")
-    return tables.report("ADTTE", "AVAL", longer, rules)
+    wrong = check_units(adtte[adtte.columns.intersection(["endpoint", "AVALU", "PARAM"])], tables.metadata)
+    problems = list(wrong.values())
+    if tables.has("ADTTE", "USUBJID", "AVAL"):
+        longer = list_longer(tables)
+        problems += tables.report("ADTTE", "AVAL", longer["wrong"], longer["rule"])
+    return problems + (check_durations(tables, wrong) if tables.has("ADSL", "USUBJID") else [])
 
 
 def _check_same_arm(tables: Tables) -> list[Problem]:
@@ -254,10 +300,10 @@ def _check_same_arm(tables: Tables) -> list[Problem]:
 
 
 def _check_safety_population(tables: Tables) -> list[Problem]:
-    if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "EXDOSE"):
+    if not tables.has("ADSL", "SAFFL") or not tables.has("ADEX", "USUBJID", "ASTDT", "EXDOSE"):
         return []
     adsl, given = tables["ADSL"], tables["ADEX"][is_given(tables.parsed, tables.metadata)]
-    n_infusions = adsl["USUBJID"].map(given["USUBJID"].value_counts())
+    n_infusions = adsl["USUBJID"].map(lay_out_doses(given, adsl)["n"].groupby(given["USUBJID"]).sum())
     word = tables.metadata.treatment_word if tables.metadata is not None else "infusion"
     left_out = list_answers(adsl, "SAFFL").eq(False) & (n_infusions > 0)
     rule = "says untreated, but ADEX has {} of the subject"
@@ -271,8 +317,8 @@ def _check_fatal_events(tables: Tables) -> list[Problem]:
     adae, adsl, adtte = (tables[name] for name in ("ADAE", "ADSL", "ADTTE"))
     # A faulty DTHDT is a problem of its own; a death that ADTTE alone knows is one of ADTTE.
     dead = set(adsl.loc[tables.is_filled("ADSL", "DTHDT"), "USUBJID"])
-    if tables.has("ADTTE", "USUBJID", "PARAMCD", "event"):
-        overall = adtte["PARAMCD"] == find_endpoint(tables.metadata, "overall_survival")
+    if tables.has("ADTTE", "USUBJID", "endpoint", "event"):
+        overall = adtte["endpoint"] == find_endpoint(tables.metadata, "overall_survival")
         dead |= set(adtte.loc[overall & adtte["event"], "USUBJID"])
     alive = adae["USUBJID"].isin(set(adsl["USUBJID"].dropna()) - dead)
     fatal = {
@@ -290,16 +336,14 @@ def _check_fatal_events(tables: Tables) -> list[Problem]:
 
 
 def _check_outcomes(tables: Tables) -> list[Problem]:
-    """List where CNSR, AVAL and the dates of ADTTE contradict each other, or the deaths of ADSL."""
-    if not tables.has("ADTTE", "USUBJID", "PARAMCD"):
+    """List where CNSR and the dates of ADTTE contradict each other, or the deaths of ADSL."""
+    if not tables.has("ADTTE", "USUBJID", "endpoint", "CNSR"):
         return []
-    problems = check_durations(tables)
-    if not tables.has("ADTTE", "CNSR"):
-        return problems
+    problems = []
     miscoded = [each for each in list_miscodings(tables) if each.row is not None]
+    lines = pd.Series(tables["ADTTE"].index, index=tables["ADTTE"].index)
     for each in miscoded:
-        value = str(tables.raw["ADTTE"].frame.loc[each.row, "CNSR"])
-        problems.append(Problem("ADTTE", each.row, "CNSR", value, each.said))
+        problems += tables.report("ADTTE", tables.metadata.flag, lines == each.row, each.said)
     checks = {
         "overall_survival": _check_overall_survival,
         "progression_free_survival": _check_progression_free_survival,
@@ -307,7 +351,7 @@ def _check_outcomes(tables: Tables) -> list[Problem]:
     for endpoint in tables.metadata.endpoints:
         if endpoint.role in checks and endpoint.code not in [each.code for each in miscoded]:
             adtte, deaths = tables["ADTTE"], list_death_records(tables)
-            rows = adtte[adtte["PARAMCD"] == endpoint.code]
+            rows = adtte[adtte["endpoint"] == endpoint.code]
             problems += checks[endpoint.role](tables, rows, deaths)
     return problems
 
@@ -319,13 +363,14 @@ def _check_overall_survival(tables: Tables, rows: pd.DataFrame, deaths: pd.DataF
     contradicted = censored & list_contradicted_deaths(rows, deaths, tables.metadata)[0]
     blank = rows["event"] & rows["USUBJID"].map(deaths["blank"]).eq(True)
     other = rows["event"] & ((find_column(rows, "ADT") - died).abs() > _ONE_DAY)
-    told = says_death(rows) & censored & ~contradicted
+    told = says_death(find_text(rows, "EVNTDESC")) & censored & ~contradicted
     rule = "says censored, but DTHDT of ADSL says that the subject died on "
+    flag = tables.metadata.flag
     return [
-        *tables.report("ADTTE", "CNSR", contradicted, rule + date),
-        *tables.report("ADTTE", "CNSR", blank, "says death, but the subject has no DTHDT in ADSL"),
+        *tables.report("ADTTE", flag, contradicted, rule + date),
+        *tables.report("ADTTE", flag, blank, "says death, but the subject has no DTHDT in ADSL"),
         *tables.report("ADTTE", "ADT", other, "is not the date of death, DTHDT of ADSL: " + date),
-        *tables.report("ADTTE", "EVNTDESC", told, "tells of death, but CNSR says censored"),
+        *tables.report("ADTTE", "EVNTDESC", told, f"tells of death, but {flag} says censored"),
     ]
 
 
@@ -337,7 +382,7 @@ def _check_progression_free_survival(
     ended = find_column(rows, "ADT")
     # "Progression or death" names the endpoint, not what happened.
     other_event = find_text(rows, "EVNTDESC").str.contains(OTHER_EVENT, case=False)
-    dead = says_death(rows) & rows["event"] & ~other_event
+    dead = says_death(find_text(rows, "EVNTDESC")) & rows["event"] & ~other_event
     blank = dead & rows["USUBJID"].map(deaths["blank"]).eq(True)
     other = dead & ((ended - died).abs() > _ONE_DAY)
     after = (ended > died + _ONE_DAY) & ~dead

@@ -1,32 +1,26 @@
-"""Columns of the four tables: what each cell may hold, and how it is parsed."""
+"""Columns of the tables: what each cell may hold, and how it is parsed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
+from itertools import chain
 
 import pandas as pd
 import pandera.pandas as pa
 
-from nkhcc_helpers.trial.metadata import TrialMetadata
-from nkhcc_helpers.trial.problems import Problem, RawTable, suggest_name
+from nkhcc_helpers.trial.doses import FREQUENCY_RULE
+from nkhcc_helpers.trial.formats import lacks_order
+from nkhcc_helpers.trial.mapping import UNIT_SPELLINGS, suggest_flag
+from nkhcc_helpers.trial.metadata import LARGEST, EventFlag, TrialMetadata
+from nkhcc_helpers.trial.problems import BLANK, Problem, RawTable, join_problems, suggest_name
 
-TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE")
+TABLES = ("ADSL", "ADTTE", "ADEX", "ADAE", "ADRS")
 SEVERITY_GRADES = {"MILD": 1, "MODERATE": 2, "SEVERE": 3, "LIFE THREATENING": 4, "LIFE-THREATENING": 4}
 SEVERITY_GRADES |= {"FATAL": 5, "DEATH": 5}
 """Grades that the words of AESEV stand for."""
 YES_NO = {"Y": True, "YES": True, "N": False, "NO": False}
-UNIT_SPELLINGS = {
-    "days": ("DAYS", "DAY", "D"),
-    "weeks": ("WEEKS", "WEEK", "WK", "WKS"),
-    "months": ("MONTHS", "MONTH", "MO", "MOS", "MTH", "MTHS"),
-    "years": ("YEARS", "YEAR", "YR", "YRS", "Y"),
-}
-"""Spellings of each time unit in AVALU."""
-BLANK = ("", "NA", ".")
-"""Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 _OLDEST = 120
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _DATE = r"(?:19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}"
@@ -37,10 +31,10 @@ _PARTIAL = re.compile(
 
 
 def parse_numbers(cells: pd.Series) -> pd.Series:
-    """Return cells as floats; NaN where missing, not a number, or not finite."""
+    """Return cells as floats; NaN where missing, not a number, or of no size that anything can have."""
     # pandas' own parser is off in the last bit of some numbers of many digits.
     numbers = cells.where(cells.str.fullmatch(_NUMBER)).map(float, na_action="ignore").astype(float)
-    return numbers.where(numbers.abs() < float("inf"))
+    return numbers.where(numbers.abs() <= LARGEST)
 
 
 def parse_dates(cells: pd.Series) -> pd.Series:
@@ -118,6 +112,7 @@ def _is_given(cells: pd.Series) -> pd.Series:
 _PARSERS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "number": parse_numbers,
     "date": parse_dates,
+    "partial": lambda cells: cells.where(_is_given(cells)),
     "text": lambda cells: cells.where(_is_given(cells)),
     "name": lambda cells: merge_spellings(cells.where(_is_given(cells))),
 }
@@ -151,14 +146,26 @@ def _number(*rules: _Rule, minimum: float | None = None, whole: bool = False, **
     return _column("number", (rule, is_right), *rules, **options)
 
 
+def _lacks_order(cells: pd.Series) -> pd.Series:
+    odd = _is_given(cells) & ~cells.str.fullmatch(_DATE)
+    return lacks_order(cells[odd]).reindex(cells.index, fill_value=False) if odd.any() else odd
+
+
 _PARTIAL_RULE = (
     "must be a date, YYYY-MM-DD, or the known part, YYYY-MM or YYYY (UN, UNK or -- for the rest)",
-    lambda cells: parse_partial_dates(cells)["first"].notna(),
+    lambda cells: parse_partial_dates(cells)["first"].notna() | _lacks_order(cells),
 )
-_DATE_RULE = ("must be a date, YYYY-MM-DD", lambda cells: parse_dates(cells).notna())
-_date, _text = partial(_column, "date", _DATE_RULE), partial(_column, "text")
+_DATE_RULE = (
+    "must be a date, YYYY-MM-DD",
+    lambda cells: parse_dates(cells).notna() | _lacks_order(cells),
+)
+_ORDER_RULE = (
+    "is a date with the day or the month first; say which by date_order (dmy or mdy) in trial.yaml",
+    lambda cells: ~_lacks_order(cells),
+)
+_date, _text = partial(_column, "date", _DATE_RULE, _ORDER_RULE), partial(_column, "text")
 _name = partial(_column, "name")
-_partial_date = partial(_column, "text", _PARTIAL_RULE)
+_partial_date = partial(_column, "partial", _PARTIAL_RULE, _ORDER_RULE)
 
 
 def _word(known: Iterable[str], rule: str, *, fold: bool = True, **options: bool) -> pa.Column:
@@ -191,7 +198,7 @@ _ADTTE = {
     "PARAM": _text(),
     "AVAL": _number(minimum=0, **_KEY),
     "AVALU": _text(),
-    "CNSR": _number(minimum=0, whole=True, **_KEY),
+    "CNSR": _number(minimum=0, whole=True),
     "STARTDT": _date(),
     "ADT": _date(),
     "EVNTDESC": _text(),
@@ -203,6 +210,7 @@ _ADEX = {
     "AENDT": _date(),
     "EXDOSE": _number(minimum=0, **_KEY),
     "EXDOSU": _text(),
+    "EXDOSFRQ": _text(FREQUENCY_RULE),
     "EXSEQ": _number(),
 }
 _ADAE = {
@@ -223,25 +231,48 @@ _ADAE = {
     "AEACN": _name(),
     "TRTEMFL": _word(YES_NO, "must be Y or N"),
 }
-_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE}
+_ADRS = {
+    "USUBJID": _text(**_KEY),
+    "PARAMCD": _code(**_KEY),
+    "PARAM": _text(),
+    "AVALC": _text(required=True),
+    "AVAL": _number(),
+    "PCHG": _number(),
+    "ADT": _date(),
+}
+_COLUMNS = {"ADSL": _ADSL, "ADTTE": _ADTTE, "ADEX": _ADEX, "ADAE": _ADAE, "ADRS": _ADRS}
+
+
+def list_kinds(table: str, metadata: TrialMetadata | None) -> dict[str, str]:
+    """Return of what kind each known column of a table is: number, date, partial, name or text."""
+    return {name: column.metadata["kind"] for name, column in _list_columns(table, metadata).items()}
 
 
 def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Column]:
     """Return the columns of a table, those that `trial.yaml` speaks of as it says."""
     if metadata is None:
         return _COLUMNS[table]
-    arms, unit = [arm.code for arm in metadata.arms], metadata.time_unit
-    endpoints = [endpoint.code for endpoint in metadata.endpoints]
+    arms = [arm.code for arm in metadata.arms]
     told = {
         "ADSL": _list_subject_columns(metadata, arms),
         "ADTTE": {
-            "PARAMCD": _text(codes=endpoints, **_KEY),
+            "PARAMCD": _text(codes=metadata.codes, **_KEY),
             **({"STARTDT": _date(required=True)} if any(each.origin for each in metadata.endpoints) else {}),
-            "AVALU": _word(UNIT_SPELLINGS[unit], f"is not the time unit of trial.yaml ({unit})"),
+            "AVALU": _word(chain(*UNIT_SPELLINGS.values()), _UNIT_RULE),
+            **_list_flags(metadata.event_flag),
         },
         "ADAE": {"AEREL": _word(metadata.relation_words, _RELATION_RULE)},
     }
     return _COLUMNS[table] | {"TRT01P": _text(codes=arms)} | told.get(table, {})
+
+
+def _list_flags(flag: EventFlag | None) -> dict[str, pa.Column]:
+    """Return the columns of ADTTE that say who had the event, where `trial.yaml` maps its words."""
+    if flag is None:
+        return {"CNSR": _number(minimum=0, whole=True, **_KEY)}
+    rule = "is neither under event nor under censored of event_flag in trial.yaml"
+    words = (rule, lambda cells: flag.read(cells).notna())
+    return {flag.column: _column("text", words, codes=[*flag.event, *flag.censored], **_KEY)}
 
 
 def _list_subject_columns(metadata: TrialMetadata, arms: list[str]) -> dict[str, pa.Column]:
@@ -263,9 +294,12 @@ def _list_subject_columns(metadata: TrialMetadata, arms: list[str]) -> dict[str,
             columns["AGE"] = _number(*([_POSSIBLE_AGE] if in_years else []), minimum=0, required=True)
         else:
             columns[baseline.column] = _number(required=True)
+    if "SAFFL" in columns:
+        columns["SAFFL"].checks += _ADSL["SAFFL"].checks
     return columns | {each.origin: _date(required=True) for each in metadata.endpoints if each.origin}
 
 
+_UNIT_RULE = f"must be a unit of time ({', '.join(UNIT_SPELLINGS)})"
 _RELATION_RULE = (
     "must be Y or N, or say how it is related (such as POSSIBLE, UNLIKELY); "
     "other words can be listed under related or not_related in trial.yaml"
@@ -276,38 +310,6 @@ _POSSIBLE_AGE = (
 )
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The tables as far as they could be read, parsed and as text, and `trial.yaml`, None without.
-
-    `tables[name]` is a parsed table, its index the line number in the file; empty where there is none.
-    """
-
-    parsed: Mapping[str, pd.DataFrame]
-    raw: Mapping[str, RawTable]
-    metadata: TrialMetadata | None
-
-    def __getitem__(self, table: str) -> pd.DataFrame:
-        return self.parsed.get(table, pd.DataFrame())
-
-    def has(self, table: str, *columns: str) -> bool:
-        """Whether a table was read, and has these columns."""
-        return table in self.parsed and set(columns) <= set(self.parsed[table].columns)
-
-    def is_filled(self, table: str, column: str) -> pd.Series:
-        """For each row, whether anything stands in the cell, be it readable or not."""
-        return ~self.raw[table].frame[column].isin(BLANK)
-
-    def report(self, table: str, column: str, at: pd.Series, rules: str | pd.Series) -> list[Problem]:
-        """Return a problem of the column for each row where `at` is true; one rule for all, or by line."""
-        rows = at.index[at.fillna(False).to_numpy(dtype=bool)]
-        if rows.empty:
-            return []
-        cells = self.raw[table].frame[column]
-        said = rules if isinstance(rules, pd.Series) else pd.Series(rules, index=rows)
-        return [Problem(table, int(row), column, str(cells.loc[row]), said.loc[row]) for row in rows]
-
-
 def check_table(
     raw: RawTable, table: str, metadata: TrialMetadata | None, problems: list[Problem]
 ) -> pd.DataFrame:
@@ -315,13 +317,14 @@ def check_table(
 
     Known columns come as text, float or datetime64, missing where a cell is empty or faulty; index the line
     number in the file. Terms, and levels that `trial.yaml` does not list, come in one spelling; ASTDT and
-    AENDT of ADAE stay text, since they may be partial. ADTTE also has `event`, true where CNSR is 0. Without
-    `metadata` nothing is compared with `trial.yaml`.
+    AENDT of ADAE stay text, since they may be partial. ADTTE also has `endpoint`, the code of each PARAMCD,
+    and `event`, true where CNSR, or what stands for it, is 0. Without `metadata` nothing is compared with
+    `trial.yaml`.
     """
     schema = pa.DataFrameSchema(_list_columns(table, metadata))
     frame = _empty_blanks(raw.frame, schema)
     faulty = _list_failures(frame, raw, schema, table)
-    problems += faulty
+    problems += join_problems(faulty, frame) if faulty else []
     if table == "ADAE" and not {"AETOXGR", "AESEV"} & set(raw.frame.columns):
         absent = _report_absent("AETOXGR", raw, schema, table)
         rule = absent.rule.replace("column is missing", "column is missing (or AESEV)")
@@ -329,10 +332,24 @@ def check_table(
     kinds = {name: column.metadata["kind"] for name, column in schema.columns.items()}
     readable = _empty_faulty(frame, faulty)
     parsed = {name: _PARSERS[kinds.get(name, "text")](cells) for name, cells in readable.items()}
-    if "CNSR" in parsed and table == "ADTTE":
+    if table == "ADTTE":
+        _derive_outcome(parsed, metadata)
+    return pd.DataFrame(parsed, index=raw.frame.index)
+
+
+def _derive_outcome(parsed: dict[str, pd.Series], metadata: TrialMetadata | None) -> None:
+    """Add to the columns of ADTTE those that follow from PARAMCD and from who had the event."""
+    if "PARAMCD" in parsed:
+        codes = metadata.codes if metadata is not None else {}
+        parsed["endpoint"] = parsed["PARAMCD"].map(lambda code: codes.get(code, code))
+    flag = metadata.event_flag if metadata is not None else None
+    if flag is not None and flag.column in parsed:
+        told = flag.read(parsed[flag.column])
+        received = parsed.get("CNSR", told) if flag.column != "CNSR" else told
+        parsed["CNSR"] = received.fillna(told)
+    if "CNSR" in parsed:
         # ADaM codes censoring, survival analysis wants events: turned round here and nowhere else.
         parsed["event"] = parsed["CNSR"] == 0
-    return pd.DataFrame(parsed, index=raw.frame.index)
 
 
 def _empty_blanks(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -368,7 +385,8 @@ def _list_failures(
 def _report_absent(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: str) -> Problem:
     """Return the problem of a column that is not there, suggesting the unknown one most like it."""
     unknown = [found for found in raw.frame.columns if found not in schema.columns]
-    return Problem(table, 1, name, "", f"column is missing{suggest_name(name, unknown)}")
+    hint = suggest_flag(raw.frame[unknown]) if name == "CNSR" else ""
+    return Problem(table, 1, name, "", f"column is missing{hint or suggest_name(name, unknown)}")
 
 
 def _empty_faulty(frame: pd.DataFrame, faulty: list[Problem]) -> pd.DataFrame:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
 from nkhcc_helpers.trial.evidence import list_doubts
-from nkhcc_helpers.trial.files import find_file, list_folder, read_csv
+from nkhcc_helpers.trial.files import SOURCES, find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
     GROUPS,
@@ -35,12 +34,14 @@ from nkhcc_helpers.trial.problems import (
     RawTable,
     TrialDataError,
     TrialDataWarning,
-    describe_unknown,
 )
-from nkhcc_helpers.trial.rules import check_rules
-from nkhcc_helpers.trial.schema import BLANK, TABLES, Tables, check_table, list_text
+from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
+from nkhcc_helpers.trial.rules import Tables, check_rules
+from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
+from nkhcc_helpers.trial.selection import Selection, leave_out
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
+_NO_DOSES = RawTable(pd.DataFrame(columns=["USUBJID", "ASTDT", "EXDOSE"], dtype=object))
 _OF_ARMS = ["label", "order", "infusions", "dose"]
 
 
@@ -60,17 +61,22 @@ class Trial:
         - ``treated`` *: bool; SAFFL is Y, or where that is empty or not there, has an infusion
         - ``n_infusions`` *: int; ``last_infusion last_exposure`` *: when the last one began, and the latest
           end of any; NaT without one
+        - Where exposure was not collected, ``treated`` goes by TRTSDT in the place of infusions, and without
+          any by everybody; ``first_infusion`` is TRTSDT, ``last_exposure`` TRTEDT, ``n_infusions`` NA
         - ``death_date`` *: DTHDT, or else the date of the event of overall survival; NaT without a death
         - ``observed_until`` *: latest of the patient's dates in ADTTE, the last exposure and the death, but
           never after the death nor the data cut-off; NaT where nothing dates it. A row of ADTTE is dated by
           ADT, or else by STARTDT, or else enrolment, plus AVAL
     times : ADTTE
-        - ``group endpoint``; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0
+        - ``group endpoint``, its code; ``time`` in `unit`, near-equal ones made one; ``event``: CNSR == 0,
+          or what `event_flag` of trial.yaml says
         - ``time_enter``: when the patient comes under observation; 0 unless time counts from an origin
         - ``time_zero``: the date from which ``time`` counts: the endpoint's origin, else STARTDT, else
           enrolment; NaT where nothing dates it
-    infusions : ADEX by subject and date, of what was given (`patients.is_given`)
-        - ``group date dose``; ``end``: AENDT, or else ``date``
+    infusions : ADEX by subject and date, of what was given (`patients.is_given`), a row for each dose: where
+        EXDOSFRQ says how often, a row of ADEX becomes as many as `doses.list_doses` lists. So each dose has
+        its number and its day, at the price of many rows: daily for half a year, 180 a patient
+        - ``group date dose``; ``end``: its day, or of the last dose of a row of ADEX, AENDT
         - ``infusion``: number within the subject, from 1
     adverse_events : ADAE
         - ``group term organ_class grade related serious outcome action``: as coded, missing where not said
@@ -85,6 +91,9 @@ class Trial:
           then says only how long it was followed. Any other resolved on ``resolved``, or its end is unknown
         - ``latest_infusion days_since_infusion`` *: number of the latest infusion on or before onset, and
           days from it to onset; Int64, NA where there is none or no onset
+    responses : a row for each subject, none where ADRS is not there or tells no best response
+        - ``USUBJID group``; ``best``: CR, PR, SD (also of "non-CR/non-PD"), PD, NE, or "" if not assessed
+        - ``change``: smallest percent change of tumour size of any assessment; NaN where not known
 
     Attributes
     ----------
@@ -96,8 +105,12 @@ class Trial:
         The folder.
     warnings : tuple of str
         What can be read but is probably not meant.
-    subjects, times, infusions, adverse_events : pandas.DataFrame
+    subjects, times, infusions, adverse_events, responses : pandas.DataFrame
         As above.
+    selection : Selection or None
+        Who of the patients loaded is analysed, as `select_patients` says; None for all.
+    left_out : dict of str to int
+        How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
     """
 
     metadata: TrialMetadata
@@ -108,6 +121,9 @@ class Trial:
     times: pd.DataFrame
     infusions: pd.DataFrame
     adverse_events: pd.DataFrame
+    responses: pd.DataFrame
+    selection: Selection | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -198,7 +214,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     Parameters
     ----------
     source : str or Path
-        Folder of `trial.yaml`, four tables and perhaps `published.yaml`; empty for the bundled trial.
+        Folder of `trial.yaml`, the tables and perhaps `published.yaml`; empty for the bundled trial.
     warn : bool, default True
         Whether to warn, too, of what is in `Trial.warnings`.
 
@@ -226,9 +242,14 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     metadata = _read(read_metadata, files, "trial.yaml", problems)
     published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
+    left_out: dict[str, int] = {}
+    if metadata is not None and metadata.left_out:
+        raw, left_out = leave_out(raw, metadata)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)
+    if "ADRS" in parsed:
+        problems += check_responses(tables)
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
@@ -240,7 +261,9 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     infusions = list_infusions(parsed, subjects, metadata)
     subjects = derive_subjects(subjects, times, infusions, metadata)
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
-    return Trial(metadata, published, folder, tuple(said), subjects, times, infusions, events)
+    responses = list_responses(parsed["ADRS"], subjects, metadata) if "ADRS" in parsed else NO_RESPONSES
+    frames = (subjects, times, infusions, events, responses)
+    return Trial(metadata, published, folder, tuple(said), *frames, left_out=left_out)
 
 
 def locate_checkout() -> Path | None:
@@ -274,20 +297,27 @@ def _read(reader: Callable[[Path], Any], files: list[Path], name: str, problems:
 def _read_tables(
     files: list[Path], metadata: TrialMetadata | None, problems: list[Problem]
 ) -> tuple[dict[str, RawTable], list[str]]:
-    collected = metadata is not None and metadata.adverse_events.collected
     raw: dict[str, RawTable] = {}
-    for table in TABLES:
-        name = f"{table.lower()}.csv"
-        path = find_file(files, name, table, problems, required=table != "ADAE" or collected)
-        table_text = read_csv(path, table, problems) if path else None
-        if table_text is not None:
-            raw[table] = table_text
-    if not collected and metadata is not None and "ADAE" in raw and len(raw["ADAE"].frame):
-        rule = f"says false, but adae.csv has {count_noun(len(raw['ADAE'].frame), 'row')}"
-        problems.append(Problem("trial.yaml", None, "adverse_events.collected", "false", rule))
     said: list[str] = []
+    order, named = (metadata.date_order, metadata.tables) if metadata is not None else (None, {})
+    for table in TABLES:
+        key, kinds = SOURCES.get(table, ""), list_kinds(table, metadata)
+        absent = bool(key) and metadata is not None and not getattr(metadata, key).collected
+        needed = not absent and (metadata is not None or table != "ADAE")
+        if table == "ADRS":
+            needed = metadata is not None and metadata.response is not None
+        options = {"required": needed, "named": named.get(table, "")}
+        if found := read_table(files, table, kinds, problems, said, order, **options):
+            raw[table] = found
+        if absent and found is not None and len(found.frame):
+            rule = f"says false, but {table} has {count_noun(len(found.frame), 'row')}"
+            problems.append(Problem("trial.yaml", None, f"{key}.collected", "false", rule))
+        elif absent and table == "ADEX":
+            raw[table] = _NO_DOSES
     if "ADAE" in raw:
         raw["ADAE"] = take_stand_ins(raw["ADAE"], said)
+    if metadata is not None and "ADRS" in raw:
+        keep_responses(raw, metadata, problems, said)
     if metadata is not None and "PARAMCD" in raw.get("ADTTE", RawTable(pd.DataFrame())).frame:
         raw["ADTTE"] = _keep_endpoints(raw["ADTTE"], metadata, problems, said)
     return raw, said
@@ -297,7 +327,7 @@ def _keep_endpoints(
     raw: RawTable, metadata: TrialMetadata, problems: list[Problem], said: list[str]
 ) -> RawTable:
     """Leave out rows of endpoints that `trial.yaml` does not list, saying so."""
-    listed = [endpoint.code for endpoint in metadata.endpoints]
+    listed = list(metadata.codes)
     folded = {code.casefold(): code for code in listed}
     written = raw.frame["PARAMCD"]
     codes = written.map(lambda code: folded.get(code.casefold(), code))
@@ -341,7 +371,7 @@ def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
         given = trial.subjects.set_index("USUBJID")
         codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
     subjects = plan_groups(trial.subjects, codes, trial.metadata)
-    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events")}
+    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events", "responses")}
     moved = {
         name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
     }
@@ -365,27 +395,3 @@ def describe_treatment(trial: Trial) -> dict[str, int]:
     known = treated[list_text(treated, "TRT01A") != ""]
     moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
     return {"n_with_actual": len(known), "n_moved": len(moved)}
-
-
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
-    """A check against the trial that the validation's context loads; empty leaves the choice open."""
-
-    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
-        if info.context and value:
-            known, of_list = list(list_known(info.context())), isinstance(value, list)
-            for item in value if of_list else [value]:
-                if item not in known:
-                    raise ValueError(describe_unknown(item, known, of_list=of_list))
-        return value
-
-    return AfterValidator(check)
-
-
-EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
-GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
-StrataColumn = Annotated[
-    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
-]
-BaselineColumns = Annotated[
-    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
-]

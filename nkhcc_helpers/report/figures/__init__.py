@@ -6,7 +6,7 @@ names covariates (`report.list_covariate_labels`) and `group_labels` the groups.
 `word` what one treatment is called.
 """
 
-from nkhcc_helpers.report.figures.cohort import plot_design, plot_flow, plot_swimmer
+from nkhcc_helpers.report.figures.cohort import plot_design, plot_swimmer
 from nkhcc_helpers.report.figures.compatible import (
     plot_candidates,
     plot_compatible_curves,
@@ -15,8 +15,10 @@ from nkhcc_helpers.report.figures.compatible import (
     plot_pairs,
     plot_signs,
 )
-from nkhcc_helpers.report.figures.courses import plot_enrolment, plot_timelines
+from nkhcc_helpers.report.figures.courses import MOST_PATIENTS, plot_enrolment, plot_timelines
+from nkhcc_helpers.report.figures.flow import plot_flow
 from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_sweep
+from nkhcc_helpers.report.figures.response import plot_waterfall
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
 from nkhcc_helpers.report.figures.survival import (
@@ -28,6 +30,7 @@ from nkhcc_helpers.report.figures.survival import (
 )
 
 __all__ = [
+    "MOST_PATIENTS",
     "choose_axis_end",
     "list_time_ticks",
     "plot_candidates",
@@ -52,4 +55,5 @@ __all__ = [
     "plot_sweep",
     "plot_swimmer",
     "plot_timelines",
+    "plot_waterfall",
 ]

@@ -1,4 +1,4 @@
-"""The cohort: its flow through the trial, each patient's course, and where its groups stand in the design."""
+"""The cohort: each patient's course, and where its groups stand in the design."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch
 
-from nkhcc_helpers.cohort import DISCONTINUED
+from nkhcc_helpers.cohort import count_states
 from nkhcc_helpers.report.figures.courses import (
     LASTING,
     MOST_PATIENTS,
+    join_days,
     name_group,
     name_marks,
     order_patients,
 )
+from nkhcc_helpers.report.figures.flow import plot_states
 from nkhcc_helpers.report.figures.style import (
     GREY,
     INK,
@@ -27,7 +28,6 @@ from nkhcc_helpers.report.figures.style import (
     Look,
     add_grid,
     choose_axes,
-    darken,
     in_house_style,
     known_groups,
     lighten,
@@ -43,128 +43,7 @@ from nkhcc_helpers.report.figures.style import (
     tell_apart,
 )
 from nkhcc_helpers.report.numbers import format_number
-from nkhcc_helpers.trial.metadata import count_noun
-
-TREATMENT = {
-    "n_treated": "Treated",
-    "n_completed": "As many as planned",
-    "n_fewer": "Fewer than planned",
-}
-STATES = {
-    "n_progressed": "Progressed",
-    "n_died": "Died",
-    "n_alive": "Alive",
-    "n_lost": "Lost to follow-up",
-}
-STATES_HEADING = "Of all enrolled, by the end of follow-up"
-STAGE_COLUMN = 1.5  # inches, for the names of the rows
-NARROWEST_BOX = 1.15
-CHARACTERS_PER_INCH = 13  # of 9-point text
-LINE_HEIGHT = 0.165
-ROW_HEIGHT = 0.23
-ARROW = 0.32
-PADDING = 0.08
-
-
-@in_house_style
-def plot_flow(disposition: pd.DataFrame, labels: Mapping[str, str], *, ax: Axes | None = None) -> Axes:
-    """Flow of patients from enrolment to treatment, and what became of everyone, a column per group.
-
-    An arrow means "of these"; below the line stand states of all enrolled, which no arrow leads to.
-
-    Parameters
-    ----------
-    disposition : pandas.DataFrame
-        As `cohort.count_disposition` returns it.
-    """
-    groups = known_groups(disposition, labels)
-    if not groups:
-        return say_nothing_to_show(choose_axes(ax, 2.0))
-    reasons = [name for name in disposition if name.startswith(DISCONTINUED)]
-    states = STATES | ({DISCONTINUED: "Discontinued"} if reasons else {})
-    summed = disposition.assign(**{DISCONTINUED: disposition[reasons].sum(axis=1)})
-    rows = {str(row["group"]): row for row in summed.to_dict("records")}
-    width = max(WIDTH, STAGE_COLUMN + len(groups) * NARROWEST_BOX)
-    column = (width - STAGE_COLUMN) / len(groups)
-    inner = 0.9 * column
-    looks = list_looks(groups, labels)
-    names = name_groups(looks, int(CHARACTERS_PER_INCH * inner) - 1, lines=5)
-    head = LINE_HEIGHT * (1 + max(name.count("\n") + 1 for name in names.values())) + 2 * PADDING
-    heights = [0.4, head, *(ROW_HEIGHT * len(part) + PADDING for part in (TREATMENT, states))]
-    tops = _stack(heights, gaps=[ARROW, ARROW, 0.5])
-    height = tops[0] + PADDING
-    ax = choose_axes(ax, height, width)
-    ax.set(xlim=(0, width), ylim=(0, height))
-    ax.set_axis_off()
-    _name_rows(ax, tops, heights, width, states)
-    middles = [STAGE_COLUMN + (i + 0.5) * column for i in range(len(groups))]
-    _draw_root(ax, rows, groups, tops, heights, middles)
-    for group, x in zip(groups, middles, strict=True):
-        colour = looks[group].colour
-        look = {"edge": darken(colour, 0.1), "face": lighten(colour, 0.82)}
-        text = f"{names[group]}\nn = {format_number(rows[group]['n_enrolled'], 0)}"
-        _draw_box(ax, x, tops[1], inner, heights[1], **look)
-        _write(ax, x, tops[1] - heights[1] / 2, text)
-        _draw_arrow(ax, x, tops[1] - heights[1], tops[2])
-        for i, part in ((2, TREATMENT), (3, states)):
-            _draw_box(ax, x, tops[i], inner, heights[i], **look)
-            for y, name in zip(_list_middles(tops[i], part), part, strict=True):
-                _write(ax, x, y, format_number(rows[group][name], 0))
-        treated = tops[2] - PADDING / 2 - ROW_HEIGHT  # who split into the rows below them
-        ax.plot([x - inner / 2, x + inner / 2], [treated] * 2, color=look["edge"], linewidth=0.8)
-    return ax
-
-
-def _stack(heights: list[float], gaps: list[float]) -> list[float]:
-    """Upper edges of boxes under one another, the last one standing a little above 0."""
-    below = [*gaps, PADDING]
-    return [sum(heights[i:]) + sum(below[i:]) for i in range(len(heights))]
-
-
-def _list_middles(top: float, part: Mapping[str, str]) -> list[float]:
-    return [top - PADDING / 2 - (i + 0.5) * ROW_HEIGHT for i in range(len(part))]
-
-
-def _name_rows(ax: Axes, tops: list, heights: list, width: float, states: Mapping[str, str]) -> None:
-    style = {"ha": "right", "va": "center", "fontsize": SMALL, "color": INK}
-    ax.text(STAGE_COLUMN - 0.1, tops[1] - heights[1] / 2, "By group", **style)
-    for top, part in ((tops[2], TREATMENT), (tops[3], states)):
-        for y, name in zip(_list_middles(top, part), part.values(), strict=True):
-            ax.text(STAGE_COLUMN - 0.1, y, name, **style)
-    line = tops[3] + 0.36
-    ax.plot([0.05, width - 0.05], [line, line], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    heading = {"ha": "left", "va": "center", "fontsize": SMALL, "color": INK, "style": "italic"}
-    ax.text(0.05, tops[3] + 0.18, STATES_HEADING, **heading)
-
-
-def _draw_root(ax: Axes, rows: dict, groups: list, tops: list, heights: list, middles: list) -> None:
-    counts = [rows[group]["n_enrolled"] for group in groups]
-    total = rows["All"]["n_enrolled"] if "All" in rows else sum(counts)
-    middle = (middles[0] + middles[-1]) / 2
-    _draw_box(ax, middle, tops[0], 1.1, heights[0], edge=GREY, face="white")
-    _write(ax, middle, tops[0] - heights[0] / 2, f"Enrolled\nn = {format_number(total, 0)}")
-    below, above = tops[0] - heights[0], tops[1]
-    rail = (below + above) / 2
-    ax.plot([middle, middle], [below, rail], color=GREY, linewidth=1)
-    ax.plot([middles[0], middles[-1]], [rail, rail], color=GREY, linewidth=1)
-    for x in middles:
-        _draw_arrow(ax, x, rail, above)
-
-
-def _draw_box(ax: Axes, x: float, top: float, width: float, height: float, *, edge, face) -> None:
-    corner = (x - width / 2, top - height)
-    style = {"edgecolor": edge, "facecolor": face, "linewidth": 1.1}
-    ax.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.05", **style))
-
-
-def _write(ax: Axes, x: float, y: float, text: str) -> None:
-    ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, color=INK, linespacing=1.15)
-
-
-def _draw_arrow(ax: Axes, x: float, above: float, below: float) -> None:
-    style = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", xy=(x, below), xytext=(x, above), arrowprops=style)
-
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, count_noun
 
 ENDS = {
     "followed": (INK, "Alive at last contact"),
@@ -187,7 +66,8 @@ def plot_swimmer(
     """Each patient's course: treatment, progression, death, and how follow-up of the others ended.
 
     Follow-up is usually much longer than treatment, so the figure has two panels with the same rows: the time
-    of the treatment, and the whole follow-up. A treatment that lasted is drawn as a bar.
+    of the treatment, and the whole follow-up. A treatment that lasted is drawn as a bar. Of more than 60
+    patients `plot_states` shows how many are in treatment, followed and dead, instead of each.
 
     Parameters
     ----------
@@ -200,9 +80,12 @@ def plot_swimmer(
     last = float(np.nanmax(courses["last_contact"])) if courses["last_contact"].notna().any() else np.nan
     if not looks or not np.isfinite(last):
         return say_nothing_to_show(choose_axes(ax, 2.0))
+    if len(courses) > MOST_PATIENTS and ax is None:
+        return plot_states(count_states(courses, infusion_times), labels, unit)
     rows = order_patients(courses, looks)
     # One row is free above each group, for its name.
     rows["y"] = np.arange(len(rows)) + pd.Categorical(rows["group"], list(looks)).codes + 1.0
+    infusion_times = join_days(infusion_times, "time", "end", 1 / DAYS_PER_UNIT.get(unit, 1.0))
     given = infusion_times["end"].max() if len(infusion_times) else np.nan
     n_rows = len(courses) + len(looks)
     height = 1.3 + min(0.23 * n_rows, 14)
@@ -262,10 +145,7 @@ def _draw_marks(ax: Axes, x: pd.Series, y: pd.Series, marker: str, size: float, 
 
 
 def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, longest: int) -> None:
-    many = len(rows) > MOST_PATIENTS
-    ax.set_yticks(
-        [] if many else rows["y"], [] if many else shorten_names(rows["USUBJID"])[1], fontsize=SMALL
-    )
+    ax.set_yticks(rows["y"], shorten_names(rows["USUBJID"])[1], fontsize=SMALL)
     names = name_groups(looks, longest)
     for group, part in rows.groupby("group", sort=False):
         name_group(ax, 0, part["y"].min() - 1, names[group], looks[group])
@@ -274,7 +154,7 @@ def _name_patients(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *, l
 def _explain_courses(ax: Axes, rows: pd.DataFrame, treatment: list[str]) -> None:
     ends = {*list(ENDS)[:2], *_list_ends(rows[rows["alive"].astype(bool)])}
     handles = [
-        make_mark("|", 9, label=treatment[0]),
+        *(make_mark("|", 9, label=name) for name in treatment[:1]),
         *(Line2D([], [], color=INK, linewidth=LASTING, label=name) for name in treatment[1:]),
         make_mark("D", 5.5, "white", "Progression"),
         make_mark("X", 7, label="Death"),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nkhcc_helpers.safety.timing import Timelines
 
 MOST_PATIENTS = 60
+"""Patients up to which all are drawn one by one."""
 LASTING = 2.2  # points, of the line of a treatment that lasted
 
 
@@ -52,10 +53,24 @@ def order_patients(patients: pd.DataFrame, groups: Iterable[str]) -> pd.DataFram
     return pd.concat([patients[patients["group"] == group] for group in groups], ignore_index=True)
 
 
+def join_days(given: pd.DataFrame, start: str, end: str, day: float = 1.0) -> pd.DataFrame:
+    """Treatments of each patient, those of one day after the other as one, which is `joined`.
+
+    It goes to the end of the last. `day` is how long a day is.
+    """
+    given = given.sort_values(["USUBJID", start], kind="stable")
+    last = given.groupby("USUBJID")[end].cummax().groupby(given["USUBJID"]).shift()
+    grouped = given.groupby((~(given[start] <= last + 1.5 * day)).cumsum(), sort=False)
+    runs = grouped.first().assign(**{end: grouped[end].max()}, joined=grouped.size() > 1)
+    return runs.reset_index(drop=True)
+
+
 def name_marks(word: str, given: pd.DataFrame, start: str, end: str) -> list[str]:
     """What the mark of a treatment is called, and the line of one that lasted, if any did."""
     name = plain(word[:1].upper() + word[1:], 24, lines=1)
-    return [name, f"{name}, to its end"][: 1 + bool((given[end] > given[start]).any())]
+    lasted = given[given[end] > given[start]]
+    how = "without a gap" if lasted["joined"].any() else "to its end"
+    return [name, f"{name}, {how}"][: (len(given) > 0) + (len(lasted) > 0)]
 
 
 def name_group(ax: Axes, x: float, y: float, name: str, look: Look) -> None:
@@ -109,6 +124,7 @@ def plot_enrolment(enrolment: pd.DataFrame, labels: Mapping[str, str], *, ax: Ax
 MOST_NAMES = 18
 MOST_LANES = 6  # events of one patient drawn one above the other
 SHORTEST = 0.008  # of the axis, so that an event of one day is seen
+MOST_HEIGHT = 110  # lanes, of the patients chosen where not all can be drawn
 TALLEST = 11.0  # inches, of all rows together
 LANE = 0.155
 HEAD = 0.22  # inches, for the name of a group
@@ -132,26 +148,30 @@ def plot_timelines(
 ) -> Axes:
     """Each patient's line: treatments as ticks, adverse events as bars from onset to end, deaths as crosses.
 
-    Up to 18 patients are named; beyond 60 the first 60 are drawn and a note says so. A bar covers the days of
-    onset and of the end; one of grade 3 or more is named by its term where there is room. A note counts the
-    events that begin after the axis; deaths after it are not drawn.
+    Up to 18 patients are named. Of more than 60 as many of each group are drawn as there is room for, those
+    with the worst events, and a note says so. A bar covers the days of onset and of the end; one of grade 3
+    or more is named by its term where there is room. A note counts the events that begin after the axis;
+    deaths after it are not drawn.
 
     Parameters
     ----------
     timelines : Timelines
         As `safety.list_timelines` returns it, or anything with its attributes.
     until : float, optional
-        Last day shown; by default four weeks after the last infusion of any patient ended.
+        Last day shown; by default four weeks after the last infusion of any patient ended, or without any
+        after the last event began.
     """
     looks = list_looks(known_groups(timelines.patients, labels), labels)
     if not looks:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     patients = order_patients(timelines.patients, looks)
-    shown, infusions = patients.head(MOST_PATIENTS), timelines.infusions
+    infusions = join_days(timelines.infusions, "day", "end_day")
     if until is None:
-        last = infusions["end_day"].max() if len(infusions) else np.nan
+        last = infusions["end_day"].max() if len(infusions) else timelines.events["day"].max()
         until = 28.0 + (last if np.isfinite(last) else 0.0)
-    events = _lay_out_events(timelines.events, shown, until)
+    events = _lay_out_events(timelines.events, patients, until)
+    shown = _choose_patients(patients, events)
+    events = events[events["USUBJID"].isin(shown["USUBJID"])].reset_index(drop=True)
     rows = _lay_out_rows(shown, events)
     n_lanes = rows["bottom"].max()
     events["y"] = events["USUBJID"].map(rows.set_index("USUBJID")["top"]) + events["lane"] + 0.5
@@ -178,13 +198,29 @@ def plot_timelines(
     return ax
 
 
+def _choose_patients(patients: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
+    """All patients, or as many as can be drawn: as many of each group, those with the worst events."""
+    if len(patients) <= MOST_PATIENTS:
+        return patients
+    grades = events.assign(grade=events["grade"].astype("Float64").fillna(0)).groupby("USUBJID")["grade"]
+    lanes = events.groupby("USUBJID")["lane"].max() + 1
+    own = pd.DataFrame({"worst": grades.max(), "n_events": grades.size(), "n_lanes": lanes})
+    ranked = patients.join(own.reindex(patients["USUBJID"]).fillna(0).set_axis(patients.index))
+    ranked = ranked.sort_values(["worst", "n_events"], ascending=False, kind="stable")
+    place = ranked.groupby("group").cumcount().sort_values(kind="stable").index
+    height = (ranked.loc[place, "n_lanes"].clip(lower=1) + 0.7).cumsum()
+    kept = place[height <= MOST_HEIGHT][:MOST_PATIENTS]
+    return patients.loc[kept.sort_values()].reset_index(drop=True)
+
+
 def _list_notes(
     timelines: Timelines, patients: pd.DataFrame, shown: pd.DataFrame, until: float, word: str
 ) -> list[str]:
     """What the figure does not show."""
     notes = []
     if len(patients) > len(shown):
-        notes.append(f"the first {len(shown)} of {len(patients)} patients")
+        of_each = "of each group those with the worst grade, then the most events"
+        notes.append(f"{len(shown)} of {len(patients)} patients, {of_each}")
     events = timelines.events
     late = events[events["USUBJID"].isin(shown["USUBJID"]) & (events["day"] > until)]
     if len(late):
@@ -326,7 +362,7 @@ def _explain_timelines(
     place = {"handlelength": 1.3, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=grades, loc="outside upper left", ncols=len(grades), **place)
     infusion = (Line2D([], [], marker="|", markersize=13, color=GREY), make_mark("^", 5))
-    marks = {treatment[0]: infusion}
+    marks = dict.fromkeys(treatment[:1], infusion)
     marks |= {name: Line2D([], [], color=INK, linewidth=LASTING) for name in treatment[1:]}
     if with_deaths:
         marks["Death"] = make_mark("X", 6.5)

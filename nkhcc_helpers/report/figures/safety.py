@@ -75,20 +75,20 @@ def plot_grades(
     counts_by_term : pandas.DataFrame
         As `safety.count_by_term` returns it.
     most : int
-        Terms shown, the most frequent; beyond them every term that a patient had at grade 3 or more or
-        without a known grade.
+        Terms shown, the most frequent; beyond them up to 10 that a patient had at grade 3 or more or without
+        a known grade.
     ax : matplotlib Axes, optional
         For all patients together (or where the frame has no "All", its last group), without the others.
     """
     frame = list_terms(counts_by_term.assign(group=counts_by_term["group"].astype("str")))
     groups = known_groups(frame, labels) + (["All"] if (frame["group"] == "All").any() else [])
     names = list_term_names(frame)
-    shown = choose_terms(frame, most)
+    shown, left_out = choose_terms(frame, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     groups = groups if ax is None else groups[-1:]
     columns = -(-len(groups) // -(-len(groups) // MOST_COLUMNS))
-    height = {"height": 1.2 + 0.3 * len(shown), "head": 0.6 + 0.2 * (len(names) > len(shown))}
+    height = {"height": 1.2 + 0.3 * len(shown), "head": 0.6 + 0.2 * bool(left_out)}
     panels = [ax] if ax else open_panels(len(groups), columns, sharex=True, sharey=True, **height)
     cells = {
         (*key, row["group"], str(row["grade"])): row
@@ -103,7 +103,7 @@ def plot_grades(
     panels[0].set_yticks(range(len(shown)), [plain(names[key], 30, lines=2) for key in shown], fontsize=SMALL)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
     with_missing = frame.loc[frame["grade"].astype("str") == MISSING, "percent"].gt(0).any()
-    _explain_grades(panels[0], len(names) - len(shown), with_missing=bool(with_missing))
+    _explain_grades(panels[0], left_out, with_missing=bool(with_missing))
     return panels[0]
 
 
@@ -126,7 +126,8 @@ def _draw_panel(ax: Axes, cells: dict, shown: list[tuple[str, str, str]], group:
     for y, key in enumerate(shown):
         row = cells.get((*key, group, "any"))
         n_patients = 0 if row is None else row["n_patients"]
-        text = format_number(n_patients, 0) if is_estimable(n_patients) else NOT_ESTIMABLE
+        known = is_estimable(n_patients) and (row is None or row["n_evaluable"] > 0)
+        text = format_number(n_patients, 0) if known else NOT_ESTIMABLE
         ax.text(left[y] + 3, y, text, va="center", fontsize=SMALL)
     ax.set_xlim(0, 122)
     ax.set_xticks([0, 50, 100], ["0", "50", "100"])
@@ -138,11 +139,11 @@ def _percent(row: dict | None) -> float:
     return float(row["percent"]) if row is not None and is_estimable(row["percent"]) else 0.0
 
 
-def _explain_grades(ax: Axes, n_left_out: int, *, with_missing: bool) -> None:
+def _explain_grades(ax: Axes, left_out: str, *, with_missing: bool) -> None:
     handles = list_grade_handles(with_missing=with_missing)
     place = {"loc": "outside upper left", "handlelength": 1.4, "handletextpad": 0.4, "columnspacing": 1.2}
     ax.figure.legend(handles=handles, ncols=len(handles), title="Worst grade of each patient", **place)
-    more = f"\n{say_left_out(n_left_out, none_severe=True)}" if n_left_out else ""
+    more = f"\n{left_out}" if left_out else ""
     text = f"Percent of the group's patients; behind each bar their number{more}"
     ax.figure.supxlabel(text, fontsize=SMALL)
 
@@ -174,14 +175,13 @@ def plot_shares(
     grade : str
         Of a frame by term: the rows of this grade.
     most : int
-        Rows shown, the first of the frame; of a frame by term the most frequent, and beyond them every term
-        that a patient had at grade 3 or more or without a known grade.
+        Rows shown, the first of the frame; of a frame by term as in `plot_grades`.
     """
     every = shares
     shares, names = _name_rows(shares, grade)
     groups = known_groups(shares, labels)
-    chosen = list(names)[:most] if "category" in shares else choose_terms(every, most)
-    shown = [key for key in names if key in set(chosen)]
+    first = list(names)[:most], say_left_out(max(0, len(names) - most))
+    shown, left_out = first if "category" in shares else choose_terms(every, most)
     if not shown or not groups:
         return say_nothing_to_show(choose_axes(ax, 2.0))
     beside = None
@@ -200,9 +200,8 @@ def plot_shares(
         _explain_differences(beside, differences, labels, conf_level)
     ax.set_yticks(range(len(shown)), [plain(names[key], 24, lines=3) for key in shown], fontsize=SMALL)
     ax.set_ylim(len(shown) - 0.5, -0.5)
-    more = say_left_out(len(names) - len(shown), none_severe="category" not in shares)
-    if more:
-        ax.set_title(plain(more, 36), fontsize=SMALL)
+    if left_out:
+        ax.set_title(plain(left_out, 36), fontsize=SMALL)
     handles = [
         Line2D([], [], linewidth=1.4, label=name, color=looks[group].colour, **_point(looks[group]))
         for group, name in name_groups(looks, 46).items()

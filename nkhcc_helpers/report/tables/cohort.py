@@ -1,12 +1,13 @@
-"""Tables of the cohort: disposition, baseline, exposure, follow-up, published against reproduced."""
+"""Tables of the cohort: disposition, baseline, exposure, follow-up, responses, published and reproduced."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from nkhcc_helpers import cohort, identification
+from nkhcc_helpers import cohort, identification, response
 from nkhcc_helpers.report.display import (
     Layout,
     group,
@@ -17,6 +18,7 @@ from nkhcc_helpers.report.display import (
     shows_table,
 )
 from nkhcc_helpers.report.names import (
+    RESPONSE_NAMES,
     list_group_headings,
     name_dose_unit,
     name_interval,
@@ -30,14 +32,27 @@ from nkhcc_helpers.report.numbers import (
     format_interval,
     format_number,
     format_or_none,
+    format_percent,
     format_share,
     is_estimable,
 )
+from nkhcc_helpers.report.tables.safety_timing import DRAWN_NOTE, list_test_columns, name_scores
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
 
 OPEN_NOTE = "A curve that ends flat at one half: the median is the middle up to its last time, a guess."
+EVERYBODY_NOTE = "Of everybody in the group: who was not assessed or not evaluable counts as not responding."
+STABLE_NOTE = "Stable disease: with non-CR/non-PD, of patients without measurable disease."
+RATE_NAMES = {
+    response.OBJECTIVE: "Objective response (complete or partial)",
+    response.CONTROL: "Disease control (complete, partial or stable)",
+}
+RESPONSE_TEST_NOTES = (
+    "Trend: exact conditional Cochran-Armitage, two-sided. Any difference: exact Fisher-Freeman-Halton. Both "
+    "over all ways in which as many responses could fall to the groups.",
+    "Smallest possible: what so many responses in groups of these sizes can give at all. No P is adjusted.",
+)
 STAGES = {
     "Treated": "n_treated",
     "Received all planned {words}": "n_completed",
@@ -49,7 +64,7 @@ STAGES = {
 }
 
 
-@shows_table(cohort.count_disposition)
+@shows_table(cohort.count_disposition, by_exposure=True)
 def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | None = None) -> Layout:
     """Where everyone enrolled ended up, from `count_disposition`."""
     is_cut = trial.metadata.data_cut_off is not None
@@ -61,9 +76,18 @@ def format_disposition(frame: pd.DataFrame, trial: Trial, *, grace_days: int | N
     words = {**name_treatment(trial), "when": "at data cut-off" if is_cut else "at last contact"}
     stages = {stage.format(**words): column for stage, column in STAGES.items()}
     stages |= {name.capitalize(): name for name in frame if name.startswith(cohort.DISCONTINUED)}
+    before = {
+        name.replace(cohort.LEFT_OUT, "Left out: ", 1): name
+        for name in frame
+        if name.startswith(cohort.LEFT_OUT)
+    }
     return lay_out_groups(
         frame,
         lambda row: {
+            **{
+                heading: format_number(row[name], 0) if is_estimable(row[name]) else NOT_APPLICABLE
+                for heading, name in before.items()
+            },
             "Enrolled": format_number(row["n_enrolled"], 0),
             **{stage: format_count(row[column], row["n_enrolled"]) for stage, column in stages.items()},
         },
@@ -128,11 +152,11 @@ def _decimals_needed(values: pd.DataFrame, most: int = 2) -> int:
     return next((d for d in range(most) if all(round(v, d) == v for v in found)), most)
 
 
-@shows_table(cohort.summarize_exposure)
+@shows_table(cohort.summarize_exposure, by_exposure=True)
 def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
     """Treatments and cumulative dose, planned and received, from `summarize_exposure`."""
     words = name_treatment(trial)
-    given, dose = words["Words"], "Cumulative dose"
+    given, dose, daily = words["Words"], "Cumulative dose", frame["intensity_median"].notna().any()
     return lay_out_groups(
         frame,
         lambda row: {
@@ -141,6 +165,8 @@ def format_exposure(frame: pd.DataFrame, trial: Trial) -> Layout:
             (given, "All planned received, n (%)"): format_count(row["n_completed"], row["n"]),
             (dose, "Planned dose"): _trimmed(row["planned_dose"], 2),
             (dose, "Received dose, median (range)"): _received(row, "received_dose", 2),
+            **({(dose, "Dose per day, median (range)"): _received(row, "intensity", 2)} if daily else {}),
+            ("Days of treatment", "First to last, median (range)"): _received(row, "duration", 0),
         },
         list_group_headings(frame, trial),
         title="Exposure",
@@ -184,6 +210,56 @@ def format_follow_up(
             *open_ended,
             *name_interval(conf_type),
         ],
+    )
+
+
+@shows_table(response.count_responses)
+def format_best_responses(frame: pd.DataFrame, trial: Trial) -> Layout:
+    """Patients by best overall response, from `count_responses`."""
+    return lay_out_groups(
+        frame,
+        lambda row: {RESPONSE_NAMES[row["best"]]: format_share(row["n_patients"], row["percent"])},
+        list_group_headings(frame, trial),
+        title="Best overall response",
+        subtitle="Patients, and percent of everybody in the group",
+        notes=[STABLE_NOTE],
+    )
+
+
+@shows_table(response.estimate_response_rates)
+def format_response_rates(frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95) -> Layout:
+    """Rates of objective response and disease control, from `estimate_response_rates`."""
+    inside = show_interval(conf_level)
+    return lay_out_groups(
+        frame,
+        lambda row: {
+            (RATE_NAMES[row["rate"]], "Patients"): format_number(row["n_patients"], 0),
+            (RATE_NAMES[row["rate"]], "Rate"): format_percent(row["percent"], 1),
+            (RATE_NAMES[row["rate"]], inside): format_interval(row["ci_lower"], row["ci_upper"], 1),
+        },
+        list_group_headings(frame, trial),
+        key=["rate"],
+        title="Response rates",
+        notes=[EVERYBODY_NOTE, "Limits in percent: exact, Clopper-Pearson."],
+    )
+
+
+@shows_table(response.compare_responses)
+def format_response_tests(
+    frame: pd.DataFrame, trial: Trial, *, scores: str | Sequence[float] = "equal"
+) -> Layout:
+    """Exact tests of the response rates across the groups, from `compare_responses`."""
+    drawn = (frame[["p_trend_error", "p_groups_error"]] > 0).any(axis=None)
+    return lay_out_rows(
+        frame,
+        {
+            "": lambda row: RATE_NAMES[row["rate"]],
+            "Patients": lambda row: f"{row['n_patients']} of {row['n']}",
+            "Trend over the groups": list_test_columns("trend"),
+            "Any difference": list_test_columns("groups"),
+        },
+        title="Do responses go with the group?",
+        notes=[*RESPONSE_TEST_NOTES, name_scores(trial, scores), *([DRAWN_NOTE] if drawn else [])],
     )
 
 

@@ -38,7 +38,7 @@ ATTAINED_NAMES = {
 }
 
 
-@shows_table(cox.fit_received)
+@shows_table(cox.fit_received, by_exposure=True)
 def format_received(frame: pd.DataFrame, trial: Trial, *, endpoint: str, conf_level: float = 0.95) -> Layout:
     """One model on the same patients, infusions counted in several ways, from `fit_received`."""
     words = name_treatment(trial)

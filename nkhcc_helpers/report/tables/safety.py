@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nkhcc_helpers import safety
-from nkhcc_helpers.report.display import Layout, group, lay_out_groups, lay_out_rows, shows_table
+from nkhcc_helpers.report.display import MOST_ROWS, Layout, group, lay_out_groups, lay_out_rows, shows_table
 from nkhcc_helpers.report.names import (
     list_group_headings,
     name_scope,
@@ -25,7 +25,7 @@ from nkhcc_helpers.report.numbers import (
     format_share,
     is_estimable,
 )
-from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, OVERALL, list_term_names
+from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, ORGAN_CLASS, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
 from nkhcc_helpers.trial.metadata import count_noun
 
@@ -72,7 +72,7 @@ NOT_RECORDED_NOTE = (
     "listed may have occurred."
 )
 TWO_GROUPS_NOTE = "A comparison needs two groups in which patients were treated."
-ANY_BLOCK = "All events"
+ANY_BLOCK, CLASSES_BLOCK = "All events", "All events, and those of each organ class"
 GRADES = {
     **{grade: f"Grade {grade}" for grade in "12345"},
     "3+": "Grade 3 or more",
@@ -119,9 +119,9 @@ def format_adverse_events(frame: pd.DataFrame, trial: Trial, *, conf_level: floa
 
 def _people_and_events(row: dict, *, with_limits: bool) -> str:
     share = format_share(row["n_patients"], row["percent"])
-    if with_limits and is_estimable(row["percent"]):
-        limits = format_interval(row["ci_lower"], row["ci_upper"], 0)
-        share = f"{int(row['n_patients'])} ({format_percent(row['percent'])}; {limits})"
+    if with_limits and is_estimable(row["n_patients"]):
+        limits = f"{format_percent(row['percent'])}; {format_interval(row['ci_lower'], row['ci_upper'], 0)}"
+        share = f"{int(row['n_patients'])} ({limits if is_estimable(row['percent']) else NOT_ESTIMABLE})"
     return f"{share} [{int(row['n_events'])}]" if is_estimable(row["n_events"]) and row["n_events"] else share
 
 
@@ -132,9 +132,10 @@ def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None
     occurred = frame["n_patients"].fillna(0).groupby([frame[column] for column in rows], observed=True)
     shown = frame[(frame["grade"] == "any") | (occurred.transform("max") > 0)]
     related = (frame.loc[frame["level"] == OVERALL, "term"] == ANY_RELATED).any()
+    folds = len(shown) > MOST_ROWS * frame["group"].nunique()
     return lay_out_groups(
         shown,
-        lambda row: {_place(row): format_share(row["n_patients"], row["percent"])},
+        lambda row: dict.fromkeys(_list_places(row, folds), format_share(row["n_patients"], row["percent"])),
         list_group_headings(frame, trial, "n_evaluable"),
         key=rows,
         missing="0",
@@ -143,10 +144,12 @@ def format_terms(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None
     )
 
 
-def _place(row: dict) -> tuple[str, str]:
-    """What heads the block and the row of a count; grades are indented below their term."""
-    block = ANY_BLOCK if row["level"] == OVERALL else str(row["organ_class"])
-    return block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
+def _list_places(row: dict, folds: bool) -> list[tuple[str, str]]:
+    """What heads the block and the row of a count; a class that is folded stands in the open block too."""
+    block = str(row["organ_class"]) or (CLASSES_BLOCK if folds else ANY_BLOCK)
+    place = block, row["term"] if row["grade"] == "any" else f"\u2003{GRADES[row['grade']]}"
+    of_class = folds and row["level"] == ORGAN_CLASS and row["grade"] == "any"
+    return [(CLASSES_BLOCK, block), place] if of_class else [place]
 
 
 @shows_table(safety.list_adverse_events, safety.list_dose_limiting)
@@ -156,18 +159,14 @@ def format_listing(
     *,
     which: str = "",
     title: str = "",
-    most: int | None = None,
     is_recorded: bool = True,
 ) -> Layout:
     """Single adverse events, a row each, from `list_adverse_events` or `list_dose_limiting`.
 
     ``action`` is shown when it is there; days that rest on an onset in ``onset_imputed`` have an asterisk.
-    Beyond the first `most`, a note says how many are left out. `is_recorded` is whether the trial recorded
-    what the listing goes by.
+    `is_recorded` is whether the trial recorded what the listing goes by.
     """
     listed = f"Listing: {LISTING_LABELS[which].lower()}" if which else "Listing of adverse events"
-    n_events = len(frame)
-    frame = frame.head(n_events if most is None else most)
     imputed = "onset_imputed" in frame and bool(frame["onset_imputed"].fillna("").ne("").any())
     words = name_treatment(trial)
     columns = {
@@ -184,13 +183,12 @@ def format_listing(
         "Outcome": _text("outcome"),
     }
     unknown = [] if is_recorded else [NOT_RECORDED_NOTE]
-    cut = [f"The first {len(frame)} of {n_events} events are shown."] if len(frame) < n_events else []
     return lay_out_rows(
         frame,
         columns,
         title=title or listed,
-        subtitle=count_noun(n_events, "event"),
-        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *cut, *unknown],
+        subtitle=count_noun(len(frame), "event"),
+        notes=[DAY_NOTE.format(**words), *([IMPUTED_NOTE] if imputed else []), *unknown],
     )
 
 

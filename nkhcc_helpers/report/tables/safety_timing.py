@@ -24,10 +24,10 @@ from nkhcc_helpers.report.numbers import (
     is_estimable,
 )
 from nkhcc_helpers.report.tables.safety import TWO_GROUPS_NOTE, name_block
-from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names, say_left_out
+from nkhcc_helpers.safety.counts import BLOCK, choose_terms, list_block_keys, list_term_names
 from nkhcc_helpers.safety.exposure import list_unplaced
 from nkhcc_helpers.safety.listings import Definition
-from nkhcc_helpers.safety.relation import list_scores
+from nkhcc_helpers.safety.relation import N_DRAWS, list_scores
 from nkhcc_helpers.trial.metadata import count_noun
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ BY_INFUSION_NOTE = (
     "this table has no window of days. Where fewer patients received a later {word}, that was not by chance: "
     "who had bad events may have stopped."
 )
+MOST_INFUSIONS = 30
+BY_INFUSION_MORE = "The first {most} {words} of up to {all} are shown; the CSV file has them all."
 LIMITING_NOTES = (
     "Evaluable: with a dose-limiting toxicity, or observed throughout those days and given at least "
     "{number} in them. Percent of the evaluable; limits exact, Clopper-Pearson.",
@@ -73,11 +75,14 @@ RELATION_NOTES = (
 SCORE_NAMES = {"equal": "equally spaced, whatever their doses", "dose": "planned dose of each arm"}
 NO_TEST_NOTE = "-: with so many patients with the event no P other than 1 is possible."
 BY_GROUP_NOTE = "By group: patients with the event of those treated, in the order {groups}."
-DRAWN_NOTE = "In brackets the Monte-Carlo standard error of a P from random tables."
+DRAWN_NOTE = (
+    "A P with a number in brackets is not exact: these ways were too many to count, and {n_draws} of them "
+    "were drawn at random (a permutation test); in brackets its Monte-Carlo standard error."
+)
 ROUNDING = 1e-9
 
 
-@shows_table(safety.estimate_rates)
+@shows_table(safety.estimate_rates, by_exposure=True)
 def format_rates(
     frame: pd.DataFrame,
     trial: Trial,
@@ -90,14 +95,12 @@ def format_rates(
 ) -> Layout:
     """First events per patient and time, and per infusion, a block per term, from `estimate_rates`.
 
-    With `counts`, from `count_by_term`, the `most` frequent terms are shown, and beyond them every term that
-    a patient had at grade 3 or more or without a known grade.
+    With `counts`, from `count_by_term`, only the terms are shown that `choose_terms` chooses of them.
     """
     names = list_term_names(frame)
-    chosen = set(names if counts is None else choose_terms(counts, most))
+    chosen, left_out = (list(names), "") if counts is None else choose_terms(counts, most)
     keys = pd.Series(list_block_keys(frame), index=frame.index, dtype="object")
     kept = keys.isin(chosen)
-    left_out = say_left_out(len(names) - len(chosen & set(names)), none_severe=True)
     interval, words = show_interval(conf_level), name_treatment(trial)
     end = END_OF_OBSERVATION if window_days is None else WINDOW_END.format(window_days=window_days)
     return lay_out_rows(
@@ -106,13 +109,9 @@ def format_rates(
             "": group(trial),
             "Patients with it": _people,
             f"Time at risk ({trial.unit})": number("time_at_risk", 1),
-            f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": lambda row: (
-                _rate_and_limits(row["rate"], row["ci_lower"], row["ci_upper"])
-            ),
+            f"First events per patient-{trial.unit.removesuffix('s')} ({interval})": _rate("rate", "ci"),
             words["Words"]: number("n_infusions"),
-            f"First events per {words['word']} ({interval})": lambda row: _rate_and_limits(
-                row["rate_per_infusion"], row["infusion_lower"], row["infusion_upper"]
-            ),
+            f"First events per {words['word']} ({interval})": _rate("rate_per_infusion", "infusion"),
             "Only outside": number("n_outside"),
             "Day not known": number("n_undated"),
         },
@@ -133,16 +132,21 @@ def _people(row: dict) -> str:
     return f"{int(row['n_patients'])} of {int(row['n_at_risk'])}"
 
 
-def _rate_and_limits(rate: float, lower: float, upper: float) -> str:
-    """A rate with two significant digits or more; 0 is a rate like others."""
-    if not is_estimable(rate):
-        return NOT_ESTIMABLE
-    largest = max(value for value in (rate, upper) if is_estimable(value))
-    decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 3
-    return format_estimate(rate, lower, upper, decimals)
+def _rate(column: str, limits: str) -> Callable[[dict], str]:
+    """A cell with a rate of two significant digits or more, and its limits; 0 is a rate like others."""
+
+    def show(row: dict) -> str:
+        rate, lower, upper = row[column], row[f"{limits}_lower"], row[f"{limits}_upper"]
+        if not is_estimable(rate):
+            return NOT_ESTIMABLE
+        largest = max(value for value in (rate, upper) if is_estimable(value))
+        decimals = 1 if largest >= 10 else 2 if largest >= 0.1 else 3
+        return format_estimate(rate, lower, upper, decimals)
+
+    return show
 
 
-@shows_table(safety.summarize_onset)
+@shows_table(safety.summarize_onset, by_exposure=True)
 def format_onset(
     frame: pd.DataFrame, trial: Trial, *, conf_level: float = 0.95, related_only: bool | None = None
 ) -> Layout:
@@ -183,21 +187,22 @@ def _duration(row: dict) -> str:
     return format_estimate(row["duration_median"], *limits)
 
 
-@shows_table(safety.count_by_infusion)
+@shows_table(safety.count_by_infusion, by_exposure=True)
 def format_by_infusion(frame: pd.DataFrame, trial: Trial, *, related_only: bool | None = None) -> Layout:
     """Adverse events after each treatment, a row per treatment, from `count_by_infusion`."""
-    words = name_treatment(trial)
+    words, most = name_treatment(trial), frame["infusion"].max() if len(frame) else 0
+    more = [BY_INFUSION_MORE.format(most=MOST_INFUSIONS, all=most, **words)] if most > MOST_INFUSIONS else []
 
     def heading(row: dict) -> str:
         return f"{words['Word']} {'not known' if pd.isna(row['infusion']) else int(row['infusion'])}"
 
     return lay_out_groups(
-        frame,
+        frame[(frame["infusion"] <= MOST_INFUSIONS).fillna(True)],
         lambda row: {heading(row): _after_infusion(row)},
         {str(code): show_group(code, trial) for code in frame["group"].unique()},
         title=f"Adverse events after each {words['word']}",
         subtitle=f"Patients with an event / patients who received the {words['word']} (%) [events]",
-        notes=[BY_INFUSION_NOTE.format(**words), *name_scope(related_only)],
+        notes=[BY_INFUSION_NOTE.format(**words), *more, *name_scope(related_only)],
     )
 
 
@@ -214,7 +219,7 @@ def _after_infusion(row: dict) -> str:
     return f"{n_patients}/{int(row['n_received'])}{share}"
 
 
-@shows_table(safety.count_dose_limiting)
+@shows_table(safety.count_dose_limiting, by_exposure=True)
 def format_dose_limiting(
     frame: pd.DataFrame, trial: Trial, definition: Definition | None = None, *, conf_level: float = 0.95
 ) -> Layout:
@@ -260,6 +265,7 @@ def format_dose_relation(
     *,
     counts: pd.DataFrame | None = None,
     scores: str | Sequence[float] = "equal",
+    n_draws: int = N_DRAWS,
     related_only: bool | None = None,
 ) -> Layout:
     """Exact tests of each term across the groups, each beside the smallest P possible, from `compare_groups`.
@@ -268,27 +274,28 @@ def format_dose_relation(
     """
     names = list_term_names(frame)
     columns: dict[str, object] = {"": lambda row: name_block(row, names), "Patients": number("n_patients")}
-    explained = [_name_scores(trial, scores)]
+    explained = [name_scores(trial, scores)]
     if (frame[["trend_smallest", "groups_smallest"]] > 1 - ROUNDING).any(axis=None):
         explained.append(NO_TEST_NOTE)
     if counts is not None:
         columns["By group"] = _by_group(counts, trial)
         explained.append(BY_GROUP_NOTE.format(groups=", ".join(trial.group_labels.values())))
-    columns["Trend over the groups"] = _test("trend")
-    columns["Any difference"] = _test("groups")
+    columns["Trend over the groups"] = list_test_columns("trend")
+    columns["Any difference"] = list_test_columns("groups")
     treated = trial.subjects.loc[trial.subjects["treated"], "group"]
     if len(treated.unique()) < 2 or (frame["n_patients"].notna().any() and frame["p_groups"].isna().all()):
         explained.append(TWO_GROUPS_NOTE)
     all_exact = bool(frame["is_exact"][frame["p_trend"].notna()].all())
+    drawn = [] if all_exact else [DRAWN_NOTE.format(n_draws=f"{n_draws:,}")]
     return lay_out_rows(
         frame,
         columns,
         title="Do adverse events go with the group?",
-        notes=[*RELATION_NOTES, *explained, *([] if all_exact else [DRAWN_NOTE]), *name_scope(related_only)],
+        notes=[*RELATION_NOTES, *explained, *drawn, *name_scope(related_only)],
     )
 
 
-def _test(test: str) -> dict[str, Callable[[dict], str]]:
+def list_test_columns(test: str) -> dict[str, Callable[[dict], str]]:
     """The columns of one test; none where no P other than 1 is possible."""
 
     def show(row: dict) -> str:
@@ -323,7 +330,7 @@ def _by_group(counts: pd.DataFrame, trial: Trial) -> Callable[[dict], str]:
     return show
 
 
-def _name_scores(trial: Trial, scores: str | Sequence[float]) -> str:
+def name_scores(trial: Trial, scores: str | Sequence[float]) -> str:
     """The scores behind the trend, group by group, and what they are."""
     kind = SCORE_NAMES.get(scores, "as given") if isinstance(scores, str) else "as given"
     if kind == SCORE_NAMES["dose"] and trial.metadata.dose_unit:

@@ -1,0 +1,84 @@
+"""The page of an executed notebook, as HTML."""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from nkhcc_helpers.report.results import ILLUSTRATIVE
+from nkhcc_helpers.run.publish import TEMPLATES, render, write_address
+
+_HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
+_ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
+
+
+def write_page(
+    executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False, word: str = "dose"
+) -> Path:
+    """Write the page of an executed notebook in the report's folder `notebooks`.
+
+    The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
+    """
+    import nbformat
+    from pygments.formatters import HtmlFormatter
+
+    notebook = nbformat.read(str(executed), as_version=4)
+    _link_figures(notebook, page.parent, page.stem)
+    body, _ = load_exporter().from_notebook_node(notebook)
+    headings = [
+        (int(level), Markup(anchor), Markup(_ANCHOR.sub("", text)).striptags())
+        for level, anchor, text in _HEADING.findall(body)
+    ]
+    text = render(
+        "page.html.j2",
+        title=next((text for level, _, text in headings if level == 1), page.stem),
+        code_style=Markup(HtmlFormatter(style="xcode").get_style_defs(".highlight")),
+        trial_title=trial_title,
+        is_illustrative=is_illustrative,
+        illustrative=ILLUSTRATIVE,
+        headings=[(anchor, text) for level, anchor, text in headings if level == 2],
+        body=Markup(body),
+        notebook=f"notebooks/{executed.name}",
+        downloads=list_downloads(page.parent, page.stem, word),
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def _link_figures(notebook: Any, report: Path, name: str) -> None:
+    """Note beside each figure the file that holds the same picture."""
+    files = (report / "figures" / name).glob("*.png")
+    written = {base64.b64encode(path.read_bytes()).decode("ascii"): path for path in files}
+    for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
+        picture = "".join(output.get("data", {}).get("image/png", "").split())
+        if picture and picture in written:
+            output.metadata["nkhcc_file"] = write_address(written[picture].relative_to(report))
+
+
+@cache
+def load_exporter() -> Any:
+    """Load what turns the cells of a notebook into HTML; slow the first time."""
+    from nbconvert import HTMLExporter
+
+    return HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="cells")
+
+
+def list_downloads(
+    report: Path, name: str, word: str = "infusion"
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Figures and tables that a notebook wrote, each with the kind and path of its files.
+
+    Where a file is named after infusions, the reader sees the trial's own `word` for one.
+    """
+    downloads: dict[str, list[tuple[str, str]]] = {}
+    for kind, label in (("figures", "Figure"), ("tables", "Table")):
+        for path in sorted((report / kind / name).glob("*.*")):
+            named = path.stem.replace("_", " ").replace("infusion", word)
+            files = downloads.setdefault(f"{label} {named}", [])
+            files.append((path.suffix[1:].upper(), path.relative_to(report).as_posix()))
+    return list(downloads.items())
