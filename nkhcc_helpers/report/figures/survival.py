@@ -40,7 +40,7 @@ from nkhcc_helpers.report.numbers import format_number, is_estimable
 
 COUNT_ROWS = {"n_at_risk": "At risk", "n_events": "Events so far", "n_censored": "Censored so far"}
 ROW_HEIGHT, CURVE_HEIGHT = 0.175, 4.0  # inches
-LINE_WIDTH, MANY_MARKS = 1.9, 30
+LINE_WIDTH, MANY_MARKS = 1.9, 12
 DASHED = (0, (3, 3))
 
 
