@@ -84,7 +84,9 @@ def make_exposure(kind="four"):
     frame = list_sizes(kind)
     planned = [4.0] * (len(frame) - 1) + [np.nan]
     frame = frame.assign(planned_infusions=planned, n_completed=frame["n"] - 1, planned_dose=planned)
-    for name, (median, low, high) in {"received": (3.5, 1, 4), "received_dose": (2.25, 0.5, 10)}.items():
+    spreads = {"received": (3.5, 1, 4), "received_dose": (2.25, 0.5, 10), "duration": (44, 16, 45)}
+    spreads["intensity"] = (np.nan, np.nan, np.nan)
+    for name, (median, low, high) in spreads.items():
         frame = frame.assign(
             **{f"{name}_median": median, f"{name}_minimum": float(low), f"{name}_maximum": float(high)}
         )

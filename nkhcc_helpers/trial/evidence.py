@@ -11,7 +11,7 @@ import pandas as pd
 
 from nkhcc_helpers.checks import SAME_TIME
 from nkhcc_helpers.trial.doses import lay_out_doses
-from nkhcc_helpers.trial.mapping import DEATH, describe_relation, list_told_events
+from nkhcc_helpers.trial.mapping import DEATH, describe_relation, list_told_events, say_miscoding
 from nkhcc_helpers.trial.metadata import (
     DAYS_PER_UNIT,
     Endpoint,
@@ -99,29 +99,11 @@ def list_miscodings(tables: Tables) -> list[Miscoding]:
         elif endpoint.role == "progression_free_survival":
             died = pd.to_datetime(rows["USUBJID"].map(deaths["date"]))
             told = told.mask(died <= find_column(rows, "ADT"), True)
-        said = _say_miscoding(endpoint.code, told, rows["event"], tables.metadata.flag)
+        said = say_miscoding(endpoint.code, told, rows["event"], tables.metadata.flag)
         if said:
             against = told.index[told.fillna(False).to_numpy(dtype=bool) & ~rows["event"].to_numpy()]
             found.append(Miscoding(endpoint.code, said, int(against[0]) if len(against) else None))
     return found
-
-
-def _say_miscoding(code: str, told: pd.Series, event: pd.Series, flag: str) -> str:
-    known = told.notna()
-    n_told = int(told.fillna(False).sum())
-    sources = "DTHDT and EVNTDESC"
-    is_cnsr = flag == "CNSR"
-    hint = "0 must mean event" if is_cnsr else "mend event_flag"
-    if len(event) and not event.any():
-        asked = "(CNSR = 0 nowhere): is 1 the event?" if is_cnsr else f"by {flag}: is event_flag right?"
-        said = f"endpoint {code} has no events {asked}"
-        return f"{said} {sources} tell of {n_told}, the first here" if n_told else said
-    if known.sum() > 1 and (told[known].astype(bool) != event[known]).all():
-        return (
-            f"{flag} of {code} looks inverted: all {known.sum()} rows that say whether the event happened "
-            f"(DTHDT, EVNTDESC, CNSDTDSC) contradict it; {hint}"
-        )
-    return ""
 
 
 def _list_told(rows: pd.DataFrame, endpoint: Endpoint) -> pd.Series:

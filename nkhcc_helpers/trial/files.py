@@ -197,7 +197,7 @@ def read_csv(content: bytes, reading: Reading) -> RawTable:
     Where that is not the comma, a known column of numbers with decimal commas throughout is read so.
     """
     encoding = _find_encoding(content, reading)
-    headers = {separator: _read_header(content, encoding, separator) for separator in _SEPARATORS}
+    headers = {each: _read_header(content, encoding, each) for each in _SEPARATORS}
     n_known = {
         separator: (sum(name.upper() in reading.kinds for name in names), len(names))
         for separator, names in headers.items()
@@ -233,9 +233,10 @@ def _find_encoding(content: bytes, reading: Reading) -> str:
 
 def _read_header(content: bytes, encoding: str, separator: str) -> list[str]:
     try:
-        return next(_split_rows(content, encoding, separator), (1, []))[1]
+        names = next(_split_rows(content, encoding, separator), (1, []))[1]
     except TableError:
         return []
+    return [name for name in names if name.strip(_SEPARATORS)]
 
 
 def _split_rows(content: bytes, encoding: str, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -105,6 +105,25 @@ def list_told_events(described: pd.Series, reason: pd.Series, role: str) -> pd.S
     return told.mask(event & (reason == ""), True)
 
 
+def say_miscoding(code: str, told: pd.Series, event: pd.Series, flag: str) -> str:
+    """Say that an endpoint has no event, or that whatever tells of events contradicts its flag; else ""."""
+    known = told.notna()
+    n_told = int(told.fillna(False).sum())
+    sources = "DTHDT and EVNTDESC"
+    is_cnsr = flag == "CNSR"
+    hint = "0 must mean event" if is_cnsr else "mend event_flag"
+    if len(event) and not event.any():
+        asked = "(CNSR = 0 nowhere): is 1 the event?" if is_cnsr else f"by {flag}: is event_flag right?"
+        said = f"endpoint {code} has no events {asked}"
+        return f"{said} {sources} tell of {n_told}, the first here" if n_told else said
+    if known.sum() > 1 and (told[known].astype(bool) != event[known]).all():
+        return (
+            f"{flag} of {code} looks inverted: all {known.sum()} rows that say whether the event happened "
+            f"(DTHDT, EVNTDESC, CNSDTDSC) contradict it; {hint}"
+        )
+    return ""
+
+
 def find_alike(ids: Iterable[str], known: Collection[str]) -> dict[str, str]:
     """Return the known identifier of each that is not known as it is written, where only one can be meant.
 

@@ -58,30 +58,6 @@ def take_stand_ins(raw: RawTable, said: list[str]) -> RawTable:
     return dataclasses.replace(raw, frame=frame)
 
 
-def leave_out(
-    raw: Mapping[str, RawTable], metadata: TrialMetadata | None
-) -> tuple[dict[str, RawTable], dict[str, int]]:
-    """Return tables without the patients whom `left_out` of trial.yaml names, and how many those are by word.
-
-    Under "" are those without an entry in TRT01P. The same words in TRT01A say that nothing was received.
-    """
-    adsl = raw["ADSL"].frame if "ADSL" in raw else pd.DataFrame()
-    if metadata is None or not metadata.left_out or not {"USUBJID", "TRT01P"} <= set(adsl):
-        return dict(raw), {}
-    codes = {arm.code for arm in metadata.arms}
-    words = {word.casefold(): word for word in metadata.left_out}
-    blank = {text: "" for text in BLANK if text not in codes and text.casefold() not in words}
-    why = adsl["TRT01P"].replace(blank).str.casefold().where(~adsl["TRT01P"].isin(codes)).map(words)
-    ids = set(adsl.loc[why.notna(), "USUBJID"])
-    kept = {}
-    for table, each in raw.items():
-        frame = each.frame[~each.frame["USUBJID"].isin(ids)] if "USUBJID" in each.frame else each.frame
-        if table == "ADSL" and "TRT01A" in frame:
-            frame = frame.assign(TRT01A=frame["TRT01A"].mask(frame["TRT01A"].str.casefold().isin(words), ""))
-        kept[table] = dataclasses.replace(each, frame=frame)
-    return kept, {word: int((why == word).sum()) for word in metadata.left_out}
-
-
 def list_subjects(tables: Mapping[str, pd.DataFrame], metadata: TrialMetadata) -> pd.DataFrame:
     """Return ADSL with `group dose planned_infusions enrolled first_infusion`, one row per subject."""
     adsl = tables["ADSL"].reset_index(drop=True)

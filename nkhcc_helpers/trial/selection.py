@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
 
-from nkhcc_helpers.trial.problems import describe_unknown, join_names, suggest_name
+from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names, suggest_name
 from nkhcc_helpers.trial.schema import BLANK, list_answers, parse_numbers
 
 if TYPE_CHECKING:
+    from nkhcc_helpers.trial.metadata import TrialMetadata
     from nkhcc_helpers.trial.trial import Trial
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -31,6 +32,30 @@ _EXAMPLES = "such as AGE >= 65, SEX == 'F' and AGE < 65, or SITEID in ('701', '7
 _N_SHOWN = 8
 _LONGEST = 1000
 """Characters of a rule; what is nested deeper could not be parsed."""
+
+
+def leave_out(
+    raw: Mapping[str, RawTable], metadata: TrialMetadata
+) -> tuple[dict[str, RawTable], dict[str, int]]:
+    """Return tables without the patients whom `left_out` of trial.yaml names, and how many those are by word.
+
+    Under "" are those without an entry in TRT01P. The same words in TRT01A say that nothing was received.
+    """
+    adsl = raw["ADSL"].frame if "ADSL" in raw else pd.DataFrame()
+    if not {"USUBJID", "TRT01P"} <= set(adsl):
+        return dict(raw), {}
+    codes = {arm.code for arm in metadata.arms}
+    words = {word.casefold(): word for word in metadata.left_out}
+    blank = {text: "" for text in BLANK if text not in codes and text.casefold() not in words}
+    why = adsl["TRT01P"].replace(blank).str.casefold().where(~adsl["TRT01P"].isin(codes)).map(words)
+    ids = set(adsl.loc[why.notna(), "USUBJID"])
+    kept = {}
+    for table, each in raw.items():
+        frame = each.frame[~each.frame["USUBJID"].isin(ids)] if "USUBJID" in each.frame else each.frame
+        if table == "ADSL" and "TRT01A" in frame:
+            frame = frame.assign(TRT01A=frame["TRT01A"].mask(frame["TRT01A"].str.casefold().isin(words), ""))
+        kept[table] = dataclasses.replace(each, frame=frame)
+    return kept, {word: int((why == word).sum()) for word in metadata.left_out}
 
 
 @dataclass(frozen=True)

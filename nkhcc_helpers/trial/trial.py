@@ -22,7 +22,6 @@ from nkhcc_helpers.trial.patients import (
     derive_subjects,
     group_rows,
     join_competing,
-    leave_out,
     list_events,
     list_infusions,
     list_subjects,
@@ -39,7 +38,7 @@ from nkhcc_helpers.trial.problems import (
 from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
-from nkhcc_helpers.trial.selection import Selection
+from nkhcc_helpers.trial.selection import Selection, leave_out
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _NO_DOSES = RawTable(pd.DataFrame(columns=["USUBJID", "ASTDT", "EXDOSE"], dtype=object))
@@ -243,7 +242,9 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     metadata = _read(read_metadata, files, "trial.yaml", problems)
     published = _read(lambda path: read_published(path, metadata), files, "published.yaml", problems)
     raw, said = _read_tables(files, metadata, problems)
-    raw, left_out = leave_out(raw, metadata)
+    left_out: dict[str, int] = {}
+    if metadata is not None and metadata.left_out:
+        raw, left_out = leave_out(raw, metadata)
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)
