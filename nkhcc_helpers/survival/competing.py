@@ -29,6 +29,7 @@ from nkhcc_helpers.survival.summaries import choose_landmarks, stack_by_group, s
 CONF_TYPES = ("beta", "log-log")
 MOST_LISTED = 100_000  # allocations, for the exact P
 MOST_NUMBERS = 4_000_000  # held at a time
+MOST_WORK, FEWEST_DRAWS = 2_000_000_000, 100  # draws times groups, subjects and times; below, there are none
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class IncidenceComparison:
     by_group: pd.DataFrame  # ``group n n_events n_competing``
     n_draws: int
     seed: int
+    fewer_than: int = 0  # relabellings asked for, where `MOST_WORK` allows fewer
 
 
 @keeps_options
@@ -262,7 +264,7 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     group : array_like or categorical Series, shape (n_subjects,)
         Group of each subject; groups without subjects are left out.
     n_draws : int, default 100,000
-        Random relabellings; 0 for none.
+        Random relabellings; 0 for none. Of many patients there are fewer, or none (`MOST_WORK`).
     seed : int
     exact : bool, default True
         Take every allocation for `p_exact`, where there are at most 100,000.
@@ -277,7 +279,7 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
     times = np.unique(time[cause > 0])
     causes = _Causes.of(times, time, cause, enter)
     n_allocations = count_allocations(np.bincount(codes).tolist())
-    statistic, df, permuted, p_exact = np.nan, 0, (np.nan, np.nan), np.nan
+    statistic, df, permuted, p_exact, fewer_than = np.nan, 0, (np.nan, np.nan), np.nan, 0
     if len(groups) > 1 and (cause == 1).any():
         df = int(np.linalg.matrix_rank(causes.score(codes[None])[1][0], tol=1e-10, hermitian=True))
     if df:
@@ -285,6 +287,9 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
         if exact and n_allocations <= MOST_LISTED:
             every = list_labels(np.bincount(codes).tolist())
             p_exact = _count_extreme(causes, [every], statistic) / n_allocations
+        n_asked, n_draws = n_draws, min(n_draws, MOST_WORK // (causes.own.size * len(groups)))
+        n_draws = n_draws if n_draws >= min(FEWEST_DRAWS, n_asked) else 0
+        fewer_than = n_asked if n_draws < n_asked else 0
         if n_draws:
             blocks = draw_allocations(codes, n_draws, seed)
             permuted = share_extreme(_count_extreme(causes, blocks, statistic), n_draws)
@@ -301,6 +306,7 @@ def compare_incidence(time, cause, group, *, time_enter=None, n_draws=100_000, s
         by_group=pd.DataFrame({"group": [str(each) for each in groups], **counts}),
         n_draws=n_draws,
         seed=seed,
+        fewer_than=fewer_than,
     )
 
 

@@ -242,6 +242,9 @@ def _draw_contrasts(
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, fontsize=SMALL)
 
 
+FEW_POINTS = 6  # of a design, which leave room for large marks
+
+
 def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> None:
     looks = list_looks([codes[0] for codes in placed["codes"]], labels)
     low, high = ax.get_ylim()
@@ -253,7 +256,7 @@ def _draw_points(ax: Axes, placed: pd.DataFrame, labels: Mapping[str, str]) -> N
         for row, text, y in zip(column.to_dict("records"), texts, heights, strict=True):
             look, size = looks[row["codes"][0]], 40 + 28 * float(row["n"])
             mark = {"color": look.colour, "marker": look.marker, "edgecolor": INK}
-            ax.scatter(x, row["y"], s=min(size, 600), zorder=3, **mark)
+            ax.scatter(x, row["y"], s=min(size, 600 if len(placed) <= FEW_POINTS else 240), zorder=3, **mark)
             where = {"xytext": (12, 3), "textcoords": "offset points", "va": "bottom", "zorder": 2.5}
             paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
             style = {"color": look.dark, "fontsize": SMALL, "linespacing": 1.1, "bbox": paper}

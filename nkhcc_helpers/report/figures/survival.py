@@ -39,9 +39,8 @@ from nkhcc_helpers.report.figures.style import (
 from nkhcc_helpers.report.numbers import format_number, is_estimable
 
 COUNT_ROWS = {"n_at_risk": "At risk", "n_events": "Events so far", "n_censored": "Censored so far"}
-ROW_HEIGHT = 0.175  # inches
-CURVE_HEIGHT = 4.0
-LINE_WIDTH = 1.9
+ROW_HEIGHT, CURVE_HEIGHT = 0.175, 4.0  # inches
+LINE_WIDTH, MANY_MARKS = 1.9, 30
 DASHED = (0, (3, 3))
 
 
@@ -123,7 +122,8 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, look: Look, *, show_ci: bool) -> 
         _draw_band(ax, curve.dropna(subset=["ci_lower", "ci_upper"]), "ci_lower", "ci_upper", look)
     censored = curve[curve["n_censored"] > 0]
     if len(censored):  # an empty line has a box at the figure's corner, which upsets the layout
-        style = {"linestyle": "", "marker": "|", "markersize": 10, "markeredgewidth": 1.6}
+        size, width = (10, 1.6) if len(censored) <= MANY_MARKS else (5, 0.7)
+        style = {"linestyle": "", "marker": "|", "markersize": size, "markeredgewidth": width}
         at = (censored["time"], censored["survival"])
         ax.plot(*at, color=look.darken(0.25), clip_on=False, zorder=4, **style)
 
@@ -386,7 +386,8 @@ def plot_schoenfeld(
     for panel, covariate in zip(panels, covariates, strict=False):
         rank, residual = residuals.loc[residuals["covariate"] == covariate, ["rank", "residual"]].to_numpy().T
         panel.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        panel.plot(rank, residual, linestyle="", marker="o", color=colours["points"], alpha=0.85)
+        marks = {"marker": "o", "alpha": 0.85} if len(rank) < 1000 else {"marker": ".", "rasterized": True}
+        panel.plot(rank, residual, linestyle="", color=colours["points"], **marks)
         if rank.min() < rank.max():
             ends = np.array([rank.min(), rank.max()])
             line = np.polyval(np.polyfit(rank, residual, 1), ends)

@@ -55,6 +55,7 @@ INCIDENCE_NOTES = {
 }
 BEYOND_NOTE = "NE: nobody is under observation any more, or yet, so that nothing can be said."
 DRAWN_NOTE = "Permuted, with Monte-Carlo error: the same statistic, where allocations are too many to count."
+FEWER_NOTE = "Not the {:,} relabellings asked for, which so many patients make slow."
 TOO_MANY_NOTE = "Not simulated: {:,} patients, and at most {:,} are. It is a question of small groups."
 WITHIN_NOTE = "A test in strata takes relabellings and allocations within each stratum only."
 TEST_NAMES = {
@@ -336,6 +337,8 @@ def format_gray(comparison: IncidenceComparison, trial: Trial, *, endpoint: str)
         subtitle=told if comparison.df else NO_TEST,
         notes=[
             PERMUTED_NOTE.format(n_draws=comparison.n_draws),
+            *([FEWER_NOTE.format(comparison.fewer_than)] if comparison.fewer_than else []),
+            *name_empty(trial, endpoint),
             *(["Exact: over every allocation of the patients to groups of these sizes."] if exact else []),
         ],
     )
