@@ -11,9 +11,9 @@ from lifelines import CoxPHFitter, CoxTimeVaryingFitter
 from r_values import read_reference
 from statsmodels.duration.hazard_regression import PHReg
 
+from nkhcc_helpers.cox.design import find_separation
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox
 from nkhcc_helpers.cox.models import fit_cox_many
-from nkhcc_helpers.cox.separation import find_separation
 
 N_COHORTS = 60
 

@@ -11,7 +11,7 @@ from statsmodels.duration.hazard_regression import PHReg
 from nkhcc_helpers import cox
 from nkhcc_helpers.cox import relabelling
 from nkhcc_helpers.cox.calibration import attained_cox, permute_cohorts
-from nkhcc_helpers.cox.exact_limits import estimate_exact_limits
+from nkhcc_helpers.cox.fit import estimate_exact_limits
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
 from nkhcc_helpers.cox.models import draw_relabellings
 from nkhcc_helpers.cox.relabelling import permute_covariate

@@ -2,7 +2,6 @@
 
 import csv
 import datetime as dt
-import itertools
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from trials import edit_text, write_trial
 
 from nkhcc_helpers import cohort, cox, safety
 from nkhcc_helpers.cli import main
-from nkhcc_helpers.cox import immortal_time
 from nkhcc_helpers.report import figures, tables
 from nkhcc_helpers.report.figures.courses import join_days
 from nkhcc_helpers.trial.doses import find_frequency
@@ -256,16 +254,6 @@ def test_doses_that_nobody_can_count_are_problems(tmp_path, row, metadata, rule)
     (problem,) = [each for each in refused.value.problems if each.column == "EXDOSFRQ"]
     assert rule in problem.rule
     assert (problem.table, problem.row) == ("ADEX", 2)
-
-
-def test_counts_before_a_day_agree_with_a_loop():
-    rng = np.random.default_rng(4)
-    given = np.sort(rng.integers(0, 60, (7, 40)).astype(float), axis=1)
-    given[rng.random((7, 40)) < 0.3] = np.inf
-    days = rng.integers(0, 70, 7).astype(float)
-    found = immortal_time._count_before(given, days)
-    for i, j in itertools.product(range(7), range(7)):
-        assert found[i, j] == (given[j] < days[i]).sum()
 
 
 def leave_out_adex(folder, *columns, variant="plain"):

@@ -196,11 +196,7 @@ def test_words_that_are_not_listed(tmp_path: Path) -> None:
     (found,) = problems_of(write_trial(tmp_path / "b", adtte=map_words({"0": "D", "1": "A"}), **flagged))
     assert (found.row, found.rule) == (None, f"36 of 36 values, such as 'A' and 'D': {rule}")
     both = {"event_flag": STATUS | {"censored": ["Dead "]}}
-    (found,) = problems_of(
-        write_trial(
-            tmp_path / "c", adtte=map_words({"0": "DEAD", "1": "ALIVE"}), metadata=lambda old: old | both
-        )
-    )
+    (found,) = problems_of(write_trial(tmp_path / "c", metadata=lambda old: old | both))
     assert found.rule == "DEAD: is under event and under censored; keep one"
     (found,) = problems_of(write_trial(tmp_path / "d", **flagged))
     assert found == Problem("ADTTE", 1, "STATUS", "", "column is missing")

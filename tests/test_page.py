@@ -191,7 +191,9 @@ def test_banner_names_provenance_warnings_and_assumptions(shown, plain_trial):
 
 def test_banner_of_a_real_trial_says_nothing_of_reconstruction(shown):
     metadata = SimpleNamespace(title="T", study_id="S", source="", registration="", assumptions=[])
-    trial = SimpleNamespace(metadata=metadata, is_illustrative=False, warnings=("look <here>",))
+    trial = SimpleNamespace(
+        metadata=metadata, is_illustrative=False, warnings=("look <here>",), selection=None
+    )
     open_page(trial, "sample").show_banner()
     markup, text = shown[0]
     assert "llustrative" not in markup

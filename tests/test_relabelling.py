@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from r_values import DATA_SETS, read_data, read_reference
 
 from nkhcc_helpers.cox import relabelling
-from nkhcc_helpers.cox.exact_limits import estimate_exact_limits
+from nkhcc_helpers.cox.fit import estimate_exact_limits
 from nkhcc_helpers.cox.likelihood import PartialLikelihood
 from nkhcc_helpers.cox.models import draw_relabellings
 from nkhcc_helpers.cox.relabelling import StratifiedScore, permute_covariate

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from oracles import partial_likelihood as oracle
 from scipy import stats
 
+from nkhcc_helpers.cox.design import find_separation
 from nkhcc_helpers.cox.fit import fit_cox
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, is_separating
 from nkhcc_helpers.cox.models import list_separated
-from nkhcc_helpers.cox.separation import find_separation
 
 small = st.integers(4, 9).flatmap(
     lambda n: st.tuples(

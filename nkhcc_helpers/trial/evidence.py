@@ -20,13 +20,7 @@ from nkhcc_helpers.trial.metadata import (
     find_endpoint,
     pluralize,
 )
-from nkhcc_helpers.trial.patients import (
-    is_given,
-    list_date_ranges,
-    list_dose_free_arms,
-    list_ends,
-    list_units,
-)
+from nkhcc_helpers.trial.patients import is_given, list_date_ranges, list_dose_free_arms, list_ends
 from nkhcc_helpers.trial.problems import Problem
 from nkhcc_helpers.trial.schema import (
     SEVERITY_GRADES,
@@ -226,11 +220,11 @@ def list_doubts(tables: Tables) -> list[str]:
 
 def _list_long_times(tables: Tables) -> list[str]:
     adtte, said = tables["ADTTE"], []
-    years = adtte["AVAL"] * list_units(adtte, tables.metadata) / DAYS_PER_UNIT["years"]
-    for unit in dict.fromkeys(tables.metadata.units.values()):
-        of_unit = adtte["endpoint"].map(tables.metadata.units) == unit
+    years = adtte["AVAL"] * adtte["endpoint"].map(tables.metadata.days) / DAYS_PER_UNIT["years"]
+    units = adtte["endpoint"].map(tables.metadata.units)
+    for unit in units.unique():
         rule = f"is longer than {_LONG_YEARS:g} years in {unit}; is that the unit of AVAL?"
-        said += _say("ADTTE", "AVAL", (years > _LONG_YEARS) & of_unit, rule)
+        said += _say("ADTTE", "AVAL", (years > _LONG_YEARS) & (units == unit), rule)
     return said
 
 
@@ -238,7 +232,7 @@ def _list_distant_medians(tables: Tables) -> list[str]:
     codes = [find_endpoint(tables.metadata, role) for role in _ROLES]
     adtte, units = tables["ADTTE"], tables.metadata.units
     medians = {code: adtte.loc[adtte["endpoint"] == code, "AVAL"].median() for code in codes if code}
-    days = [median * DAYS_PER_UNIT[units[code]] for code, median in medians.items()]
+    days = [median * tables.metadata.days[code] for code, median in medians.items()]
     if len(medians) < len(_ROLES) or not min(days) > 0 or max(days) < _APART * min(days):
         return []
     told = " and ".join(f"{median:g} {units[code]} ({code})" for code, median in medians.items())

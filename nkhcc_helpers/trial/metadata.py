@@ -273,6 +273,11 @@ class TrialMetadata(Model):
         return {endpoint.code: endpoint.time_unit or self.time_unit for endpoint in self.endpoints}
 
     @property
+    def days(self) -> dict[str, float]:
+        """How many days one unit of AVAL of each endpoint is, by its code."""
+        return {code: DAYS_PER_UNIT[unit] for code, unit in self.units.items()}
+
+    @property
     def flag(self) -> str:
         """The column of ADTTE that says who had the event."""
         return self.event_flag.column if self.event_flag is not None else "CNSR"

@@ -11,13 +11,7 @@ import pandas as pd
 
 from nkhcc_helpers.checks import match_times, merge_times
 from nkhcc_helpers.trial.doses import list_doses
-from nkhcc_helpers.trial.metadata import (
-    ALL_GROUPS,
-    DAYS_PER_UNIT,
-    TrialMetadata,
-    count_noun,
-    find_endpoint,
-)
+from nkhcc_helpers.trial.metadata import ALL_GROUPS, DAYS_PER_UNIT, TrialMetadata, count_noun, find_endpoint
 from nkhcc_helpers.trial.problems import RawTable
 from nkhcc_helpers.trial.schema import (
     BLANK,
@@ -79,7 +73,7 @@ def list_times(adtte: pd.DataFrame, subjects: pd.DataFrame, metadata: TrialMetad
     """Return ADTTE with the columns of `Trial.times`: times in the display unit, near-equal ones made one."""
     adtte = adtte.reset_index(drop=True)
     shown = metadata.display_time_unit
-    length = list_units(adtte, metadata)
+    length = adtte["endpoint"].map(metadata.days).astype(float)
     time = adtte["AVAL"]
     time = time.mask(length != DAYS_PER_UNIT[shown], time * length / DAYS_PER_UNIT[shown])
     late = list_entries(adtte, subjects, metadata)
@@ -232,15 +226,9 @@ def list_ends(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     return find_column(rows, "ADT").fillna(counted)
 
 
-def list_units(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
-    """Return how many days one unit of AVAL of each row of ADTTE is."""
-    days = {code: DAYS_PER_UNIT[unit] for code, unit in metadata.units.items()}
-    return rows["endpoint"].map(days).astype(float)
-
-
 def list_lengths(rows: pd.DataFrame, metadata: TrialMetadata) -> pd.Series:
     """Return AVAL of each row of ADTTE as a difference of dates."""
-    days = find_column(rows, "AVAL", "float64") * list_units(rows, metadata)
+    days = find_column(rows, "AVAL", "float64") * rows["endpoint"].map(metadata.days).astype(float)
     return pd.to_timedelta(days.clip(upper=_LONGEST), unit="D")
 
 

@@ -198,7 +198,7 @@ _ADTTE = {
     "PARAM": _text(),
     "AVAL": _number(minimum=0, **_KEY),
     "AVALU": _text(),
-    "CNSR": _number(minimum=0, whole=True),
+    "CNSR": _number(minimum=0, whole=True, **_KEY),
     "STARTDT": _date(),
     "ADT": _date(),
     "EVNTDESC": _text(),
@@ -269,10 +269,11 @@ def _list_columns(table: str, metadata: TrialMetadata | None) -> dict[str, pa.Co
 def _list_flags(flag: EventFlag | None) -> dict[str, pa.Column]:
     """Return the columns of ADTTE that say who had the event, where `trial.yaml` maps its words."""
     if flag is None:
-        return {"CNSR": _number(minimum=0, whole=True, **_KEY)}
+        return {}
     rule = "is neither under event nor under censored of event_flag in trial.yaml"
     words = (rule, lambda cells: flag.read(cells).notna())
-    return {flag.column: _column("text", words, codes=[*flag.event, *flag.censored], **_KEY)}
+    received = {"CNSR": _number(minimum=0, whole=True)}
+    return received | {flag.column: _column("text", words, codes=[*flag.event, *flag.censored], **_KEY)}
 
 
 def _list_subject_columns(metadata: TrialMetadata, arms: list[str]) -> dict[str, pa.Column]:
