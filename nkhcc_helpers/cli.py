@@ -264,6 +264,7 @@ def _summarize(trial: Any) -> str:
         lines.append(f"  {arm.group}  {treated}  {arm.label}")
     lines += [_summarize_endpoint(trial, code) for code in trial.endpoint_labels]
     events = count_noun(len(trial.adverse_events), "adverse event")
+    events = events if metadata.adverse_events.collected else "adverse events not collected"
     given = count_noun(len(trial.infusions), word)
     lines.append(f"{given if metadata.exposure.collected else 'exposure not collected'}, {events}")
     claims = count_noun(len(trial.published.claims) if trial.published else 0, "published claim")

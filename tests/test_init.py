@@ -423,7 +423,7 @@ def test_a_list_of_patients(tmp_path: Path) -> None:
 
 
 def split(tmp_path: Path, header: str, *rows: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
-    tables, notes = split_patients(write_list(tmp_path / "x.csv", "\n".join([header, *rows]) + "\n"))
+    tables, notes = split_patients(write_list(tmp_path / "x.csv", "\n".join([header, *rows]) + "\n"), [])
     return tables["adsl.csv"], tables["adtte.csv"], notes
 
 

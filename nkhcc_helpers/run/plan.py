@@ -129,17 +129,23 @@ def plan_run(
     return [Plan(name, paths[name], known[name], values[name]) for name in paths]
 
 
-def find_left_out(plans: Sequence[Plan], source: Path) -> list[tuple[Plan, str]]:
+def find_left_out(plans: Sequence[Plan], source: Path, load: Callable[[], Any]) -> list[tuple[Plan, str]]:
     """Notebooks that are not run on a trial unless they are named, and why: it has not what they are about.
 
-    A notebook says which file of the trial that is, in its metadata: ``{"nkhcc": {"only_with": file}}``.
+    A notebook says what that is in its metadata, ``{"nkhcc": {"only_with": ...}}``: a file of the trial, or
+    what `trial.yaml` may say was not collected.
     """
     found = []
     for plan in plans:
         metadata = json.loads(plan.path.read_text(encoding="utf-8"))["metadata"]
         needed = metadata.get("nkhcc", {}).get("only_with", "")
-        if needed and not (source / needed).is_file():
-            found.append((plan, f"the trial has no {needed}; name it to run it all the same"))
+        if needed.endswith(".yaml"):
+            why = "" if (source / needed).is_file() else f"the trial has no {needed}"
+        else:
+            collected = not needed or getattr(load().metadata, needed).collected
+            why = "" if collected else f"no {needed.replace('_', ' ')} were collected"
+        if why:
+            found.append((plan, f"{why}; name it to run it all the same"))
     return found
 
 

@@ -97,7 +97,7 @@ def run_notebooks(
     load = cache(lambda: _load_quietly(source))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
-    left_out = [] if names else find_left_out(plans, source)
+    left_out = [] if names else find_left_out(plans, source, load)
     plans = [plan for plan in plans if plan not in [each for each, _ in left_out]]
     check_use(given, plans, left_out)
     partial = name_partial(target)

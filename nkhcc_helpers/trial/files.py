@@ -194,7 +194,7 @@ def read_csv(content: bytes, reading: Reading) -> RawTable:
     """Read delimited text, every faulty row a problem.
 
     It is separated by that of comma, semicolon, tab and bar which gives most known columns, then most.
-    Where that is not the comma, a known column of numbers with decimal commas throughout is read so.
+    Where that is not the comma, a column of numbers with decimal commas throughout is read so.
     """
     encoding = _find_encoding(content, reading)
     headers = {each: _read_header(content, encoding, each) for each in _SEPARATORS}
@@ -207,7 +207,7 @@ def read_csv(content: bytes, reading: Reading) -> RawTable:
     if separator == ",":
         return raw
     for name, cells in raw.frame.items():
-        if reading.kinds.get(str(name)) == "number":
+        if reading.kinds.get(str(name), "number") == "number":
             filled = cells[cells != ""]
             if filled.str.contains(",").any() and filled.str.fullmatch(f"{_WITH_COMMA}|NA|[.]").all():
                 raw.frame[name] = cells.str.replace(",", ".")

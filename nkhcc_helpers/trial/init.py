@@ -74,11 +74,13 @@ def init_trial(source: Path, out_dir: Path | None = None, *, force: bool = False
     folder = out_dir or source.with_name(stem if stem not in ("", source.name) else f"{stem}_trial")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not force:
         raise FileExistsError(f"{folder} is there already and not empty; --force writes into it")
-    tables, notes = split_patients(source)
+    said: list[str] = []
+    tables, notes = split_patients(source, said)
     with tempfile.TemporaryDirectory() as made:
         for name, frame in tables.items():
             frame.to_csv(Path(made) / name, index=False, lineterminator="\n")
         proposal = propose_trial(Path(made), notes)
+        proposal.said[:0] = said
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tables.items():
         _write(folder / name, frame.to_csv(index=False, lineterminator="\n"))
@@ -93,13 +95,13 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def split_patients(path: Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+def split_patients(path: Path, said: list[str]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Return `adsl.csv` and `adtte.csv` of a table with one row a patient, and what was guessed, and why.
 
-    TrialDataError lists what is wrong with its columns or cells.
+    Notices of its reading go to `said`. TrialDataError lists what is wrong with its columns or cells.
     """
     problems: list[Problem] = []
-    raw = read_table([path], path.name, {}, problems, [], named=path.name)
+    raw = read_table([path], path.name, {}, problems, said, named=path.name)
     frame = raw.frame.mask(raw.frame.isin(BLANK), "") if raw else pd.DataFrame()
 
     def report(rule: str, column: str = "", row: int | None = None) -> None:

@@ -20,11 +20,11 @@ UNIT_SPELLINGS = {
     "years": ("YEARS", "YEAR", "YR", "YRS", "Y"),
 }
 """Spellings of each time unit in AVALU."""
-_UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
-_LONG = "|".join(name for name in _UNITS if len(name) > 1)
-_SHORT = "|".join(name for name in _UNITS if len(name) > 1 and name.lower() + "s" not in UNIT_SPELLINGS)
+UNITS = {spelling: unit for unit, known in UNIT_SPELLINGS.items() for spelling in known}
+_LONG = "|".join(name for name in UNITS if len(name) > 1)
+_SHORT = "|".join(name for name in UNITS if len(name) > 1 and name.lower() + "s" not in UNIT_SPELLINGS)
 # Plurals count, singulars number or measure: "Survival Days", but not "Day 100", "6-month" or "six months".
-_PLURAL = "|".join(name for name in _UNITS if len(name) > 2 and name.endswith("S"))
+_PLURAL = "|".join(name for name in UNITS if len(name) > 2 and name.endswith("S"))
 _NUMBER_WORD = r"(?:ONE|TWO|THREE|FOUR|FIVE|SIX|SEVEN|EIGHT|NINE|TEN|TWELVE|TWENTY|THIRTY|HUNDRED|FEW)\b"
 _UNIT_TOLD = (
     r"[(\[]\s*(D)\s*[)\]]\s*$",
@@ -48,7 +48,7 @@ def find_units(param: str) -> list[str]:
     """Return the units of time that PARAM names: "Survival (Days)", "OS_DAYS", but not "6-month PFS"."""
     told = (found for each in _UNIT_TOLD for found in re.finditer(each, param, re.IGNORECASE))
     names = [found[1] for found in sorted(told, key=lambda found: found.start(1))]
-    return list(dict.fromkeys(_UNITS[name.upper()] for name in names))
+    return list(dict.fromkeys(UNITS[name.upper()] for name in names))
 
 
 def check_units(adtte: pd.DataFrame, metadata: TrialMetadata) -> dict[str, Problem]:
@@ -59,7 +59,7 @@ def check_units(adtte: pd.DataFrame, metadata: TrialMetadata) -> dict[str, Probl
         for column in ("AVALU", "PARAM"):
             if column not in rows or code in problems:
                 continue
-            read = find_units if column == "PARAM" else lambda text: [_UNITS[text.upper()]]
+            read = find_units if column == "PARAM" else lambda text: [UNITS[text.upper()]]
             told = rows[column].dropna()
             units = told.map({text: read(text) for text in told.unique()})
             wrong = units[units.map(lambda named, unit=unit: bool(named) and unit not in named)]

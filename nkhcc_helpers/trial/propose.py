@@ -14,7 +14,7 @@ import yaml
 from nkhcc_helpers.trial.evidence import is_off
 from nkhcc_helpers.trial.files import READ, CoreLoader, find_table, list_folder, read_table
 from nkhcc_helpers.trial.formats import find_date_order
-from nkhcc_helpers.trial.mapping import find_units
+from nkhcc_helpers.trial.mapping import UNITS, find_units
 from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, MOST_MONTHS, RELATED_WORDS
 from nkhcc_helpers.trial.problems import (
     BLANK,
@@ -26,7 +26,6 @@ from nkhcc_helpers.trial.problems import (
 )
 from nkhcc_helpers.trial.schema import (
     TABLES,
-    UNIT_SPELLINGS,
     find_text,
     list_kinds,
     parse_dates,
@@ -35,9 +34,8 @@ from nkhcc_helpers.trial.schema import (
 
 _NEEDED = {"ADSL": ["STUDYID", "USUBJID", "TRT01P"], "ADTTE": ["USUBJID", "PARAMCD", "AVAL"]}
 _NO_ARM = re.compile(
-    r"|screen(ing)?[ -]?fail(ures?|ed)?|unassigned|untreated|no treatment"
-    r"|(not|never) (yet )?(assigned|treated|randomi[sz]ed|allocated|enrolled)",
-    re.IGNORECASE,
+    r"(?i)|screen(ing)?[ -]?fail(ures?|ed)?|unassigned|untreated|no treatment"
+    r"|(not|never) (yet )?(assigned|treated|randomi[sz]ed|allocated|enrolled)"
 )
 """Words of TRT01P for patients who are in no arm."""
 _NOT_OBSERVED = re.compile(r"illustrat|simulat|synthetic|dummy|invented", re.IGNORECASE)
@@ -241,8 +239,7 @@ def _put_study(page: Proposal, kept: Mapping[str, pd.DataFrame], unit: str, why:
 
 def _find_unit(rows: pd.DataFrame, code: str) -> tuple[str, str]:
     """Return the unit of AVAL of an endpoint, and why where it was guessed."""
-    spelled = {text: unit for unit, spellings in UNIT_SPELLINGS.items() for text in spellings}
-    told = {spelled.get(text.upper(), "") for text in find_text(rows, "AVALU").unique()} - {""}
+    told = {UNITS.get(text.upper(), "") for text in find_text(rows, "AVALU").unique()} - {""}
     told = told or set(find_units(" ".join([code, find_text(rows, "PARAM").iloc[0]])))
     if len(told) == 1:
         return told.pop(), ""
@@ -259,25 +256,28 @@ def _find_unit(rows: pd.DataFrame, code: str) -> tuple[str, str]:
 
 
 def _put_arms(page: Proposal, adsl: pd.DataFrame, adex: pd.DataFrame | None) -> None:
-    number = parse_numbers(find_text(adsl, "TRT01PN"))
-    codes, why = list(adsl["TRT01P"].unique()), "in order of first appearance, without TRT01PN"
+    number, planned = parse_numbers(find_text(adsl, "TRT01PN")), adsl.set_index("USUBJID")["TRT01P"]
+    codes, why = [*adsl["TRT01P"].unique()], "in order of first appearance, without TRT01PN"
+    given = [] if adex is None else adex.groupby(adex["USUBJID"].map(planned))
+    plans = {code: _plan_arm(rows) for code, rows in given}
+    doses = {code: plan["dose"][0] for code, plan in plans.items() if "dose" in plan}
     if number.notna().all():
         codes, why = list(number.groupby(adsl["TRT01P"]).min().sort_values(kind="stable").index), ""
-    actual = [word for word in find_text(adsl, "TRT01A").unique() if not _NO_ARM.fullmatch(word)]
-    entries = []
+    elif set(doses) == set(codes) and len(set(doses.values())) == len(codes):
+        codes, why = sorted(codes, key=doses.__getitem__), "in order of dose, without TRT01PN"
+    actual, entries = [each for each in find_text(adsl, "TRT01A").unique() if not _NO_ARM.fullmatch(each)], []
     for order, code in enumerate(dict.fromkeys([*codes, *actual]), start=1):
-        patients = adsl.loc[adsl["TRT01P"] == code, "USUBJID"]
-        planned = _plan_arm(adex[adex["USUBJID"].isin(patients)]) if adex is not None else {}
-        entry = {"code": code, "label": code, "order": order}
-        entry |= {key: value for key, (value, _) in planned.items()}
-        entries.append((entry, {key: told for key, (_, told) in planned.items()}))
+        plan = plans.get(code, {}).items()
+        entry = {"code": code, "label": code, "order": order, **{key: value for key, (value, _) in plan}}
+        entries.append((entry, {key: told for key, (_, told) in plan}))
     page.put_list("arms", why if len(codes) > 1 else "", entries)
     if adex is None:
         page.put("exposure", {"collected": False})
-    elif len(units := set(find_text(adex, "EXDOSU")) - {""}) == 1:
+        return
+    if len(units := set(find_text(adex, "EXDOSU")) - {""}) == 1:
         page.put("dose_unit", units.pop())
-    forms = {} if adex is None else {text.lower() for text in find_text(adex, "EXDOSFRM")} - {""}
-    if len(forms) == 1 and forms <= _FORMS:
+    forms = {text.lower() for text in find_text(adex, "EXDOSFRM")} - {""}
+    if len(forms & _FORMS) == len(forms) == 1:
         page.put("treatment_word", forms.pop())
 
 

@@ -175,7 +175,12 @@ def _check_doses(tables: Tables) -> list[Problem]:
         return []
     cut_off = tables.metadata.data_cut_off if tables.metadata is not None else None
     wrong = list_wrong_doses(tables["ADEX"], tables["ADSL"], cut_off and pd.Timestamp(cut_off))
-    return [each for at, rule in wrong for each in tables.report("ADEX", "EXDOSFRQ", at, rule)]
+    # A date that cannot be read is a problem of its own.
+    raw = tables.raw["ADEX"].frame
+    unread = tables["ADEX"]["ASTDT"].isna()
+    if "AENDT" in raw:
+        unread |= tables.is_filled("ADEX", "AENDT") & tables["ADEX"]["AENDT"].isna()
+    return [each for at, rule in wrong for each in tables.report("ADEX", "EXDOSFRQ", at & ~unread, rule)]
 
 
 def _list_death_dates(tables: Tables) -> pd.Series:

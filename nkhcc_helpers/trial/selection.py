@@ -125,7 +125,8 @@ def select_patients(trial: Trial, population: str = "", where: str = "") -> Tria
 def _read_flag(adsl: pd.DataFrame, name: str) -> pd.Series:
     flags = list_flags(adsl)
     if name not in flags:
-        raise ValueError(describe_unknown(name, flags) if flags else "must be empty: ADSL has no flag")
+        known = join_names(flags, "or")
+        raise ValueError(f"must be {known}, not {name!r}" if flags else "must be empty: ADSL has no flag")
     return list_answers(adsl, name).eq(True).astype("boolean")
 
 
@@ -142,6 +143,11 @@ def read_rule(adsl: pd.DataFrame, rule: str) -> pd.Series:
         hint = " (equal is written ==)" if "=" in rule and "==" not in rule else ""
         raise ValueError(f"cannot be read as a rule{hint}; write one {_EXAMPLES}, not {rule!r}") from None
     return _decide(parsed, adsl)
+
+
+def _refuse_unmet(adsl: pd.DataFrame, rule: str) -> None:
+    if not read_rule(adsl, rule).fillna(False).any():
+        raise ValueError(f"is met by nobody: {rule}")
 
 
 def _decide(node: ast.expr, adsl: pd.DataFrame) -> pd.Series:
@@ -253,4 +259,4 @@ BaselineColumns = Annotated[
     list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
 ]
 Population = Annotated[str, _check_patients(_read_flag)]
-PatientRule = Annotated[str, _check_patients(read_rule)]
+PatientRule = Annotated[str, _check_patients(_refuse_unmet)]
