@@ -247,6 +247,7 @@ def _describe_problems(error: Any, *, every: bool = False) -> str:
 
 def _summarize(trial: Any) -> str:
     from nkhcc_helpers.trial.metadata import count_noun
+    from nkhcc_helpers.trial.problems import format_printable
 
     metadata, word = trial.metadata, trial.metadata.treatment_word
     lines = [f"{metadata.study_id}: {metadata.title}", f"Provenance: {metadata.provenance}"]
@@ -270,7 +271,7 @@ def _summarize(trial: Any) -> str:
     claims = count_noun(len(trial.published.claims) if trial.published else 0, "published claim")
     lines.append(f"{claims} to compare with, {count_noun(len(metadata.assumptions), 'assumption')}")
     lines += [f"Warning: {warning}" for warning in trial.warnings]
-    return "\n".join(lines)
+    return "\n".join(map(format_printable, lines))
 
 
 def _summarize_endpoint(trial: Any, code: str) -> str:

@@ -29,7 +29,7 @@ SHORTER = {
     "n_trials=1000": "n_trials=50",
     "n_draws = 100_000": "n_draws = 2_000",
     "n_cohorts=400": f"n_cohorts=200, {_EFFORT}",
-    '"watch": page.show_progress}': f'"watch": page.show_progress}} | dict({_EFFORT})',
+    "effort = compatible.Effort.within(minutes)": f"effort = compatible.Effort({_FEWER})",
 }
 """Simulations in the notebooks' code that no parameter shortens, and what stands in their place here."""
 

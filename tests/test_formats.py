@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -557,3 +558,24 @@ def test_a_table_of_400_columns(tmp_path: Path, bundled: Trial) -> None:
     trial = load_trial(rewrite(BUNDLED, tmp_path / "wide", change=widen))
     assert len(trial.subjects.columns) == len(bundled.subjects.columns) + 400
     assert TABLES == ("adsl", "adtte", "adex", "adae")
+
+
+def test_a_gzip_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
+    folder = rewrite(BUNDLED, tmp_path / "trial")
+    content = (folder / "adae.csv").read_bytes()
+    cut = content.index(b"\n", len(content) // 2) + 1
+    (folder / "adae.csv").unlink()
+    (folder / "adae.csv.gz").write_bytes(gzip.compress(content[:cut]) + gzip.compress(content[cut:]))
+    assert_same(load_trial(folder), load_trial(BUNDLED))
+
+
+def test_every_row_of_a_wrong_column_is_told_where_all_are_asked_for(tmp_path: Path) -> None:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(DTHDT="never") if "DTHDT" in frame else frame
+
+    with pytest.raises(TrialDataError) as caught:
+        load_trial(rewrite(BUNDLED, tmp_path / "t", change=change))
+    (found,) = (each for each in caught.value.problems if each.column == "DTHDT")
+    assert sorted(found.rows) == [(row, "never") for row in range(2, 20)]
+    assert caught.value.describe().count("'never'") == 1 + len(found.rows)
+    assert str(caught.value).count("'never'") == 1

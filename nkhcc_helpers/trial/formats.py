@@ -62,13 +62,16 @@ def unpack(content: bytes) -> bytes:
     """Return what is in a gzip file, which must be text; anything else as it is."""
     if not content.startswith(b"\x1f\x8b"):
         return content
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        inner = unpacker.decompress(content, _LARGEST)
-    except zlib.error:
-        raise TableError("cannot be read as a gzip file: it is damaged; copy or write it again") from None
-    if not unpacker.eof:
-        raise TableError("is compressed, and cut off or too large; unpack it")
+    inner, rest = b"", content
+    while rest:  # of files put one behind the other, each is a member
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            inner += unpacker.decompress(rest, _LARGEST - len(inner))
+        except zlib.error:
+            raise TableError("cannot be read as a gzip file: it is damaged; copy or write it again") from None
+        if not unpacker.eof or len(inner) >= _LARGEST:
+            raise TableError("is compressed, and cut off or too large; unpack it")
+        rest = unpacker.unused_data.lstrip(b"\0")
     if find_format(inner[:HEAD]) not in (None, _JSON) or inner.startswith(b"\x1f\x8b"):
         raise TableError("is compressed, and no text; unpack it")
     return inner

@@ -53,7 +53,7 @@ class Problem:
 
     `table` is one of ADSL ADTTE ADEX ADAE ADRS, the name of a YAML file, or "folder"; `row` the line in the
     file, the header being line 1, None when no line is to blame; `column` may be the dotted path of a YAML
-    key.
+    key. `rows`: the rows and values of what is wrong with every entry of a column in the same way.
     """
 
     table: str
@@ -61,6 +61,7 @@ class Problem:
     column: str
     value: str
     rule: str
+    rows: tuple[tuple[int | None, str], ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         row = "" if self.row is None else f" row {self.row}"
@@ -95,17 +96,20 @@ class TrialDataError(ValueError):
         """Return the problems as lines, by table, column and rule, of each so many; all of them with None."""
         count = len(self.problems)
         lines = [f"{count} problem{'' if count == 1 else 's'} in the trial's files:"]
-        return "\n".join(lines + [f"  {line}" for line in _list_lines(self.problems, n_listed or count)])
+        return "\n".join(lines + [f"  {line}" for line in _list_lines(self.problems, n_listed)])
 
 
-def _list_lines(problems: Sequence[Problem], n_listed: int) -> list[str]:
+def _list_lines(problems: Sequence[Problem], n_listed: int | None) -> list[str]:
     kinds: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         kinds.setdefault((problem.table, problem.column, _find_kind(problem.rule)), []).append(problem)
     lines = []
     for (table, column, _), found in kinds.items():
-        n_shown = n_listed if len(found) > n_listed + 1 else len(found)
-        lines += map(str, found[:n_shown])
+        n_shown = len(found) if n_listed is None or len(found) <= n_listed + 1 else n_listed
+        for each in found[:n_shown]:
+            lines.append(str(each))
+            n_rows = len(each.rows) if n_listed is None else 0
+            lines += [format_printable(f"  row {row} {value!r}") for row, value in each.rows[:n_rows]]
         if n_shown < len(found):
             more = f"and {len(found) - n_shown} more of the same kind, {len(found)} in all"
             lines.append(f"{table} {column}".rstrip() + f": {more} (nkhcc check --all lists them)")
@@ -129,7 +133,8 @@ def join_problems(problems: Sequence[Problem], frame: pd.DataFrame) -> list[Prob
         ends = dict.fromkeys([min(values), max(values)] if alike else values[:1]) if values else ()
         shown = " and ".join(repr(value) for value in ends)
         said = f"{len(found)} of {n_cells} values{f', such as {shown}' if shown else ''}: {found[0].rule}"
-        joined.append(Problem(found[0].table, None, name, "", said))
+        rows = tuple((each.row, each.value) for each in found)
+        joined.append(Problem(found[0].table, None, name, "", said, rows))
     return joined
 
 

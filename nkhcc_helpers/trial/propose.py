@@ -195,7 +195,7 @@ def _find_renamed(files: list[Path], table: str, problems: list[Problem]) -> str
     """Return the file of a table that bears a longer name, such as adtte_onco.xpt; empty where none does."""
     longer = re.compile(rf"{table}[-_. ].*({'|'.join(map(re.escape, READ))})", re.IGNORECASE)
     found = [path.name for path in files if longer.fullmatch(path.name)]
-    if not found or find_table(files, table, [], required=False):
+    if not found or find_table(files, table, several := [], required=False) or several:
         return ""
     if len(found) > 1:
         rule = f"only one of these may stand for {table}; name it {table.lower()}, or leave the others away"
@@ -232,7 +232,8 @@ def _put_study(page: Proposal, kept: Mapping[str, pd.DataFrame], unit: str, why:
     ends = pd.concat([find_text(kept[table], name) for table in kept for name in _ENDS.get(table, ())])
     # Without ADT, patients may have been followed after any date that is there.
     if (find_text(kept["ADTTE"], "ADT") != "").all() and (last := parse_dates(ends).max()) is not pd.NaT:
-        page.put("data_cut_off", last.date(), "the latest date of the tables")
+        why = "the latest date of the tables; who was last seen well before it may count as lost"
+        page.put("data_cut_off", last.date(), why)
     if flags := [name for name in kept["ADSL"] if name.endswith("FL") and name != "DTHFL"]:
         page.lines.append(f"# populations that ADSL flags: {format_printable(', '.join(flags))}")
 

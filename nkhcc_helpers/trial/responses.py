@@ -46,6 +46,9 @@ def keep_responses(
     if not best:
         rule = "names no best overall response (BOR, CBOR); say which it is by response in trial.yaml"
         said.append(f"ADRS is left out: its PARAMCD ({listed or 'no rows'}) {rule}")
+    if best == _DEFAULTS[0] and not told.best and _DEFAULTS[1] in codes:
+        rule = "is taken; response in trial.yaml can name another"
+        said.append(f"ADRS: of {' and '.join(_DEFAULTS)}, {best} {rule}")
     if unknown or not best:
         del raw["ADRS"]
     else:

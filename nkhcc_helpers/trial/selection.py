@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pandas as pd
 from pydantic import AfterValidator, ValidationInfo
 
+from nkhcc_helpers.trial.metadata import LARGEST
 from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names, suggest_name
 from nkhcc_helpers.trial.schema import BLANK, list_answers, parse_numbers
 
@@ -190,6 +191,8 @@ def _read_literal(node: ast.expr) -> float | str:
         or (negative and value == str(value))
     ):
         raise _refuse(node)
+    if not isinstance(value, str) and abs(value) > LARGEST:
+        raise ValueError(f"compares with a number beyond {LARGEST:g}")
     return -value if negative else value
 
 

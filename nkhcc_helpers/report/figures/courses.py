@@ -374,6 +374,8 @@ def _explain_timelines(
         marks["Goes on beyond the figure"] = make_mark(">", 5)
     if (events["ending"] == "unknown").any():
         marks["End not known"] = make_mark("o", 6, "white")
+    if not marks:
+        return
     # Tied to the axes: a legend of the figure would move when the saved picture is cut out.
     below = offset_copy(ax.transAxes, ax.figure, y=-(UNDER_AXIS + more), units="inches")
     ax.legend(
