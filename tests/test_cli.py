@@ -280,7 +280,7 @@ def test_check_lists_every_problem_or_writes_json_when_asked(invoke, tmp_path):
     told = json.loads(done.stdout)
     assert (len(told["problems"]), told["warnings"]) == (100, [])
     rule = "must be a grade, a whole number from 1 to 5"
-    first = {"table": "ADAE", "row": 2, "column": "AETOXGR", "value": "7", "rule": rule}
+    first = {"table": "ADAE", "row": 2, "column": "AETOXGR", "value": "7", "rule": rule, "rows": []}
     assert told["problems"][0] == first
     done = invoke("check", write_trial(tmp_path / "good"), "--format", "json")
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"problems": [], "warnings": []})
