@@ -297,7 +297,7 @@ def list_planned_designs(metadata):
     -------
     list of (Design, DataFrame)
         Coded covariates by group: dose as it is and in doublings, each with numbers as assumed, then each of
-        them moved in turn. Designs in which some covariate cannot be estimated are left out.
+        them moved in turn. Designs in which a covariate is not known or cannot be estimated are left out.
     """
     return list_designs(metadata) or list_designs(metadata, ("order",), dose_codings=("order",))
 
@@ -315,11 +315,12 @@ def list_designs(
     planned = pd.DataFrame(
         {
             "group": pd.Categorical(codes, categories=codes, ordered=True),
-            "dose": [float(arm.dose) for arm in metadata.arms],
-            "infusions": [float(arm.infusions) for arm in metadata.arms],
+            **{name: [getattr(arm, name) for arm in metadata.arms] for name in ("dose", "infusions")},
         },
         index=codes,
-    )
+    ).astype({"dose": float, "infusions": float})
+    if planned[planned.columns.intersection(covariates)].isna().any(axis=None):
+        return []
     plans = [((), planned)]
     for group, quantity, value, assumed in list_moves(metadata, factors=factors, n_values=n_values):
         if value != assumed:

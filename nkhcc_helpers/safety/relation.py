@@ -130,6 +130,8 @@ def list_scores(trial, scores="equal"):
     if isinstance(scores, str):
         check_choice(scores, "scores", ("equal", "dose"))
         scores = None if scores == "equal" else [arm.dose for arm in trial.metadata.arms]
+        if scores is not None and None in scores:
+            raise ValueError("scores cannot be 'dose': trial.yaml does not give the dose of every arm")
     checked = _check_scores(scores, len(trial.groups), "groups of the trial")
     return pd.Series(checked, index=trial.groups, name="score")
 
