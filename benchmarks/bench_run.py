@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nkhcc_helpers.run.run import list_notebooks
+from nkhcc_helpers.run.plan import list_notebooks
 
 LIMIT_SECONDS = 40.0
 LIMIT_GIB = 1.5
