@@ -97,7 +97,9 @@ def test_a_deadline_is_shared_out():
     assert repr(Effort.within(1)) == repr(Effort())  # of which files of parts are named
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    "share", [0, 0.001, 0.1, *(pytest.param(each, marks=pytest.mark.slow) for each in (0.3, 0.6)), 0.9]
+)
 def test_what_time_has_cut_meets_every_claim_all_the_same(n_needed, share):
     cohorts = sample_compatible(CLAIMED, **ASKED, effort=Looks().end_after(share * n_needed))
     assert cohorts.is_cut
