@@ -194,6 +194,7 @@ def _summarize(model, conf_level, n_draws, seed):
 
 
 def check_options(method, ties):
+    """Raise ValueError for a likelihood or a treatment of ties that there is not."""
     check_choice(method, "method", METHODS)
     check_choice(ties, "ties", TIES)
 
@@ -204,6 +205,7 @@ def take(arrays, which):
 
 
 def fit_block(times, events, x, method, ties, fixed=None, enters=None, **precision):
+    """Fit a block of cohorts, coefficients of `fixed` columns held, as `CohortFits`."""
     firth = method == "firth"
     likelihood = PartialLikelihood.of(times, events, x, ties, enters)
     shape = likelihood.n_cohorts, x.shape[-1]

@@ -14,12 +14,13 @@ from pathlib import Path
 import pandas as pd
 
 from nkhcc_helpers.trial.files import read_table
+from nkhcc_helpers.trial.mapping import UNITS
 from nkhcc_helpers.trial.metadata import MOST_MONTHS
 from nkhcc_helpers.trial.problems import BLANK, Problem, TrialDataError
 from nkhcc_helpers.trial.propose import Proposal, propose_trial
-from nkhcc_helpers.trial.schema import UNIT_SPELLINGS, parse_numbers
+from nkhcc_helpers.trial.schema import parse_numbers
 
-_UNITS = {text.lower(): unit for unit, known in UNIT_SPELLINGS.items() for text in known if len(text) > 1}
+_UNITS = {text.lower(): unit for text, unit in UNITS.items() if len(text) > 1}
 _PARAMS = {"OS": "Overall survival", "PFS": "Progression-free survival", "DFS": "Disease-free survival"}
 _PARAMS |= {"EFS": "Event-free survival", "RFS": "Relapse-free survival", "TTP": "Time to progression"}
 _END = r"event|evt|evnt|ev|dead|death|died|deceased|progress(?:ed|ion)|relapsed?"

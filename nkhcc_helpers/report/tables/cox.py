@@ -107,16 +107,19 @@ def show_covariate(
     labels: Mapping[str, str] | None = None,
     reference: str = "",
 ) -> Callable[[dict], str]:
+    """What shows the covariate of a row by its label."""
     known = list_covariate_labels(trial, dose_coding=dose_coding, reference=reference)
     names = {**known, **(labels or {})}
     return lambda row: names.get(row["covariate"], row["covariate"])
 
 
 def show_ratio(column: str) -> Callable[[dict], str]:
+    """What shows the ratio in a column of a row."""
     return lambda row: format_ratio(row[column])
 
 
 def show_limits(prefix: str) -> Callable[[dict], str]:
+    """What shows the limits of a ratio, in two columns of a row."""
     return lambda row: format_ratio_interval(row[f"{prefix}_lower"], row[f"{prefix}_upper"])
 
 
@@ -250,4 +253,5 @@ def format_codings(
 
 
 def name_too_many(what: str, most: int) -> list[str]:
+    """A note on what steps aside for so many patients, or none."""
     return [f"{what} for more than {most:,} patients."] if most else []
