@@ -8,19 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from trials import Files, write_files
+from trials import ENDPOINTS, FIRST_DAY, Files, write_files
 
 CUT_OFF = pd.Timestamp("2023-06-30")
-FIRST_DAY = pd.Timestamp("2015-01-12")
-ENDPOINTS = [
-    {
-        "code": "PFS",
-        "label": "Progression-free survival",
-        "role": "progression_free_survival",
-        "event": "progression or death",
-    },
-    {"code": "OS", "label": "Overall survival", "role": "overall_survival", "event": "death"},
-]
 
 
 def draw_shape(

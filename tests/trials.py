@@ -200,7 +200,7 @@ def make_adrs(subjects: pd.Series) -> pd.DataFrame:
     return pd.concat([best, best.head(len(sizes)).assign(PARAMCD="PCHG", AVALC="", AVAL=sizes)])
 
 
-_ENDPOINTS = [
+ENDPOINTS = [
     {
         "code": "PFS",
         "label": "Progression-free survival",
@@ -218,7 +218,7 @@ _METADATA: dict[str, Any] = {
     "display_time_unit": "months",
     "data_cut_off": CUT_OFF.date(),
     "dose_unit": "relative to the normal dose",
-    "endpoints": _ENDPOINTS,
+    "endpoints": ENDPOINTS,
     "baseline": [
         {"column": "AGE", "label": "Age", "unit": "years"},
         {"column": "SEX", "label": "Sex", "kind": "categorical", "levels": {"F": "Female", "M": "Male"}},
@@ -302,7 +302,7 @@ def small() -> Files:
 def os_only() -> Files:
     """As `small`, with overall survival alone and nothing optional in trial.yaml."""
     files = small()
-    files.metadata |= {"endpoints": [_ENDPOINTS[1]]}
+    files.metadata |= {"endpoints": [ENDPOINTS[1]]}
     for key in (
         "baseline",
         "assumptions",

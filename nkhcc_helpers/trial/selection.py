@@ -230,27 +230,25 @@ def _refuse(node: ast.expr) -> ValueError:
     return ValueError(f"must compare columns with values, {_EXAMPLES}; {ast.unparse(node)!r} does not")
 
 
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
+def _hold_against(check: Callable[[Trial, Any], None]) -> AfterValidator:
     """A check against the trial that the validation's context loads; empty leaves the choice open."""
 
-    def check(value: str | list[str], info: ValidationInfo) -> str | list[str]:
+    def hold(value: Any, info: ValidationInfo) -> Any:
         if info.context and value:
-            known, of_list = list(list_known(info.context())), isinstance(value, list)
-            for item in value if of_list else [value]:
-                if item not in known:
-                    raise ValueError(describe_unknown(item, known, of_list=of_list))
-        return value
-
-    return AfterValidator(check)
-
-
-def _check_patients(check: Callable[[pd.DataFrame, str], Any]) -> AfterValidator:
-    def hold(value: str, info: ValidationInfo) -> str:
-        if info.context and value:
-            check(info.context().subjects, value)
+            check(info.context(), value)
         return value
 
     return AfterValidator(hold)
+
+
+def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
+    def check(trial: Trial, value: str | list[str]) -> None:
+        known, of_list = list(list_known(trial)), isinstance(value, list)
+        for item in value if of_list else [value]:
+            if item not in known:
+                raise ValueError(describe_unknown(item, known, of_list=of_list))
+
+    return _hold_against(check)
 
 
 EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
@@ -261,5 +259,5 @@ StrataColumn = Annotated[
 BaselineColumns = Annotated[
     list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
 ]
-Population = Annotated[str, _check_patients(_read_flag)]
-PatientRule = Annotated[str, _check_patients(_refuse_unmet)]
+Population = Annotated[str, _hold_against(lambda trial, name: _read_flag(trial.subjects, name))]
+PatientRule = Annotated[str, _hold_against(lambda trial, rule: _refuse_unmet(trial.subjects, rule))]
