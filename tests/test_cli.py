@@ -156,10 +156,10 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     script = tmp_path / "script.py"
     script.write_text(
-        "from types import SimpleNamespace\nfrom nkhcc_helpers.cli import _Progress\n"
+        "from types import SimpleNamespace\nfrom nkhcc_helpers.cli.running import Progress\n"
         "def end(**told):\n"
         "    progress.advance(SimpleNamespace(reused=False, **told))\n"
-        "progress = _Progress()\nprogress.start(2)\nend(name='one', seconds=1.5, error='')\n"
+        "progress = Progress()\nprogress.start(2)\nend(name='one', seconds=1.5, error='')\n"
         "end(name='two', seconds=1, error='no')\nprogress.close()\n"
     )
     master, slave = pty.openpty()
@@ -321,4 +321,4 @@ def test_check_of_the_bundled_trial_is_quick():
 def test_path_outside_the_current_folder_is_shown_whole(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert cli._near(tmp_path / "there") == tmp_path / "there"
+    assert cli.near(tmp_path / "there") == tmp_path / "there"
