@@ -14,7 +14,14 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 AT_LEAST_1 = click.IntRange(min=1)
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_FILES = {"check": "trials", "compatible": "compatible", "init": "trials", "run": "running"}
+_FILES = {
+    "batch": "batch",
+    "check": "trials",
+    "compare": "batch",
+    "compatible": "compatible",
+    "init": "trials",
+    "run": "running",
+}
 
 
 def option(*names: str, **settings: Any) -> Any:
@@ -42,6 +49,7 @@ def main() -> None:
     nkhcc run                     every notebook on the bundled trial, into reports/nkhcc
     nkhcc run --data my_trial     the same on a trial of yours
     nkhcc init my_trial           a first trial.yaml for tables that have none
+    nkhcc batch my_plan.yaml      many runs: trials, notebooks and values of parameters, and one table
     nkhcc check my_trial          is it a trial that the notebooks can read?
     """
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import closing
 from typing import Any
 
 import click
 
 from nkhcc_helpers.cli import AT_LEAST_1, BAD_INPUT, INTERRUPTED, describe_problems, fail, near, option
+from nkhcc_helpers.cli.progress import Progress
 
 _RESUME = "the same command with --resume executes what is missing"
 
@@ -82,14 +83,13 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
 
     progress = Progress()
     try:
-        with interruptible():
-            told = {"on_outcome": progress.advance, "on_progress": progress.tell}
-            result = run_notebooks(notebooks, on_start=progress.start, **told, **options)
+        with closing(progress), interruptible():
+            told = {"on_outcome": lambda outcome: progress.step(_describe_outcome(outcome))}
+            told |= {"on_start": progress.start, "on_progress": progress.tell}
+            result = run_notebooks(notebooks, **told, **options)
     except KeyboardInterrupt as stop:
         kept = _describe_kept(stop) or ["no notebook had finished"]
         fail("\n".join(["interrupted; an earlier report was not touched", *kept]), INTERRUPTED)
-    finally:
-        progress.close()
     for outcome in result.failed:
         click.echo(f"{outcome.name}: {outcome.error}", err=True)
     if result.failed:
@@ -103,43 +103,12 @@ def _run(notebooks: tuple[str, ...], **options: Any) -> None:
         click.echo(f"{near(result.left)} {told} delete the folder.", err=True)
 
 
+def _describe_outcome(outcome: Any) -> str:
+    how = "failed" if outcome.error else "unchanged" if outcome.reused else f"{outcome.seconds:.1f} s"
+    return f"{outcome.name}  {how}"
+
+
 def _describe_kept(stop: BaseException) -> list[str]:
     """Say what a run that was stopped has kept; nothing where it kept nothing."""
     notes = getattr(stop, "__notes__", [])
     return [*notes, _RESUME] if notes else []
-
-
-class Progress:
-    """A bar on a terminal, a line for each notebook elsewhere."""
-
-    def __init__(self) -> None:
-        self._total = self._done = 0
-        self._bar = None
-
-    def start(self, total: int) -> None:
-        self._total = total
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            layout = "{desc}{bar:30} {n_fmt}/{total_fmt} [{elapsed}]"
-            self._bar = tqdm(total=total, bar_format=layout, file=sys.stderr, leave=False)
-
-    def advance(self, outcome: Any) -> None:
-        self._done += 1
-        how = "failed" if outcome.error else "unchanged" if outcome.reused else f"{outcome.seconds:.1f} s"
-        line = f"[{self._done}/{self._total}] {outcome.name}  {how}"
-        if self._bar is None:
-            click.echo(line)
-        else:
-            self._bar.write(line, file=sys.stderr)
-            self._bar.update()
-
-    def tell(self, name: str, line: str) -> None:
-        if self._bar is None:
-            click.echo(f"{name}: {line}")
-        else:
-            self._bar.set_description_str(f"{name[:2]}: {line} ")
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
