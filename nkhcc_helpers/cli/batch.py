@@ -115,7 +115,7 @@ def compare(run_a: Path, run_b: Path, *, tolerance: float, every: bool) -> None:
 
     try:
         values = compare_reports(run_a, run_b, tolerance)
-    except (ValueError, OSError) as error:
+    except FileNotFoundError as error:
         fail(str(error), BAD_INPUT)
-    click.echo(describe_comparison(values, every=every))
+    click.echo(describe_comparison(values, run_a, run_b, tolerance, every=every))
     raise SystemExit(1 if values["differs"].any() else 0)
