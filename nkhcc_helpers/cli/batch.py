@@ -96,9 +96,9 @@ class _BatchProgress(Progress):
     def advance(self, record: Any, n_running: int) -> None:
         is_failed = record.status == "failed"
         self.n_failed += is_failed
-        self.describe(f", {n_running} running, {self.n_failed} failed")
         how = f"failed: {record.error}" if is_failed else f"{record.seconds:.1f} s"
         self.step(f"{record.run}  {how}", above_bar=is_failed)
+        self.describe(f", {n_running} running, {self.n_failed} failed")
 
 
 @click.command(short_help="Compare the values of two runs.")
