@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nkhcc_helpers.cli import AT_LEAST_1, BAD_INPUT, INTERRUPTED, describe_problems, fail, near, option
+from nkhcc_helpers.cli import AT_LEAST_1, BAD_INPUT, INTERRUPTED, fail, near, option
 from nkhcc_helpers.cli.progress import Progress
 
 _N_NAMED = 5
@@ -43,16 +43,19 @@ def batch(plan: str, *, dry_run: bool, **options: Any) -> None:
     value, or the folder is not as it must be (nothing is run then), 130 when it was interrupted.
     """
     from nkhcc_helpers.run import BatchError, PublishError
-    from nkhcc_helpers.trial import TrialDataError
 
     try:
         (_list_runs if dry_run else _run)(plan, **options)
-    except TrialDataError as error:
-        fail(describe_problems(error), BAD_INPUT)
     except (BatchError, PublishError) as error:
         fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt as stop:
+        fail("\n".join(["interrupted", *_describe_kept(stop)]), INTERRUPTED)
     except OSError as error:
-        fail(f"stopped: {error}\nwhat had finished is kept; the same command goes on with the others", 1)
+        fail("\n".join([f"stopped: {error}", *_describe_kept(error)]), 1)
+
+
+def _describe_kept(stop: BaseException) -> list[str]:
+    return [*getattr(stop, "__notes__", []), "the same command executes what is missing"]
 
 
 def _list_runs(plan: str, *, jobs: int | None, **options: Any) -> None:
@@ -67,12 +70,8 @@ def _run(plan: str, **options: Any) -> None:
     from nkhcc_helpers.run import run_batch
 
     progress = _BatchProgress()
-    try:
-        with closing(progress), interruptible():
-            result = run_batch(plan, on_start=progress.begin, on_record=progress.advance, **options)
-    except KeyboardInterrupt:
-        kept = f"{progress.done - progress.n_failed} of {progress.total} runs have finished"
-        fail(f"interrupted; {kept}, and the same command goes on with the others", INTERRUPTED)
+    with closing(progress), interruptible():
+        result = run_batch(plan, on_start=progress.begin, on_record=progress.advance, **options)
     failed = result.failed
     for record in failed[:_N_NAMED]:
         click.echo(f"{record.run}: {record.error}", err=True)

@@ -13,11 +13,11 @@ class Progress:
     """Counts steps."""
 
     def __init__(self) -> None:
-        self.total = self.done = 0
+        self._total = self._done = 0
         self._bar = None
 
     def start(self, total: int, done: int = 0, layout: str = _LAYOUT) -> None:
-        self.total, self.done = total, done
+        self._total, self._done = total, done
         if sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -25,8 +25,8 @@ class Progress:
 
     def step(self, line: str, *, above_bar: bool = True) -> None:
         """Count one more; its line stands above a bar only if that is asked for."""
-        self.done += 1
-        line = f"[{self.done}/{self.total}] {line}"
+        self._done += 1
+        line = f"[{self._done}/{self._total}] {line}"
         if self._bar is None:
             click.echo(line)
             return
