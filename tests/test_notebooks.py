@@ -252,6 +252,7 @@ def read_drawn(svg):
 def check_written(folder, name, n_main):
     results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert results["values"]
+    assert isinstance(results["headlines"], dict)
     assert results["versions"]["nkhcc_helpers"]
     assert [figure["main"] for figure in results["figures"].values()].count(True) == n_main
     kept = [*results["figures"].values(), *results["tables"].values()]

@@ -11,7 +11,7 @@ import html
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
+from nkhcc_helpers.report.headlines import Headline, keep_headline
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -30,7 +31,12 @@ from nkhcc_helpers.report.results import (
     write_json,
     write_whole,
 )
-from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress
+from nkhcc_helpers.report.sentences import (
+    EscapingFormatter,
+    describe_cut,
+    describe_progress,
+    format_assumptions,
+)
 from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
@@ -94,13 +100,13 @@ class Page:
     Attributes
     ----------
     results : dict
-        `values`, `tables` and `figures` so far, by name.
+        `headlines`, `values`, `tables` and `figures` so far, by name.
     """
 
     def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
-        self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
+        self.results: dict[str, Any] = {"headlines": {}, "values": {}, "tables": {}, "figures": {}}
         self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
 
@@ -117,7 +123,9 @@ class Page:
         if self.trial.is_illustrative:
             lines.insert(0, f"<b>{ILLUSTRATIVE}.</b> Nothing on this page was observed in a patient.")
         lines += [f"<b>Warning:</b> {html.escape(warning)}" for warning in self.trial.warnings]
-        body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + _list_assumptions(metadata)
+        body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + format_assumptions(
+            metadata
+        )
         edge, ground = ("#b45309", "#fff7ed") if self.trial.is_illustrative else ("#1d4ed8", "#eff6ff")
         style = f"border-left:4px solid {edge};background:{ground};{_BANNER}"
         _show(
@@ -225,6 +233,22 @@ class Page:
         if (key in self._kept_by_group) != (of is not None):
             return False
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
+
+    def headline(self, name: str, label: str, value: Any, **fields: Any) -> None:
+        """Record one of the few numbers that stand for the page, a `Headline`; shows nothing."""
+        keep_headline(self.results["headlines"], Headline(name, label, value, **fields))
+
+    def headline_each(
+        self, name: str, label: str, table: pd.DataFrame, value: str, labels: Mapping, **fields: Any
+    ) -> None:
+        """Record a headline of each row of a table, whose index fills the ``{}`` of `name`.
+
+        `labels` names it in the ``{}`` of `label`; `value` is a column, and so are limits, unless given.
+        """
+        limits = [limit for limit in ("ci_lower", "ci_upper") if limit in table and limit not in fields]
+        for key, row in table.iterrows():
+            shown = label.format(labels.get(key, key))
+            self.headline(name.format(key), shown, row[value], **row[limits], **fields)
 
     def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
         """Show the table of a result, and keep its numbers as :meth:`show_table` does.
@@ -360,16 +384,6 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"{name!r} cannot name a table or figure; use lower-case letters, digits and underscores"
         )
-
-
-def _list_assumptions(metadata: Any) -> str:
-    items = [
-        f"<li>{html.escape(item.what)}: {html.escape(str(item.value))} ({html.escape(item.why)})</li>"
-        for item in metadata.assumptions
-    ]
-    if not items:
-        return ""
-    return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
 
 
 def _lay_out(figure: Any, is_illustrative: bool) -> Any:
