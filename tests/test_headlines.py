@@ -1,7 +1,6 @@
 """The headlines of a page: how they are recorded, and that a notebook's are the numbers it shows."""
 
 import json
-import math
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ def test_a_page_without_headlines_has_none(page, tmp_path):
     assert json.loads((tmp_path / "results" / "sample.json").read_text("utf-8"))["headlines"] == {}
 
 
-@pytest.mark.parametrize("value", [np.nan, -np.inf, None, pd.NA, pd.NaT, "NE", True, 1j])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, None, pd.NA, pd.NaT, np.float32("nan")])
 def test_what_is_no_number_is_not_estimable(page, value):
     page.headline("p", "P", value, level=0.05)
     page.headline("hr", "Hazard ratio", value, ci_lower=value, ci_upper=value, null=1.0)
@@ -81,11 +80,8 @@ def test_a_name_stands_for_one_number(page):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"name": " "}, "needs a name and a label"),
-        ({"label": ""}, "needs a name and a label"),
+        ({"value": "many"}, "could not convert"),
         ({"ci_lower": 2, "ci_upper": 1}, "2.0 cannot be the limit below 1.0"),
-        ({"null": math.inf}, "null must be a number"),
-        ({"level": 5}, "level must lie between 0 and 1, not 5"),
         ({"value": 1.5, "level": 0.05}, "a P value lies between 0 and 1, not at 1.5"),
         ({"value": -0.1, "level": 0.05}, "a P value lies between 0 and 1"),
     ],

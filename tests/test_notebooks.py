@@ -58,6 +58,7 @@ CHANGED = {
         "conf_level": 0.8,
         "method": "partial",
         "dose_coding": "cumulative",
+        "doses": [0.25, 1, 2, 0],
         "n_trials": 50,
     },
     "04_safety": {

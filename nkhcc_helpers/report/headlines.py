@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from numbers import Real
-from typing import Any
+from dataclasses import dataclass
 
-from nkhcc_helpers.report.results import format_json_value
+from nkhcc_helpers.report.results import is_missing
 
 
 @dataclass(frozen=True)
 class Headline:
-    """A number that a page would state first; NaN, shown as NE, where it or a limit of it is no number.
+    """A number that a page would state first; NaN where it, or a limit of it, is not estimable.
 
     With `null` it has a direction, and limits that leave the null out or not; with `level` it is a P value.
     """
@@ -28,33 +26,10 @@ class Headline:
     log: bool = False  # drawn on a logarithmic axis
 
     def __post_init__(self) -> None:
-        if not self.name.strip() or not self.label.strip():
-            raise ValueError("a headline needs a name and a label")
         for field in ("value", "ci_lower", "ci_upper"):
-            object.__setattr__(self, field, _read_number(getattr(self, field)))
+            number = getattr(self, field)
+            object.__setattr__(self, field, math.nan if is_missing(number) else float(number))
         if self.ci_lower > self.ci_upper:
             raise ValueError(f"{self.name}: {self.ci_lower} cannot be the limit below {self.ci_upper}")
-        if self.null is not None and not math.isfinite(self.null):
-            raise ValueError(f"{self.name}: null must be a number, not {self.null}")
-        if self.level is None:
-            return
-        if not 0 < self.level < 1:
-            raise ValueError(f"{self.name}: level must lie between 0 and 1, not {self.level}")
-        if self.value < 0 or self.value > 1:
+        if self.level is not None and (self.value < 0 or self.value > 1):
             raise ValueError(f"{self.name}: a P value lies between 0 and 1, not at {self.value}")
-
-
-def _read_number(value: Any) -> float:
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else math.nan
-
-
-def keep_headline(kept: dict[str, Any], headline: Headline) -> None:
-    """Add a headline, as strict JSON holds it, to those of a page; a cell run again adds nothing.
-
-    ValueError where another one has its name.
-    """
-    plain = format_json_value(asdict(headline))
-    name = plain.pop("name")
-    if kept.setdefault(name, plain) != plain:
-        raise ValueError(f"two headlines of this page would be called {name!r}")

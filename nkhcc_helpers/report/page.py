@@ -12,6 +12,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
-from nkhcc_helpers.report.headlines import Headline, keep_headline
+from nkhcc_helpers.report.headlines import Headline
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -235,17 +236,19 @@ class Page:
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
     def headline(self, name: str, label: str, value: Any, **fields: Any) -> None:
-        """Record one of the few numbers that stand for the page, a `Headline`; shows nothing."""
-        keep_headline(self.results["headlines"], Headline(name, label, value, **fields))
+        """Record a `Headline`, and show nothing; ValueError where another has its name."""
+        plain = format_json_value(asdict(Headline(name, label, value, **fields)))
+        if self.results["headlines"].setdefault(plain.pop("name"), plain) != plain:
+            raise ValueError(f"two headlines of this page would be called {name!r}")
 
     def headline_each(
         self, name: str, label: str, table: pd.DataFrame, value: str, labels: Mapping, **fields: Any
     ) -> None:
-        """Record a headline of each row of a table, whose index fills the ``{}`` of `name`.
+        """Record a headline of each row: its index fills the ``{}`` of `name`, `labels` call it in `label`.
 
-        `labels` names it in the ``{}`` of `label`; `value` is a column, and so are limits, unless given.
+        `value` is a column; limits are ``ci_lower ci_upper``, where the table has them.
         """
-        limits = [limit for limit in ("ci_lower", "ci_upper") if limit in table and limit not in fields]
+        limits = table.columns.intersection(["ci_lower", "ci_upper"])
         for key, row in table.iterrows():
             shown = label.format(labels.get(key, key))
             self.headline(name.format(key), shown, row[value], **row[limits], **fields)
