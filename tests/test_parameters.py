@@ -353,7 +353,7 @@ def test_every_notebook_checks_its_parameters(path):
         (
             "03",
             {"doses": [0.5, 1]},
-            "doses: must hold a dose for each of the groups A, B, C and D, not 2 num",
+            "doses: must hold a dose for each of A, B, C and D, not 2",
         ),
         ("03", {"doses": [0.5, 1, 1, -1]}, "doses: may hold numbers from 0 to 1e+30, not -1"),
         ("03", {"doses": [0.5, 1, 1, float("inf")]}, "doses: may hold finite numbers only, not inf"),

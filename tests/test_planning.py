@@ -214,7 +214,7 @@ def test_a_confidence_level_is_no_percentage(text, problem):
         (
             "doses",
             "[0, 1, 2]",
-            "must hold a dose for each of the groups P and L, not 3 numbers (03_cox_dose_frequency)",
+            "must hold a dose for each of P and L, not 3 (03_cox_dose_frequency)",
         ),
     ],
 )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from nkhcc_helpers.report.results import is_missing
 
@@ -33,3 +37,17 @@ class Headline:
             raise ValueError(f"{self.name}: {self.ci_lower} cannot be the limit below {self.ci_upper}")
         if self.level is not None and (self.value < 0 or self.value > 1):
             raise ValueError(f"{self.name}: a P value lies between 0 and 1, not at {self.value}")
+
+
+def read_headlines(
+    name: str, label: str, rows: pd.DataFrame, value: str, labels: Any, limits: str = "ci", **fields: Any
+) -> Iterator[dict[str, Any]]:
+    """Fields of a headline for each row: its index fills the ``{}`` of `name`, `labels` call it in `label`.
+
+    `value` is a column; so are limits ``ci_lower ci_upper``, or others of `limits`, of what is no P value.
+    """
+    for key, row in rows.iterrows():
+        found = {"name": name.format(key), "label": label.format(labels.get(key, key)), "value": row[value]}
+        if "level" not in fields:
+            found |= {f"ci_{end}": row.get(f"{limits}_{end}") for end in ("lower", "upper")}
+        yield found | fields

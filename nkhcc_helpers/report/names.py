@@ -205,8 +205,7 @@ def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
         text = "Left out too: {n_unknown: patient|patients} with a missing value that leaves the rule open."
         yield text, {"n_unknown": chosen.n_unknown or None}
     if trial.has_other_doses:
-        unit = trial.metadata.dose_unit
-        told = [f"{arm.dose:g} {unit}".rstrip() + f" ({arm.label})" for arm in trial.metadata.arms]
+        told = [f"{arm.dose:g} ({arm.label})" for arm in trial.metadata.arms]
         yield "<b>Doses here are not those of trial.yaml</b>, but {changed_doses}.", {"changed_doses": told}
 
 

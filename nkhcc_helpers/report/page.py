@@ -11,7 +11,7 @@ import html
 import io
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
-from nkhcc_helpers.report.headlines import Headline
+from nkhcc_helpers.report.headlines import Headline, read_headlines
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -32,12 +32,7 @@ from nkhcc_helpers.report.results import (
     write_json,
     write_whole,
 )
-from nkhcc_helpers.report.sentences import (
-    EscapingFormatter,
-    describe_cut,
-    describe_progress,
-    format_assumptions,
-)
+from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress
 from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
@@ -124,9 +119,7 @@ class Page:
         if self.trial.is_illustrative:
             lines.insert(0, f"<b>{ILLUSTRATIVE}.</b> Nothing on this page was observed in a patient.")
         lines += [f"<b>Warning:</b> {html.escape(warning)}" for warning in self.trial.warnings]
-        body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + format_assumptions(
-            metadata
-        )
+        body = "".join(f'<p style="margin:.3em 0">{line}</p>' for line in lines) + _list_assumptions(metadata)
         edge, ground = ("#b45309", "#fff7ed") if self.trial.is_illustrative else ("#1d4ed8", "#eff6ff")
         style = f"border-left:4px solid {edge};background:{ground};{_BANNER}"
         _show(
@@ -241,17 +234,10 @@ class Page:
         if self.results["headlines"].setdefault(plain.pop("name"), plain) != plain:
             raise ValueError(f"two headlines of this page would be called {name!r}")
 
-    def headline_each(
-        self, name: str, label: str, table: pd.DataFrame, value: str, labels: Mapping, **fields: Any
-    ) -> None:
-        """Record a headline of each row: its index fills the ``{}`` of `name`, `labels` call it in `label`.
-
-        `value` is a column; limits are ``ci_lower ci_upper``, where the table has them.
-        """
-        limits = table.columns.intersection(["ci_lower", "ci_upper"])
-        for key, row in table.iterrows():
-            shown = label.format(labels.get(key, key))
-            self.headline(name.format(key), shown, row[value], **row[limits], **fields)
+    def headline_each(self, *arguments: Any, **fields: Any) -> None:
+        """Record a headline of each row of a table; arguments of `headlines.read_headlines`."""
+        for found in read_headlines(*arguments, **fields):
+            self.headline(**found)
 
     def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
         """Show the table of a result, and keep its numbers as :meth:`show_table` does.
@@ -387,6 +373,16 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"{name!r} cannot name a table or figure; use lower-case letters, digits and underscores"
         )
+
+
+def _list_assumptions(metadata: Any) -> str:
+    items = [
+        f"<li>{html.escape(item.what)}: {html.escape(str(item.value))} ({html.escape(item.why)})</li>"
+        for item in metadata.assumptions
+    ]
+    if not items:
+        return ""
+    return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
 
 
 def _lay_out(figure: Any, is_illustrative: bool) -> Any:

@@ -13,7 +13,6 @@ from nkhcc_helpers.report.results import is_missing, is_sequence
 from nkhcc_helpers.trial.problems import join_names
 
 if TYPE_CHECKING:
-    from nkhcc_helpers.trial.metadata import TrialMetadata
     from nkhcc_helpers.trial.trial import Trial
 
 
@@ -71,14 +70,3 @@ def _name(undone: Any, trial: Trial) -> str:
         return undone
     endpoint, test = undone
     return f"{show_statistic(test, trial)} ({show_endpoint(endpoint, trial)})"
-
-
-def format_assumptions(metadata: TrialMetadata) -> str:
-    """What `trial.yaml` says was assumed, as HTML to be opened; nothing where nothing was."""
-    items = [
-        f"<li>{html.escape(item.what)}: {html.escape(str(item.value))} ({html.escape(item.why)})</li>"
-        for item in metadata.assumptions
-    ]
-    if not items:
-        return ""
-    return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"

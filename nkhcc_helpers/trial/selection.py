@@ -131,7 +131,6 @@ def change_doses(trial: Trial, doses: Sequence[float]) -> Trial:
     Parameters
     ----------
     trial : Trial
-        As loaded, or selected from.
     doses : sequence of float
         Mean dose of each group in order, or ValueError; empty for those of `trial.yaml`.
     """
@@ -148,8 +147,7 @@ def change_doses(trial: Trial, doses: Sequence[float]) -> Trial:
 
 def _refuse_other_number(trial: Trial, doses: Sequence[float]) -> None:
     if len(doses) != len(trial.groups):
-        groups = join_names(trial.groups, "and")
-        raise ValueError(f"must hold a dose for each of the groups {groups}, not {len(doses)} numbers")
+        raise ValueError(f"must hold a dose for each of {join_names(trial.groups, 'and')}, not {len(doses)}")
 
 
 def _read_flag(adsl: pd.DataFrame, name: str) -> pd.Series:
