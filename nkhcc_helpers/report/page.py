@@ -12,6 +12,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
+from nkhcc_helpers.report.headlines import Headline, read_headlines
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -94,13 +96,13 @@ class Page:
     Attributes
     ----------
     results : dict
-        `values`, `tables` and `figures` so far, by name.
+        `headlines`, `values`, `tables` and `figures` so far, by name.
     """
 
     def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
-        self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
+        self.results: dict[str, Any] = {"headlines": {}, "values": {}, "tables": {}, "figures": {}}
         self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
 
@@ -225,6 +227,17 @@ class Page:
         if (key in self._kept_by_group) != (of is not None):
             return False
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
+
+    def headline(self, name: str, label: str, value: Any, **fields: Any) -> None:
+        """Record a `Headline`, and show nothing; ValueError where another has its name."""
+        plain = format_json_value(asdict(Headline(name, label, value, **fields)))
+        if self.results["headlines"].setdefault(plain.pop("name"), plain) != plain:
+            raise ValueError(f"two headlines of this page would be called {name!r}")
+
+    def headline_each(self, *arguments: Any, **fields: Any) -> None:
+        """Record a headline of each row of a table; arguments of `headlines.read_headlines`."""
+        for found in read_headlines(*arguments, **fields):
+            self.headline(**found)
 
     def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
         """Show the table of a result, and keep its numbers as :meth:`show_table` does.
