@@ -49,7 +49,7 @@ def test_every_dependency_is_locked_with_hashes():
 
 
 def list_project_files():
-    folders = ("nkhcc_helpers", "notebooks", "data", "tests", "benchmarks", ".ci")
+    folders = ("nkhcc_helpers", "notebooks", "plans", "data", "tests", "benchmarks", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [
         path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith((".coverage", ".git"))
