@@ -36,6 +36,7 @@ _DATA_SUFFIXES = {".yaml", ".yml", *READ}
 HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_find_version = cache(version)  # it reads the package's files
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
 
 
@@ -114,7 +115,7 @@ def list_versions() -> dict[str, str]:
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            versions[package] = _find_version(package)
         except PackageNotFoundError:
             continue
     return versions
