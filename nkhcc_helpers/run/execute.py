@@ -88,6 +88,11 @@ class Outcome:
     found_disk_full: bool = False
 
 
+def is_kept(kept: Kept, outcome: Outcome) -> bool:
+    """Whether something is kept of a notebook of which this came."""
+    return kept == "all" or (kept == "failed" and bool(outcome.error))
+
+
 class WorkerPool:
     """A process for each notebook, `n_workers` at a time; a context manager that stops what still runs.
 
@@ -259,8 +264,8 @@ def _name_executed(job: Job) -> Path:
 
 def _write_page(job: Job, outcome: Outcome) -> Outcome:
     """Write the page of an executed notebook where it is kept; the outcome, with what went wrong in it."""
-    executed, is_kept = _name_executed(job), job.pages == "all" or (outcome.error and job.pages == "failed")
-    if not is_kept or not executed.is_file():
+    executed = _name_executed(job)
+    if not is_kept(job.pages, outcome) or not executed.is_file():
         return outcome
     try:
         write_page(executed, Path(job.report, f"{job.name}.html"), **job.heading)
@@ -316,19 +321,20 @@ def _call_papermill(job: Job, executed: Path) -> None:
 
 def _place(executed: Path, index: int) -> int:
     """Place of a cell among those of the notebook as written; papermill counts the one it injected too."""
-    tags = [cell["metadata"].get("tags", []) for cell in _read_cells(executed)]
+    tags = [cell["metadata"].get("tags", []) for cell in read_cells(executed)]
     tags = [each for each in tags if "papermill-error-cell-tag" not in each]
     return index + 1 - sum("injected-parameters" in each for each in tags[:index])
 
 
 def _describe_started(executed: Path) -> str:
     """Name the cell that papermill was at when it was left without an answer; empty before the first."""
-    told = [cell["metadata"].get("papermill", {}) for cell in _read_cells(executed)]
+    told = [cell["metadata"].get("papermill", {}) for cell in read_cells(executed)]
     started = [index for index, each in enumerate(told) if each.get("status", "pending") != "pending"]
     return f"cell {_place(executed, max(started))}: " if started else ""
 
 
-def _read_cells(executed: Path) -> list[dict[str, Any]]:
+def read_cells(executed: Path) -> list[dict[str, Any]]:
+    """Cells of an executed notebook; none where it was never written."""
     return json.loads(executed.read_text(encoding="utf-8"))["cells"] if executed.is_file() else []
 
 

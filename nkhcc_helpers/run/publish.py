@@ -52,7 +52,7 @@ except ImportError:  # pragma: no cover
 
 TEMPLATES = Path(__file__).with_name("templates")
 _BUILDING = ".nkhcc.building-"
-_WORK = ".work"
+WORK = ".work"
 
 
 class PublishError(ValueError):
@@ -210,14 +210,14 @@ def name_partial(out_dir: Path) -> Path:
 
 def open_work(building: Path) -> Path:
     """Make the folder of what only workers need while they run."""
-    work = building / _WORK
+    work = building / WORK
     work.mkdir()
     return work
 
 
 def remove_work(building: Path) -> None:
     """Remove what only a run under way needs, and what it left of notebooks that have not ended."""
-    for name in (_WORK, PIECES):
+    for name in (WORK, PIECES):
         shutil.rmtree(building / name, ignore_errors=True)
     entries = (read_manifest(building) or {}).get("notebooks") or {}
     for name in entries:
