@@ -359,12 +359,15 @@ def _import_all() -> None:
     # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)
 
+    import nbformat
+
     import nkhcc_helpers.cohort
     import nkhcc_helpers.identification
     import nkhcc_helpers.report.figures
     import nkhcc_helpers.report.tables  # noqa: F401
 
     load_exporter()
+    nbformat.validate(nbformat.v4.new_notebook())  # makes what validates notebooks
 
 
 if os.environ.get(TEMPLATE):

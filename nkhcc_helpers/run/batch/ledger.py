@@ -58,18 +58,20 @@ def read_ledger(folder: str | Path) -> dict[str, Record]:
 
     A run without a line that can be read is looked up in its own manifest.
     """
-    runs, records = Path(folder, RUNS), {}
+    runs, written = Path(folder, RUNS), _read_lines(Path(folder))
     names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
-    for line in _read_lines(Path(folder, LEDGER)):
-        with suppress(ValueError):
-            record = _get_reader().validate_json(line)
-            records[record.run] = record
-    found = (records.get(name) or read_record(runs / name) for name in names)
+    found = (written.get(name) or read_record(runs / name) for name in names)
     return {record.fingerprint: record for record in found if record is not None}
 
 
-def _read_lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines() if path.is_file() else []
+def _read_lines(folder: Path) -> dict[str, Record]:
+    """The last record of each run, by its name, of lines that can be read."""
+    path, records = folder / LEDGER, {}
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
+        with suppress(ValueError):
+            record = _get_reader().validate_json(line)
+            records[record.run] = record
+    return records
 
 
 def read_record(run: Path) -> Record | None:
@@ -107,11 +109,11 @@ class Ledger:
                 self._set_aside(self.folder / RUNS / record.run)
         self.take_in(names)
         self._begin()
-        known = read_ledger(self.folder)
+        written = _read_lines(self.folder)
         found = [read_record(self.folder / RUNS / name) for name in names.values()]
         records = [each for each in found if each and names.get(each.fingerprint) == each.run]
         for record in records:
-            if known.get(record.fingerprint) != record:
+            if written.get(record.run) != record:
                 self._append(record)
         return {record.run: record for record in records}
 
@@ -194,8 +196,8 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        told = _read_lines(folder / WORK / WRITER)
-        who = f" ({told[0].decode()})" if told else ""
+        writer = folder / WORK / WRITER
+        who = f" ({writer.read_text().splitlines()[0]})" if writer.is_file() else ""
         advice = "wait until it is done, or choose another folder with --out"
         raise BatchError([f"another batch{who} is writing {folder}; {advice}"]) from None
     except (AttributeError, OSError):

@@ -85,9 +85,7 @@ def execute_run(run: BatchRun, place: Workplace) -> Built:
     while True:
         folder, attempt = _make_folder(run, place)
         if attempt > place.retries + 1:
-            why = (
-                f"what executed it died {attempt - 1} times: a worker, its process or its kernel (--retries)"
-            )
+            why = f"{attempt - 1} workers or kernels died while it was executed (--retries)"
             return _finish(run, place, folder, attempt - 1, Outcome(run.plan.name, 0.0, why))
         outcome = _execute(run, place, folder)
         if outcome.found_disk_full:
