@@ -212,7 +212,9 @@ def find_earlier(reports: list[Path], name: str, fingerprint: str) -> tuple[Path
         entry = ((read_manifest(report) or {}).get("notebooks") or {}).get(name)
         if not entry or entry.get("fingerprint") != fingerprint or entry.get("status") != "ok":
             continue
-        if list_files(report, name) == entry.get("files") and name in _read_results(report):
+        if list_files(report, name) == entry.get("files") and name in read_results(report).get(
+            "notebooks", {}
+        ):
             return report, entry
     return None
 
@@ -223,13 +225,14 @@ def copy_earlier(report: Path, building: Path, name: str, files: Mapping[str, st
         target = building / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(report / relative, target)
-    return _read_results(report)[name]
+    return read_results(report)["notebooks"][name]
 
 
-def _read_results(report: Path) -> dict[str, Any]:
+def read_results(report: Path) -> dict[str, Any]:
+    """What the `results.json` of a report holds; nothing where it cannot be read."""
     try:
-        return json.loads((report / "results.json").read_text(encoding="utf-8"))["notebooks"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads((report / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
 
 
