@@ -212,9 +212,7 @@ def find_earlier(reports: list[Path], name: str, fingerprint: str) -> tuple[Path
         entry = ((read_manifest(report) or {}).get("notebooks") or {}).get(name)
         if not entry or entry.get("fingerprint") != fingerprint or entry.get("status") != "ok":
             continue
-        if list_files(report, name) == entry.get("files") and name in read_results(report).get(
-            "notebooks", {}
-        ):
+        if list_files(report, name) == entry.get("files") and name in _read_results(report):
             return report, entry
     return None
 
@@ -225,14 +223,13 @@ def copy_earlier(report: Path, building: Path, name: str, files: Mapping[str, st
         target = building / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(report / relative, target)
-    return read_results(report)["notebooks"][name]
+    return _read_results(report)[name]
 
 
-def read_results(report: Path) -> dict[str, Any]:
-    """What the `results.json` of a report holds; nothing where it cannot be read."""
+def _read_results(report: Path) -> dict[str, Any]:
     try:
-        return json.loads((report / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads((report / "results.json").read_text(encoding="utf-8"))["notebooks"]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

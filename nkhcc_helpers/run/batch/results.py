@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,13 +14,22 @@ import pandas as pd
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import write_csv
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
-from nkhcc_helpers.run.publish import read_manifest, read_results
+from nkhcc_helpers.run.publish import read_manifest
 from nkhcc_helpers.trial.problems import format_printable
 
 _LIMITS = ["value", "ci_lower", "ci_upper"]
 _NUMBERS = [*_LIMITS, "null", "level"]
 _HEADLINE = ["name", "label", *_NUMBERS, "unit", "log"]
 _WIDEST = 40
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What the `results.json` of a report or run holds; nothing where it cannot be read."""
+    try:
+        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_finished(run: BatchRun, folder: Path) -> dict[str, Any]:
@@ -38,10 +48,8 @@ def list_values(batch: Batch, folder: Path) -> pd.DataFrame:
     """
 
     def list_rows(results: dict[str, Any]) -> list[tuple]:
-        found = ((path[0], ".".join(path[1:]), value) for path, value in _flatten(_name_values(results)))
-        return [
-            (*at, math.nan, value) if isinstance(value, str) else (*at, value, "") for *at, value in found
-        ]
+        found = _flatten(_name_values(results))
+        return [(path[0], ".".join(path[1:]), *_split(value)) for path, value in found]
 
     frame = _gather(batch, folder, list_rows, ["name", "of", "number", "text"])
     return frame.drop(columns="is_default").astype({"number": float})
@@ -50,9 +58,8 @@ def list_values(batch: Batch, folder: Path) -> pd.DataFrame:
 def list_headlines(batch: Batch, folder: Path) -> pd.DataFrame:
     """One row a run and headline: the columns of `list_parameters`, and its fields, NaN for NE or none."""
 
-    def list_rows(results: dict[str, Any]) -> list[tuple]:
-        kept = results.get("headlines", {}).items()
-        return [(name, *(each[key] for key in _HEADLINE[1:])) for name, each in kept]
+    def list_rows(results: dict[str, Any]) -> list[dict]:
+        return [{"name": name, **each} for name, each in results.get("headlines", {}).items()]
 
     frame = _gather(batch, folder, list_rows, _HEADLINE)
     frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
@@ -60,7 +67,7 @@ def list_headlines(batch: Batch, folder: Path) -> pd.DataFrame:
 
 
 def _gather(
-    batch: Batch, folder: Path, list_rows: Callable[[dict[str, Any]], list[tuple]], columns: list[str]
+    batch: Batch, folder: Path, list_rows: Callable[[dict], list], columns: list[str]
 ) -> pd.DataFrame:
     parameters, places, rows = list_parameters(batch), [], []
     for place, run in enumerate(batch.runs):
@@ -164,9 +171,8 @@ def _list_made(folder: Path) -> dict[str, float | str]:
     manifest = read_manifest(folder) or {}
     made = {name: each.get("parameters") for name, each in manifest.get("notebooks", {}).items()}
     made |= {"data": manifest.get("data", {}).get("files"), "code": manifest.get("code")}
-    return {
-        " ".join(path): value for path, value in _flatten(made | {"version of": manifest.get("versions")})
-    }
+    made["version of"] = manifest.get("versions")
+    return {" ".join(path): value for path, value in _flatten(made)}
 
 
 def _align(heading: tuple, rows: list[tuple]) -> list[str]:
