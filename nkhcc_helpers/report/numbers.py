@@ -6,7 +6,9 @@ Whatever is not estimable (missing, unbounded) prints ``NE``, never ``nan`` or `
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -102,6 +104,18 @@ def format_p_with_error(p_value: float, error: float) -> str:
     if not is_estimable(p_value) or not is_estimable(error):
         return format_p(p_value)
     return f"{format_p(p_value)} ({f'{error:.1g}' if error >= 0.00005 else '<0.0001'})"
+
+
+def format_headline(value: float, headline: Mapping[str, Any]) -> str:
+    """A headline as what its ``level null log unit`` say it is: a P value, a ratio, or another number."""
+    if is_estimable(headline["level"]):
+        return format_p(value)
+    if headline["log"] and headline["null"] == 1:
+        return format_ratio(value)
+    if not is_estimable(value):
+        return NOT_ESTIMABLE
+    decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{format_tick(round(value, max(0, decimals)) + 0.0)} {headline['unit']}".rstrip()
 
 
 def format_percent(percent: float, decimals: int = 0) -> str:
