@@ -1,42 +1,32 @@
-"""Frames of batches as `list_headlines` returns them, made by hand."""
+"""Frames of a batch as `list_parameters` and `list_headlines` return them, made by hand."""
 
 from itertools import product
 
-import numpy as np
 import pandas as pd
 
+NUMBERS = ("value", "ci_lower", "ci_upper", "null", "level")
 HEADLINE = {
     "name": "trend",
     "label": "Ordered trend, permuted P",
-    "value": np.nan,
-    "ci_lower": np.nan,
-    "ci_upper": np.nan,
-    "null": np.nan,
-    "level": np.nan,
+    **dict.fromkeys(NUMBERS, float("nan")),
     "unit": "",
     "log": False,
 }
 
 
 def list_runs(grid, defaults, *, notebook="02_survival_by_group", trial="nkhcc"):
-    """A row per combination of the values of a grid, as `list_parameters` returns them."""
+    """A row per combination of the values of a grid; `defaults` are the notebook's."""
     rows = []
     for i, values in enumerate(product(*grid.values())):
         own = dict(zip(grid, values, strict=True))
         is_default = all(own[name] == defaults.get(name) for name in own if name != "endpoint")
-        rows.append(
-            {"run": f"{notebook}-{trial}-{i}", "notebook": notebook, "trial": trial, "is_default": is_default}
-            | own
-        )
+        names = {"run": f"{trial}-{notebook}-{i}", "notebook": notebook, "trial": trial}
+        rows.append({**names, "is_default": is_default, **own})
     return pd.DataFrame(rows)
 
 
 def add_headline(runs, values, **fields):
-    """Rows of one headline value: its value in each run, None where the run has none at all."""
-    columns = {
-        name: value if isinstance(value, list) else [value] * len(runs) for name, value in fields.items()
-    }
-    frame = runs.assign(**HEADLINE).assign(value=values, **columns)
-    frame = frame[[value is not None for value in values]]
-    numbers = ["value", "ci_lower", "ci_upper", "null", "level"]
-    return frame.astype(dict.fromkeys(numbers, float))
+    """Rows of one headline value: what it is in each run, None where the run failed."""
+    failed = [value is None for value in values]
+    frame = runs.assign(**{**HEADLINE, **fields, "value": values})
+    return frame[[not each for each in failed]].astype(dict.fromkeys(NUMBERS, float))

@@ -25,6 +25,7 @@ from nkhcc_helpers.report.figures.style import (
     in_house_style,
     open_left,
     plain,
+    say_nothing_to_show,
     set_ratio_axis,
     tell_apart,
 )
@@ -62,6 +63,8 @@ def plot_sensitivity(runs: pd.DataFrame, varied: Sequence[str]) -> Axes:
         Parameters. Of one with more values than fit, those without another conclusion share a row.
     """
     runs = runs.reset_index(drop=True)
+    if runs["value"].isna().all():
+        return say_nothing_to_show(Figure(figsize=(WIDTH, 2)).subplots(), "Not estimable in any run")
     if len(varied) == 2:
         down, across = sorted(varied, key=lambda name: -runs[name].nunique())
         n_down, n_across = runs[down].nunique(), runs[across].nunique()
@@ -149,7 +152,7 @@ def _set_axis(ax: Axes, runs: pd.DataFrame, reference: pd.Series) -> None:
     shown = numbers[["value", "level", "null"]]
     lowest, highest = shown.min(axis=None), shown.max(axis=None)
     span = (highest - lowest) or 0.2 * abs(lowest) or 1.0
-    room = np.nanmax([span, (numbers["ci_upper"] - numbers["ci_lower"]).median()])
+    room = np.nanmax([span, (numbers["ci_upper"] - numbers["ci_lower"]).quantile(0.5)])
     low = max(numbers.min(axis=None), lowest - room) - 0.06 * span
     high = min(numbers.max(axis=None), highest + room) + 0.06 * span
     if _is_log(reference):
@@ -165,7 +168,7 @@ def _is_log(reference: pd.Series) -> bool:
 
 def _name_axis(reference: pd.Series) -> str:
     unit = f" ({reference['unit']})" if reference["unit"] else ""
-    return plain(f"{reference['label']}{unit}", 100, lines=2)
+    return plain(f"{reference['label']}{unit}", 64)
 
 
 def _explain(runs: pd.DataFrame, reference: pd.Series) -> list[Line2D]:

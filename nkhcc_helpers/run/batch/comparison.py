@@ -180,19 +180,28 @@ def _say_conclusions(conclusions: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFr
 
 
 def _describe(chosen: pd.DataFrame, rest: pd.DataFrame, reference: pd.Series) -> str:
-    """Runs by the parameter whose values set them apart, else by what each has unlike the reference."""
-    values = {name: list(dict.fromkeys(chosen[name])) for name in reference.index}
-    apart = {name: each for name, each in values.items() if not rest[name].isin(each).any()}
-    if len(rest) and apart:
-        fewest = min(map(len, apart.values()))
-        told = [f"{name} {_list(map(_quote, each))}" for name, each in apart.items() if len(each) == fewest]
-        same = f" (the same runs as {join_names(told[1:], 'and')})" if len(told) > 1 else ""
-        return f"{'every run of ' if len(chosen) > 1 else ''}{told[0]}{same}"
-    each = []
+    """Runs by the values that none of the rest has, of the parameter that tells most, then one by one.
+
+    Where another parameter tells the same runs, it is named too; one run is told by what the reference lacks.
+    """
+    own = {
+        name: [each for each in dict.fromkeys(chosen[name]) if each not in set(rest[name])]
+        for name in reference.index
+    }
+    told = {name: tuple(chosen.index[chosen[name].isin(values)]) for name, values in own.items() if len(rest)}
+    best = max(told, key=lambda name: (len(told[name]), -len(own[name])), default="")
+    runs = told.get(best, ())
+    texts = []
+    if len(runs) > 1 or len(runs) == len(chosen) == 1:
+        same = [name for name, each in told.items() if each == runs and len(own[name]) == len(own[best])]
+        first, *others = [f"{name} {_list(map(_quote, own[name]))}" for name in same]
+        texts.append(("every run of " if len(runs) > 1 else "") + first)
+        texts[0] += f" (the same runs as {join_names(others, 'and')})" if others else ""
+        chosen = chosen.drop(index=[*runs])
     for run in chosen.to_dict("records"):
         unlike = [f"{name} {_quote(run[name])}" for name, usual in reference.items() if run[name] != usual]
-        each.append(" with ".join(unlike) or "the run of reference")
-    return _list(each, "; ")
+        texts.append(" with ".join(unlike) or "the run of reference")
+    return _list(texts, "; ")
 
 
 def _list(texts: Iterable[str], separator: str = ", ") -> str:
