@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from batch_frames import add_headline, list_runs
 
-from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.run.batch import comparison as comparison_module
-from nkhcc_helpers.run.batch.comparison import compare_runs, list_conclusions, write_comparison
+from nkhcc_helpers.run.batch.comparison import compare_runs, list_conclusions, show_value, write_comparison
 from nkhcc_helpers.run.publish import _open_templates
 from nkhcc_helpers.trial.trial import locate_checkout
 
@@ -28,7 +27,7 @@ RUNS = list_runs(GRID, {"doses": "0.5", "conf_type": "bpcp"})
 
 
 def say(each):
-    text = _open_templates().from_string(WORDS).render(each=each, show=format_headline)
+    text = _open_templates().from_string(WORDS).render(each=each, show=show_value)
     parts = html.unescape(text).split("|")
     return dict(zip(("changes", "span", "absent", "seeds", "caption"), parts, strict=True))
 
@@ -219,8 +218,8 @@ def test_direction_and_limits_change_apart():
 def test_what_has_no_conclusion_has_a_range():
     said = say(compare_one([4.8, 4.9, 4.81, 5.0, 17.7, 0.0], unit="months"))
     assert said["changes"] == "It has no conclusion that could change, only a range."
-    assert said["span"] == "4.81 months in the default run; 0 months to 17.7 months over 6 runs."
-    assert say(compare_one([4.8] * 6))["span"] == "4.8 in each of 6 runs."
+    assert said["span"] == "4.81 months in the default run; 0.00 months to 17.7 months over 6 runs."
+    assert say(compare_one([4.8] * 6))["span"] == "4.80 in each of 6 runs."
 
 
 def test_runs_without_an_answer_are_named_and_not_counted():

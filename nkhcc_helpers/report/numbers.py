@@ -6,9 +6,8 @@ Whatever is not estimable (missing, unbounded) prints ``NE``, never ``nan`` or `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 import pandas as pd
 
@@ -106,18 +105,6 @@ def format_p_with_error(p_value: float, error: float) -> str:
     return f"{format_p(p_value)} ({f'{error:.1g}' if error >= 0.00005 else '<0.0001'})"
 
 
-def format_headline(value: float, headline: Mapping[str, Any]) -> str:
-    """A headline as what its ``level null log unit`` say it is: a P value, a ratio, or another number."""
-    if is_estimable(headline["level"]):
-        return format_p(value)
-    if headline["log"] and headline["null"] == 1:
-        return format_ratio(value)
-    if not is_estimable(value):
-        return NOT_ESTIMABLE
-    decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{format_tick(round(value, max(0, decimals)) + 0.0)} {headline['unit']}".rstrip()
-
-
 def format_percent(percent: float, decimals: int = 0) -> str:
     """A percentage, between 0 and 100: ``60 %``, ``<1 %``, ``>99 %``."""
     if not is_estimable(percent):
@@ -144,3 +131,14 @@ def format_share(n: float, percent: float, decimals: int = 0) -> str:
     if int(n) == 0 or not is_estimable(percent):
         return str(int(n))
     return f"{int(n)} ({format_percent(percent, decimals)})"
+
+
+def format_headline(value: float, lower: float, upper: float, *, is_p: bool, is_ratio: bool) -> str:
+    """A headline with its limits where it has any: a P value, a ratio, or a number with three digits."""
+    if is_p:
+        return format_p(value)
+    size = abs(value) if is_estimable(value) and value else 1.0
+    decimals = min(4, max(0, 2 - math.floor(math.log10(size))))
+    show = format_ratio if is_ratio else partial(format_number, decimals=decimals)
+    has_limits = is_estimable(lower) or is_estimable(upper)
+    return f"{show(value)} ({show(lower)} to {show(upper)})" if has_limits else show(value)

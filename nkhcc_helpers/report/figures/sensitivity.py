@@ -188,13 +188,14 @@ def _draw_grid(runs: pd.DataFrame, down: str, across: str) -> Axes:
     ax = Figure(figsize=(WIDTH, 1.4 + 0.36 * len(rows))).subplots()
     reference = runs[runs["is_reference"]].iloc[0]
     grid = runs.pivot_table("value", down, across, dropna=False).reindex(index=rows, columns=columns)
+    is_p = pd.notna(reference["level"])
     is_log = _is_log(reference) and bool((runs["value"].dropna() > 0).all())
     shades = ListedColormap(sns.light_palette(COLOUR, 100)[:60])  # text on the darkest can still be read
     ax.imshow(grid, cmap=shades, norm=LogNorm() if is_log else None, aspect="auto")
     for run in runs.to_dict("records"):
         x, y = columns.index(run[across]), rows.index(run[down])
         weight = "bold" if run["is_reference"] else "normal"
-        text = format_headline(run["value"], {**reference, "unit": ""})
+        text = format_headline(run["value"], np.nan, np.nan, is_p=is_p, is_ratio=reference["null"] == 1)
         ax.text(x, y, text, ha="center", va="center", fontsize=SMALL, fontweight=weight, color=INK)
         if run["is_reference"]:
             ax.plot(x - 0.43, y - 0.3, **DEFAULT | {"markersize": 5})

@@ -7,6 +7,7 @@ run, which was chosen before any was seen; no run is picked, and none is ordered
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -185,7 +186,7 @@ def _describe(chosen: pd.DataFrame, rest: pd.DataFrame, reference: pd.Series) ->
     Where another parameter tells the same runs, it is named too; one run is told by what the reference lacks.
     """
     own = {
-        name: [each for each in dict.fromkeys(chosen[name]) if each not in set(rest[name])]
+        name: list(dict.fromkeys(chosen.loc[~chosen[name].isin(rest[name]), name]))
         for name in reference.index
     }
     told = {name: tuple(chosen.index[chosen[name].isin(values)]) for name, values in own.items() if len(rest)}
@@ -215,6 +216,13 @@ def _quote(value: str) -> str:
     half = _LONGEST_VALUE // 2
     short = value if len(value) <= _LONGEST_VALUE else f"{value[:half]} … {value[-half:]}"
     return short if short and not set(short) & set(" ,;") else f"“{short}”"
+
+
+def show_value(value: float, headline: pd.Series) -> str:
+    """A headline value without its limits, with its unit."""
+    is_p, is_ratio = pd.notna(headline["level"]), headline["null"] == 1
+    text = format_headline(value, math.nan, math.nan, is_p=is_p, is_ratio=is_ratio)
+    return f"{text} {headline['unit']}".rstrip() if pd.notna(value) else text
 
 
 def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Path:
@@ -247,7 +255,7 @@ def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Pat
         titles={run.plan.name: read_title(run.plan.path) for run in batch.runs},
         pages={name: page for name, page in pages.items() if (folder / page).is_file()},
         illustrative=ILLUSTRATIVE if any(is_illustrative.values()) else "",
-        show=format_headline,
+        show=show_value,
     )
     return write_whole(folder / "comparison.html", text)
 
