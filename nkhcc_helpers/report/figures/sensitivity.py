@@ -153,8 +153,9 @@ def _set_axis(ax: Axes, runs: pd.DataFrame, reference: pd.Series) -> None:
     lowest, highest = shown.min(axis=None), shown.max(axis=None)
     span = (highest - lowest) or 0.2 * abs(lowest) or 1.0
     room = np.nanmax([span, (numbers["ci_upper"] - numbers["ci_lower"]).quantile(0.5)])
-    low = max(numbers.min(axis=None), lowest - room) - 0.06 * span
-    high = min(numbers.max(axis=None), highest + room) + 0.06 * span
+    low, high = max(numbers.min(axis=None), lowest - room), min(numbers.max(axis=None), highest + room)
+    margin = 0.04 * max(high - low, span)
+    low, high = low - margin, high + margin
     if _is_log(reference):
         set_ratio_axis(ax, "x", np.exp(low), np.exp(high), room=70)
     else:

@@ -229,14 +229,14 @@ def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Pat
     """Write `comparison.html` and its figures into a batch's folder; `headlines` are of `list_headlines`."""
     from nkhcc_helpers.run.batch.grid import list_parameters
 
-    from nkhcc_helpers.report.figures import plot_sensitivity  # slow to import
-
     runs = list_parameters(batch)
     comparisons = compare_runs(headlines, batch.varied, runs)
     is_illustrative = _find_illustrative(batch, folder)
     figures = folder / "figures" / "comparison"
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir(parents=True)
+    from nkhcc_helpers.report.figures import plot_sensitivity  # slow to import
+
     drawn = {}
     for number in _choose_drawn(comparisons):
         each = comparisons[number]
