@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from nkhcc_helpers.run.batch.batch import BatchResult
-from nkhcc_helpers.run.batch.ledger import Record
 
 from nkhcc_helpers import run
 from nkhcc_helpers.cli import main
 from nkhcc_helpers.run import BatchError, PublishError, batch
+from nkhcc_helpers.run.batch.batch import BatchResult
+from nkhcc_helpers.run.batch.ledger import Record
 
 ERROR = "cell 4 (In [3]): ValueError: no"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from nkhcc_helpers.run.batch.ledger import Record
 from small_notebooks import write_notebook
 
 from nkhcc_helpers.run.batch import estimate, grid
 from nkhcc_helpers.run.batch.grid import BatchError, list_parameters, read_batch
+from nkhcc_helpers.run.batch.ledger import Record
 
 ONE = "notebooks: [one.ipynb]\ntrials: [a/trial]\n"
 PLANS = sorted((Path(__file__).parent.parent / "plans").glob("*.yaml"))

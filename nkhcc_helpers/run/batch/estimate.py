@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from statistics import fmean
 
-from nkhcc_helpers.run.batch.ledger import read_ledger
-
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
+from nkhcc_helpers.run.batch.ledger import read_ledger
 from nkhcc_helpers.run.publish import MANIFEST, read_manifest
 from nkhcc_helpers.trial.metadata import count_noun
 from nkhcc_helpers.trial.problems import format_printable
