@@ -99,7 +99,10 @@ def run_batch(
             n_finished = sum(record.status == "ok" for record in under_way.records.values())
             stop.add_note(f"finished: {n_finished} of {len(batch.runs)} runs, kept in {batch.out_dir}")
             raise
-    records = {run.name: under_way.records[run.name] for run in batch.runs}
+        from nkhcc_helpers.run.batch.pages import write_pages
+
+        records = {run.name: under_way.records[run.name] for run in batch.runs}
+        write_pages(batch, batch.out_dir, records)
     return BatchResult(batch.out_dir, records, len(finished))
 
 

@@ -6,14 +6,13 @@ run, which was chosen before any was seen; no run is picked, and none is ordered
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,11 +20,10 @@ import pandas as pd
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.pictures import write_figure
 from nkhcc_helpers.report.results import ILLUSTRATIVE, write_whole
+from nkhcc_helpers.run.batch.grid import Batch, list_parameters
+from nkhcc_helpers.run.batch.results import read_finished
 from nkhcc_helpers.run.publish import read_title, render
 from nkhcc_helpers.trial.problems import join_names
-
-if TYPE_CHECKING:
-    from nkhcc_helpers.run.batch.grid import Batch
 
 Kind = Literal["level", "direction", "limits"]
 
@@ -227,8 +225,6 @@ def show_value(value: float, headline: pd.Series) -> str:
 
 def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Path:
     """Write `comparison.html` and its figures into a batch's folder; `headlines` are of `list_headlines`."""
-    from nkhcc_helpers.run.batch.grid import list_parameters
-
     runs = list_parameters(batch)
     comparisons = compare_runs(headlines, batch.varied, runs)
     is_illustrative = _find_illustrative(batch, folder)
@@ -276,8 +272,6 @@ def _find_illustrative(batch: Batch, folder: Path) -> dict[str, bool]:
     """Whether the data of each trial are illustrative, as the results of its runs say."""
     found = {run.trial: False for run in batch.runs}
     for run in batch.runs:
-        path = folder / "runs" / run.name / "results.json"
-        if path.is_file():
-            provenance = json.loads(path.read_text(encoding="utf-8"))["provenance"]
-            found[run.trial] |= provenance["provenance"] == "illustrative"
+        provenance = read_finished(run, folder).get("provenance", {})
+        found[run.trial] |= provenance.get("provenance") == "illustrative"
     return found

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
+from nkhcc_helpers.run.batch.comparison import write_comparison
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
 from nkhcc_helpers.run.batch.ledger import Record
 from nkhcc_helpers.run.batch.results import list_headlines, read_finished, write_results
@@ -29,9 +30,10 @@ _KEPT = {
 
 
 def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> None:
-    """Write what a batch has found so far: every value as tables, and `batch.html`."""
+    """Write what a batch has found so far: every value as tables, the comparison, and `batch.html`."""
     write_results(batch, folder)
     headlines, parameters = list_headlines(batch, folder), list_parameters(batch)
+    write_comparison(batch, folder, headlines)
     trials: dict[str, dict] = {}
     for run in batch.runs:
         trials[run.trial] = trials.get(run.trial) or read_finished(run, folder).get("provenance", {})
@@ -47,7 +49,6 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> No
         ],
         records={run.name: records.get(run.name) for run in batch.runs},
         kept={run.name: _find_kept(run, folder) if run.name in records else {} for run in batch.runs},
-        has_comparison=(folder / "comparison.html").is_file(),
         versions=list_versions(),
         written=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
         script=Markup(script),
