@@ -36,7 +36,6 @@ _DATA_SUFFIXES = {".yaml", ".yml", *READ}
 HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_find_version = cache(version)  # it reads the package's files
 _SEQUENCES = (list, tuple, pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)
 
 
@@ -113,12 +112,15 @@ def write_whole(path: Path, text: str) -> Path:
 def list_versions() -> dict[str, str]:
     """Versions of Python, this package, and what it computes and draws with, as far as they are installed."""
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
-        try:
-            versions[package] = _find_version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return versions | {package: found for package in PACKAGES if (found := _find_version(package))}
+
+
+@cache
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def hash_file(path: Path) -> str:
