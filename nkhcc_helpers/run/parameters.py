@@ -247,9 +247,7 @@ def read_parameters(path: str | Path) -> dict[str, Parameter]:
     Raises ParameterError where the file is no notebook, or its cell holds more than annotated literals.
     """
     cells = _list_tagged(path)
-    if not cells:
-        return {}
-    parameters, problems = _inspect(cells[0])
+    parameters, problems = _inspect(cells[0]) if cells else ([], [])
     if len(cells) > 1:
         problems.append(f"{len(cells)} cells are tagged {TAG!r}; only one can be")
     if problems:
@@ -318,8 +316,7 @@ def read_values(
     """Turn names and texts given on the command line into values by notebook, then by name.
 
     A name goes to the notebooks that have it; one of them at least must. `load` returns the trial, called
-    when a value can be checked against it only; `reserved` is as `RESERVED`. Raises ParameterError, which
-    lists every problem.
+    when a value can be checked against it only. Raises ParameterError, which lists every problem.
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in notebooks}
     names = [name for name, _ in given]

@@ -33,6 +33,7 @@ from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_headline, format_
 
 MOST_ROWS, MOST_COLUMNS = 30, 10
 MOST_LIMITS = 12  # runs in a row up to which their limits are drawn
+MOST_ROOM = 3  # times as far as the limits of half of the runs reach, and no further, goes the axis
 FILLED = 0.8  # share of a grid's cells from which on it is drawn as one
 EMPTY = "(empty)"
 COLOUR = group_palette(["run"])["run"]
@@ -145,14 +146,15 @@ def _draw_block(ax: Axes, runs: pd.DataFrame, places: pd.Series) -> None:
 
 
 def _set_axis(ax: Axes, runs: pd.DataFrame, reference: pd.Series) -> None:
-    """An axis that holds every value, what it is held against, and of the limits those not far beyond."""
+    """An axis that holds every value, what it is held against, and all limits but those far beyond most."""
     numbers = runs[["value", "level", "null", "ci_lower", "ci_upper"]].astype(float)
     if _is_log(reference):
         numbers = np.log(numbers.where(numbers > 0))
     shown = numbers[["value", "level", "null"]]
     lowest, highest = shown.min(axis=None), shown.max(axis=None)
     span = (highest - lowest) or 0.2 * abs(lowest) or 1.0
-    room = np.nanmax([span, (numbers["ci_upper"] - numbers["ci_lower"]).quantile(0.5)])
+    lower, upper = numbers["value"] - numbers["ci_lower"], numbers["ci_upper"] - numbers["value"]
+    room = np.nanmax([span, *(MOST_ROOM * lower.quantile([0.5])), *(MOST_ROOM * upper.quantile([0.5]))])
     low, high = max(numbers.min(axis=None), lowest - room), min(numbers.max(axis=None), highest + room)
     margin = 0.04 * max(high - low, span)
     low, high = low - margin, high + margin
