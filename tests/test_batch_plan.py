@@ -231,6 +231,10 @@ def test_a_misspelt_name_is_told_of_fields_keys_and_parameters(refuse):
         "name {endpoin}: no such field 'endpoin'",
         "runs 1 (one-1) and 2 (one-2): n_draw: no such parameter",
     ]
+    assert refuse(ONE + "parameters: {data_dir: x, out_dir: y}") == (
+        "data_dir: set it with trials",
+        "out_dir: set it with out",
+    )
     plan = "{notebooks: [two.ipynb], trials: [a/trial], seeds: 2, %s}"
     for other in ("grid: {seed: [1]}", "parameters: {seed: 1}", "runs: [{seed: 1}]"):
         assert refuse(plan % other) == ("seed: is set in two places of the plan; keep one",)
@@ -352,6 +356,7 @@ def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_p
     assert last == "6 runs, 1 finished already; about 12 minutes to go"
     records |= {run.fingerprint: Record(run.name, run.fingerprint, "ok", 1.0) for run in batch.runs}
     assert estimate.estimate_seconds(batch, 2) == 0
+    assert estimate.describe_batch(batch, 2).endswith("6 runs, 6 finished already; nothing to go")
     many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out_dir=tmp_path / "batch")
     lines = estimate.describe_batch(many, 2).splitlines()
     assert len(lines) == 1 + 40 + 1 + 1

@@ -311,7 +311,6 @@ def read_values(
     notebooks: Mapping[str, Mapping[str, Parameter]],
     given: Sequence[tuple[str, str]],
     load: Callable[[], Any] | None = None,
-    reserved: Mapping[str, str] = RESERVED,
 ) -> dict[str, dict[str, Any]]:
     """Turn names and texts given on the command line into values by notebook, then by name.
 
@@ -324,8 +323,8 @@ def read_values(
     problems = [f"{name}: given {names.count(name)} times; give it once" for name in again]
     for name, text in given:
         owners = {key: known[name] for key, known in notebooks.items() if name in known}
-        if name in reserved:
-            problems.append(f"{name}: set it with {reserved[name]}")
+        if name in RESERVED:
+            problems.append(f"{name}: set it with {RESERVED[name]}")
         elif not owners:
             known = {known for parameters in notebooks.values() for known in parameters} - set(RESERVED)
             stranger = _describe_stranger(name, known, "the notebooks to run have none")

@@ -62,6 +62,8 @@ def describe_batch(batch: Batch, jobs: int) -> str:
 
 
 def _say_time(seconds: float) -> str:
+    if not seconds:
+        return "nothing"
     units = {"hour": 3600, "minute": 60, "second": 1}
     word = next((word for word, size in units.items() if seconds >= 2 * size), "second")
-    return f"about {count_noun(round(seconds / units[word]), word)}"
+    return f"about {count_noun(max(1, round(seconds / units[word])), word)}"

@@ -38,7 +38,7 @@ from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 
 MOST_RUNS = 100_000
 _LONGEST_NAME = 100  # bytes; many file systems allow 255
-_KEYS = {"data_dir": "trials", "out_dir": "out"}
+_KEYS = {"data_dir": "trials", "out_dir": "out"}  # what sets a parameter of the run itself
 _FIELD = re.compile(r"\{(.*?)\}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)", re.IGNORECASE)  # no file on Windows
 
@@ -248,11 +248,13 @@ class _Reading:
         varied = set(chain(*blocks))
         twice = (base.keys() & asked.grid.keys()) | (seeds.keys() & (base.keys() | varied))
         self.mistakes += [f"{name}: is set in two places of the plan; keep one" for name in sorted(twice)]
+        given = varied | base.keys() | seeds.keys()
+        self.mistakes += [f"{name}: set it with {_KEYS[name]}" for name in sorted(given & _KEYS.keys())]
         known = set(chain(*(plan.known for plan in self.plans.values())))
-        strangers = (varied | base.keys() | seeds.keys()) - known if self.has_all else set()
+        strangers = given - known if self.has_all else set()
         grids = []
         for plan, trial, block in product(self.plans.values(), self.sources, blocks):
-            names, whole = plan.known.keys() | strangers, base | block | seeds
+            names, whole = (plan.known.keys() | strangers) - _KEYS.keys(), base | block | seeds
             grids.append((plan, trial, {name: whole[name] for name in whole if name in names}))
         n_runs = sum(math.prod(map(len, grid.values())) for *_, grid in grids)
         if n_runs > MOST_RUNS:
@@ -301,7 +303,7 @@ class _Reading:
         @cache
         def read(trial: str, name: str, text: str) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
             try:
-                return read_values(known, [(name, text)], loads[trial], _KEYS), ()
+                return read_values(known, [(name, text)], loads[trial]), ()
             except ParameterError as error:
                 return {}, error.problems
 
