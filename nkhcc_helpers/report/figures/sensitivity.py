@@ -33,7 +33,8 @@ from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_headline, format_
 
 MOST_ROWS, MOST_COLUMNS = 30, 10
 MOST_LIMITS = 12  # runs in a row up to which their limits are drawn
-MOST_ROOM = 3  # times as far as the limits of half of the runs reach, and no further, goes the axis
+# Times as far as the limits of half of the runs reach, and no further, goes an axis.
+MOST_ROOM, MOST_ROOM_LOG = 20, 3
 FILLED = 0.8  # share of a grid's cells from which on it is drawn as one
 EMPTY = "(empty)"
 COLOUR = group_palette(["run"])["run"]
@@ -154,7 +155,8 @@ def _set_axis(ax: Axes, runs: pd.DataFrame, reference: pd.Series) -> None:
     lowest, highest = shown.min(axis=None), shown.max(axis=None)
     span = (highest - lowest) or 0.2 * abs(lowest) or 1.0
     lower, upper = numbers["value"] - numbers["ci_lower"], numbers["ci_upper"] - numbers["value"]
-    room = np.nanmax([span, *(MOST_ROOM * lower.quantile([0.5])), *(MOST_ROOM * upper.quantile([0.5]))])
+    times = MOST_ROOM_LOG if _is_log(reference) else MOST_ROOM
+    room = np.nanmax([span, times * lower.median(), times * upper.median()])
     low, high = max(numbers.min(axis=None), lowest - room), min(numbers.max(axis=None), highest + room)
     margin = 0.04 * max(high - low, span)
     low, high = low - margin, high + margin
