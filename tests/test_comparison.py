@@ -1,7 +1,6 @@
 import html
 import json
 import re
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -290,12 +289,12 @@ def make_batch(monkeypatch, tmp_path):
     notebooks = locate_checkout() / "notebooks"
 
     def make(runs, varied):
-        grid = SimpleNamespace(list_parameters=lambda batch: runs)
-        monkeypatch.setitem(sys.modules, "nkhcc_helpers.run.batch.grid", grid)
+        monkeypatch.setattr(comparison_module, "list_parameters", lambda batch: runs)
         made = [
             SimpleNamespace(
                 name=run["run"],
                 trial=run["trial"],
+                fingerprint=run["run"],
                 plan=SimpleNamespace(name=run["notebook"], path=notebooks / f"{run['notebook']}.ipynb"),
             )
             for run in runs.to_dict("records")
@@ -310,6 +309,8 @@ def write_run(folder, name, notebook, provenance):
     place.mkdir(parents=True)
     (place / f"{notebook}.html").write_text("page")
     (place / "results.json").write_text(json.dumps({"provenance": {"provenance": provenance}}))
+    entry = {"status": "ok", "fingerprint": name}
+    (place / "manifest.json").write_text(json.dumps({"nkhcc": "0", "notebooks": {notebook: entry}}))
 
 
 def test_the_page(make_batch, tmp_path):

@@ -156,7 +156,7 @@ def _set_axis(ax: Axes, runs: pd.DataFrame, reference: pd.Series) -> None:
     span = (highest - lowest) or 0.2 * abs(lowest) or 1.0
     lower, upper = numbers["value"] - numbers["ci_lower"], numbers["ci_upper"] - numbers["value"]
     times = MOST_ROOM_LOG if _is_log(reference) else MOST_ROOM
-    room = np.nanmax([span, times * lower.median(), times * upper.median()])
+    room = max([span, *(times * reach.median() for reach in (lower, upper) if reach.notna().any())])
     low, high = max(numbers.min(axis=None), lowest - room), min(numbers.max(axis=None), highest + room)
     margin = 0.04 * max(high - low, span)
     low, high = low - margin, high + margin
