@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,7 +230,7 @@ def test_pages_and_notebooks_are_kept_as_asked(batch):
     ]
     assert json.loads(gzip.decompress((built.folder / "notebooks" / "told.ipynb.gz").read_bytes()))["cells"]
     assert "Executed notebook" not in (built.folder / "told.html").read_text()
-    built = execute_run(batch.runs[0], place(batch, notebooks="none"))
+    built = execute_run(batch.runs[0], place(batch, session="t", notebooks="none"))
     assert list_files(built.folder) == ["manifest.json", "results.json", "tables/told/one.csv"]
 
 
@@ -261,8 +262,7 @@ def test_a_notebook_that_needs_too_much_memory_is_ended(batch):
     options = place(batch, limits=Limits(memory=900 * 10**6))
     tell(batch.out_dir.parent, 0, "memory")
     error = execute_run(batch.runs[0], options).record.error
-    assert error.startswith("cell 3: needed 1,")
-    assert error.endswith("MB of memory, more than 900 MB (--memory-limit)")
+    assert re.fullmatch(r"cell 3: needed [\d,]+ MB of memory, more than 900 MB \(--memory-limit\)", error)
 
 
 def test_a_kernel_that_dies_is_tried_again_and_its_results_are_the_same(batch):
