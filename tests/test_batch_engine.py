@@ -265,18 +265,25 @@ def test_a_notebook_that_needs_too_much_memory_is_ended(batch):
     assert re.fullmatch(r"cell 3: needed [\d,]+ MB of memory, more than 900 MB \(--memory-limit\)", error)
 
 
-def test_a_kernel_that_dies_is_tried_again_and_its_results_are_the_same(batch):
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("kernel", "cell 3: DeadKernelError: Kernel died"),
+        ("process", "the process that executed it ended (exit code -9)"),
+    ],
+)
+def test_what_dies_is_tried_again_and_its_results_are_the_same(batch, what, error):
     undisturbed = execute_run(batch.runs[0], place(batch)).folder / "results.json"
     options = place(batch, session="t")
-    tell(batch.out_dir.parent, 0, "kernel once")
+    tell(batch.out_dir.parent, 0, f"{what} once")
     built = execute_run(batch.runs[0], options)
     assert (built.record.status, built.record.attempts) == ("ok", 2)
     assert (built.folder / "results.json").read_bytes() == undisturbed.read_bytes()
-    options = place(batch, session="u")
-    tell(batch.out_dir.parent, 0, "kernel")
+    options = place(batch, session="u", retries=0)
+    tell(batch.out_dir.parent, 0, what)
     built = execute_run(batch.runs[0], options)
-    assert (built.record.status, built.record.attempts) == ("failed", 2)
-    assert "Kernel died" in built.record.error
+    assert (built.record.status, built.record.attempts, built.record.error) == ("failed", 1, error)
+    assert "traceback.txt" in list_files(built.folder)
 
 
 def test_a_run_that_was_taken_up_too_often_is_not_executed(batch):

@@ -138,15 +138,15 @@ def test_a_worker_that_dies_has_its_run_tried_again(batch, undisturbed, cluster)
     check_whole(batch, undisturbed)
 
 
-def test_a_run_that_kills_two_workers_is_marked_and_the_rest_go_on(batch, undisturbed):
+def test_a_run_that_kills_two_workers_is_marked_and_the_rest_go_on(batch, undisturbed, cluster):
     home = batch.runs[0].plan.path.parent
     tell(home, 0, "worker")
-    result = run(batch, jobs=2)
+    result = run(batch, scheduler=cluster)
     assert [(record.run, record.attempts) for record in result.failed] == [("told-0", 2)]
     assert "2 workers" in result.failed[0].error
     assert count(home) == dict.fromkeys(range(1, N), 1)
     (home / "told-0").unlink()
-    run(batch, jobs=1)
+    run(batch, scheduler=cluster)
     check_whole(batch, undisturbed)
 
 
