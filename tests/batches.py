@@ -29,8 +29,10 @@ if "once" in words:
 if "worker" in words:
     import psutil
 
-    psutil.Process().parents()[2].kill()  # this kernel, what executes, what that was forked from, the worker
-if "sleep" in words or "worker" in words:
+    psutil.Process().parents()[2].kill()  # what executes, what that was forked from, the worker
+if "process" in words:
+    os.kill(os.getppid(), signal.SIGKILL)
+if {{"sleep", "worker", "process"}} & set(words):
     time.sleep(60)
 if "kernel" in words:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -72,7 +74,7 @@ def make_batch(home: Path, source: Path, n: int = 6, out: str = "out", **options
 
 
 def tell(home: Path, seed: int, words: str) -> None:
-    """Say what a run is to do: once, raise, sleep, or end its kernel or worker."""
+    """Say what a run is to do: once, raise, sleep, fill, or end what executes it."""
     (home / f"told-{seed}").write_text(words)
 
 

@@ -6,7 +6,6 @@ import datetime as dt
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,6 @@ from nkhcc_helpers.run.publish import (
     remove_work,
     write_summaries,
 )
-from nkhcc_helpers.trial.problems import TrialDataWarning
 from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 
 STEPS_UP = 4
@@ -94,7 +92,7 @@ def run_notebooks(
     """
     started = dt.datetime.now(dt.UTC)
     source = (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
-    load = cache(lambda: load_quietly(source))
+    load = cache(lambda: load_trial(source, warn=False))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
     left_out = [] if names else find_left_out(plans, source, load)
@@ -197,13 +195,6 @@ def _check_targets(target: Path, partial: Path, source: Path) -> None:
         if source.is_relative_to(folder):
             raise PublishError(f"{folder} holds the trial's data; choose another folder with --out")
         check_target(folder)
-
-
-def load_quietly(source: Path) -> Trial:
-    """Load a trial without warnings: they stand in `Trial.warnings`, and in the report."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TrialDataWarning)
-        return load_trial(source)
 
 
 def _read_seconds(target: Path) -> dict[str, float]:

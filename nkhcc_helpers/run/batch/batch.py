@@ -21,7 +21,7 @@ from nkhcc_helpers.run.execute import Limits
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_SECONDS_TO_CONNECT, _NEVER = 10, 10**9
+_SECONDS_TO_CONNECT, _HERE = 10, "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -154,36 +154,26 @@ def _execute(
 
 @contextmanager
 def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
-    """Connect to a scheduler, or to one of this process with workers of its own; both end with this."""
+    """Connect to a scheduler, or to one of this process and nobody else's; both end with this."""
     import dask.config
     from distributed import Client, LocalCluster
 
-    # What is of interest is said by the batch. Who takes a run up too often is told by its folders.
-    settings = {"distributed.scheduler.allowed-failures": _NEVER}
-    local = {"n_workers": jobs, "threads_per_worker": 1, "memory_limit": 0, "host": "127.0.0.1"}
-    with ExitStack() as stack, dask.config.set(settings):
-        stack.enter_context(_silence("distributed"))
+    # Each run has a process of its own, so that a worker for them here may be threads: nothing is imported
+    # again for it, and nobody else can connect.
+    local = {"n_workers": 1, "threads_per_worker": jobs, "processes": False, "memory_limit": 0}
+    local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": logging.CRITICAL}
+    link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
+    logger = logging.getLogger("distributed")
+    with ExitStack() as stack, dask.config.set(link):
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)  # what is of interest is said by the batch
+        cluster = scheduler or stack.enter_context(LocalCluster(**local))
         try:
-            cluster = scheduler or stack.enter_context(
-                LocalCluster(**local, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
-            )
             client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
         except (OSError, ValueError) as failure:
-            raise BatchError(
-                [f"--scheduler {scheduler}: no scheduler of dask answers there ({failure})"]
-            ) from None
+            why = f"no scheduler of dask answers there ({failure})"
+            raise BatchError([f"--scheduler {scheduler}: {why}"]) from None
         yield stack.enter_context(client)
-
-
-@contextmanager
-def _silence(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _refuse_unfit(client: Client, under_way: _UnderWay) -> None:
@@ -214,7 +204,9 @@ def _collect(client: Client, under_way: _UnderWay) -> Iterator[tuple[int, Built]
             continue
         if failure is not None:
             raise failure
-        yield len(pending), future.result()
+        built = future.result()
+        future.release()  # the worker that holds it may die, and it would be built again
+        yield len(pending), built
 
 
 def _count_threads(client: Client) -> int:

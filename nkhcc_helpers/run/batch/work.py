@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import gzip
+import itertools
 import multiprocessing
 import re
 import shutil
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +24,7 @@ from typing import Any, Literal
 from nkhcc_helpers.parallel import prepare_notebooks
 from nkhcc_helpers.report.results import hash_code, hash_data, hash_inputs, write_json, write_whole
 from nkhcc_helpers.run.batch.grid import BatchRun
-from nkhcc_helpers.run.batch.ledger import WRITER, Record, name_attempt
+from nkhcc_helpers.run.batch.ledger import WRITER, Record, name_attempt, read_record
 from nkhcc_helpers.run.execute import Job, Kept, Limits, Outcome, WorkerPool, is_kept, read_cells
 from nkhcc_helpers.run.manifest import (
     MANIFEST,
@@ -34,13 +36,14 @@ from nkhcc_helpers.run.manifest import (
     read_piece,
 )
 from nkhcc_helpers.run.publish import WORK, open_work
-from nkhcc_helpers.run.run import STEPS_UP, load_quietly, name_source
-from nkhcc_helpers.trial.trial import locate_bundled
+from nkhcc_helpers.run.run import STEPS_UP, name_source
+from nkhcc_helpers.trial.trial import load_trial, locate_bundled
 
 TRACEBACK = "traceback.txt"
 _BELOW_REPORT = 2  # a run's folder is so much deeper than a report's
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST_TRACEBACK = 100_000  # characters, the last of it
+_STARTING = threading.Lock()  # A process is started with the environment changed for a moment.
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,10 @@ def execute_run(run: BatchRun, place: Workplace) -> Built:
     How often it was begun is told by the folders made for it, whichever workers made them.
     """
     while True:
-        folder, attempt = _make_folder(run, place)
+        folder, attempt = _take_up(run, place)
+        record = read_record(folder)
+        if record is not None:  # by a worker that died before it could say so
+            return Built(folder, replace(record, run=run.name))
         if attempt > place.retries + 1:
             why = f"{attempt - 1} workers or kernels died while it was executed (--retries)"
             return _finish(run, place, folder, attempt - 1, Outcome(run.plan.name, 0.0, why))
@@ -94,16 +100,17 @@ def execute_run(run: BatchRun, place: Workplace) -> Built:
             return _finish(run, place, folder, attempt, outcome)
 
 
-def _make_folder(run: BatchRun, place: Workplace) -> tuple[Path, int]:
-    attempt = 1
-    while True:
+def _take_up(run: BatchRun, place: Workplace) -> tuple[Path, int]:
+    """Make the next folder for a run, or find one that is whole, and say the how manieth it is."""
+    for attempt in itertools.count(1):
         folder = name_attempt(place.work, place.session, run.name, attempt)
         try:
             folder.mkdir()
         except FileExistsError:
-            attempt += 1
-        else:
-            return folder, attempt
+            if read_record(folder) is None:
+                continue
+        break
+    return folder, attempt
 
 
 def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
@@ -113,12 +120,15 @@ def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
         return Outcome(plan.name, 0.0, why)
     places = {"data_dir": _name_data(run, folder), "out_dir": ".."}
     values = plan.values | {name: text for name, text in places.items() if name in plan.known}
-    heading, _ = _describe_trial(run.source, tuple(run.data.items()))
+    heading = _describe_trial(run.source, tuple(run.data.items()))[0]
     heading = heading | {"has_notebook": place.notebooks == "plain"}
     job = Job(plan.name, str(plan.path), values, str(folder), heading, place.pages, place.limits)
     multiprocessing.current_process().daemon = False  # which dask's workers are, and so may start none
-    with WorkerPool(1, open_work(folder)) as pool:
-        (outcome,) = pool.execute([job])
+    with _STARTING:
+        pool = WorkerPool(1, open_work(folder))
+        outcomes = pool.execute([job])
+    with pool:
+        (outcome,) = outcomes
     return outcome
 
 
@@ -130,7 +140,7 @@ def _name_data(run: BatchRun, folder: Path) -> str:
 @cache
 def _describe_trial(source: Path, data: tuple[tuple[str, str], ...]) -> tuple[dict[str, Any], dict[str, str]]:
     """What a page's heading says of a trial whose files have these checksums, and what results say of it."""
-    trial = load_quietly(source)
+    trial = load_trial(source, warn=False)
     heading = {"trial_title": trial.metadata.title, "is_illustrative": trial.is_illustrative}
     return heading | {"word": trial.metadata.treatment_word}, describe_provenance(trial)
 
