@@ -143,7 +143,7 @@ def test_the_page_counts_its_runs(made):
 def test_links_lead_to_what_was_kept(made):
     folder = made.batch.out_dir
     links = [each.attrs["href"] for each in made.tree.find("a")]
-    assert links[:2] == ["results.csv", "results.parquet"]
+    assert links[:3] == ["comparison.html", "results.csv", "results.parquet"]
     assert "runs/first/one.html" in links
     assert all((folder / link).exists() for link in links)
     assert not any(link.startswith("runs/fourth") for link in links)
