@@ -1,5 +1,6 @@
 """Small claimed trials, and the list of all their cohorts."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +25,26 @@ SMALL = Effort(
     most_drawn=20_000,
 )
 """Enough for trials of a few patients."""
+QUICK = replace(
+    SMALL,
+    n_free=5,
+    n_burn_in=10,
+    fewest_chains=30,
+    fewest_iterations=8,
+    fewest_round_trips=20,
+    most_fruitless=40,
+)
+"""Enough where cohorts need only be there: how well chains mix is not asked."""
+FEW = replace(
+    SMALL,
+    n_free=5,
+    n_burn_in=20,
+    fewest_iterations=10,
+    round_trips_per_cohort=0.3,
+    fewest_round_trips=6,
+    fewest_partners=20,
+)
+"""The same of the trial of 18 patients, whose claims are narrow."""
 
 
 def claim_trial(sizes, claims, *, endpoints=("OS",), ordered=None, unit="months", **assumptions):

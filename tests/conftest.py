@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -16,6 +17,9 @@ from trials import VARIANTS, write_trial
 
 from nkhcc_helpers import parallel
 from nkhcc_helpers.trial.trial import Trial, load_trial
+
+# As where notebooks are executed: jsonschema would build a grammar of addresses that takes seconds.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("full", max_examples=200, deadline=None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claimed_trials import SMALL, claim_trial, list_cohorts, logrank_p, measure_claims, median
+from claimed_trials import FEW, QUICK, SMALL, claim_trial, list_cohorts, logrank_p, measure_claims, median
 
 from nkhcc_helpers.compatible.checks import check_cohorts, find_conflict
 from nkhcc_helpers.compatible.claims import ClaimedTrial
@@ -25,8 +25,6 @@ from nkhcc_helpers.identification.statistics import calculate_statistics
 from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
 from nkhcc_helpers.trial.trial import load_trial
 
-# Of the trial of 18 patients, whose claims are narrow.
-FEW = replace(SMALL, round_trips_per_cohort=1.0, fewest_round_trips=24, fewest_partners=50)
 HAZARD_RATIO = HazardRatio(kind="hazard_ratio", endpoint="OS", group="B", value=0.5, decimals=1)
 LANDMARK_RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=3.0, value=50.0, decimals=0)
 KNOWN = {
@@ -79,20 +77,17 @@ def bundled():
 
 @pytest.fixture(scope="module")
 def sampled(bundled):
-    return sample_compatible(bundled, n_cohorts=24, seed=1, jobs=1, effort=FEW)
+    return sample_compatible(bundled, n_cohorts=16, seed=1, jobs=1, effort=FEW)
 
 
-QUICKEST = "three patients, one claim"
-EFFORTS = [pytest.param(name, SMALL, id=f"{name}-small") for name in KNOWN]
-EFFORTS += [
-    pytest.param(name, Effort(), id=f"{name}-usual", marks=[pytest.mark.slow] if name != QUICKEST else [])
-    for name in KNOWN
-]
+EFFORTS = [pytest.param(name, SMALL, 2_000, id=f"{name}-small") for name in KNOWN]
+EFFORTS.append(pytest.param("three patients, one claim", Effort(), 800, id="usual effort, fewer cohorts"))
+EFFORTS += [pytest.param(name, Effort(), 2_000, id=f"{name}-usual", marks=pytest.mark.slow) for name in KNOWN]
 
 
-@pytest.mark.parametrize(("name", "effort"), EFFORTS)
-def test_sample_is_distributed_as_all_cohorts_listed(name, effort):
-    claimed, n_cohorts = KNOWN[name], 2_000
+@pytest.mark.parametrize(("name", "effort", "n_cohorts"), EFFORTS)
+def test_sample_is_distributed_as_all_cohorts_listed(name, effort, n_cohorts):
+    claimed = KNOWN[name]
     times, events, weights = list_cohorts(claimed)
     chance = dict(zip(list_keys(times, events), weights, strict=True))
     sample = sample_compatible(claimed, n_cohorts=n_cohorts, seed=5, jobs=1, effort=effort)
@@ -131,7 +126,7 @@ def test_distances_are_0_where_lifelines_finds_the_claims_met(name):
 def test_medians_near_each_other_start_from_medians_too():
     claims = [median(4, group=group, endpoint=code) for group in "AB" for code in ("PFS", "OS")]
     claimed = claim_trial({"A": 2, "B": 3}, claims, endpoints=("PFS", "OS"), ordered=("PFS", "OS"))
-    sample = sample_compatible(claimed, n_cohorts=30, start="medians", seed=1, jobs=1, effort=SMALL)
+    sample = sample_compatible(claimed, n_cohorts=30, start="medians", seed=1, jobs=1, effort=QUICK)
     assert len(sample) == 30
     assert check_cohorts(sample)["meets"].all()
 
@@ -139,18 +134,18 @@ def test_medians_near_each_other_start_from_medians_too():
 def test_endpoints_out_of_order_are_drawn_on_their_own():
     claims = [median(value, endpoint=code) for value, code in ((3, "PFS"), (4, "OS"), (2, "TTP"))]
     claimed = claim_trial({"A": 3}, claims, endpoints=("TTP", "PFS", "OS"), ordered=("PFS", "OS"))
-    sample = sample_compatible(claimed, n_cohorts=20, seed=1, jobs=1, effort=SMALL)
+    sample = sample_compatible(claimed, n_cohorts=20, seed=1, jobs=1, effort=QUICK)
     assert check_cohorts(sample)["meets"].all()
     assert (sample.times >= 1).all()
     found = find_bounds(
-        sample, lambda times, events: times.mean(axis=1), endpoint="PFS", n_sweeps=20, effort=SMALL
+        sample, lambda times, events: times.mean(axis=1), endpoint="PFS", n_sweeps=20, effort=QUICK
     )
     assert (found.times[:, 1] <= found.times[:, 2]).all()
 
 
 def test_too_few_cohorts_are_told_of():
     claimed = KNOWN["three patients, one claim"]
-    plan = plan_blocks(claimed, 10, seed=1, effort=SMALL)[0]
+    plan = plan_blocks(claimed, 10, seed=1, effort=QUICK)[0]
     with pytest.warns(UserWarning, match="5 of 10 were found"):
         gather_blocks(claimed, [draw_block(plan)], 1, 10)
 
@@ -176,11 +171,11 @@ def test_a_changed_cohort_is_found_out(sampled):
 def test_the_same_seed_draws_the_same_cohorts_in_any_number_of_processes():
     claimed = KNOWN["two groups, log-rank, censoring"]
     one, other = (
-        sample_compatible(claimed, n_cohorts=50, seed=3, jobs=jobs, effort=SMALL) for jobs in (1, 2)
+        sample_compatible(claimed, n_cohorts=50, seed=3, jobs=jobs, effort=QUICK) for jobs in (1, 2)
     )
     assert (one.times == other.times).all()
     assert (one.events == other.events).all()
-    third = sample_compatible(claimed, n_cohorts=50, seed=4, jobs=1, effort=SMALL)
+    third = sample_compatible(claimed, n_cohorts=50, seed=4, jobs=1, effort=QUICK)
     assert (one.times != third.times).any()
 
 
@@ -221,8 +216,8 @@ def test_diagnostics_see_chains_that_do_not_mix():
 def test_a_typo_in_one_median_of_a_small_trial_is_caught():
     claims = [median(2, group="A"), median(3, group="B"), logrank_p(0.5, decimals=1)]
     claimed = claim_trial({"A": 3, "B": 3}, claims, longest=40, unit="weeks")
-    assert find_conflict(claimed.keep([*claims, median(3)]), effort=SMALL).claims == ()
-    conflict = find_conflict(claimed.keep([*claims, median(30)]), effort=SMALL)
+    assert find_conflict(claimed.keep([*claims, median(3)]), effort=QUICK).claims == ()
+    conflict = find_conflict(claimed.keep([*claims, median(30)]), effort=QUICK)
     assert median(30) in conflict.claims
     assert not conflict.nearest["meets"].all()
     assert "median OS: 30" in str(conflict)
@@ -246,11 +241,11 @@ def test_a_conflict_names_the_claims_that_conflict_and_no_others():
         {"A": 3, "B": 3},
         [median(2, group="A"), median(3, group="B"), median(5, group="A"), logrank_p(0.5, decimals=1)],
     )
-    conflict = find_conflict(claimed, effort=SMALL)
+    conflict = find_conflict(claimed, effort=QUICK)
     assert {(claim.kind, claim.value) for claim in conflict.claims} == {("median", 2.0), ("median", 5.0)}
     with pytest.raises(IncompatibleClaimsError, match="no cohort was found"):
-        sample_compatible(claimed, n_cohorts=20, jobs=1, effort=SMALL)
-    assert find_conflict(claimed.keep(claimed.claims[:2]), effort=SMALL).claims == ()
+        sample_compatible(claimed, n_cohorts=20, jobs=1, effort=QUICK)
+    assert find_conflict(claimed.keep(claimed.claims[:2]), effort=QUICK).claims == ()
 
 
 @pytest.mark.no_cover

@@ -1,12 +1,13 @@
 """Compatible cohorts on disk: read back as written, refused for other claims, gone on with after a cut."""
 
+import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from claimed_trials import SMALL, claim_trial, median
+from claimed_trials import QUICK, SMALL, claim_trial, median
 from click.testing import CliRunner
 from hand_cohorts import by_name
 
@@ -144,14 +145,15 @@ def test_bounds_of_every_reported_statistic_are_written_and_hold_the_sample(samp
 
 
 def test_the_command_writes_cohorts_and_names_what_is_wrong(tmp_path, monkeypatch):
-    monkeypatch.setattr(cohorts_module, "make_cohorts", partial(make_cohorts, effort=SMALL))
+    monkeypatch.setattr(cohorts_module, "make_cohorts", partial(make_cohorts, effort=QUICK))
     folder = locate_bundled()
     missing = CliRunner().invoke(cli.main, ["compatible", "--claims", str(tmp_path), "--out", str(tmp_path)])
     assert missing.exit_code == 2
     assert "trial.yaml" in missing.output
     (tmp_path / "trial.yaml").write_text((folder / "trial.yaml").read_text())
     text = (folder / "published.yaml").read_text()
-    lines = [line for line in text.splitlines() if "logrank_p" not in line]
+    # One claim of a time will do: the more there are, the longer cohorts are sought.
+    lines = [line for line in text.splitlines() if not re.search("logrank_p|median, .*(PFS|group)", line)]
     (tmp_path / "published.yaml").write_text("\n".join(lines))
     arguments = ["compatible", "--claims", str(tmp_path / "published.yaml"), "--cohorts", "6", "--jobs", "1"]
     done = CliRunner().invoke(cli.main, [*arguments, "--out", str(tmp_path / "made")])

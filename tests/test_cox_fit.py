@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from cox_models_of_r import DATA_SETS, read_models
 from firthmodels import FirthCoxPH
+from generated import FEWER
 from hypothesis import given
 from hypothesis import strategies as st
 from r_values import read_reference
@@ -124,6 +125,7 @@ def test_coefficients_that_no_risk_set_tells_apart_are_not_estimable():
 small = st.integers(0, 100_000)
 
 
+@FEWER
 @given(small, st.sampled_from(["firth", "partial"]))
 def test_limits_hold_the_values_that_the_test_does_not_reject(seed, method):
     rng = np.random.default_rng(seed)

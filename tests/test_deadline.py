@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from claimed_trials import SMALL, claim_trial, logrank_p, median
+from claimed_trials import QUICK, claim_trial, logrank_p, median
 
 from nkhcc_helpers.compatible import cohorts as cohorts_module
 from nkhcc_helpers.compatible.checks import check_cohorts, find_conflict
@@ -62,12 +62,12 @@ class Looks:
 
     def end_after(self, n_looks):
         """A small effort that is over after so many looks."""
-        return replace(SMALL, until=Deadline(n_looks, clock=self))
+        return replace(QUICK, until=Deadline(n_looks, clock=self))
 
 
 @pytest.fixture(scope="module")
 def whole():
-    return sample_compatible(CLAIMED, **ASKED, effort=SMALL)
+    return sample_compatible(CLAIMED, **ASKED, effort=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_file_of_a_cut_sample_says_so_and_the_run_goes_on(tmp_path, monkeypatc
     assert describe_file(path)["is_cut"]
     assert describe_file(path)["n_cohorts"] == 15
     assert len(list((tmp_path / PARTS).rglob("*.npy"))) == 1
-    path = make_cohorts(CLAIMED, tmp_path, **ASKED, effort=SMALL)
+    path = make_cohorts(CLAIMED, tmp_path, **ASKED, effort=QUICK)
     assert len(drawn) == 3
     assert not describe_file(path)["is_cut"]
     np.testing.assert_allclose(load_cohorts(path, CLAIMED).times, whole.times)
@@ -171,7 +171,7 @@ def test_tests_and_designs_that_time_did_not_reach_are_left_out(whole):
 
 def test_searches_that_time_ended_give_no_bounds(whole):
     wanted = [("OS", Statistic("longest")), ("OS", Statistic("n_censored"))]
-    find = partial(find_bounds, n_sweeps=2, n_chains=10, effort=SMALL)
+    find = partial(find_bounds, n_sweeps=2, n_chains=10, effort=QUICK)
     asked = {"find": find, "jobs": 1}
     every = bound_statistics(whole, wanted, **asked)
     some = bound_statistics(whole, wanted, **asked, until=Deadline(3, clock=Looks()))
@@ -181,7 +181,7 @@ def test_searches_that_time_ended_give_no_bounds(whole):
 
 def test_a_conflict_that_time_cut_may_name_too_many_claims():
     claimed = CLAIMED.only("OS").keep([median(2), median(5), median(3, group="A")])
-    exact = find_conflict(claimed, effort=SMALL)
+    exact = find_conflict(claimed, effort=QUICK)
     cut = find_conflict(claimed, effort=Looks().end_after(0))
     assert (len(exact.claims), exact.is_cut) == (2, False)
     assert (cut.claims, cut.is_cut) == (claimed.claims, True)

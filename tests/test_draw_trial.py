@@ -28,13 +28,14 @@ def test_default_seed_is_the_documented_one():
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("convention", ["midpoint", "first"])
-def test_other_seeds_give_the_published_numbers_too(tmp_path, seed, convention):
+def test_other_seeds_give_the_published_numbers_too(tmp_path, seed):
     write_reconstruction(tmp_path, seed=seed)
     for name in ("trial.yaml", "published.yaml"):
         shutil.copy(locate_bundled() / name, tmp_path)
-    table = compare_published(load_trial(tmp_path), convention=convention)
-    assert table["agrees"].all(), table[~table["agrees"]]
+    trial = load_trial(tmp_path)
+    for convention in ("midpoint", "first"):
+        table = compare_published(trial, convention=convention)
+        assert table["agrees"].all(), table[~table["agrees"]]
 
 
 def test_times_dates_and_infusions_hang_together():

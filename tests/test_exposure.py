@@ -6,6 +6,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
+from generated import FEWER
 from hand_made import ADAE, ADEX, ADSL, ADTTE, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
@@ -299,6 +300,7 @@ def count_by_hand(rows, term, group, window_days):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("window_days", [5, None])
+@FEWER
 @given(rows=EVENTS)
 def test_random_events_agree_with_counting_day_by_day(trial, window_days, rows):
     rates = exposure.estimate_rates(replace_events(trial, rows), window_days=window_days)

@@ -25,6 +25,7 @@ import nkhcc_helpers
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
+from nkhcc_helpers.run import run_notebooks
 from nkhcc_helpers.run.parameters import TAG, read_parameters
 from nkhcc_helpers.trial.trial import load_trial
 
@@ -112,6 +113,11 @@ def path(request):
 @pytest.fixture
 def notebook(path):
     return nbformat.read(str(path), as_version=4)
+
+
+@cache
+def load_bundled():
+    return load_trial()
 
 
 def list_code(notebook):
@@ -213,7 +219,7 @@ def test_prose_has_every_part_of_the_anatomy(path, notebook):
 
 
 def test_fixed_prose_holds_nothing_of_one_trial(path, notebook):
-    trial = load_trial()
+    trial = load_bundled()
     prose = "\n".join(
         line for text in list_prose(notebook) for line in text.splitlines() if line[:4] != "    "
     )
@@ -231,7 +237,7 @@ def test_fixed_prose_holds_nothing_of_one_trial(path, notebook):
 
 
 def test_code_names_no_group_and_no_endpoint(notebook):
-    trial = load_trial()
+    trial = load_bundled()
     texts = [
         node.value
         for source in list_code(notebook)
@@ -244,8 +250,8 @@ def test_code_names_no_group_and_no_endpoint(notebook):
 # Execution
 
 
-def check_shown(shown, folder, name, *, n_main=1):
-    """What every executed notebook must have shown and written."""
+def check_shown(shown, folder, name, *, results=None, n_main=1):
+    """What every executed notebook must have shown and written, its results where not given in a file."""
     visible = html.unescape(" ".join(map(read_visible, shown)))
     figures = sorted((folder / "figures" / name).glob("*.svg"))
     drawn = " ".join(read_drawn(path.read_text("utf-8")) for path in figures)
@@ -254,8 +260,12 @@ def check_shown(shown, folder, name, *, n_main=1):
         assert set(re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", text)) <= {"nkhcc_helpers"}
     whole = "".join(shown)
     assert not re.search(r"<img src=x|<script|<i>\$|<a\b[^>]*javascript", whole)
-    check_written(folder, name, n_main)
+    check_written(folder, name, results or read_strictly(folder / "results" / f"{name}.json"), n_main)
     return visible
+
+
+def read_strictly(path):
+    return json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
 
 
 def read_drawn(svg):
@@ -263,8 +273,7 @@ def read_drawn(svg):
     return " ".join(html.unescape(text) for text in re.findall(r"<!-- (.*?) -->", svg, re.DOTALL))
 
 
-def check_written(folder, name, n_main):
-    results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"), parse_constant=pytest.fail)
+def check_written(folder, name, results, n_main):
     assert results["values"]
     check_headlines(results)
     assert results["versions"]["nkhcc_helpers"]
@@ -371,26 +380,44 @@ def check_names(values):
     """Every value of a page has a name of its own."""
     assert [key for key in values if re.sub(r"_\d+$", "", key) in set(values) - {key}] == []
     by_part = [value for value in values.values() if isinstance(value, dict)]
-    trial = load_trial()
+    trial = load_bundled()
     assert all(set(value) <= {*trial.groups, "All", *trial.endpoint_labels} for value in by_part)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def list_shown(path):
+    """HTML of what an executed notebook shows; nothing else may have come of its cells."""
+    outputs = [output for cell in nbformat.read(str(path), 4).cells for output in cell.get("outputs", [])]
+    assert {output.output_type for output in outputs} == {"display_data"}
+    return [output.data["text/html"] for output in outputs if "text/html" in output.data]
+
+
+def test_a_run_executes_every_notebook_in_kernels(tmp_path, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    fewer = {parameter: str(value) for each in FEWER_TRIALS.values() for parameter, value in each.items()}
+    report = run_notebooks(NAMES, given=list(fewer.items()), out_dir=tmp_path / "report", jobs=2)
+    assert report.failed == []
+    results = read_strictly(report.folder / "results.json")["notebooks"]
+    assert list(results) == NAMES
+    for name in NAMES:
+        shown = list_shown(report.folder / "notebooks" / f"{name}.ipynb")
+        check_shown(shown, report.folder, name, results=results[name])
+        check_names(results[name]["values"])
+        assert list(results[name]["headlines"]) == HEADLINES[name].split()
+        assert "NE" not in [each["value"] for each in results[name]["headlines"].values()]
+
+
+# With the imports of papermill and of a kernel once more for each; the run above is by papermill too.
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+)
 def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
     command = [sys.executable, "-m", "papermill", str(PATHS[name]), "out.ipynb", "-p", "out_dir", "made"]
     for parameter, value in FEWER_TRIALS.get(name, {}).items():
         command += ["-p", parameter, str(value)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    executed = nbformat.read(str(tmp_path / "out.ipynb"), as_version=4)
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    assert {output.output_type for output in outputs} == {"display_data"}
-    shown = [output.data for output in outputs]
-    check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
-    results = json.loads((tmp_path / "made" / "results" / f"{name}.json").read_text("utf-8"))
-    check_names(results["values"])
-    assert list(results["headlines"]) == HEADLINES[name].split()
-    assert "NE" not in [each["value"] for each in results["headlines"].values()]
+    check_shown(list_shown(tmp_path / "out.ipynb"), tmp_path / "made", name)
+    check_names(read_strictly(tmp_path / "made" / "results" / f"{name}.json")["values"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from generated import FEWER
 from hand_made import ADEX, ADSL, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from hypothesis import strategies as st
@@ -469,6 +470,7 @@ def count_by_hand(rows, block, grade, group):
     return n
 
 
+@FEWER
 @given(rows=EVENTS)
 def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
     counts = safety.count_by_term(make_events(trial, rows))
@@ -480,6 +482,7 @@ def test_random_tables_agree_with_counting_patient_by_patient(trial, rows):
     assert classes == {"General"} & set(counts["organ_class"])
 
 
+@FEWER
 @given(rows=EVENTS)
 def test_random_tables_agree_between_overview_terms_and_listing(trial, rows):
     random = make_events(trial, rows)

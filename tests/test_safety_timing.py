@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from generated import FEWER
 from hand_made import ADAE, ADEX, ADSL, METADATA, UNFLAGGED, load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
@@ -223,6 +224,7 @@ def list_durations(trial, rows, term):
 
 
 @pytest.mark.parametrize("conf_level", [0.95, 0.5])
+@FEWER
 @given(rows=EVENTS)
 def test_all_curves_at_once_agree_with_one_by_one(trial, conf_level, rows):
     onset = timing.summarize_onset(replace_events(trial, rows), conf_level=conf_level)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from generated import FEWER
 from hypothesis import given
 from hypothesis import strategies as st
 from trials import edit_cell, edit_text, write_trial
@@ -490,6 +491,7 @@ CELLS = st.one_of(
 
 
 @pytest.mark.no_cover
+@FEWER
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from(TABLES), st.integers(0, 19), st.integers(0, 12), CELLS),
@@ -512,6 +514,7 @@ def test_corrupted_cells_raise_nothing_but_the_one_error(
     load_or_refuse(folder)
 
 
+@FEWER
 @given(
     name=st.sampled_from([*(f"{table}.csv" for table in TABLES), "trial.yaml", "published.yaml"]),
     at=st.floats(0, 1),

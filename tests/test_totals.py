@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+from generated import FEWER
 from hand_made import load_hand_made
 from hypothesis import given
 from made_events import EVENTS, replace_events
@@ -180,6 +181,7 @@ def test_recounts_of_the_trial_made_by_hand(hand):
     assert limiting["L"] == {"n_treated": 2, "n_evaluable": 1, "n_patients": 1, "n_events": 1}
 
 
+@FEWER
 @given(rows=EVENTS)
 def test_random_tables_of_timing_agree(hand, rows):
     trial = replace_events(hand, rows)

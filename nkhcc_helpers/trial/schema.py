@@ -358,8 +358,9 @@ def _empty_blanks(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> pd.DataFra
     frame = frame.copy()
     for name, column in schema.columns.items():
         if name in frame:
-            cells = frame[name]
-            frame[name] = cells.mask(cells.isin(set(BLANK) - set(column.metadata["codes"])), "")
+            says_nothing = frame[name].isin(set(BLANK) - set(column.metadata["codes"]))
+            if says_nothing.any():
+                frame[name] = frame[name].mask(says_nothing, "")
     return frame
 
 
@@ -392,7 +393,7 @@ def _report_absent(name: str, raw: RawTable, schema: pa.DataFrameSchema, table: 
 
 def _empty_faulty(frame: pd.DataFrame, faulty: list[Problem]) -> pd.DataFrame:
     """Empty the faulty cells, so that rules between tables do not report them again."""
-    for name in frame.columns:
+    for name in {each.column for each in faulty} & set(frame.columns):
         rows = [each.row for each in faulty if each.column == name and each.row in frame.index]
         frame.loc[rows, name] = ""
     return frame
