@@ -30,6 +30,7 @@ from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
 N = 4
+HERE = ("--host", "127.0.0.1", "--no-dashboard")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -40,22 +41,28 @@ def run(batch, **options):
         return engine.run_batch("", **options)
 
 
+def start_dask(folder, *arguments):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "dask", *arguments, *HERE], cwd=folder, **quiet)
+
+
+def start_scheduler(folder):
+    """Start a scheduler in another process; the process, and its address."""
+    process = start_dask(folder, "scheduler", "--port", "0", "--scheduler-file", "address.json")
+    wait_for((folder / "address.json").is_file)
+    return process, json.loads((folder / "address.json").read_text())["address"]
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Address of a scheduler in another process with two workers of its own, begun again when they die."""
     folder = tmp_path_factory.mktemp("cluster")
-    told = folder / "address.json"
-    dask = [sys.executable, "-m", "dask"]
-    own = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    place = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told)]
-    workers = ["--scheduler-file", str(told), "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
-    started = [subprocess.Popen([*dask, "scheduler", "--port", "0", *place], **own)]
-    started.append(subprocess.Popen([*dask, "worker", *workers, "--host", "127.0.0.1"], **own))
-    wait_for(told.is_file)
-    yield json.loads(told.read_text())["address"]
-    for process in reversed(started):
+    scheduler, address = start_scheduler(folder)
+    workers = start_dask(folder, "worker", address, "--nworkers", "2", "--nthreads", "1")
+    yield address
+    for process in (workers, scheduler):
         process.terminate()
-        process.wait(20)
+        process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +202,31 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
     run(batch, scheduler=cluster)
     assert read_results(batch) == read_results(undisturbed[0])
     assert count(home) == dict.fromkeys(range(N), 1)
+
+
+def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
+    scheduler, address = start_scheduler(tmp_path)
+    with pytest.raises(OSError, match="the scheduler was lost") as caught:
+        run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
+    scheduler.wait()
+    assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
+    assert list_files(batch.out_dir) == ["ledger.jsonl"]
+
+
+def test_a_scheduler_that_does_not_answer_is_named(batch, monkeypatch):
+    monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 0.2)
+    with pytest.raises(BatchError, match=r"--scheduler tcp:.*:9: no scheduler of dask answers there"):
+        run(batch, scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_with_other_code_are_refused_before_anything_is_executed(batch, cluster, monkeypatch):
+    monkeypatch.setattr(engine, "hash_code", lambda: "other")
+    with pytest.raises(BatchError, match=r"worker tcp://.*: has other code of nkhcc_helpers"):
+        run(batch, scheduler=cluster)
+    assert count(batch.runs[0].plan.path.parent, "begun") == {}
+
+
+@pytest.mark.parametrize("limit", ["much", "2 parsecs"])
+def test_a_memory_limit_that_cannot_be_read_is_refused(batch, limit):
+    with pytest.raises(BatchError, match="--memory-limit must be such as 2GB"):
+        run(batch, memory_limit=limit)
