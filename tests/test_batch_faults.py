@@ -31,6 +31,15 @@ from nkhcc_helpers.run.batch.ledger import read_ledger
 
 N = 4
 HERE = ("--host", "127.0.0.1", "--no-dashboard")
+WRITTEN = [
+    "batch.html",
+    "comparison.html",
+    "figures",
+    "ledger.jsonl",
+    "results.csv",
+    "results.parquet",
+    "runs",
+]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -95,10 +104,19 @@ def count_lines(batch):
     return len(path.read_bytes().splitlines()) if path.is_file() else 0
 
 
+def check_same(batch, undisturbed):
+    """Results and tables are those of the other batch, byte for byte."""
+    assert read_results(batch) == read_results(undisturbed[0])
+    for name in ("results.csv", "results.parquet"):
+        table = (batch.out_dir / name).read_bytes()
+        assert table == (undisturbed[0].out_dir / name).read_bytes()
+        assert len(table) > 100
+
+
 def check_whole(batch, undisturbed):
     """All has finished, once, with the results of the other batch, and nothing else is there."""
-    assert read_results(batch) == read_results(undisturbed[0])
-    assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
+    check_same(batch, undisturbed)
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == WRITTEN
     assert {record.status for record in read_ledger(batch.out_dir).values()} == {"ok"}
     assert count(batch.runs[0].plan.path.parent) == dict.fromkeys(range(N), 1)
 
@@ -124,7 +142,7 @@ def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbe
     assert (result.n_reused, told) == (N, [(N, N, "")])
     assert run(batch, scheduler=cluster, force=True).n_reused == 0
     assert count(batch.runs[0].plan.path.parent) == dict.fromkeys(range(N), 2)
-    assert read_results(batch) == read_results(undisturbed[0])
+    check_same(batch, undisturbed)
 
 
 def test_what_failed_is_executed_again(batch, undisturbed, cluster):
@@ -185,7 +203,7 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, gro
     assert said == f"finished: {n_finished} of {N} runs, kept in {batch.out_dir}\n"
     assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
     assert run(batch, jobs=1).n_reused == n_finished
-    assert read_results(batch) == read_results(undisturbed[0])
+    check_same(batch, undisturbed)
 
 
 def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster, monkeypatch):
@@ -200,7 +218,7 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
         run(batch, scheduler=cluster)
     monkeypatch.undo()
     run(batch, scheduler=cluster)
-    assert read_results(batch) == read_results(undisturbed[0])
+    check_same(batch, undisturbed)
     assert count(home) == dict.fromkeys(range(N), 1)
 
 

@@ -58,6 +58,7 @@ CHANGED = {
         "conf_level": 0.8,
         "method": "partial",
         "dose_coding": "cumulative",
+        "doses": [0.25, 1, 2, 0],
         "n_trials": 50,
     },
     "04_safety": {
@@ -80,6 +81,19 @@ CHANGED = {
         "seed": 7,
     },
 }
+
+
+HEADLINES = {
+    "01_cohort": "follow_up n_patients n_completed n_lost",
+    "02_survival_by_group": "median_A median_B median_C median_D median_All p_ordered_trend_permuted "
+    "p_overall_permuted p_ordered_trend_exact p_overall_exact",
+    "03_cox_dose_frequency": "hr_dose hr_infusions hr_dose_exact hr_infusions_exact p_dose_permuted "
+    "p_infusions_permuted p_model_permuted",
+    "04_safety": "share_grade3 share_serious share_related share_dose_limiting p_trend_any p_trend_3+",
+    "05_what_the_abstract_can_tell": "p_lowest_PFS p_lowest_OS p_highest_PFS p_highest_OS share_PFS share_OS "
+    "direction_PFS_dose direction_PFS_infusions direction_OS_dose direction_OS_infusions",
+}
+"""Headlines of each notebook on the bundled trial, all of which are estimable there."""
 
 
 FEWER_TRIALS = {
@@ -167,7 +181,7 @@ def test_code_builds_on_the_package_alone(path, notebook):
     assert "page.show_banner()" in source
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     assert source.count("main=True") == 1
-    assert list_code(notebook)[-1] == "page.finish()"
+    assert list_code(notebook)[-1].splitlines()[-1] == "page.finish()"
 
 
 def test_code_imports_from_the_faces_of_rooms(notebook):
@@ -252,6 +266,7 @@ def read_drawn(svg):
 def check_written(folder, name, n_main):
     results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert results["values"]
+    check_headlines(results)
     assert results["versions"]["nkhcc_helpers"]
     assert [figure["main"] for figure in results["figures"].values()].count(True) == n_main
     kept = [*results["figures"].values(), *results["tables"].values()]
@@ -260,6 +275,22 @@ def check_written(folder, name, n_main):
     for path in (folder / "tables" / name).glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             assert not any(cell.startswith(("=", "@", "+")) for row in csv.reader(file) for cell in row)
+
+
+def list_numbers(kept):
+    """Every number that values or rows hold, however deep."""
+    if isinstance(kept, dict | list):
+        parts = kept.values() if isinstance(kept, dict) else kept
+        return {number for part in parts for number in list_numbers(part)}
+    return {kept} if isinstance(kept, int | float) else set()
+
+
+def check_headlines(results):
+    """Headlines are the very numbers that the page's sentences and tables state."""
+    stated = list_numbers([results["values"], [table["rows"] for table in results["tables"].values()]])
+    for headline in results["headlines"].values():
+        assert list_numbers([headline[key] for key in ("value", "ci_lower", "ci_upper")]) <= stated
+        assert headline["label"].strip()
 
 
 COMPATIBLE = "05_what_the_abstract_can_tell"
@@ -358,6 +389,8 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path, monkeypat
     check_shown([data["text/html"] for data in shown if "text/html" in data], tmp_path / "made", name)
     results = json.loads((tmp_path / "made" / "results" / f"{name}.json").read_text("utf-8"))
     check_names(results["values"])
+    assert list(results["headlines"]) == HEADLINES[name].split()
+    assert "NE" not in [each["value"] for each in results["headlines"].values()]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Notebooks run headlessly, their parameters checked, and their report published whole."""
 
-from nkhcc_helpers.run.batch.batch import run_batch
-from nkhcc_helpers.run.batch.grid import BatchError
+from nkhcc_helpers.run.batch import BatchError, run_batch
 from nkhcc_helpers.run.parameters import ParameterError, check_parameters
 from nkhcc_helpers.run.plan import NotebookError, Plan, plan_run
 from nkhcc_helpers.run.publish import PublishError

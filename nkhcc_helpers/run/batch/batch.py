@@ -99,7 +99,10 @@ def run_batch(
             n_finished = sum(record.status == "ok" for record in under_way.records.values())
             stop.add_note(f"finished: {n_finished} of {len(batch.runs)} runs, kept in {batch.out_dir}")
             raise
-    records = {run.name: under_way.records[run.name] for run in batch.runs}
+        from nkhcc_helpers.run.batch.pages import write_pages
+
+        records = {run.name: under_way.records[run.name] for run in batch.runs}
+        write_pages(batch, batch.out_dir, records)
     return BatchResult(batch.out_dir, records, len(finished))
 
 
@@ -162,9 +165,8 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
     local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": False}
     link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
     with ExitStack() as stack:
-        stack.enter_context(
-            silence_logging_cmgr(logging.CRITICAL)
-        )  # what is of interest is said by the batch
+        # What is of interest is said by the batch.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         stack.enter_context(dask.config.set(link))
         cluster = scheduler or stack.enter_context(LocalCluster(**local))
         client, why = None, ""
