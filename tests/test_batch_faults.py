@@ -16,6 +16,7 @@ import pytest
 from batches import (
     count,
     list_files,
+    list_inside,
     list_orphans,
     make_batch,
     read_manifest,
@@ -189,13 +190,12 @@ def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
     check_whole(batch, undisturbed)
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["the command", "all of its group"])
-def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, group):
+def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     home = batch.runs[0].plan.path.parent
     tell(home, 3, "sleep once")
     command = start_command(batch, jobs=2)
     wait_for(lambda: count_lines(batch) >= 1 and 3 in count(home, "begun"))
-    (os.killpg if group else os.kill)(command.pid, signal.SIGINT)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does
     said, _ = command.communicate(timeout=30)
     assert command.returncode == 130
     assert list_orphans(batch) == []
@@ -204,6 +204,19 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, gro
     assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
     assert run(batch, jobs=1).n_reused == n_finished
     check_same(batch, undisturbed)
+
+
+def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(batch, cluster):
+    def interrupt(record, n_running):
+        wait_for(lambda: 3 in count(home, "begun"))
+        raise KeyboardInterrupt
+
+    home = batch.runs[0].plan.path.parent
+    tell(home, 3, "sleep once")
+    with pytest.raises(KeyboardInterrupt):
+        run(batch, scheduler=cluster, on_record=interrupt)
+    wait_for(lambda: not list_inside(batch), seconds=20)
+    assert 3 not in count(home)
 
 
 def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster, monkeypatch):
