@@ -156,11 +156,9 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     script = tmp_path / "script.py"
     script.write_text(
-        "from types import SimpleNamespace\nfrom nkhcc_helpers.cli import _Progress\n"
-        "def end(**told):\n"
-        "    progress.advance(SimpleNamespace(reused=False, **told))\n"
-        "progress = _Progress()\nprogress.start(2)\nend(name='one', seconds=1.5, error='')\n"
-        "end(name='two', seconds=1, error='no')\nprogress.close()\n"
+        "from nkhcc_helpers.cli.progress import Progress\n"
+        "progress = Progress()\nprogress.start(2)\nprogress.step('one  1.5 s')\n"
+        "progress.tell('two', 'half way')\nprogress.step('two  failed')\nprogress.close()\n"
     )
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
@@ -172,7 +170,7 @@ def test_run_shows_a_bar_on_a_terminal(tmp_path):
     assert done.stdout == ""
     assert "[1/2] one  1.5 s" in shown
     assert "[2/2] two  failed" in shown
-    assert re.search(r"1/2 \[", shown)
+    assert re.search(r"tw: half way .*1/2 \[", shown)
 
 
 @pytest.mark.parametrize(
@@ -321,4 +319,4 @@ def test_check_of_the_bundled_trial_is_quick():
 def test_path_outside_the_current_folder_is_shown_whole(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert cli._near(tmp_path / "there") == tmp_path / "there"
+    assert cli.near(tmp_path / "there") == tmp_path / "there"

@@ -5,7 +5,8 @@ import pytest
 
 from nkhcc_helpers.report import results
 from nkhcc_helpers.report.results import hash_data, hash_file, hash_inputs
-from nkhcc_helpers.run.publish import copy_earlier, find_earlier, list_files
+from nkhcc_helpers.run.manifest import list_files
+from nkhcc_helpers.run.publish import copy_earlier, find_earlier
 
 
 @pytest.fixture

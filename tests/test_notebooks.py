@@ -59,6 +59,7 @@ CHANGED = {
         "conf_level": 0.8,
         "method": "partial",
         "dose_coding": "cumulative",
+        "doses": [0.25, 1, 2, 0],
         "n_trials": 50,
     },
     "04_safety": {
@@ -81,6 +82,19 @@ CHANGED = {
         "seed": 7,
     },
 }
+
+
+HEADLINES = {
+    "01_cohort": "follow_up n_patients n_completed n_lost",
+    "02_survival_by_group": "median_A median_B median_C median_D median_All p_ordered_trend_permuted "
+    "p_overall_permuted p_ordered_trend_exact p_overall_exact",
+    "03_cox_dose_frequency": "hr_dose hr_infusions hr_dose_exact hr_infusions_exact p_dose_permuted "
+    "p_infusions_permuted p_model_permuted",
+    "04_safety": "share_grade3 share_serious share_related share_dose_limiting p_trend_any p_trend_3+",
+    "05_what_the_abstract_can_tell": "p_lowest_PFS p_lowest_OS p_highest_PFS p_highest_OS share_PFS share_OS "
+    "direction_PFS_dose direction_PFS_infusions direction_OS_dose direction_OS_infusions",
+}
+"""Headlines of each notebook on the bundled trial, all of which are estimable there."""
 
 
 FEWER_TRIALS = {
@@ -173,7 +187,7 @@ def test_code_builds_on_the_package_alone(path, notebook):
     assert "page.show_banner()" in source
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     assert source.count("main=True") == 1
-    assert list_code(notebook)[-1] == "page.finish()"
+    assert list_code(notebook)[-1].splitlines()[-1] == "page.finish()"
 
 
 def test_code_imports_from_the_faces_of_rooms(notebook):
@@ -261,6 +275,7 @@ def read_drawn(svg):
 
 def check_written(folder, name, results, n_main):
     assert results["values"]
+    check_headlines(results)
     assert results["versions"]["nkhcc_helpers"]
     assert [figure["main"] for figure in results["figures"].values()].count(True) == n_main
     kept = [*results["figures"].values(), *results["tables"].values()]
@@ -269,6 +284,22 @@ def check_written(folder, name, results, n_main):
     for path in (folder / "tables" / name).glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             assert not any(cell.startswith(("=", "@", "+")) for row in csv.reader(file) for cell in row)
+
+
+def list_numbers(kept):
+    """Every number that values or rows hold, however deep."""
+    if isinstance(kept, dict | list):
+        parts = kept.values() if isinstance(kept, dict) else kept
+        return {number for part in parts for number in list_numbers(part)}
+    return {kept} if isinstance(kept, int | float) else set()
+
+
+def check_headlines(results):
+    """Headlines are the very numbers that the page's sentences and tables state."""
+    stated = list_numbers([results["values"], [table["rows"] for table in results["tables"].values()]])
+    for headline in results["headlines"].values():
+        assert list_numbers([headline[key] for key in ("value", "ci_lower", "ci_upper")]) <= stated
+        assert headline["label"].strip()
 
 
 COMPATIBLE = "05_what_the_abstract_can_tell"
@@ -353,6 +384,13 @@ def check_names(values):
     assert all(set(value) <= {*trial.groups, "All", *trial.endpoint_labels} for value in by_part)
 
 
+def check_recorded(results, name):
+    """What a notebook records of the bundled trial: values by names of their own, and its headlines."""
+    check_names(results["values"])
+    assert list(results["headlines"]) == HEADLINES[name].split()
+    assert "NE" not in [each["value"] for each in results["headlines"].values()]
+
+
 def list_shown(path):
     """HTML of what an executed notebook shows; nothing else may have come of its cells."""
     outputs = [output for cell in nbformat.read(str(path), 4).cells for output in cell.get("outputs", [])]
@@ -370,7 +408,7 @@ def test_a_run_executes_every_notebook_in_kernels(tmp_path, monkeypatch):
     for name in NAMES:
         shown = list_shown(report.folder / "notebooks" / f"{name}.ipynb")
         check_shown(shown, report.folder, name, results=results[name])
-        check_names(results[name]["values"])
+        check_recorded(results[name], name)
 
 
 # With the imports of papermill and of a kernel once more for each; the run above is by papermill too.
@@ -384,7 +422,7 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path, monkeypat
         command += ["-p", parameter, str(value)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     check_shown(list_shown(tmp_path / "out.ipynb"), tmp_path / "made", name)
-    check_names(read_strictly(tmp_path / "made" / "results" / f"{name}.json")["values"])
+    check_recorded(read_strictly(tmp_path / "made" / "results" / f"{name}.json"), name)
 
 
 @pytest.mark.parametrize(

@@ -191,9 +191,8 @@ def test_banner_names_provenance_warnings_and_assumptions(shown, plain_trial):
 
 def test_banner_of_a_real_trial_says_nothing_of_reconstruction(shown):
     metadata = SimpleNamespace(title="T", study_id="S", source="", registration="", assumptions=[])
-    trial = SimpleNamespace(
-        metadata=metadata, is_illustrative=False, warnings=("look <here>",), selection=None
-    )
+    chosen = {"selection": None, "has_other_doses": False}
+    trial = SimpleNamespace(metadata=metadata, is_illustrative=False, warnings=("look <here>",), **chosen)
     open_page(trial, "sample").show_banner()
     markup, text = shown[0]
     assert "llustrative" not in markup

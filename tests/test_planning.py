@@ -115,6 +115,7 @@ def refuse(names, *given, trial=None):
 
 
 TRIAL = SimpleNamespace(
+    groups=["P", "L"],
     endpoint_labels={"PFS": "Progression-free survival", "OS": "Overall survival"},
     metadata=SimpleNamespace(
         baseline=[SimpleNamespace(column="AGE"), SimpleNamespace(column="SEX")],
@@ -132,6 +133,13 @@ TYPES = "must be bpcp, log-log, log or plain"
         ("conf_type", "bpc", f"{TYPES}, not 'bpc'; did you mean 'bpcp'? {EVERY}"),
         ("convention", "last", "must be midpoint or first, not 'last' (02_survival_by_group)"),
         ("landmarks", "[6, -1]", "may hold numbers of 0 or more, not -1 (02_survival_by_group)"),
+        ("doses", "[0.5, -1]", "may hold numbers from 0 to 1e+30, not -1 (03_cox_dose_frequency)"),
+        ("doses", "[half, 1]", "may hold numbers, not the text 'half' (03_cox_dose_frequency)"),
+        (
+            "doses",
+            "0.5, 1",
+            "must be a list in brackets, such as '[6, 12]', not '0.5, 1' (03_cox_dose_frequency)",
+        ),
         ("n_draws", "-5", "must be 1 or more, not -5 (02_survival_by_group)"),
         ("n_draws", "0", "must be 1 or more, not 0 (02_survival_by_group)"),
         ("horizon", "-0.5", "must be 0 or more, not -0.5 (02_survival_by_group)"),
@@ -202,6 +210,11 @@ def test_a_confidence_level_is_no_percentage(text, problem):
             "dose_coding",
             "log2",
             "cannot be 'log2', because a group of this trial has dose 0 (03_cox_dose_frequency)",
+        ),
+        (
+            "doses",
+            "[0, 1, 2]",
+            "must hold a dose for each of P and L, not 3 (03_cox_dose_frequency)",
         ),
     ],
 )

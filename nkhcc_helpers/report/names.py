@@ -195,7 +195,7 @@ def list_covariate_labels(
 
 
 def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
-    """Sentences on which patients of the trial are analysed, with their values; none where all are."""
+    """Sentences on what of the trial was chosen, patients or doses, with their values; none where nothing."""
     chosen = trial.selection
     if chosen is not None:
         by = [each for each in (chosen.population, chosen.where) if each]
@@ -204,6 +204,9 @@ def describe_selection(trial: Trial) -> Iterator[tuple[str, dict[str, object]]]:
         yield text, {"n_selected": chosen.n, "n_all": chosen.n_all, "selected_by": by}
         text = "Left out too: {n_unknown: patient|patients} with a missing value that leaves the rule open."
         yield text, {"n_unknown": chosen.n_unknown or None}
+    if trial.has_other_doses:
+        told = [f"{arm.dose:g} ({arm.label})" for arm in trial.metadata.arms]
+        yield "<b>Doses here are not those of trial.yaml</b>, but {changed_doses}.", {"changed_doses": told}
 
 
 def name_empty(trial: Trial, endpoint: str) -> list[str]:

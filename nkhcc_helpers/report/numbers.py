@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from functools import partial
 
 import pandas as pd
 
@@ -130,3 +131,14 @@ def format_share(n: float, percent: float, decimals: int = 0) -> str:
     if int(n) == 0 or not is_estimable(percent):
         return str(int(n))
     return f"{int(n)} ({format_percent(percent, decimals)})"
+
+
+def format_headline(value: float, lower: float, upper: float, *, is_p: bool, is_ratio: bool) -> str:
+    """A headline with its limits where it has any: a P value, a ratio, or a number with three digits."""
+    if is_p:
+        return format_p(value)
+    size = abs(value) if is_estimable(value) and value else 1.0
+    decimals = min(4, max(0, 2 - math.floor(math.log10(size))))
+    show = format_ratio if is_ratio else partial(format_number, decimals=decimals)
+    has_limits = is_estimable(lower) or is_estimable(upper)
+    return f"{show(value)} ({show(lower)} to {show(upper)})" if has_limits else show(value)

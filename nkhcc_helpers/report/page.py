@@ -8,10 +8,10 @@ as SVG and PNG, tables as CSV, values as JSON.
 from __future__ import annotations
 
 import html
-import io
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import pandas as pd
 from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
+from nkhcc_helpers.report.headlines import Headline, read_headlines
+from nkhcc_helpers.report.pictures import DPI, draw_png, lay_out, write_picture
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -35,10 +37,8 @@ from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
-_DPI = 200
 _CSS_PIXELS_PER_INCH = 96
 _BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
-_FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
 
 class _Shown:
@@ -59,7 +59,7 @@ class _Picture(Image):
 
     def __init__(self, png: bytes, alt: str, text: str) -> None:
         pixels = int.from_bytes(png[16:20], "big")  # the width field of the PNG header
-        width = round(pixels * _CSS_PIXELS_PER_INCH / _DPI)
+        width = round(pixels * _CSS_PIXELS_PER_INCH / DPI)
         super().__init__(png, format="png", width=width, alt=alt)
         self._text = text
 
@@ -94,13 +94,13 @@ class Page:
     Attributes
     ----------
     results : dict
-        `values`, `tables` and `figures` so far, by name.
+        `headlines`, `values`, `tables` and `figures` so far, by name.
     """
 
     def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
-        self.results: dict[str, Any] = {"values": {}, "tables": {}, "figures": {}}
+        self.results: dict[str, Any] = {"headlines": {}, "values": {}, "tables": {}, "figures": {}}
         self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
 
@@ -226,6 +226,17 @@ class Page:
             return False
         return (kept[key] if of is None else kept[key].get(str(of), plain)) == plain
 
+    def headline(self, name: str, label: str, value: Any, **fields: Any) -> None:
+        """Record a `Headline`, and show nothing; ValueError where another has its name."""
+        plain = format_json_value(asdict(Headline(name, label, value, **fields)))
+        if self.results["headlines"].setdefault(plain.pop("name"), plain) != plain:
+            raise ValueError(f"two headlines of this page would be called {name!r}")
+
+    def headline_each(self, *arguments: Any, **fields: Any) -> None:
+        """Record a headline of each row of a table; arguments of `headlines.read_headlines`."""
+        for found in read_headlines(*arguments, **fields):
+            self.headline(**found)
+
     def show(self, result: Any, name: str, *, data: pd.DataFrame | None = None, **options: Any) -> None:
         """Show the table of a result, and keep its numbers as :meth:`show_table` does.
 
@@ -287,12 +298,11 @@ class Page:
         """
         _check_name(name)
         figure = getattr(figure, "figure", figure)
-        saved = {"bbox_inches": _lay_out(figure, self.trial.is_illustrative), "facecolor": "white"}
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI, **saved)
-        png = buffer.getvalue()
-        files = self._write_figure(figure, name, png, saved) if self.out_dir else []
+        saved = lay_out(figure, self.trial.is_illustrative)
+        png = draw_png(figure, saved)
+        files = write_picture(figure, self._folder("figures"), name, png, saved) if self.out_dir else []
         plt.close(figure)
+        files = [self._relative(file) for file in files]
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
         display(_Picture(png, caption, f"Figure {name}"))
         _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
@@ -330,14 +340,6 @@ class Page:
         shown = ", ".join(f"{name} {text}" for name, text in versions.items())
         _show(f'<p class="nkhcc-versions">Made with {html.escape(shown)}.</p>', f"Made with {shown}.")
 
-    def _write_figure(self, figure: Any, name: str, png: bytes, saved: dict[str, Any]) -> list[str]:
-        folder = self._folder("figures")
-        (folder / f"{name}.png").write_bytes(png)
-        # A fixed salt and no date: the same data make the same file.
-        with plt.rc_context({"svg.hashsalt": name}):
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, **saved)
-        return [self._relative(folder / f"{name}{suffix}") for suffix in (".svg", ".png")]
-
     def _folder(self, kind: str) -> Path:
         folder = self.out_dir / kind / self.notebook
         folder.mkdir(parents=True, exist_ok=True)
@@ -370,14 +372,3 @@ def _list_assumptions(metadata: Any) -> str:
     if not items:
         return ""
     return f"<details><summary>Assumptions ({len(items)})</summary><ul>{''.join(items)}</ul></details>"
-
-
-def _lay_out(figure: Any, is_illustrative: bool) -> Any:
-    # Once for both formats, since it takes longer than drawing; gives the box that holds everything drawn.
-    figure.set_dpi(_DPI)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    inches = figure.get_tightbbox()
-    if is_illustrative:  # a footer under all that, whatever the layout
-        figure.text(*((inches.x0, inches.y0 - 0.08) / figure.get_size_inches()), ILLUSTRATIVE, **_FOOTER)
-    return figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])

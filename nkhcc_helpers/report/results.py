@@ -112,12 +112,15 @@ def write_whole(path: Path, text: str) -> Path:
 def list_versions() -> dict[str, str]:
     """Versions of Python, this package, and what it computes and draws with, as far as they are installed."""
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return versions | {package: found for package in PACKAGES if (found := _find_version(package))}
+
+
+@cache
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def hash_file(path: Path) -> str:

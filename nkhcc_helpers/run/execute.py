@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -12,20 +13,53 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, PROGRESS_VARIABLE, write_json
+from nkhcc_helpers.run.kernel import PROVISIONER, ForkedKernel, register
 from nkhcc_helpers.run.pages import load_exporter, write_page
 
 _LONGEST_MESSAGE, _LINES_OF_MESSAGE = 400, 3
 _ATTEMPTS, _SECONDS_TO_STOP, _SECONDS_TO_LOOK = 2, 5.0, 1.0
-_PROVISIONER = "nkhcc-forked"
-_PATH = list(sys.path)
+_FULL = {errno.ENOSPC, errno.EDQUOT}  # of a disk, or of what one may use of it
+_MEGABYTE = 10**6
+Kept = Literal["all", "failed", "none"]
+"""Of which notebooks something is kept."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What executing a notebook may take; 0 for no limit."""
+
+    seconds: float = 0.0
+    memory: int = 0  # bytes, of the process that executes it, its kernel, and what that started
+
+    def find_breach(self, pid: int, seconds: float) -> str:
+        """Say what a process has taken too much of after so many seconds; empty for nothing."""
+        if 0 < self.seconds < seconds:
+            return f"took longer than {self.seconds:g} s (--timeout)"
+        used = _measure_memory(pid) if self.memory else 0
+        if used > self.memory:
+            allowed = f"{self.memory / _MEGABYTE:,.0f} MB (--memory-limit)"
+            return f"needed {used / _MEGABYTE:,.0f} MB of memory, more than {allowed}"
+        return ""
+
+
+def _measure_memory(pid: int) -> int:
+    """Memory of a process and all below it, pages that they share counted in each, as `ps` shows it."""
+    import psutil
+
+    used = 0
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                used += each.memory_info().rss
+    return used
 
 
 @dataclass(frozen=True)
@@ -37,6 +71,8 @@ class Job:
     parameters: dict[str, Any]
     report: str  # folder being built; gets `notebooks/<name>.ipynb` and `<name>.html`
     heading: dict[str, Any] = field(default_factory=dict)  # of the page; see `write_page`
+    pages: Kept = "all"
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -48,6 +84,13 @@ class Outcome:
     error: str = ""
     reused: bool = False  # taken over from an earlier run
     has_ended: bool = True
+    has_died: bool = False  # the process that executed it, or the kernel
+    found_disk_full: bool = False
+
+
+def is_kept(kept: Kept, outcome: Outcome) -> bool:
+    """Whether something is kept of a notebook of which this came."""
+    return kept == "all" or (kept == "failed" and bool(outcome.error))
 
 
 class WorkerPool:
@@ -73,15 +116,9 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection, (process, *_rest) in self._running.items():
-            process.terminate()
+        for connection in self._running:
             connection.close()
-        deadline = time.monotonic() + _SECONDS_TO_STOP
-        for process, *_rest in self._running.values():
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
+        _stop([process for process, *_ in self._running.values()])
 
     def execute(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Start executing notebooks in this order; yields an outcome for each as they end."""
@@ -110,10 +147,25 @@ class WorkerPool:
                 except (EOFError, OSError):
                     process.join(_SECONDS_TO_STOP)
                     how = f"the process that executed it ended (exit code {process.exitcode})"
-                    outcome = Outcome(job.name, time.perf_counter() - started, how)
+                    outcome = Outcome(job.name, time.perf_counter() - started, how, has_died=True)
                 del self._running[connection]
                 self._start_waiting()
                 yield outcome
+            yield from self._end_breaching()
+
+    def _end_breaching(self) -> Iterator[Outcome]:
+        """End what takes more than it may, or has lost the folder that it builds in."""
+        for connection, (process, job, started) in list(self._running.items()):
+            seconds = time.perf_counter() - started
+            why = job.limits.find_breach(process.pid, seconds)
+            if not Path(job.report).is_dir():
+                why = "its folder was removed"
+            if why:
+                connection.close()
+                _stop([process])
+                del self._running[connection]
+                self._start_waiting()
+                yield _describe_ended(job, seconds, why)
 
     def _tell_progress(self) -> None:
         for process, job, _ in self._running.values():
@@ -122,6 +174,25 @@ class WorkerPool:
             if line != self._told.get(job.name, ""):
                 self._told[job.name] = line
                 self._on_progress(job.name, line)
+
+
+def _stop(processes: list[Any]) -> None:
+    """End processes in order, those that do not end in time at once."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _SECONDS_TO_STOP
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _describe_ended(job: Job, seconds: float, why: str) -> Outcome:
+    """What came of a notebook that was ended, with the cell it was at and its page as far as it came."""
+    with suppress(OSError, ValueError):  # it may have been ended while it was written
+        return _write_page(job, Outcome(job.name, seconds, _describe_started(_name_executed(job)) + why))
+    return Outcome(job.name, seconds, why)
 
 
 def _name_progress(work_dir: Path, pid: int) -> Path:
@@ -135,7 +206,7 @@ def _serve(connection: Connection, job: Job, work_dir: str, environment: dict[st
     _settle(Path(work_dir))
     # Before this process has threads, which a fork would not take along.
     if CAN_FORK:
-        _register(_ForkedKernel())
+        register(ForkedKernel())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(OSError):
         connection.send(execute_job(job))
@@ -168,7 +239,7 @@ def _write_kernel_spec(folder: Path) -> None:
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "Python 3 (ipykernel)", "language": "python"}
     if CAN_FORK:
-        spec["metadata"] = {"kernel_provisioner": {"provisioner_name": _PROVISIONER}}
+        spec["metadata"] = {"kernel_provisioner": {"provisioner_name": PROVISIONER}}
     write_json(folder / "kernel.json", spec)
 
 
@@ -179,105 +250,34 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-class _ForkedKernel:
-    """A kernel process forked ahead, with all imports done; it waits to be told its connection file.
-
-    To jupyter_client it is what `subprocess.Popen` is.
-    """
-
-    stdin = stdout = stderr = returncode = None
-
-    def __init__(self) -> None:
-        reader, self._writer = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            os.close(self._writer)
-            try:
-                _become_kernel(reader)
-            finally:
-                os._exit(1)
-        os.close(reader)
-
-    def begin(self, command: list[str], folder: str | None, environment: dict[str, str]) -> None:
-        """Let it be the kernel that this command would have started."""
-        told = {"argv": command, "cwd": folder or os.getcwd(), "env": environment, "parent": os.getpid()}
-        with open(self._writer, "w") as pipe:
-            json.dump(told, pipe)
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-    def wait(self) -> int:
-        while self.poll() is None:
-            time.sleep(0.01)
-        return self.returncode
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-
-def _become_kernel(reader: int) -> None:
-    os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with open(reader) as pipe:
-        text = pipe.read()
-    if not text:  # the worker ended without a use for a kernel
-        return
-    told = json.loads(text)
-    os.environ.clear()
-    os.environ.update(told["env"])
-    os.chdir(told["cwd"])
-    from ipykernel.kernelapp import IPKernelApp
-
-    sys.argv, sys.path[:] = told["argv"][2:], _PATH
-    resource_tracker._resource_tracker._fd = None  # A tracker of its own: this kernel is ended at once.
-    IPKernelApp.launch_instance([*sys.argv[1:], f"--IPKernelApp.parent_handle={told['parent']}"])
-
-
-def _register(kernel: _ForkedKernel) -> None:
-    """Make jupyter_client start its next kernel by letting this one begin."""
-    from importlib.metadata import EntryPoint
-
-    from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-
-    waiting = [kernel]
-
-    class Provisioner(LocalProvisioner):
-        async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
-            if not waiting:  # a second attempt
-                return await super().launch_kernel(cmd, **options)
-            self.process = waiting.pop()
-            self.process.begin(cmd, options.get("cwd"), options.get("env") or dict(os.environ))
-            self.pid = self.pgid = self.process.pid
-            return self.connection_info
-
-    class Entry(EntryPoint):
-        def load(self) -> type:
-            return Provisioner
-
-    group = KernelProvisionerFactory.GROUP_NAME
-    KernelProvisionerFactory.provisioners[_PROVISIONER] = Entry(_PROVISIONER, f"{__name__}:_register", group)
-
-
 def execute_job(job: Job) -> Outcome:
     """Execute a notebook and write its page as far as it came; an error stands in the outcome, not raised."""
     started = time.perf_counter()
-    executed = Path(job.report, "notebooks", f"{job.name}.ipynb")
-    executed.parent.mkdir(exist_ok=True)
-    error = _execute_notebook(job, executed)
-    if executed.is_file():
-        try:
-            write_page(executed, Path(job.report, f"{job.name}.html"), **job.heading)
-        except Exception as failure:
-            error = error or f"its page could not be made: {_shorten(type(failure).__name__, str(failure))}"
-    return Outcome(job.name, time.perf_counter() - started, error)
+    _name_executed(job).parent.mkdir(exist_ok=True)
+    outcome = _write_page(job, _execute_notebook(job, _name_executed(job)))
+    return replace(outcome, seconds=time.perf_counter() - started)
 
 
-def _execute_notebook(job: Job, executed: Path) -> str:
+def _name_executed(job: Job) -> Path:
+    return Path(job.report, "notebooks", f"{job.name}.ipynb")
+
+
+def _write_page(job: Job, outcome: Outcome) -> Outcome:
+    """Write the page of an executed notebook where it is kept; the outcome, with what went wrong in it."""
+    executed = _name_executed(job)
+    if not is_kept(job.pages, outcome) or not executed.is_file():
+        return outcome
+    try:
+        write_page(executed, Path(job.report, f"{job.name}.html"), **job.heading)
+    except Exception as failure:
+        error = f"its page could not be made: {_shorten(type(failure).__name__, str(failure))}"
+        is_full = outcome.found_disk_full or _means_full(failure)
+        return replace(outcome, error=outcome.error or error, found_disk_full=is_full)
+    return outcome
+
+
+def _execute_notebook(job: Job, executed: Path) -> Outcome:
+    """Outcome without its seconds."""
     import papermill
 
     os.environ[NOTEBOOK_VARIABLE] = job.name
@@ -285,15 +285,22 @@ def _execute_notebook(job: Job, executed: Path) -> str:
         _call_papermill(job, executed)
     except papermill.PapermillExecutionError as failure:
         place = f"cell {_place(executed, failure.cell_index)} (In [{failure.exec_count}])"
-        return f"{place}: {_shorten(failure.ename, failure.evalue)}"
+        error = f"{place}: {_shorten(failure.ename, failure.evalue)}"
+        is_full = failure.evalue.startswith(tuple(f"[Errno {number}]" for number in _FULL))
+        return Outcome(job.name, 0.0, error, found_disk_full=is_full)
     except Exception as failure:
-        started = _find_last_started(executed)
-        place = "" if started is None else f"cell {_place(executed, started)}: "
-        return f"{place}{_shorten(type(failure).__name__, str(failure))}"
+        error = _describe_started(executed) + _shorten(type(failure).__name__, str(failure))
+        # A kernel that is gone is a RuntimeError to jupyter_client and to nbclient.
+        has_died = isinstance(failure, RuntimeError)
+        return Outcome(job.name, 0.0, error, has_died=has_died, found_disk_full=_means_full(failure))
     finally:
         del os.environ[NOTEBOOK_VARIABLE]
         _forget_paths(executed, job)
-    return ""
+    return Outcome(job.name, 0.0)
+
+
+def _means_full(failure: Exception) -> bool:
+    return isinstance(failure, OSError) and failure.errno in _FULL
 
 
 def _call_papermill(job: Job, executed: Path) -> None:
@@ -314,19 +321,20 @@ def _call_papermill(job: Job, executed: Path) -> None:
 
 def _place(executed: Path, index: int) -> int:
     """Place of a cell among those of the notebook as written; papermill counts the one it injected too."""
-    tags = [cell["metadata"].get("tags", []) for cell in _read_cells(executed)]
+    tags = [cell["metadata"].get("tags", []) for cell in read_cells(executed)]
     tags = [each for each in tags if "papermill-error-cell-tag" not in each]
     return index + 1 - sum("injected-parameters" in each for each in tags[:index])
 
 
-def _find_last_started(executed: Path) -> int | None:
-    """Find the cell that papermill was at when it was left without an answer."""
-    told = [cell["metadata"].get("papermill", {}) for cell in _read_cells(executed)]
+def _describe_started(executed: Path) -> str:
+    """Name the cell that papermill was at when it was left without an answer; empty before the first."""
+    told = [cell["metadata"].get("papermill", {}) for cell in read_cells(executed)]
     started = [index for index, each in enumerate(told) if each.get("status", "pending") != "pending"]
-    return max(started, default=None)
+    return f"cell {_place(executed, max(started))}: " if started else ""
 
 
-def _read_cells(executed: Path) -> list[dict[str, Any]]:
+def read_cells(executed: Path) -> list[dict[str, Any]]:
+    """Cells of an executed notebook; none where it was never written."""
     return json.loads(executed.read_text(encoding="utf-8"))["cells"] if executed.is_file() else []
 
 
@@ -351,12 +359,15 @@ def _import_all() -> None:
     # jsonschema would build this package's grammar of addresses, which takes a second and no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)
 
+    import nbformat
+
     import nkhcc_helpers.cohort
     import nkhcc_helpers.identification
     import nkhcc_helpers.report.figures
     import nkhcc_helpers.report.tables  # noqa: F401
 
     load_exporter()
+    nbformat.validate(nbformat.v4.new_notebook())  # makes what validates notebooks
 
 
 if os.environ.get(TEMPLATE):

@@ -18,11 +18,18 @@ _ANCHOR = re.compile(r'<a class="anchor-link".*?</a>', re.DOTALL)
 
 
 def write_page(
-    executed: Path, page: Path, *, trial_title: str = "", is_illustrative: bool = False, word: str = "dose"
+    executed: Path,
+    page: Path,
+    *,
+    trial_title: str = "",
+    is_illustrative: bool = False,
+    word: str = "dose",
+    has_notebook: bool = True,
 ) -> Path:
     """Write the page of an executed notebook in the report's folder `notebooks`.
 
     The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
+    The executed notebook is among the page's files where it stays in the report as it is.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
@@ -43,7 +50,7 @@ def write_page(
         illustrative=ILLUSTRATIVE,
         headings=[(anchor, text) for level, anchor, text in headings if level == 2],
         body=Markup(body),
-        notebook=f"notebooks/{executed.name}",
+        notebook=f"notebooks/{executed.name}" if has_notebook else "",
         downloads=list_downloads(page.parent, page.stem, word),
     )
     page.write_text(text, encoding="utf-8")

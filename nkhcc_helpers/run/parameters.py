@@ -89,6 +89,7 @@ class Options(TypedDict, total=False):
     dlt_excluded_terms: Annotated[list[str], AfterValidator(_refuse_twice)]
     dlt_grade: Grade
     dose_coding: DoseCodingOfTrial
+    doses: selection.PlannedDoses
     endpoint: selection.EndpointCode
     grace_days: Annotated[int, Ge(0)]
     groups: Grouping
@@ -225,7 +226,8 @@ def _describe(problem: Mapping[str, Any], annotation: Any, added: list[Any]) -> 
         hint = f"; did you mean {item / 100:g}?" if 1 < item < 100 and (is_level or item < 50) else ""
         return f"must lie between {bounds['gt']} and {bounds['lt']}{words}, not {item!r}{hint}"
     if "le" in bounds:
-        return f"must be from {bounds['ge']} to {bounds['le']}{words}, not {item!r}"
+        due = "may hold numbers" if of_list else "must be"
+        return f"{due} from {bounds['ge']} to {bounds['le']}{words}, not {item!r}"
     return f"{'may hold numbers of' if of_list else 'must be'} {bounds['ge']} or more, not {item!r}"
 
 
@@ -245,9 +247,7 @@ def read_parameters(path: str | Path) -> dict[str, Parameter]:
     Raises ParameterError where the file is no notebook, or its cell holds more than annotated literals.
     """
     cells = _list_tagged(path)
-    if not cells:
-        return {}
-    parameters, problems = _inspect(cells[0])
+    parameters, problems = _inspect(cells[0]) if cells else ([], [])
     if len(cells) > 1:
         problems.append(f"{len(cells)} cells are tagged {TAG!r}; only one can be")
     if problems:

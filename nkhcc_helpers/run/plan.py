@@ -123,7 +123,7 @@ def plan_run(
     fixed = [name for name in known if data_given and "data_dir" not in known[name]]
     if fixed:
         raise ParameterError(
-            f"{name}: has no parameter data_dir, so --data cannot reach it" for name in fixed
+            f"{name}: has no parameter data_dir, so it runs on the bundled trial only" for name in fixed
         )
     values = read_values(known, given, load)
     return [Plan(name, paths[name], known[name], values[name]) for name in paths]

@@ -22,14 +22,23 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from nkhcc_helpers import __version__
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
-    hash_code,
-    hash_file,
     list_versions,
     write_json,
     write_whole,
+)
+from nkhcc_helpers.run.manifest import (
+    MANIFEST,
+    PIECES,
+    RESULTS,
+    describe_code,
+    describe_notebook,
+    describe_provenance,
+    list_files,
+    list_finished,
+    read_manifest,
+    read_piece,
 )
 
 if TYPE_CHECKING:
@@ -41,11 +50,9 @@ try:
 except ImportError:  # pragma: no cover
     fcntl = None  # Windows: what killed runs left stays, and a second run into one folder is not refused.
 
-MANIFEST = "manifest.json"
 TEMPLATES = Path(__file__).with_name("templates")
 _BUILDING = ".nkhcc.building-"
-_WORK = ".work"
-_PIECES = "results"
+WORK = ".work"
 
 
 class PublishError(ValueError):
@@ -55,18 +62,13 @@ class PublishError(ValueError):
 def write_summaries(run: Run) -> None:
     """Write `results.json`, `index.html` and last `manifest.json` of what a run has executed so far."""
     for plan in run.plans:
-        piece = run.building / _PIECES / f"{plan.name}.json"
-        if piece.is_file():
-            run.results[plan.name] = json.loads(piece.read_text(encoding="utf-8"))
-        run.results.setdefault(plan.name, {})
-    metadata, note = run.trial.metadata, ILLUSTRATIVE if run.trial.is_illustrative else ""
-    named = {name: getattr(metadata, name) for name in ("study_id", "title", "registration", "source")}
-    provenance = {**named, "provenance": metadata.provenance, "note": note}
+        run.results[plan.name] = read_piece(run.building, plan.name) or run.results.get(plan.name, {})
+    metadata, provenance = run.trial.metadata, describe_provenance(run.trial)
     ordered = {plan.name: run.results[plan.name] for plan in run.plans}
-    write_json(run.building / "results.json", {"provenance": provenance, "notebooks": ordered})
+    write_json(run.building / RESULTS, {"provenance": provenance, "notebooks": ordered})
     write_index(
         run.building,
-        trial={**named, "is_illustrative": run.trial.is_illustrative, "illustrative": ILLUSTRATIVE},
+        trial={**provenance, "is_illustrative": run.trial.is_illustrative, "illustrative": ILLUSTRATIVE},
         warnings=run.trial.warnings,
         published=run.published,
         notebooks=[_describe_card(run, plan) for plan in run.plans],
@@ -151,56 +153,21 @@ def _shown(value: Any) -> str:
 def _describe_run(run: Run) -> dict[str, Any]:
     entries = {}
     for plan in run.plans:
-        outcome = run.outcome(plan)
-        entries[plan.name] = {
-            "file": plan.path.name,
-            "sha256": hash_file(plan.path),
-            "parameters": plan.effective,
-            "seconds": round(outcome.seconds, 3),
-            "status": ("failed" if outcome.error else "ok") if outcome.has_ended else "not executed",
-            "error": outcome.error,
-            "reused": outcome.reused,
-            "cut_by_time": "cut_by_time" in run.results[plan.name],
-            "fingerprint": run.fingerprint(plan),
-            "files": list_files(run.building, plan.name) if outcome.has_ended else {},
-        }
+        outcome, results = run.outcome(plan), run.results[plan.name]
+        entry = describe_notebook(run.building, plan, outcome, results, run.fingerprint(plan))
+        entries[plan.name] = entry
     return {
-        "nkhcc": __version__,
+        **describe_code(),
         "complete": run.is_complete,
         "started": run.started.isoformat(timespec="seconds"),
         "seconds": round((dt.datetime.now(dt.UTC) - run.started).total_seconds(), 3),
-        "versions": list_versions(),
-        "code": hash_code(),
         "data": {"folder": run.data_dir or "bundled", "files": run.data},
         "notebooks": entries,
         "left_out": {plan.name: why for plan, why in run.left_out},
     }
 
 
-def read_manifest(folder: Path) -> dict | None:
-    """Manifest of a report; None where there is none."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and "nkhcc" in manifest else None
-
-
-def list_finished(folder: Path) -> list[str]:
-    """Names of the notebooks that a report's manifest says were executed without an error."""
-    entries = (read_manifest(folder) or {}).get("notebooks") or {}
-    return [name for name, entry in entries.items() if entry.get("status") == "ok"]
-
-
 # The outcomes of an earlier run for the same inputs.
-
-
-def list_files(report: Path, name: str) -> dict[str, str]:
-    """Checksums of a notebook's page, executed notebook, figures and tables by path in the report."""
-    paths = [report / "notebooks" / f"{name}.ipynb", report / f"{name}.html"]
-    for kind in ("figures", "tables"):
-        paths += sorted((report / kind / name).rglob("*"))
-    return {path.relative_to(report).as_posix(): hash_file(path) for path in paths if path.is_file()}
 
 
 def find_earlier(reports: list[Path], name: str, fingerprint: str) -> tuple[Path, dict[str, Any]] | None:
@@ -228,7 +195,7 @@ def copy_earlier(report: Path, building: Path, name: str, files: Mapping[str, st
 
 def _read_results(report: Path) -> dict[str, Any]:
     try:
-        return json.loads((report / "results.json").read_text(encoding="utf-8"))["notebooks"]
+        return json.loads((report / RESULTS).read_text(encoding="utf-8"))["notebooks"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -243,14 +210,14 @@ def name_partial(out_dir: Path) -> Path:
 
 def open_work(building: Path) -> Path:
     """Make the folder of what only workers need while they run."""
-    work = building / _WORK
+    work = building / WORK
     work.mkdir()
     return work
 
 
 def remove_work(building: Path) -> None:
     """Remove what only a run under way needs, and what it left of notebooks that have not ended."""
-    for name in (_WORK, _PIECES):
+    for name in (WORK, PIECES):
         shutil.rmtree(building / name, ignore_errors=True)
     entries = (read_manifest(building) or {}).get("notebooks") or {}
     for name in entries:

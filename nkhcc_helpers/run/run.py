@@ -6,7 +6,6 @@ import datetime as dt
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,25 +15,24 @@ from typing import Any
 
 from nkhcc_helpers.report.results import format_json_value, hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
+from nkhcc_helpers.run.manifest import list_finished, read_manifest
 from nkhcc_helpers.run.plan import Plan, check_use, find_left_out, name_part, plan_run
 from nkhcc_helpers.run.publish import (
     PublishError,
     check_target,
     copy_earlier,
     find_earlier,
-    list_finished,
     name_partial,
     open_building,
     open_work,
     publish_folder,
-    read_manifest,
     remove_work,
     write_summaries,
 )
-from nkhcc_helpers.trial.problems import TrialDataWarning
 from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 
-_STEPS_UP = 4
+STEPS_UP = 4
+"""From a report's notebooks, as far as a trial is named by the way to it."""
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
 
 
@@ -94,7 +92,7 @@ def run_notebooks(
     """
     started = dt.datetime.now(dt.UTC)
     source = (Path(data_dir).expanduser() if str(data_dir) else locate_bundled()).resolve()
-    load = cache(lambda: _load_quietly(source))
+    load = cache(lambda: load_trial(source, warn=False))
     plans = plan_run(names, given, data_given=bool(str(data_dir)), load=load)
     target = Path(out_dir).expanduser().resolve() if str(out_dir) else _choose_target(source, plans)
     left_out = [] if names else find_left_out(plans, source, load)
@@ -103,7 +101,7 @@ def run_notebooks(
     partial = name_partial(target)
     _check_targets(target, partial, source)
     with open_building(target) as building:
-        run = Run(plans, building, hash_data(source), _name_source(data_dir, source, building), started)
+        run = Run(plans, building, hash_data(source), name_source(data_dir, source, building), started)
         run.left_out = left_out
         if resume:
             _take_over(run, [partial, target])
@@ -181,7 +179,7 @@ def _choose_target(source: Path, plans: list[Plan]) -> Path:
     return target
 
 
-def _name_source(data_dir: str | Path, source: Path, building: Path) -> str:
+def name_source(data_dir: str | Path, source: Path, building: Path, steps_up: int = STEPS_UP) -> str:
     """Name the trial's folder as notebooks see it: not at all when they find it, else from where they run."""
     if not str(data_dir) and source.is_relative_to(_PACKAGE_HOME):
         return ""
@@ -189,7 +187,7 @@ def _name_source(data_dir: str | Path, source: Path, building: Path) -> str:
         relative = os.path.relpath(source, building / "notebooks")
     except ValueError:  # pragma: no cover
         return str(source)  # Windows: on another drive.
-    return relative if Path(relative).parts.count("..") <= _STEPS_UP else str(source)
+    return relative if Path(relative).parts.count("..") <= steps_up else str(source)
 
 
 def _check_targets(target: Path, partial: Path, source: Path) -> None:
@@ -197,13 +195,6 @@ def _check_targets(target: Path, partial: Path, source: Path) -> None:
         if source.is_relative_to(folder):
             raise PublishError(f"{folder} holds the trial's data; choose another folder with --out")
         check_target(folder)
-
-
-def _load_quietly(source: Path) -> Trial:
-    with warnings.catch_warnings():
-        # They stand in `Trial.warnings`, and in the report.
-        warnings.simplefilter("ignore", TrialDataWarning)
-        return load_trial(source)
 
 
 def _read_seconds(target: Path) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial.selection import select_patients
+from nkhcc_helpers.trial.selection import change_doses, select_patients
 from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Trial",
     "TrialDataError",
     "TrialDataWarning",
+    "change_doses",
     "describe_treatment",
     "group_by_treatment",
     "load_trial",

@@ -121,6 +121,11 @@ class Arm(Model):
             raise ValueError(f"dose is {self.dose:g} but the mean of doses is {mean:g}")
         return self
 
+    def plan_dose(self, dose: float) -> Arm:
+        """The arm with another mean dose; of doses that rise or fall each by the same factor."""
+        doses = self.doses and [each * dose / self.dose if self.dose else dose for each in self.doses]
+        return self.model_copy(update={"dose": dose, "doses": doses})
+
 
 def _upper(name: Any) -> Any:
     # Headers are read in upper case, so a column is found however it is written.

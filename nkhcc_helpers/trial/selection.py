@@ -1,19 +1,21 @@
-"""What of a trial can be chosen: endpoints, groups, columns, and patients by a population or a rule."""
+"""What of a trial can be chosen: endpoints, groups, columns, patients by a population or a rule, doses."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.trial.metadata import LARGEST
+from nkhcc_helpers.trial.patients import plan_groups
 from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names, suggest_name
 from nkhcc_helpers.trial.schema import BLANK, list_answers, parse_numbers
 
@@ -121,6 +123,31 @@ def select_patients(trial: Trial, population: str = "", where: str = "") -> Tria
     }
     selection = Selection(population, where, n=len(kept), n_all=len(adsl), n_unknown=unknown)
     return dataclasses.replace(trial, published=None, selection=selection, **frames)
+
+
+def change_doses(trial: Trial, doses: Sequence[float]) -> Trial:
+    """Plan other doses than those of `trial.yaml`.
+
+    Parameters
+    ----------
+    trial : Trial
+    doses : sequence of float
+        Mean dose of each group in order, or ValueError; empty for those of `trial.yaml`.
+    """
+    arms = trial.metadata.arms
+    if not doses or list(doses) == [arm.dose for arm in arms]:
+        return trial
+    _refuse_other_number(trial, doses)
+    arms = [arm.plan_dose(float(dose)) for arm, dose in zip(arms, doses, strict=True)]
+    metadata = trial.metadata.model_copy(update={"arms": arms})
+    planned = trial.subjects.set_index("USUBJID")["group"].astype(object)
+    subjects = plan_groups(trial.subjects, planned, metadata)
+    return dataclasses.replace(trial, metadata=metadata, subjects=subjects, has_other_doses=True)
+
+
+def _refuse_other_number(trial: Trial, doses: Sequence[float]) -> None:
+    if len(doses) != len(trial.groups):
+        raise ValueError(f"must hold a dose for each of {join_names(trial.groups, 'and')}, not {len(doses)}")
 
 
 def _read_flag(adsl: pd.DataFrame, name: str) -> pd.Series:
@@ -259,5 +286,6 @@ StrataColumn = Annotated[
 BaselineColumns = Annotated[
     list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
 ]
+PlannedDoses = Annotated[list[Annotated[float, Ge(0), Le(LARGEST)]], _hold_against(_refuse_other_number)]
 Population = Annotated[str, _hold_against(lambda trial, name: _read_flag(trial.subjects, name))]
 PatientRule = Annotated[str, _hold_against(lambda trial, rule: _refuse_unmet(trial.subjects, rule))]

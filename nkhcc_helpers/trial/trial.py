@@ -109,6 +109,8 @@ class Trial:
         As above.
     selection : Selection or None
         Who of the patients loaded is analysed, as `select_patients` says; None for all.
+    has_other_doses : bool
+        Whether the doses of `metadata` are not those of `trial.yaml`, as `change_doses` says.
     left_out : dict of str to int
         How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
     """
@@ -123,6 +125,7 @@ class Trial:
     adverse_events: pd.DataFrame
     responses: pd.DataFrame
     selection: Selection | None = None
+    has_other_doses: bool = False
     left_out: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from nkhcc_helpers.report.figures.flow import plot_flow
 from nkhcc_helpers.report.figures.ratios import plot_forest, plot_leave_one_out, plot_sweep
 from nkhcc_helpers.report.figures.response import plot_waterfall
 from nkhcc_helpers.report.figures.safety import plot_grades, plot_onset, plot_shares
+from nkhcc_helpers.report.figures.sensitivity import plot_sensitivity
 from nkhcc_helpers.report.figures.style import choose_axis_end, list_time_ticks
 from nkhcc_helpers.report.figures.survival import (
     plot_first_event,
@@ -50,6 +51,7 @@ __all__ = [
     "plot_p_values",
     "plot_pairs",
     "plot_schoenfeld",
+    "plot_sensitivity",
     "plot_shares",
     "plot_signs",
     "plot_sweep",

@@ -1,0 +1,84 @@
+"""The page of a batch: each run with its parameters, how it ended and its headlines, one table a notebook."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from nkhcc_helpers.report.numbers import format_headline
+from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
+from nkhcc_helpers.run.batch.comparison import write_comparison
+from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
+from nkhcc_helpers.run.batch.ledger import Record
+from nkhcc_helpers.run.batch.results import list_headlines, read_finished, write_results
+from nkhcc_helpers.run.publish import TEMPLATES, read_title, render
+
+_KEPT = {
+    "Page": "{}.html",
+    "Notebook": "notebooks/{}.ipynb",
+    "Notebook (gzip)": "notebooks/{}.ipynb.gz",
+    "Tables": "tables/{}",
+    "Traceback": "traceback.txt",
+}
+
+
+def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> None:
+    """Write what a batch has found so far: every value as tables, the comparison, and `batch.html`."""
+    write_results(batch, folder)
+    headlines, parameters = list_headlines(batch, folder), list_parameters(batch)
+    write_comparison(batch, folder, headlines)
+    trials: dict[str, dict] = {}
+    for run in batch.runs:
+        trials[run.trial] = trials.get(run.trial) or read_finished(run, folder).get("provenance", {})
+    script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
+    text = render(
+        "batch.html.j2",
+        title=batch.title,
+        illustrative=ILLUSTRATIVE,
+        trials=trials,
+        tables=[
+            _lay_out(batch, part, headlines[headlines["notebook"] == notebook])
+            for notebook, part in parameters.groupby("notebook", sort=False)
+        ],
+        records={run.name: records.get(run.name) for run in batch.runs},
+        kept={run.name: _find_kept(run, folder) if run.name in records else {} for run in batch.runs},
+        versions=list_versions(),
+        written=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    write_whole(folder / "batch.html", text)
+
+
+def _find_kept(run: BatchRun, folder: Path) -> dict[str, str]:
+    """What of a run was kept, and where in the batch's folder."""
+    paths = {label: f"runs/{run.name}/{file.format(run.plan.name)}" for label, file in _KEPT.items()}
+    return {label: path for label, path in paths.items() if (folder / path).exists()}
+
+
+def _lay_out(batch: Batch, parameters: pd.DataFrame, headlines: pd.DataFrame) -> dict[str, Any]:
+    """The table of one notebook: its runs, columns of what varied among them, and of headlines."""
+    plan = next(run.plan for run in batch.runs if run.name == parameters["run"].iloc[0])
+    varied = [name for name in ("trial", *batch.varied) if len(set(parameters[name])) > 1]
+    labels: dict[str, dict[str, None]] = {}
+    cells: dict[str, dict[str, tuple]] = {name: {} for name in parameters["run"]}
+    for row in headlines.itertuples():
+        labels.setdefault(row.name, {})[f"{row.label} ({row.unit})" if row.unit else row.label] = None
+        limits = (row.ci_lower, row.ci_upper)
+        text = format_headline(row.value, *limits, is_p=row.level == row.level, is_ratio=row.null == 1)
+        cells[row.run][row.name] = (row.value, text)
+    return {
+        "title": read_title(plan.path),
+        "rows": parameters.to_dict("records"),
+        "varied": {name: all(NUMBER.fullmatch(text or "0") for text in parameters[name]) for name in varied},
+        # Labels differ where they name what varies.
+        "headlines": {name: next(iter(each)) if len(each) == 1 else name for name, each in labels.items()},
+        "cells": cells,
+    }

@@ -1,0 +1,215 @@
+"""Batches by workers in processes of their own, and what is killed, full or lost while they run.
+
+After each fault the same call is made again: nothing that had finished is lost or executed twice, and all
+results are those of a batch that nothing disturbed.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from batches import (
+    count,
+    list_files,
+    list_orphans,
+    make_batch,
+    read_manifest,
+    read_results,
+    start_command,
+    tell,
+)
+
+from nkhcc_helpers.run.batch import batch as engine
+from nkhcc_helpers.run.batch import ledger as ledgers
+from nkhcc_helpers.run.batch.grid import BatchError
+from nkhcc_helpers.run.batch.ledger import read_ledger
+
+N = 4
+WRITTEN = [
+    "batch.html",
+    "comparison.html",
+    "figures",
+    "ledger.jsonl",
+    "results.csv",
+    "results.parquet",
+    "runs",
+]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+def run(batch, **options):
+    """Run a batch that is laid out already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "read_batch", lambda plan, **changes: batch)
+        return engine.run_batch("", **options)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of a scheduler in another process with two workers of its own, begun again when they die."""
+    folder = tmp_path_factory.mktemp("cluster")
+    told = folder / "address.json"
+    dask = [sys.executable, "-m", "dask"]
+    own = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    place = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told)]
+    workers = ["--scheduler-file", str(told), "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    started = [subprocess.Popen([*dask, "scheduler", "--port", "0", *place], **own)]
+    started.append(subprocess.Popen([*dask, "worker", *workers, "--host", "127.0.0.1"], **own))
+    wait_for(told.is_file)
+    yield json.loads(told.read_text())["address"]
+    for process in reversed(started):
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, trial_folders):
+    """A batch on this machine, and what its callbacks were told."""
+    home, told = tmp_path_factory.mktemp("undisturbed"), []
+    batch = make_batch(home, trial_folders["plain"], N)
+    options = {"on_start": lambda *start: told.append(start), "on_record": lambda *each: told.append(each)}
+    return batch, run(batch, jobs=2, **options), told
+
+
+@pytest.fixture
+def batch(tmp_path_factory, undisturbed):
+    """The same runs in a folder of their own, as deep as the other; what they are told is forgotten."""
+    home = undisturbed[0].runs[0].plan.path.parent
+    for path in [home / "begun", home / "ended", *home.glob("told-*"), home / "other"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return make_batch(home, undisturbed[0].runs[0].source, N, "other")
+
+
+def wait_for(is_so, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def count_lines(batch):
+    path = batch.out_dir / "ledger.jsonl"
+    return len(path.read_bytes().splitlines()) if path.is_file() else 0
+
+
+def check_same(batch, undisturbed):
+    """Results and tables are those of the other batch, byte for byte."""
+    assert read_results(batch) == read_results(undisturbed[0])
+    for name in ("results.csv", "results.parquet"):
+        table = (batch.out_dir / name).read_bytes()
+        assert table == (undisturbed[0].out_dir / name).read_bytes()
+        assert len(table) > 100
+
+
+def check_whole(batch, undisturbed):
+    """All has finished, once, with the results of the other batch, and nothing else is there."""
+    check_same(batch, undisturbed)
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == WRITTEN
+    assert {record.status for record in read_ledger(batch.out_dir).values()} == {"ok"}
+    assert count(batch.runs[0].plan.path.parent) == dict.fromkeys(range(N), 1)
+
+
+def test_a_batch_executes_each_run_once_and_tells_of_it(undisturbed):
+    batch, result, told = undisturbed
+    assert told[0][:2] == (N, 0)
+    assert told[0][2].startswith("http://127.0.0.1:")
+    assert sorted(record.run for record, _ in told[1:]) == [run.name for run in batch.runs]
+    assert [n for _, n in told[1:]] == [2, 2, 1, 0]
+    assert [*result.records] == [run.name for run in batch.runs]
+    assert {record.run: record for record in read_ledger(batch.out_dir).values()} == result.records
+    assert (result.failed, result.n_reused) == ([], 0)
+    values = json.loads(read_results(batch)["told-3"])["notebooks"]["told"]["values"]
+    assert values["square"] == 9
+
+
+def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbed, cluster):
+    run(batch, scheduler=cluster)
+    check_whole(batch, undisturbed)
+    told = []
+    result = run(batch, on_start=lambda *start: told.append(start))
+    assert (result.n_reused, told) == (N, [(N, N, "")])
+    assert run(batch, scheduler=cluster, force=True).n_reused == 0
+    assert count(batch.runs[0].plan.path.parent) == dict.fromkeys(range(N), 2)
+    check_same(batch, undisturbed)
+
+
+def test_what_failed_is_executed_again(batch, undisturbed, cluster):
+    home = batch.runs[0].plan.path.parent
+    tell(home, 1, "raise once")
+    result = run(batch, scheduler=cluster)
+    assert [record.run for record in result.failed] == ["told-1"]
+    assert "traceback.txt" in list_files(batch.out_dir / "runs" / "told-1")
+    assert run(batch, scheduler=cluster).n_reused == N - 1
+    check_whole(batch, undisturbed)
+
+
+def test_a_worker_that_dies_has_its_run_tried_again(batch, undisturbed, cluster):
+    tell(batch.runs[0].plan.path.parent, 2, "worker once")
+    result = run(batch, scheduler=cluster)
+    assert {name: record.attempts for name, record in result.records.items()}["told-2"] == 2
+    assert read_manifest(batch, 2)["attempts"] == 2
+    check_whole(batch, undisturbed)
+
+
+def test_a_run_that_kills_two_workers_is_marked_and_the_rest_go_on(batch, undisturbed, cluster):
+    home = batch.runs[0].plan.path.parent
+    tell(home, 0, "worker")
+    result = run(batch, scheduler=cluster)
+    assert [(record.run, record.attempts) for record in result.failed] == [("told-0", 2)]
+    assert "2 workers" in result.failed[0].error
+    assert count(home) == dict.fromkeys(range(1, N), 1)
+    (home / "told-0").unlink()
+    run(batch, scheduler=cluster)
+    check_whole(batch, undisturbed)
+
+
+def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
+    home = batch.runs[0].plan.path.parent
+    tell(home, 3, "sleep once")
+    command = start_command(batch, jobs=2)
+    wait_for(lambda: count_lines(batch) == N - 1 and 3 in count(home, "begun"))
+    with pytest.raises(BatchError, match=f"another batch .process {command.pid} on "):
+        run(batch, jobs=1)
+    command.kill()
+    command.wait()
+    wait_for(lambda: not list_orphans(batch))
+    assert run(batch, jobs=1).n_reused == N - 1
+    check_whole(batch, undisturbed)
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["the command", "all of its group"])
+def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, group):
+    home = batch.runs[0].plan.path.parent
+    tell(home, 3, "sleep once")
+    command = start_command(batch, jobs=2)
+    wait_for(lambda: count_lines(batch) >= 1 and 3 in count(home, "begun"))
+    (os.killpg if group else os.kill)(command.pid, signal.SIGINT)
+    said, _ = command.communicate(timeout=30)
+    assert command.returncode == 130
+    assert list_orphans(batch) == []
+    n_finished = count_lines(batch)
+    assert said == f"finished: {n_finished} of {N} runs, kept in {batch.out_dir}\n"
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
+    assert run(batch, jobs=1).n_reused == n_finished
+    check_same(batch, undisturbed)
+
+
+def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster, monkeypatch):
+    home = batch.runs[0].plan.path.parent
+    tell(home, 3, "full once")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run(batch, scheduler=cluster)
+    assert caught.value.__notes__ == [f"finished: {count_lines(batch)} of {N} runs, kept in {batch.out_dir}"]
+    # And now for what the command itself writes.
+    monkeypatch.setattr(ledgers.os, "write", lambda descriptor, line: 0)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(batch, scheduler=cluster)
+    monkeypatch.undo()
+    run(batch, scheduler=cluster)
+    check_same(batch, undisturbed)
+    assert count(home) == dict.fromkeys(range(N), 1)
