@@ -7,9 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from small_notebooks import code, write_notebook
 
 from nkhcc_helpers.report.results import hash_data, hash_inputs
@@ -135,13 +138,18 @@ def start_command(batch: Batch, **options) -> subprocess.Popen:
 
 def list_orphans(batch: Batch) -> list[str]:
     """Processes that were started for a batch by `start_command`, and are there still."""
-    import psutil
+    return _list_processes(lambda each: each.environ().get("NKHCC_TEST_BATCH") == str(batch.out_dir))
 
-    mark, found = str(batch.out_dir), []
+
+def list_inside(batch: Batch) -> list[str]:
+    """Processes that are at work in a batch's folder, or in one that was removed there."""
+    return _list_processes(lambda each: each.cwd().startswith(str(batch.out_dir)))
+
+
+def _list_processes(is_sought: Callable[[psutil.Process], bool]) -> list[str]:
+    found = []
     for process in psutil.process_iter():
-        try:
-            if process.environ().get("NKHCC_TEST_BATCH") == mark and process.status() != "zombie":
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE and is_sought(process):
                 found.append(" ".join(process.cmdline())[:200])
-        except psutil.Error:
-            continue
     return found

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 
 from nkhcc_helpers import run
 from nkhcc_helpers.cli import main
-from nkhcc_helpers.run import BatchError, PublishError
-from nkhcc_helpers.run.batch import estimate, grid, results
+from nkhcc_helpers.run import BatchError, PublishError, batch
 from nkhcc_helpers.run.batch.batch import BatchResult
 from nkhcc_helpers.run.batch.ledger import Record
 
@@ -137,7 +136,7 @@ def test_what_a_batch_cannot_do_is_said_without_a_traceback(invoke, monkeypatch,
         raise error
 
     monkeypatch.setattr(run, "run_batch", refuse)
-    monkeypatch.setattr(grid, "read_batch", refuse)
+    monkeypatch.setattr(batch, "read_batch", refuse)
     for arguments in ([], ["--dry-run"]):
         done = invoke("batch", "plan.yaml", *arguments)
         assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"{error}\n")
@@ -145,8 +144,8 @@ def test_what_a_batch_cannot_do_is_said_without_a_traceback(invoke, monkeypatch,
 
 def test_dry_run_lists_the_runs_and_runs_nothing(invoke, fake_batch, monkeypatch):
     seen = []
-    monkeypatch.setattr(grid, "read_batch", lambda path, **options: seen.append((path, options)) or "batch")
-    monkeypatch.setattr(estimate, "describe_batch", lambda *told: f"{told}")
+    monkeypatch.setattr(batch, "read_batch", lambda path, **options: seen.append((path, options)) or "batch")
+    monkeypatch.setattr(batch, "describe_batch", lambda *told: f"{told}")
     done = invoke("batch", "plan.yaml", "--dry-run", "--jobs", "3", "--pages", "none")
     assert (done.exit_code, done.stdout) == (0, "('batch', 3)\n")
     options = {"out_dir": "", "pages": "none", "notebooks": None, "timeout": None}
@@ -191,8 +190,8 @@ def test_on_a_terminal_only_failures_have_a_line():
 def test_compare_shows_what_differs_and_exits_so(invoke, monkeypatch, differs, code):
     seen = []
     values = pd.DataFrame({"name": ["p"], "differs": [differs]})
-    monkeypatch.setattr(results, "compare_reports", lambda *given: seen.append(given) or values)
-    monkeypatch.setattr(results, "describe_comparison", lambda *_, every: f"every {every}")
+    monkeypatch.setattr(batch, "compare_reports", lambda *given: seen.append(given) or values)
+    monkeypatch.setattr(batch, "describe_comparison", lambda *_, every: f"every {every}")
     done = invoke("compare", "a", "b", "--tolerance", "0.5", "--all")
     assert (done.exit_code, done.stdout) == (code, "every True\n")
     assert seen == [(Path("a"), Path("b"), 0.5)]

@@ -16,6 +16,7 @@ import pytest
 from batches import (
     count,
     list_files,
+    list_inside,
     list_orphans,
     make_batch,
     read_manifest,
@@ -30,6 +31,7 @@ from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
 N = 4
+HERE = ("--host", "127.0.0.1", "--no-dashboard")
 WRITTEN = [
     "batch.html",
     "comparison.html",
@@ -49,22 +51,28 @@ def run(batch, **options):
         return engine.run_batch("", **options)
 
 
+def start_dask(folder, *arguments):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "dask", *arguments, *HERE], cwd=folder, **quiet)
+
+
+def start_scheduler(folder):
+    """Start a scheduler in another process; the process, and its address."""
+    process = start_dask(folder, "scheduler", "--port", "0", "--scheduler-file", "address.json")
+    wait_for((folder / "address.json").is_file)
+    return process, json.loads((folder / "address.json").read_text())["address"]
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Address of a scheduler in another process with two workers of its own, begun again when they die."""
     folder = tmp_path_factory.mktemp("cluster")
-    told = folder / "address.json"
-    dask = [sys.executable, "-m", "dask"]
-    own = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    place = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told)]
-    workers = ["--scheduler-file", str(told), "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
-    started = [subprocess.Popen([*dask, "scheduler", "--port", "0", *place], **own)]
-    started.append(subprocess.Popen([*dask, "worker", *workers, "--host", "127.0.0.1"], **own))
-    wait_for(told.is_file)
-    yield json.loads(told.read_text())["address"]
-    for process in reversed(started):
+    scheduler, address = start_scheduler(folder)
+    workers = start_dask(folder, "worker", address, "--nworkers", "2", "--nthreads", "1")
+    yield address
+    for process in (workers, scheduler):
         process.terminate()
-        process.wait(20)
+        process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +190,12 @@ def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
     check_whole(batch, undisturbed)
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["the command", "all of its group"])
-def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, group):
+def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     home = batch.runs[0].plan.path.parent
     tell(home, 3, "sleep once")
     command = start_command(batch, jobs=2)
     wait_for(lambda: count_lines(batch) >= 1 and 3 in count(home, "begun"))
-    (os.killpg if group else os.kill)(command.pid, signal.SIGINT)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does
     said, _ = command.communicate(timeout=30)
     assert command.returncode == 130
     assert list_orphans(batch) == []
@@ -197,6 +204,19 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed, gro
     assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
     assert run(batch, jobs=1).n_reused == n_finished
     check_same(batch, undisturbed)
+
+
+def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(batch, cluster):
+    def interrupt(record, n_running):
+        wait_for(lambda: 3 in count(home, "begun"))
+        raise KeyboardInterrupt
+
+    home = batch.runs[0].plan.path.parent
+    tell(home, 3, "sleep once")
+    with pytest.raises(KeyboardInterrupt):
+        run(batch, scheduler=cluster, on_record=interrupt)
+    wait_for(lambda: not list_inside(batch), seconds=20)
+    assert 3 not in count(home)
 
 
 def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster, monkeypatch):
@@ -213,3 +233,31 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
     run(batch, scheduler=cluster)
     check_same(batch, undisturbed)
     assert count(home) == dict.fromkeys(range(N), 1)
+
+
+def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
+    scheduler, address = start_scheduler(tmp_path)
+    with pytest.raises(OSError, match="the scheduler was lost") as caught:
+        run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
+    scheduler.wait()
+    assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
+    assert list_files(batch.out_dir) == ["ledger.jsonl"]
+
+
+def test_a_scheduler_that_does_not_answer_is_named(batch, monkeypatch):
+    monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 0.2)
+    with pytest.raises(BatchError, match=r"--scheduler tcp:.*:9: no scheduler of dask answers there"):
+        run(batch, scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_with_other_code_are_refused_before_anything_is_executed(batch, cluster, monkeypatch):
+    monkeypatch.setattr(engine, "hash_code", lambda: "other")
+    with pytest.raises(BatchError, match=r"worker tcp://.*: has other code of nkhcc_helpers"):
+        run(batch, scheduler=cluster)
+    assert count(batch.runs[0].plan.path.parent, "begun") == {}
+
+
+@pytest.mark.parametrize("limit", ["much", "2 parsecs"])
+def test_a_memory_limit_that_cannot_be_read_is_refused(batch, limit):
+    with pytest.raises(BatchError, match="--memory-limit must be such as 2GB"):
+        run(batch, memory_limit=limit)

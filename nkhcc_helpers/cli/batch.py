@@ -59,8 +59,7 @@ def _describe_kept(stop: BaseException) -> list[str]:
 
 
 def _list_runs(plan: str, *, jobs: int | None, **options: Any) -> None:
-    from nkhcc_helpers.run.batch.estimate import describe_batch
-    from nkhcc_helpers.run.batch.grid import read_batch
+    from nkhcc_helpers.run.batch import describe_batch, read_batch
 
     settings = {name: options[name] for name in ("out_dir", "pages", "notebooks", "timeout")}
     click.echo(describe_batch(read_batch(plan, **settings), jobs or os.cpu_count() or 1))
@@ -111,7 +110,7 @@ def compare(run_a: Path, run_b: Path, *, tolerance: float, every: bool) -> None:
 
     Exit code: 0 when they are the same, 1 when one differs beyond the tolerance, 2 when a folder holds none.
     """
-    from nkhcc_helpers.run.batch.results import compare_reports, describe_comparison
+    from nkhcc_helpers.run.batch import compare_reports, describe_comparison
 
     try:
         values = compare_reports(run_a, run_b, tolerance)

@@ -157,22 +157,25 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
     """Connect to a scheduler, or to one of this process and nobody else's; both end with this."""
     import dask.config
     from distributed import Client, LocalCluster
+    from distributed.utils import silence_logging_cmgr
 
     # Each run has a process of its own, so that a worker for them here may be threads: nothing is imported
     # again for it, and nobody else can connect.
     local = {"n_workers": 1, "threads_per_worker": jobs, "processes": False, "memory_limit": 0}
-    local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": logging.CRITICAL}
+    local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": False}
     link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
-    logger = logging.getLogger("distributed")
-    with ExitStack() as stack, dask.config.set(link):
-        stack.callback(logger.setLevel, logger.level)
-        logger.setLevel(logging.CRITICAL)  # what is of interest is said by the batch
+    with ExitStack() as stack:
+        # What is of interest is said by the batch.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        stack.enter_context(dask.config.set(link))
         cluster = scheduler or stack.enter_context(LocalCluster(**local))
+        client, why = None, ""
         try:
             client = Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
         except (OSError, ValueError) as failure:
-            why = f"no scheduler of dask answers there ({failure})"
-            raise BatchError([f"--scheduler {scheduler}: {why}"]) from None
+            why = str(failure)
+        if client is None:  # raised here, since from there it would keep a client that is not closed
+            raise BatchError([f"--scheduler {scheduler}: no scheduler of dask answers there ({why})"])
         yield stack.enter_context(client)
 
 
@@ -196,6 +199,8 @@ def _collect(client: Client, under_way: _UnderWay) -> Iterator[tuple[int, Built]
     ended = as_completed(pending, loop=client.loop)
     for future in ended:
         run = pending.pop(future)
+        if future.cancelled():
+            raise ConnectionError("the scheduler was lost")
         failure = future.exception()
         if isinstance(failure, KilledWorker):  # too often for the scheduler, though perhaps by other runs
             again = submit(run)
