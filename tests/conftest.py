@@ -25,17 +25,48 @@ settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("full", max_examples=200, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+COVERED_BY_OTHERS = {
+    f"test_{name}.py"
+    for name in [
+        "clocks",
+        "cohort",
+        "compatible",
+        "compatible_self_check",
+        "contradictions",
+        "cox_calibration",
+        "cox_diagnostics",
+        "cox_many",
+        "cox_models",
+        "draw_trial",
+        "exposure",
+        "given",
+        "many_events",
+        "patients",
+        "relabelling",
+        "safety",
+        "safety_timing",
+        "schema",
+        "survival_sets",
+        "timelines",
+        "totals",
+        "trial",
+    ]
+}
+"""Files that take long, and whose code other files' tests execute too, but for some 60 lines in all."""
+
 
 @pytest.hookimpl(trylast=True)  # after those not asked for were left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Measure coverage by the first case of each test, and not by generated ones, which differ every time.
 
-    Tracing takes nearly as long again as what is traced: it looks at the lines of all libraries too.
+    Tracing takes nearly as long again as what is traced: it looks at the lines of all libraries too. So what
+    other tests execute anyway is not traced where it takes long, nor are single tests marked so.
     """
     seen = set()
     for item in items:
         name = item.nodeid.partition("[")[0]
-        if name in seen or item.get_closest_marker("hypothesis"):
+        elsewhere = item.path.name in COVERED_BY_OTHERS
+        if elsewhere or name in seen or item.get_closest_marker("hypothesis"):
             item.add_marker(pytest.mark.no_cover)
         seen.add(name)
 

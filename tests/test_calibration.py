@@ -42,6 +42,7 @@ def test_attained_size_agrees_with_listing():
             assert row["rejected"] <= alpha + 4 * max(row["error"], np.sqrt(alpha / 1_500))
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("real_processes")
 def test_attained_size_with_censoring_does_not_depend_on_jobs(capfd):
     options = {"censoring": 0.3, "n_trials": 150, "n_draws": 99}

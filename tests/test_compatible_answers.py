@@ -270,6 +270,7 @@ def test_one_endpoint_is_kept_with_its_claims(claimed):
     assert both.only("OS").claims_about("OS") == list(both.only("OS").claims)
 
 
+@pytest.mark.no_cover
 def test_dropped_claims_widen_the_answers(claimed):
     table = drop_claims(claimed, calculate, n_cohorts=40, jobs=1, effort=SMALL)
     assert table.columns.tolist() == NARROWING

@@ -239,6 +239,7 @@ def test_sweeps_within_strata_hold_the_fit_of_the_trial(plain_trial):
     assert direction is None
 
 
+@pytest.mark.no_cover
 def test_calibration_within_strata():
     trial = load_trial()
     column = next(each.column for each in trial.metadata.baseline if each.is_categorical)

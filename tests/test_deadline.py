@@ -97,6 +97,7 @@ def test_a_deadline_is_shared_out():
     assert repr(Effort.within(1)) == repr(Effort())  # of which files of parts are named
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "share", [0, 0.001, 0.1, *(pytest.param(each, marks=pytest.mark.slow) for each in (0.3, 0.6)), 0.9]
 )

@@ -549,6 +549,7 @@ def test_formulas_with_values_sheets_by_name_and_stray_cells(tmp_path: Path) -> 
     assert raw.frame.index.tolist() == [3, 5]
 
 
+@pytest.mark.no_cover
 def test_a_table_of_400_columns(tmp_path: Path, bundled: Trial) -> None:
     def widen(frame: pd.DataFrame) -> pd.DataFrame:
         return pd.concat(

@@ -231,6 +231,7 @@ def test_simulated_fits_find_what_is_not_there():
     assert table.loc["landmark received", ["rejected", "error", "median_hr"]].isna().all()
 
 
+@pytest.mark.no_cover
 def test_more_patients_mend_the_level_and_not_the_bias():
     options = {"n_trials": 300, "copies": 5, "seed": 2}
     table = immortal_time.simulate_immortal_time(load_trial(), "PFS", **options).set_index("fit")

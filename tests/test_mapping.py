@@ -144,6 +144,7 @@ def test_progression_after_the_end_of_follow_up_for_death_is_a_warning(tmp_path:
     assert trial.survival("PFS")["time"][0] == 64
 
 
+@pytest.mark.no_cover
 def test_paramcd_is_mapped_to_the_code(tmp_path: Path, plain: Trial) -> None:
     def rename(old: pd.DataFrame) -> pd.DataFrame:
         return old.assign(PARAMCD=old["PARAMCD"].replace("OS", "OS_MONTHS"))

@@ -384,6 +384,13 @@ def check_names(values):
     assert all(set(value) <= {*trial.groups, "All", *trial.endpoint_labels} for value in by_part)
 
 
+def check_recorded(results, name):
+    """What a notebook records of the bundled trial: values by names of their own, and its headlines."""
+    check_names(results["values"])
+    assert list(results["headlines"]) == HEADLINES[name].split()
+    assert "NE" not in [each["value"] for each in results["headlines"].values()]
+
+
 def list_shown(path):
     """HTML of what an executed notebook shows; nothing else may have come of its cells."""
     outputs = [output for cell in nbformat.read(str(path), 4).cells for output in cell.get("outputs", [])]
@@ -401,9 +408,7 @@ def test_a_run_executes_every_notebook_in_kernels(tmp_path, monkeypatch):
     for name in NAMES:
         shown = list_shown(report.folder / "notebooks" / f"{name}.ipynb")
         check_shown(shown, report.folder, name, results=results[name])
-        check_names(results[name]["values"])
-        assert list(results[name]["headlines"]) == HEADLINES[name].split()
-        assert "NE" not in [each["value"] for each in results[name]["headlines"].values()]
+        check_recorded(results[name], name)
 
 
 # With the imports of papermill and of a kernel once more for each; the run above is by papermill too.
@@ -417,7 +422,7 @@ def test_papermill_runs_every_notebook_from_any_folder(name, tmp_path, monkeypat
         command += ["-p", parameter, str(value)]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     check_shown(list_shown(tmp_path / "out.ipynb"), tmp_path / "made", name)
-    check_names(read_strictly(tmp_path / "made" / "results" / f"{name}.json")["values"])
+    check_recorded(read_strictly(tmp_path / "made" / "results" / f"{name}.json"), name)
 
 
 @pytest.mark.parametrize(

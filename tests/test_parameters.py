@@ -310,6 +310,7 @@ def test_a_misspelt_name_is_refused_under_papermill_alone(tmp_path):
     ]
 
 
+@pytest.mark.no_cover
 def test_a_notebook_run_cell_by_cell_and_again_passes(tmp_path):
     own = code(
         "assert {'In', 'Out', 'exit', 'quit', 'get_ipython', '_i1'} <= set(globals())\nmine, n = 5, [1]\nn"
@@ -326,6 +327,7 @@ def test_names_of_imports_are_no_parameters(plain_trial):
         check_parameters({**annotated, "_i1": "", "n_drwas": None, "math": math}, plain_trial)
 
 
+@pytest.mark.no_cover
 def test_papermill_alone_is_refused_by_the_notebook(tmp_path):
     lines = "from nkhcc_helpers.run import check_parameters\nfrom nkhcc_helpers.trial import load_trial\n"
     path = write_notebook(

@@ -201,6 +201,7 @@ def test_percent_change_stands_in_its_own_column_where_there_is_one(read):
 # Counts and tests
 
 
+@pytest.mark.no_cover
 def test_the_pilot_counts_are_those_of_plain_loops(tmp_path):
     arms = {"Placebo": "P", "Xanomeline Low Dose": "L", "Xanomeline High Dose": "H"}
     known = [{"code": code, "label": label, "order": at} for at, (code, label) in enumerate(arms.items())]

@@ -221,6 +221,7 @@ def test_what_did_run_is_kept_beside_it(failed_run):
     assert "Failed: cell 4 (In [3]): ValueError: no &lt;b&gt; good" in index
 
 
+@pytest.mark.no_cover
 def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(failed_run[0], folder)
@@ -268,6 +269,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path / "reports"
 
 
+@pytest.mark.no_cover
 def test_a_run_of_some_notebooks_leaves_the_report_of_all_alone(project, tmp_path):
     data = write_trial(tmp_path / "X", variant="plain")
     assert run_notebooks(data_dir=data, jobs=2).folder == project / "X"
@@ -455,6 +457,7 @@ def test_killed_run_leaves_the_earlier_report_whole(sleeping, quick, tmp_path):
     check_partial(target, tmp_path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", [QUICK, *SLOW])
 def test_interrupted_run_keeps_what_had_finished(sleeping, tmp_path, number):
     process, target, helpers = sleeping
@@ -484,6 +487,7 @@ def stop_at(name):
     return on_outcome
 
 
+@pytest.mark.no_cover
 def test_a_run_stopped_again_loses_nothing(tmp_path):
     one, two = [str(write_notebook(tmp_path / f"{name}.ipynb", code("print(1)"))) for name in ("one", "two")]
     out, partial = tmp_path / "reports" / "out", tmp_path / "reports" / "out-partial"

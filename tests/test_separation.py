@@ -103,6 +103,7 @@ def check_limit(fit, likelihood):
     return int(fit.summary["coef"].notna().sum())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n_models", [12, pytest.param(80, marks=pytest.mark.slow)])
 def test_what_separation_leaves_is_the_limit_of_the_likelihood(n_models):
     drawn = draw_separated(np.random.default_rng(n_models), n_models)
