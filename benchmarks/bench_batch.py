@@ -2,7 +2,7 @@
 
 Run it as `make bench` or `python benchmarks/bench_batch.py [--full] [--runs N] [--many N]`, on a machine that
 does nothing else. By default a sample: 12 runs of notebook 02, and 200 of a notebook with two cells. With
-`--full` 200 and 2,000, which take an hour and a half, most of it papermill's. Exits 1 when a limit is not held.
+`--full` 200 and 2,000, which takes an hour and a half. Exits 1 when a limit is not held.
 """
 
 from __future__ import annotations
