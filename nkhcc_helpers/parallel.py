@@ -118,7 +118,15 @@ def interruptible() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         for number in signals:
             signal.signal(number, signal.SIG_IGN)
+        if hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, insist)
+            signal.setitimer(signal.ITIMER_REAL, 1, 1)
         raise KeyboardInterrupt
+
+    def insist(*_: object) -> None:
+        # Python drops an exception that comes up while it clears an object away.
+        if sys.exception() is None:
+            raise KeyboardInterrupt
 
     for number, handler in earlier.items():
         if handler is not signal.SIG_IGN:  # as nohup sets it
@@ -126,5 +134,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -196,7 +196,7 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     command = start_command(batch, jobs=2)
     wait_for(lambda: count_lines(batch) >= 1 and 3 in count(home, "begun"))
     os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-    said, _ = command.communicate(timeout=30)
+    said, _ = command.communicate(timeout=90)
     assert command.returncode == 130
     assert list_orphans(batch) == []
     n_finished = count_lines(batch)
