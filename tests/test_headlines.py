@@ -89,3 +89,8 @@ def test_a_name_stands_for_one_number(page):
 def test_a_headline_that_cannot_be_is_refused(fields, said):
     with pytest.raises(ValueError, match=said):
         Headline(**{"name": "it", "label": "It", "value": 0.5} | fields)
+
+
+def test_a_p_value_equal_to_its_level_is_at_it():
+    for conf_level, p_value in ((0.9, 1 / 10), (0.8, 1 / 5), (0.95, 1 / 20), (0.99, 1 / 100)):
+        assert p_value <= Headline("p", "P", p_value, level=1 - conf_level).level

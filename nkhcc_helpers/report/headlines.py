@@ -33,6 +33,8 @@ class Headline:
         for field in ("value", "ci_lower", "ci_upper"):
             number = getattr(self, field)
             object.__setattr__(self, field, math.nan if is_missing(number) else float(number))
+        if self.level is not None:  # 1 - 0.9 is a little less than 0.1, which a P value can be
+            object.__setattr__(self, "level", round(self.level, 12))
         if self.ci_lower > self.ci_upper:
             raise ValueError(f"{self.name}: {self.ci_lower} cannot be the limit below {self.ci_upper}")
         if self.level is not None and (self.value < 0 or self.value > 1):
