@@ -13,6 +13,7 @@ from nkhcc_helpers.run.batch.results import (
     describe_comparison,
     list_headlines,
     list_values,
+    read_finished,
     write_results,
 )
 
@@ -42,7 +43,7 @@ def made(tmp_path):
 
 
 def test_values_are_a_row_each_with_what_varied(made):
-    table = list_values(made.batch, made.folder)
+    table = list_values(made.batch, read_finished(made.batch, made.folder))
     about = ["run", "notebook", "trial", "endpoint", "conf_type"]
     assert list(table) == [*about, "name", "of", "number", "text"]
     assert table[about].drop_duplicates().to_numpy().tolist() == [
@@ -74,7 +75,7 @@ def test_values_are_a_row_each_with_what_varied(made):
 
 
 def test_headlines_are_numbers_or_nan(made):
-    table = list_headlines(made.batch, made.folder)
+    table = list_headlines(made.batch, read_finished(made.batch, made.folder))
     fields = ["name", "label", "value", "ci_lower", "ci_upper", "null", "level", "unit", "log"]
     assert list(table)[-len(fields) :] == fields
     assert list(table)[:4] == ["run", "notebook", "trial", "is_default"]
@@ -88,9 +89,9 @@ def test_headlines_are_numbers_or_nan(made):
 
 def test_a_batch_without_results_has_tables_without_rows(tmp_path):
     batch = make_batch(tmp_path, make_run(tmp_path, "a"))
-    assert list_values(batch, batch.out_dir).empty
-    assert list_headlines(batch, batch.out_dir)["value"].dtype == float
-    write_results(batch, batch.out_dir)
+    assert list_values(batch, read_finished(batch, batch.out_dir)).empty
+    assert list_headlines(batch, read_finished(batch, batch.out_dir))["value"].dtype == float
+    write_results(batch, batch.out_dir, read_finished(batch, batch.out_dir))
     table = pd.read_parquet(batch.out_dir / "results.parquet")
     assert table.empty
     assert table["number"].dtype == float
@@ -99,13 +100,13 @@ def test_a_batch_without_results_has_tables_without_rows(tmp_path):
 def test_what_a_run_found_with_other_inputs_is_not_taken(made):
     path = made.folder / "runs" / "a" / "manifest.json"
     path.write_text(path.read_text().replace("print of a", "print of what it was"))
-    assert set(list_values(made.batch, made.folder)["run"]) == {"b"}
+    assert set(list_values(made.batch, read_finished(made.batch, made.folder))["run"]) == {"b"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "not json"])
 def test_results_that_cannot_be_read_have_no_rows(made, text):
     (made.folder / "runs" / "a" / "results.json").write_text(text)
-    assert set(list_values(made.batch, made.folder)["run"]) == {"b"}
+    assert set(list_values(made.batch, read_finished(made.batch, made.folder))["run"]) == {"b"}
 
 
 @pytest.mark.parametrize("name", ["number", "level"])
@@ -114,7 +115,8 @@ def test_a_parameter_may_have_the_name_of_a_column(tmp_path, monkeypatch, name):
     run = make_run(tmp_path, "a", **{name: "mine"})
     batch = make_batch(tmp_path, run, varied=[name])
     write_run(batch, run, values={"n": 3}, headlines={"p": make_headline(0.03, level=0.05)})
-    values, headlines = list_values(batch, batch.out_dir), list_headlines(batch, batch.out_dir)
+    finished = read_finished(batch, batch.out_dir)
+    values, headlines = list_values(batch, finished), list_headlines(batch, finished)
     assert values.columns.is_unique
     assert headlines.columns.is_unique
     assert values["number"].iloc[0] == 3.0
@@ -122,8 +124,8 @@ def test_a_parameter_may_have_the_name_of_a_column(tmp_path, monkeypatch, name):
 
 
 def test_written_tables_hold_the_same_and_no_formulas(made):
-    write_results(made.batch, made.folder)
-    table = list_values(made.batch, made.folder)
+    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
+    table = list_values(made.batch, read_finished(made.batch, made.folder))
     pd.testing.assert_frame_equal(
         pd.read_parquet(made.folder / "results.parquet").astype(table.dtypes), table
     )
@@ -136,16 +138,16 @@ def test_written_tables_hold_the_same_and_no_formulas(made):
 
 def test_the_same_results_are_written_as_the_same_bytes(made):
     files = [made.folder / "results.csv", made.folder / "results.parquet"]
-    write_results(made.batch, made.folder)
+    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
     first = [file.read_bytes() for file in files]
     manifest = made.folder / "runs" / "a" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"seconds": 1.5', '"seconds": 99.5'))
-    write_results(made.batch, made.folder)
+    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
     assert [file.read_bytes() for file in files] == first
 
 
 def test_a_table_that_cannot_be_written_leaves_the_earlier_ones(made, monkeypatch):
-    write_results(made.batch, made.folder)
+    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
     first = {path.name: path.read_bytes() for path in made.folder.glob("results.*")}
     write_run(made.batch, made.runs[1], values={"p_trend": 0.9})
 
@@ -154,7 +156,7 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_ones(made, monkeypatc
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
     with pytest.raises(OSError, match="No space"):
-        write_results(made.batch, made.folder)
+        write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
     assert {path.name: path.read_bytes() for path in made.folder.iterdir() if path.is_file()} == first
 
 

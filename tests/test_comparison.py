@@ -1,5 +1,4 @@
 import html
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -294,7 +293,6 @@ def make_batch(monkeypatch, tmp_path):
             SimpleNamespace(
                 name=run["run"],
                 trial=run["trial"],
-                fingerprint=run["run"],
                 plan=SimpleNamespace(name=run["notebook"], path=notebooks / f"{run['notebook']}.ipynb"),
             )
             for run in runs.to_dict("records")
@@ -304,22 +302,27 @@ def make_batch(monkeypatch, tmp_path):
     return make
 
 
-def write_run(folder, name, notebook, provenance):
+def name_trials(batch, provenance=""):
+    """What results say of each trial; nothing where no run has finished."""
+    told = {"provenance": provenance} if provenance else {}
+    return {run.trial: told for run in batch.runs}
+
+
+def write_run(folder, name, notebook):
     place = folder / "runs" / name
     place.mkdir(parents=True)
     (place / f"{notebook}.html").write_text("page")
-    (place / "results.json").write_text(json.dumps({"provenance": {"provenance": provenance}}))
-    entry = {"status": "ok", "fingerprint": name}
-    (place / "manifest.json").write_text(json.dumps({"nkhcc": "0", "notebooks": {notebook: entry}}))
 
 
 def test_the_page(make_batch, tmp_path):
     runs = list_runs({"doses": ["1", f"2 {HOSTILE}", "3"]}, {"doses": "1"})
     batch = make_batch(runs, ["doses"])
-    write_run(tmp_path, batch.runs[1].name, "02_survival_by_group", "illustrative")
+    write_run(tmp_path, batch.runs[1].name, "02_survival_by_group")
     p_values = add_headline(runs, [0.01, 0.2, None], level=0.05, label=f"Trend {HOSTILE}")
     medians = add_headline(runs, [NAN, NAN, NAN], name="median", label="Median", unit="months")
-    page = write_comparison(batch, tmp_path, pd.concat([p_values, medians])).read_text(encoding="utf-8")
+    page = write_comparison(
+        batch, tmp_path, pd.concat([p_values, medians]), name_trials(batch, "illustrative")
+    ).read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 5
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
@@ -346,7 +349,7 @@ def test_a_page_written_again_is_the_same_and_keeps_no_other_figure(make_batch, 
     )
 
     def write():
-        page = write_comparison(batch, tmp_path, headlines)
+        page = write_comparison(batch, tmp_path, headlines, name_trials(batch))
         files = sorted((tmp_path / "figures" / "comparison").iterdir())
         return {path.name: path.read_bytes() for path in [page, *files]}
 
@@ -364,6 +367,7 @@ def test_a_page_written_again_is_the_same_and_keeps_no_other_figure(make_batch, 
 def test_a_question_of_which_every_run_failed_is_on_the_page(make_batch, tmp_path):
     runs = list_runs({"doses": ["1", "2"]}, {"doses": "1"})
     batch = make_batch(runs, ["doses"])
-    page = write_comparison(batch, tmp_path, add_headline(runs, [None, None])).read_text(encoding="utf-8")
+    headlines = add_headline(runs, [None, None])
+    page = write_comparison(batch, tmp_path, headlines, name_trials(batch)).read_text(encoding="utf-8")
     assert "2 runs. None of them has a headline value." in page
     assert Path(tmp_path / "comparison.html").is_file()

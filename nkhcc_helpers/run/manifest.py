@@ -65,16 +65,30 @@ def list_files(report: Path, name: str) -> dict[str, str]:
     return {path.relative_to(report).as_posix(): hash_file(path) for path in paths if path.is_file()}
 
 
-def read_manifest(folder: Path) -> dict | None:
+def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Manifest of a report; None where there is none."""
+    manifest = _read_object(folder / MANIFEST)
+    return manifest if "nkhcc" in manifest else None
+
+
+def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a report's manifest says of each notebook."""
+    return (read_manifest(folder) or {}).get("notebooks") or {}
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What the results of a report or run hold; nothing where they cannot be read."""
+    return _read_object(folder / RESULTS)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and "nkhcc" in manifest else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def list_finished(folder: Path) -> list[str]:
     """Names of the notebooks that a report's manifest says were executed without an error."""
-    entries = (read_manifest(folder) or {}).get("notebooks") or {}
-    return [name for name, entry in entries.items() if entry.get("status") == "ok"]
+    return [name for name, entry in read_entries(folder).items() if entry.get("status") == "ok"]

@@ -37,8 +37,10 @@ from nkhcc_helpers.run.manifest import (
     describe_provenance,
     list_files,
     list_finished,
+    read_entries,
     read_manifest,
     read_piece,
+    read_results,
 )
 
 if TYPE_CHECKING:
@@ -176,10 +178,10 @@ def find_earlier(reports: list[Path], name: str, fingerprint: str) -> tuple[Path
     None when it is not there, failed, or has lost or changed a file since.
     """
     for report in reports:
-        entry = ((read_manifest(report) or {}).get("notebooks") or {}).get(name)
+        entry = read_entries(report).get(name)
         if not entry or entry.get("fingerprint") != fingerprint or entry.get("status") != "ok":
             continue
-        if list_files(report, name) == entry.get("files") and name in _read_results(report):
+        if list_files(report, name) == entry.get("files") and name in _read_recorded(report):
             return report, entry
     return None
 
@@ -190,14 +192,11 @@ def copy_earlier(report: Path, building: Path, name: str, files: Mapping[str, st
         target = building / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(report / relative, target)
-    return _read_results(report)[name]
+    return _read_recorded(report)[name]
 
 
-def _read_results(report: Path) -> dict[str, Any]:
-    try:
-        return json.loads((report / RESULTS).read_text(encoding="utf-8"))["notebooks"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+def _read_recorded(report: Path) -> dict[str, Any]:
+    return read_results(report).get("notebooks", {})
 
 
 # The folder.
@@ -219,7 +218,7 @@ def remove_work(building: Path) -> None:
     """Remove what only a run under way needs, and what it left of notebooks that have not ended."""
     for name in (WORK, PIECES):
         shutil.rmtree(building / name, ignore_errors=True)
-    entries = (read_manifest(building) or {}).get("notebooks") or {}
+    entries = read_entries(building)
     for name in entries:
         for relative in list_files(building, name).keys() - entries[name]["files"].keys():
             (building / relative).unlink()

@@ -15,7 +15,7 @@ from typing import Any
 
 from nkhcc_helpers.report.results import format_json_value, hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
-from nkhcc_helpers.run.manifest import list_finished, read_manifest
+from nkhcc_helpers.run.manifest import list_finished, read_entries, read_manifest
 from nkhcc_helpers.run.plan import Plan, check_use, find_left_out, name_part, plan_run
 from nkhcc_helpers.run.publish import (
     PublishError,
@@ -170,7 +170,7 @@ def _choose_target(source: Path, plans: list[Plan]) -> Path:
     """Choose the report's folder: for some of the notebooks not that of a report of all."""
     part = name_part(plans)
     target = (Path("reports") / "-".join(filter(None, [source.name, part]))).resolve()
-    others = set((read_manifest(target) or {}).get("notebooks", {})) - {plan.name for plan in plans}
+    others = set(read_entries(target)) - {plan.name for plan in plans}
     if part and others:
         raise PublishError(
             f"{target} holds a report with other pages ({', '.join(sorted(others))}); "
@@ -199,8 +199,7 @@ def _check_targets(target: Path, partial: Path, source: Path) -> None:
 
 def _read_seconds(target: Path) -> dict[str, float]:
     """What each notebook took in an earlier run."""
-    entries = (read_manifest(target) or {}).get("notebooks", {})
-    return {name: float(entry.get("seconds", 0)) for name, entry in entries.items()}
+    return {name: float(entry.get("seconds", 0)) for name, entry in read_entries(target).items()}
 
 
 def _take_over(run: Run, earlier: list[Path]) -> None:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from nkhcc_helpers.report.figures import plot_sensitivity
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.pictures import write_figure
 from nkhcc_helpers.report.results import ILLUSTRATIVE, write_whole
 from nkhcc_helpers.run.batch.grid import Batch, list_parameters
-from nkhcc_helpers.run.batch.results import read_finished
+from nkhcc_helpers.run.batch.ledger import RUNS
 from nkhcc_helpers.run.publish import read_title, render
 from nkhcc_helpers.trial.problems import join_names
 
@@ -223,16 +224,19 @@ def show_value(value: float, headline: pd.Series) -> str:
     return f"{text} {headline['unit']}".rstrip() if pd.notna(value) else text
 
 
-def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Path:
-    """Write `comparison.html` and its figures into a batch's folder; `headlines` are of `list_headlines`."""
+def write_comparison(
+    batch: Batch, folder: Path, headlines: pd.DataFrame, trials: Mapping[str, Mapping[str, Any]]
+) -> Path:
+    """Write `comparison.html` and its figures into a batch's folder.
+
+    `headlines` are of `list_headlines`; `trials` have the provenance of each, none where no run finished.
+    """
     runs = list_parameters(batch)
     comparisons = compare_runs(headlines, batch.varied, runs)
-    is_illustrative = _find_illustrative(batch, folder)
+    is_illustrative = {name: told.get("provenance") == "illustrative" for name, told in trials.items()}
     figures = folder / "figures" / "comparison"
     shutil.rmtree(figures, ignore_errors=True)
     figures.mkdir(parents=True)
-    from nkhcc_helpers.report.figures import plot_sensitivity  # slow to import
-
     drawn = {}
     for number in _choose_drawn(comparisons):
         each = comparisons[number]
@@ -240,7 +244,8 @@ def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Pat
         name = f"{number + 1:03d}_{re.sub('[^a-z0-9]+', '_', each.reference['name'].lower())[:40]}"
         paths = write_figure(figure, figures, name, is_illustrative=is_illustrative[each.question.trial])
         drawn[number] = [path.relative_to(folder) for path in paths]
-    pages = {run.name: Path("runs", run.name, f"{run.plan.name}.html") for run in batch.runs}
+    notebooks = {run.plan.name: run.plan.path for run in batch.runs}
+    pages = {run.name: Path(RUNS, run.name, f"{run.plan.name}.html") for run in batch.runs}
     text = render(
         "comparison.html.j2",
         title=batch.title,
@@ -248,7 +253,7 @@ def write_comparison(batch: Batch, folder: Path, headlines: pd.DataFrame) -> Pat
         comparisons=list(enumerate(comparisons)),
         drawn=drawn,
         n_undrawn=sum(map(_can_draw, comparisons)) - len(drawn),
-        titles={run.plan.name: read_title(run.plan.path) for run in batch.runs},
+        titles={name: read_title(path) for name, path in notebooks.items()},
         pages={name: page for name, page in pages.items() if (folder / page).is_file()},
         illustrative=ILLUSTRATIVE if any(is_illustrative.values()) else "",
         show=show_value,
@@ -266,12 +271,3 @@ def _choose_drawn(comparisons: Sequence[Comparison]) -> list[int]:
 
 def _can_draw(comparison: Comparison) -> bool:
     return bool(comparison.varied) and bool(comparison.runs["value"].notna().any())
-
-
-def _find_illustrative(batch: Batch, folder: Path) -> dict[str, bool]:
-    """Whether the data of each trial are illustrative, as the results of its runs say."""
-    found = {run.trial: False for run in batch.runs}
-    for run in batch.runs:
-        provenance = read_finished(run, folder).get("provenance", {})
-        found[run.trial] |= provenance.get("provenance") == "illustrative"
-    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from statistics import fmean
 
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
-from nkhcc_helpers.run.batch.ledger import read_ledger
-from nkhcc_helpers.run.publish import MANIFEST, read_manifest
+from nkhcc_helpers.run.batch.ledger import Record, read_ledger
+from nkhcc_helpers.run.batch.results import align_cells
+from nkhcc_helpers.run.manifest import MANIFEST, read_entries
 from nkhcc_helpers.trial.metadata import count_noun
 from nkhcc_helpers.trial.problems import format_printable
 
@@ -19,16 +21,20 @@ def estimate_seconds(batch: Batch, jobs: int) -> float | None:
 
     By the mean of each notebook in the batch so far, or else in the reports beside it.
     """
-    names = [run.plan.name for run in _list_waiting(batch)]
+    return _estimate(batch, jobs, read_ledger(batch.out_dir))
+
+
+def _estimate(batch: Batch, jobs: int, ledger: Mapping[str, Record]) -> float | None:
+    names = [run.plan.name for run in _list_waiting(batch, ledger)]
     if not names:
         return 0.0
     known = {run.name: run.plan.name for run in batch.runs}
     here, beside = defaultdict(list), defaultdict(list)
-    for record in read_ledger(batch.out_dir).values():
+    for record in ledger.values():
         if record.status == "ok" and record.run in known:
             here[known[record.run]].append(record.seconds)
     for path in batch.out_dir.parent.glob(f"*/{MANIFEST}"):
-        for name, entry in (read_manifest(path.parent) or {}).get("notebooks", {}).items():
+        for name, entry in read_entries(path.parent).items():
             if entry.get("status") == "ok":
                 beside[name].append(float(entry.get("seconds", 0)))
     means = {name: fmean(seconds) for name, seconds in (beside | here).items() if name in names}
@@ -39,8 +45,8 @@ def estimate_seconds(batch: Batch, jobs: int) -> float | None:
     return max(sum(each) / min(jobs, len(each)), *each)
 
 
-def _list_waiting(batch: Batch) -> list[BatchRun]:
-    finished = {key for key, record in read_ledger(batch.out_dir).items() if record.status == "ok"}
+def _list_waiting(batch: Batch, ledger: Mapping[str, Record]) -> list[BatchRun]:
+    finished = {key for key, record in ledger.items() if record.status == "ok"}
     return [run for run in batch.runs if run.fingerprint not in finished]
 
 
@@ -53,10 +59,10 @@ def describe_batch(batch: Batch, jobs: int) -> str:
         rows[1 + _N_SHOWN // 2 : -_N_SHOWN // 2] = [["..."] + [""] * frame.shape[1]]
     printed = [[format_printable(text) for text in row] for row in rows]
     cells = [[text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..." for text in row] for row in printed]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    table = "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
-    n_finished = len(batch.runs) - len(_list_waiting(batch))
-    seconds = estimate_seconds(batch, jobs)
+    table = "\n".join(align_cells(cells, _LONGEST + len("...")))
+    ledger = read_ledger(batch.out_dir)
+    n_finished = len(batch.runs) - len(_list_waiting(batch, ledger))
+    seconds = _estimate(batch, jobs, ledger)
     left = "how long they take is not known yet" if seconds is None else f"{_say_time(seconds)} to go"
     return f"{table}\n{count_noun(len(batch.runs), 'run')}, {n_finished} finished already; {left}"
 

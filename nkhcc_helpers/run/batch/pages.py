@@ -16,8 +16,9 @@ from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
 from nkhcc_helpers.run.batch.comparison import write_comparison
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
-from nkhcc_helpers.run.batch.ledger import Record
+from nkhcc_helpers.run.batch.ledger import RUNS, Record
 from nkhcc_helpers.run.batch.results import list_headlines, read_finished, write_results
+from nkhcc_helpers.run.batch.work import TRACEBACK
 from nkhcc_helpers.run.publish import TEMPLATES, read_title, render
 
 _KEPT = {
@@ -25,18 +26,18 @@ _KEPT = {
     "Notebook": "notebooks/{}.ipynb",
     "Notebook (gzip)": "notebooks/{}.ipynb.gz",
     "Tables": "tables/{}",
-    "Traceback": "traceback.txt",
+    "Traceback": TRACEBACK,
 }
 
 
 def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> None:
     """Write what a batch has found so far: every value as tables, the comparison, and `batch.html`."""
-    write_results(batch, folder)
-    headlines, parameters = list_headlines(batch, folder), list_parameters(batch)
-    write_comparison(batch, folder, headlines)
-    trials: dict[str, dict] = {}
-    for run in batch.runs:
-        trials[run.trial] = trials.get(run.trial) or read_finished(run, folder).get("provenance", {})
+    finished, parameters = read_finished(batch, folder), list_parameters(batch)
+    write_results(batch, folder, finished)
+    headlines = list_headlines(batch, finished)
+    trials: dict[str, dict] = {run.trial: {} for run in batch.runs}
+    trials |= {run.trial: finished[run.name].provenance for run in batch.runs if run.name in finished}
+    write_comparison(batch, folder, headlines, trials)
     script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
     text = render(
         "batch.html.j2",
@@ -59,7 +60,7 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> No
 
 def _find_kept(run: BatchRun, folder: Path) -> dict[str, str]:
     """What of a run was kept, and where in the batch's folder."""
-    paths = {label: f"runs/{run.name}/{file.format(run.plan.name)}" for label, file in _KEPT.items()}
+    paths = {label: f"{RUNS}/{run.name}/{file.format(run.plan.name)}" for label, file in _KEPT.items()}
     return {label: path for label, path in paths.items() if (folder / path).exists()}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,8 @@ import pandas as pd
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
 from nkhcc_helpers.report.results import write_csv
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
-from nkhcc_helpers.run.publish import read_manifest
+from nkhcc_helpers.run.batch.ledger import RUNS
+from nkhcc_helpers.run.manifest import read_entries, read_manifest, read_results
 from nkhcc_helpers.trial.problems import format_printable
 
 _LIMITS = ["value", "ci_lower", "ci_upper"]
@@ -23,55 +24,66 @@ _HEADLINE = ["name", "label", *_NUMBERS, "unit", "log"]
 _WIDEST = 40
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """What the `results.json` of a report or run holds; nothing where it cannot be read."""
-    try:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+@dataclass(frozen=True)
+class Finished:
+    """What a run of a batch found, but for its tables, which are long."""
+
+    provenance: dict[str, Any]
+    values: dict[str, Any]
+    headlines: dict[str, Any]
 
 
-def read_finished(run: BatchRun, folder: Path) -> dict[str, Any]:
-    """What a run's `results.json` holds; nothing where it failed, or was executed with other inputs only."""
-    place = folder / "runs" / run.name
-    entry = ((read_manifest(place) or {}).get("notebooks") or {}).get(run.plan.name) or {}
+def read_finished(batch: Batch, folder: Path) -> dict[str, Finished]:
+    """What each run found, by its name; none that failed, or was executed with other inputs only."""
+    read = {run.name: _read_run(run, folder / RUNS / run.name) for run in batch.runs}
+    return {name: finished for name, finished in read.items() if finished is not None}
+
+
+def _read_run(run: BatchRun, place: Path) -> Finished | None:
+    entry = read_entries(place).get(run.plan.name) or {}
     stands = entry.get("status") == "ok" and entry.get("fingerprint") == run.fingerprint
-    return read_results(place) if stands else {}
+    results = read_results(place) if stands else {}
+    if not results:
+        return None
+    found = results.get("notebooks", {}).get(run.plan.name, {})
+    return Finished(results.get("provenance", {}), found.get("values", {}), found.get("headlines", {}))
 
 
-def list_values(batch: Batch, folder: Path) -> pd.DataFrame:
+def list_values(batch: Batch, finished: Mapping[str, Finished]) -> pd.DataFrame:
     """One row a run and value, headlines included, in the order of the plan.
 
     Columns `run notebook trial`, each parameter that varied (text), `name`, `of` (keys, and places from 1, in
     what is no single value), `number` (NaN where it is none) and `text` (of what is no number).
     """
 
-    def list_rows(results: dict[str, Any]) -> list[tuple]:
-        found = _flatten(_name_values(results))
+    def list_rows(each: Finished) -> list[tuple]:
+        found = _flatten(_name_values(each.values, each.headlines))
         return [(path[0], ".".join(path[1:]), *_split(value)) for path, value in found]
 
-    frame = _gather(batch, folder, list_rows, ["name", "of", "number", "text"])
+    frame = _gather(batch, finished, list_rows, ["name", "of", "number", "text"])
     return frame.drop(columns="is_default").astype({"number": float})
 
 
-def list_headlines(batch: Batch, folder: Path) -> pd.DataFrame:
+def list_headlines(batch: Batch, finished: Mapping[str, Finished]) -> pd.DataFrame:
     """One row a run and headline: the columns of `list_parameters`, and its fields, NaN for NE or none."""
 
-    def list_rows(results: dict[str, Any]) -> list[dict]:
-        return [{"name": name, **each} for name, each in results.get("headlines", {}).items()]
+    def list_rows(each: Finished) -> list[dict]:
+        return [{"name": name, **headline} for name, headline in each.headlines.items()]
 
-    frame = _gather(batch, folder, list_rows, _HEADLINE)
+    frame = _gather(batch, finished, list_rows, _HEADLINE)
     frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
     return frame
 
 
 def _gather(
-    batch: Batch, folder: Path, list_rows: Callable[[dict], list], columns: list[str]
+    batch: Batch,
+    finished: Mapping[str, Finished],
+    list_rows: Callable[[Finished], list],
+    columns: list[str],
 ) -> pd.DataFrame:
     parameters, places, rows = list_parameters(batch), [], []
     for place, run in enumerate(batch.runs):
-        found = list_rows(read_finished(run, folder).get("notebooks", {}).get(run.plan.name, {}))
+        found = list_rows(finished[run.name]) if run.name in finished else []
         places += [place] * len(found)
         rows += found
     # A notebook may have a parameter of the name of a column.
@@ -80,13 +92,9 @@ def _gather(
     return pd.concat([about, pd.DataFrame(rows, columns=columns)], axis=1)
 
 
-def _name_values(results: dict[str, Any], *, with_tables: bool = False) -> dict[str, Any]:
-    named = dict(results.get("values", {}))
-    for name, each in results.get("headlines", {}).items():
-        named[f"headline.{name}"] = {key: each[key] for key in _LIMITS}
-    for name, each in results.get("tables", {}).items() if with_tables else ():
-        named[f"table.{name}"] = each["rows"]
-    return named
+def _name_values(values: dict[str, Any], headlines: dict[str, Any]) -> dict[str, Any]:
+    told = {f"headline.{name}": {key: each[key] for key in _LIMITS} for name, each in headlines.items()}
+    return values | told
 
 
 def _flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float | str]]:
@@ -104,12 +112,12 @@ def _split(value: float | str) -> tuple[float, str]:
     return (math.nan, value) if isinstance(value, str) else (value, "")
 
 
-def write_results(batch: Batch, folder: Path) -> None:
+def write_results(batch: Batch, folder: Path, finished: Mapping[str, Finished]) -> None:
     """Write every value of a batch as `results.csv` and `results.parquet`, whole or not at all.
 
     They hold no times: two batches that found the same write the same bytes.
     """
-    frame = list_values(batch, folder)
+    frame = list_values(batch, finished)
     typed = frame.astype({name: "string" for name in frame.columns if name != "number"})
     with TemporaryDirectory(prefix=".results-", dir=folder) as building:
         write_csv(frame, Path(building, "results.csv"))
@@ -140,7 +148,12 @@ def _read_side(folder: Path) -> dict[tuple[str, ...], float | str]:
     notebooks = read_results(folder).get("notebooks")
     if notebooks is None:
         raise FileNotFoundError(f"{folder}: no results.json of a report, or of a run of a batch, is there")
-    return dict(_flatten({name: _name_values(each, with_tables=True) for name, each in notebooks.items()}))
+    return dict(_flatten({name: _name_all(each) for name, each in notebooks.items()}))
+
+
+def _name_all(results: dict[str, Any]) -> dict[str, Any]:
+    tables = {f"table.{name}": each["rows"] for name, each in results.get("tables", {}).items()}
+    return _name_values(results.get("values", {}), results.get("headlines", {})) | tables
 
 
 def _measure(one: float | str | None, other: float | str | None, tolerance: float) -> tuple[bool, float]:
@@ -162,7 +175,9 @@ def describe_comparison(
     made = [("*", key, one.get(key), other.get(key)) for key in one | other if one.get(key) != other.get(key)]
     rule = f"by more than {tolerance:g} x the larger of the two and 1, in text, or by being on one side only"
     lines = [format_printable(f"{side}: {folder}") for side, folder in (("a", a), ("b", b))]
-    lines += _align(("", "made with", "a", "b"), made) + _align(("", *shown.columns[:5]), values)
+    for heading, rows in ((("made with", "a", "b"), made), (shown.columns[:5], values)):
+        cells = [list(map(_show, row)) for row in (("", *heading), *rows)]
+        lines += align_cells(cells, _WIDEST) if rows else []
     return "\n".join([*lines, f"{compared['differs'].sum()} of {len(compared)} values differ: {rule}"])
 
 
@@ -175,11 +190,10 @@ def _list_made(folder: Path) -> dict[str, float | str]:
     return {" ".join(path): value for path, value in _flatten(made)}
 
 
-def _align(heading: tuple, rows: list[tuple]) -> list[str]:
-    """Lines of a table, none without rows; a cell that is longer than a column gets is not cut."""
-    cells = [list(map(_show, row)) for row in (heading, *rows)]
-    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*cells, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells] if rows else []
+def align_cells(rows: Sequence[Sequence[str]], widest: int) -> list[str]:
+    """Lines of a table for a terminal; a cell that is longer than the widest column is not cut."""
+    widths = [min(widest, max(map(len, column))) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _show(value: float | str | None) -> str:
