@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from nkhcc_helpers import run
 from nkhcc_helpers.cli import main
-from nkhcc_helpers.run import BatchError, PublishError, batch
+from nkhcc_helpers.run import BatchError, batch
 from nkhcc_helpers.run.batch.batch import BatchResult
 from nkhcc_helpers.run.batch.ledger import Record
 
@@ -128,7 +128,7 @@ def test_batch_ends_in_order_whatever_ends_it(invoke, monkeypatch, name):
     "error",
     [
         BatchError(["one: no such parameter", "two: no such trial"]),
-        PublishError("another batch (process 7) is writing x"),
+        BatchError(["another batch (process 7) is writing x"]),
     ],
 )
 def test_what_a_batch_cannot_do_is_said_without_a_traceback(invoke, monkeypatch, error):
@@ -202,13 +202,3 @@ def test_compare_refuses_a_folder_without_results(invoke):
     assert done.exit_code == 2
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.output
-
-
-def test_help_of_a_batch_imports_nothing_heavy():
-    script = (
-        "import sys\nfrom nkhcc_helpers.cli import main\n"
-        "main(['batch', '--help'], standalone_mode=False)\n"
-        "print(sorted({'pandas', 'dask', 'distributed', 'papermill'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"

@@ -65,11 +65,13 @@ def test_help_and_version(invoke):
     assert invoke("--version").output == f"nkhcc, version {__version__}\n"
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize("command", ["run", "batch"])
+def test_help_imports_nothing_heavy(command):
+    heavy = {"pandas", "numpy", "matplotlib", "papermill", "nbconvert", "dask", "distributed"}
     script = (
         "import sys\nfrom nkhcc_helpers.cli import main\n"
-        "main(['run', '--help'], standalone_mode=False)\n"
-        "print(sorted({'pandas', 'numpy', 'matplotlib', 'papermill', 'nbconvert'} & set(sys.modules)))"
+        f"main([{command!r}, '--help'], standalone_mode=False)\n"
+        f"print(sorted({heavy} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

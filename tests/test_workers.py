@@ -51,3 +51,4 @@ def test_an_interruption_that_python_drops_comes_again(monkeypatch):
         work()
     assert (dropped, seen) == ([KeyboardInterrupt], [1])
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL

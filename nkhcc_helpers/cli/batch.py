@@ -42,11 +42,11 @@ def batch(plan: str, *, dry_run: bool, **options: Any) -> None:
     Exit code: 0 when every run finished, 1 when one failed, 2 when the plan, a trial, a parameter's name or
     value, or the folder is not as it must be (nothing is run then), 130 when it was interrupted.
     """
-    from nkhcc_helpers.run import BatchError, PublishError
+    from nkhcc_helpers.run import BatchError
 
     try:
         (_list_runs if dry_run else _run)(plan, **options)
-    except (BatchError, PublishError) as error:
+    except BatchError as error:
         fail(str(error), BAD_INPUT)
     except KeyboardInterrupt as stop:
         fail("\n".join(["interrupted", *_describe_kept(stop)]), INTERRUPTED)

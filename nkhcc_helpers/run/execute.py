@@ -341,8 +341,12 @@ def read_cells(executed: Path) -> list[dict[str, Any]]:
 def _shorten(name: str, message: str) -> str:
     lines = [line for line in message.splitlines() if line.strip()][:_LINES_OF_MESSAGE]
     text = "\n".join(lines)[:_LONGEST_MESSAGE]
-    # A message may quote data; what is not printable could steer the terminal.
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in f"{name}: {text}")
+    return hide_controls(f"{name}: {text}", kept="\n")
+
+
+def hide_controls(text: str, *, kept: str) -> str:
+    """A text that may quote data, without what could steer a terminal."""
+    return "".join(sign if sign.isprintable() or sign in kept else "?" for sign in text)
 
 
 def _forget_paths(executed: Path, job: Job) -> None:

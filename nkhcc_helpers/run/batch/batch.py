@@ -78,7 +78,7 @@ def run_batch(
 
     Raises
     ------
-    BatchError, TrialDataError
+    BatchError
         Before anything is executed.
     KeyboardInterrupt, OSError
         Interrupted, the disk is full, or the scheduler was lost. What has finished stays, as a note says, and

@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field
 
 from nkhcc_helpers.report.numbers import format_large
 from nkhcc_helpers.report.results import hash_data, hash_inputs
+from nkhcc_helpers.run.execute import Kept
 from nkhcc_helpers.run.parameters import ParameterError, read_values
 from nkhcc_helpers.run.plan import NotebookError, Plan, name_part, plan_run
 from nkhcc_helpers.trial.files import read_table, read_yaml
@@ -37,6 +38,8 @@ from nkhcc_helpers.trial.problems import (
 from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 
 MOST_RUNS = 100_000
+NotebookForm = Literal["plain", "gzip", "none"]
+"""How executed notebooks are kept."""
 _LONGEST_NAME = 100  # bytes; many file systems allow 255
 _KEYS = {"data_dir": "trials", "out_dir": "out"}  # what sets a parameter of the run itself
 _FIELD = re.compile(r"\{(.*?)\}")
@@ -71,8 +74,8 @@ class Batch:
     runs: tuple[BatchRun, ...]
     varied: tuple[str, ...]  # parameters with more than one value among the runs of a notebook
     out_dir: Path
-    pages: Literal["all", "failed", "none"] = "all"
-    notebooks: Literal["plain", "gzip", "none"] = "plain"
+    pages: Kept = "all"
+    notebooks: NotebookForm = "plain"
     timeout: float = 0.0  # seconds that a run may take; 0 for no limit
 
 
@@ -109,8 +112,8 @@ class _PlanFile(Model):
     runs: list[dict[str, _Value]] = Field([])
     seeds: Annotated[list[_Value], BeforeValidator(_list_seeds)] = Field([])
     name: _Line = ""
-    pages: Literal["all", "failed", "none"] = "all"
-    keep_notebooks: Literal["plain", "gzip", "none"] = "plain"
+    pages: Kept = "all"
+    keep_notebooks: NotebookForm = "plain"
     timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     out: _Line = ""
 

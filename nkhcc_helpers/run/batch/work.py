@@ -19,13 +19,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nkhcc_helpers.parallel import prepare_notebooks
 from nkhcc_helpers.report.results import hash_code, hash_data, hash_inputs, write_json, write_whole
-from nkhcc_helpers.run.batch.grid import BatchRun
+from nkhcc_helpers.run.batch.grid import BatchRun, NotebookForm
 from nkhcc_helpers.run.batch.ledger import WRITER, Record, name_attempt, read_record
-from nkhcc_helpers.run.execute import Job, Kept, Limits, Outcome, WorkerPool, is_kept, read_cells
+from nkhcc_helpers.run.execute import (
+    Job,
+    Kept,
+    Limits,
+    Outcome,
+    WorkerPool,
+    hide_controls,
+    is_kept,
+    read_cells,
+)
 from nkhcc_helpers.run.manifest import (
     MANIFEST,
     PIECES,
@@ -53,7 +62,7 @@ class Workplace:
     work: Path
     session: str
     pages: Kept
-    notebooks: Literal["plain", "gzip", "none"]
+    notebooks: NotebookForm
     limits: Limits
     retries: int
 
@@ -179,7 +188,7 @@ def _read_traceback(folder: Path, name: str) -> str:
         lines = [line for output in outputs for line in output.get("traceback", [])]
     lines = lines or [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
     text = _COLOUR.sub("", "\n".join(lines))[-_LONGEST_TRACEBACK:]
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)
+    return hide_controls(text, kept="\n\t")
 
 
 def _remove_unkept(folder: Path, name: str, place: Workplace, outcome: Outcome) -> None:
