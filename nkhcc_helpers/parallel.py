@@ -69,7 +69,6 @@ def run_blocks(function, arguments, jobs):
 
 
 CAN_FORK = sys.platform == "linux"
-_HAS_TIMER = hasattr(signal, "setitimer")
 IN_NOTEBOOKS = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     # Notebooks share the cores among them; threads of their own would only wait for each other.
@@ -119,23 +118,13 @@ def interruptible() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         for number in signals:
             signal.signal(number, signal.SIG_IGN)
-        if _HAS_TIMER:
-            earlier[signal.SIGALRM] = signal.signal(signal.SIGALRM, insist)
-            signal.setitimer(signal.ITIMER_REAL, 1, 1)
         raise KeyboardInterrupt
 
-    def insist(*_: object) -> None:
-        # Python drops an exception that comes up while it clears an object away.
-        if sys.exception() is None:
-            raise KeyboardInterrupt
-
-    for number in signals:
-        if earlier[number] is not signal.SIG_IGN:  # as nohup sets it
+    for number, handler in earlier.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, interrupt)
     try:
         yield
     finally:
-        if _HAS_TIMER:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in earlier.items():
             signal.signal(number, handler)

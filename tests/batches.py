@@ -105,14 +105,14 @@ def list_files(folder: Path) -> list[str]:
 
 
 COMMAND = """
-import faulthandler, pickle, sys
+import pickle, signal, sys
 from nkhcc_helpers.parallel import interruptible
 from nkhcc_helpers.run.batch import batch as engine
 
 if __name__ == "__main__":
     with open(sys.argv[1], "rb") as file:
         batch, options = pickle.load(file)
-    faulthandler.dump_traceback_later(80, exit=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
     engine.read_batch = lambda plan, **changes: batch
     try:
         with interruptible():

@@ -1,11 +1,6 @@
-import signal
-import sys
-import time
-
 import pytest
 from small_notebooks import code, write_notebook
 
-from nkhcc_helpers.parallel import interruptible
 from nkhcc_helpers.run.execute import Job, WorkerPool
 
 
@@ -26,29 +21,3 @@ def test_pool_stops_at_once_on_an_error(tmp_path):
     with pytest.raises(KeyError, match="x"):
         fail()
     assert processes[0].exitcode is not None
-
-
-def test_an_interruption_that_python_drops_comes_again(monkeypatch):
-    class Cleared:
-        def __del__(self):
-            signal.raise_signal(signal.SIGINT)
-
-    dropped = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: dropped.append(told.exc_type))
-    seen = []
-
-    def work():
-        cleared = Cleared()
-        with interruptible():
-            del cleared
-            try:
-                time.sleep(10)
-            finally:
-                time.sleep(1.5)  # an interruption that is under way does not come again
-                seen.append(len(dropped))
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert (dropped, seen) == ([KeyboardInterrupt], [1])
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
