@@ -1,8 +1,9 @@
 """Time a batch against the same runs by papermill alone, and weigh a batch of many small runs.
 
-Run it as `make bench` or `python benchmarks/bench_batch.py [--full] [--runs N] [--many N]`, on a machine that
-does nothing else. By default a sample: 12 runs of notebook 02, and 200 of a notebook with two cells. With
-`--full` 200 and 2,000, which takes an hour and a half. Exits 1 when a limit is not held.
+Run it as `make bench` or `python benchmarks/bench_batch.py [--full] [--runs N] [--alone N] [--many N]`, on a
+machine that does nothing else. By default a sample: 12 runs of notebook 02, and 200 of a notebook with two cells.
+With `--full` 200 and 2,000, which takes an hour and a half; with `--alone 40` papermill executes every fifth of the
+200 only, and its seconds are taken five times. Exits 1 when a limit is not held.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,12 +82,12 @@ def time_batch(plan: Path) -> tuple[float, int, Path]:
     return *time_command([*command, "--jobs", str(N_CORES)], plan.with_suffix(".log")), out
 
 
-def time_papermill(folder: Path, name: str, how: str, n_runs: int) -> float:
-    """Seconds of the runs of notebook 02 by papermill's command, started by a shell."""
+def time_papermill(folder: Path, name: str, how: str, draws: Sequence[int]) -> float:
+    """Seconds of runs of notebook 02 by papermill's command, started by a shell."""
     (notebook,) = list_notebooks(["02"]).values()
     papermill = str(Path(sysconfig.get_path("scripts"), "papermill"))
     lines = []
-    for n_draws in N_DRAWS[:n_runs]:
+    for n_draws in draws:
         place = folder / name / str(n_draws)
         place.mkdir(parents=True)
         values = ["-p", "n_draws", str(n_draws), "-p", "out_dir", str(place)]
@@ -95,17 +97,20 @@ def time_papermill(folder: Path, name: str, how: str, n_runs: int) -> float:
     return time_command(how.format(n=N_CORES, commands=shlex.quote(str(commands))), folder / f"{name}.log")[0]
 
 
-def compare_with_papermill(folder: Path, n_runs: int) -> list[tuple]:
-    """Rows on runs of notebook 02."""
-    plan = write_plan(folder / "small_draws.yaml", "02", grid={"n_draws": [*N_DRAWS[:n_runs]]})
+def compare_with_papermill(folder: Path, n_runs: int, n_alone: int) -> list[tuple]:
+    """Rows on runs of notebook 02, of which papermill executes so many, evenly spaced."""
+    draws = N_DRAWS[:n_runs]
+    sample = draws[:: -(-n_runs // n_alone)]
+    scale = n_runs / len(sample)
+    plan = write_plan(folder / "small_draws.yaml", "02", grid={"n_draws": [*draws]})
     seconds, *_ = time_batch(plan)
-    alone = time_papermill(folder, "papermill_in_a_loop", ALONE, n_runs)
-    side_by_side = time_papermill(folder, "papermill_by_xargs", SIDE_BY_SIDE, n_runs)
+    alone = scale * time_papermill(folder, "papermill_in_a_loop", ALONE, sample)
+    side_by_side = scale * time_papermill(folder, "papermill_by_xargs", SIDE_BY_SIDE, sample)
     overhead = (seconds * N_CORES - alone) / n_runs
     return [
         (f"`nkhcc batch`, {n_runs} runs of notebook 02", seconds, None, "s"),
-        ("the same by `papermill` in a shell loop", alone, None, "s"),
-        ("the same by `papermill` under `xargs -P 2`", side_by_side, None, "s"),
+        (f"the same by `papermill` in a shell loop, from {len(sample)} of them", alone, None, "s"),
+        (f"the same by `papermill` under `xargs -P 2`, from {len(sample)} of them", side_by_side, None, "s"),
         ("ratio of the batch to the loop", seconds / alone, LIMIT_RATIO, ""),
         ("ratio of the batch to `xargs`", seconds / side_by_side, None, ""),
         ("what a run takes of a core more than `papermill` alone", overhead, LIMIT_OVERHEAD_SECONDS, "s"),
@@ -144,13 +149,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="200 runs of notebook 02, 2,000 of two cells")
     parser.add_argument("--runs", type=int, help=f"of notebook 02, at most {len(N_DRAWS)}; 0 for none")
+    parser.add_argument(
+        "--alone", type=int, help="of those, how many papermill executes by itself; all if left out"
+    )
     parser.add_argument("--many", type=int, help="of the notebook with two cells; 0 for none")
     options = parser.parse_args()
     n_runs, n_many = (200, 2000) if options.full else (12, 200)
     n_runs = n_runs if options.runs is None else options.runs
     n_many = n_many if options.many is None else options.many
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare_with_papermill(Path(folder), n_runs) if n_runs else []
+        rows = compare_with_papermill(Path(folder), n_runs, options.alone or n_runs) if n_runs else []
         rows += weigh_many(Path(folder), n_many) if n_many else []
     return report(rows)
 
