@@ -1,9 +1,9 @@
 """Time a batch against the same runs by papermill alone, and weigh a batch of many small runs.
 
 Run it as `make bench` or `python benchmarks/bench_batch.py [--full] [--runs N] [--alone N] [--many N]`, on a
-machine that does nothing else. By default a sample: 12 runs of notebook 02, and 200 of a notebook with two cells.
-With `--full` 200 and 2,000, which takes an hour and a half; with `--alone 40` papermill executes every fifth of the
-200 only, and its seconds are taken five times. Exits 1 when a limit is not held.
+machine that does nothing else. By default a sample: 12 runs of notebook 02, and 200 of a notebook with two
+cells. With `--full` 200 and 2,000, which takes an hour and a half; with `--alone 40` papermill executes every
+fifth of the 200 only, and its seconds are taken five times. Exits 1 when a limit is not held.
 """
 
 from __future__ import annotations
@@ -149,9 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="200 runs of notebook 02, 2,000 of two cells")
     parser.add_argument("--runs", type=int, help=f"of notebook 02, at most {len(N_DRAWS)}; 0 for none")
-    parser.add_argument(
-        "--alone", type=int, help="of those, how many papermill executes by itself; all if left out"
-    )
+    parser.add_argument("--alone", type=int, help="of those, run by papermill too; all if left out")
     parser.add_argument("--many", type=int, help="of the notebook with two cells; 0 for none")
     options = parser.parse_args()
     n_runs, n_many = (200, 2000) if options.full else (12, 200)
