@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -74,6 +76,13 @@ def test_values_are_a_row_each_with_what_varied(made):
         ("headline.p", "ci_lower"): "NE",
         ("headline.p", "ci_upper"): "NE",
     }
+
+
+def test_each_column_is_described(made):
+    described = (Path(__file__).parent.parent / "plans" / "README.md").read_text(encoding="utf-8")
+    columns = set(list_values(made.batch, read_found(made.batch, made.folder))) - set(made.batch.varied)
+    rows = [line.split("|")[1] for line in described.splitlines() if line.startswith("| `")]
+    assert columns <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 def test_a_run_without_values_has_one_row(made):
