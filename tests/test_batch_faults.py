@@ -259,9 +259,12 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
 
 def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
     scheduler, address = start_scheduler(tmp_path)
+    worker = start_dask(tmp_path, "worker", address, "--no-nanny")
     with pytest.raises(OSError, match="the scheduler was lost") as caught:
         run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
-    scheduler.wait()
+    worker.kill()
+    for process in (scheduler, worker):
+        process.wait()
     assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
     assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED[:-1]
 
