@@ -287,7 +287,7 @@ def test_a_plan_that_is_not_there_and_one_that_is_a_folder(folder):
 
 def test_too_many_runs_are_counted_not_laid_out(refuse):
     values = f"[{', '.join(map(str, range(200)))}]"
-    (problem,) = refuse(f"{ONE}grid: {{n_draws: {values}, landmarks: {values}, x: {values}}}")
+    (problem,) = refuse(f"{ONE}grid: {{n_draws: {values}, conf_level: {values}, x: {values}}}")
     assert problem == "8,000,000 runs are planned; 100,000 are the most"
 
 
@@ -385,3 +385,79 @@ def test_leaving_one_out_leaves_out_every_patient():
     for notebook in {run.plan.name for run in batch.runs}:
         rules = [run.plan.effective["where"] for run in batch.runs if run.plan.name == notebook]
         assert sorted(rules) == sorted(["", *(f"USUBJID != '{subject}'" for subject in subjects)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("titel: x", "titel: is not a known key"),
+        ("title: 3", "title '3': must be text"),
+        ("timeout: soon", "timeout 'soon': must be a number"),
+        ("trials: here", "trials 'here': must be a list"),
+        ("parameters: [1]", "parameters: must hold 'key: value' lines"),
+        ("runs: [{conf_type: {a: 1}}, 3]", "runs[1] '3': must hold 'key: value' lines"),
+        ("seeds: few", "seeds 'few': must be a list"),
+        ("notebooks: [one.ipynb, [1]]", "notebooks[1]: must be text"),
+    ],
+)
+def test_one_wrong_key_of_a_plan_hides_no_other(refuse, wrong, told):
+    rest = "grid: {conf_level: [0.9, {a: 1}, 95], n_draws: 3, show_all: [maybe], endpont: [PFS]}"
+    usual = {"notebooks": "[one.ipynb]", "trials": "[a/trial]"}
+    lines = [f"{key}: {value}" for key, value in usual.items() if not wrong.startswith(key)]
+    problems = refuse("\n".join([*lines, wrong, rest]))
+    expected = [told, "grid.conf_level[1]: must be text", "grid.n_draws '3': must be a list"]
+    expected += ["run 3 (one-95", "conf_level: must lie between 0 and 1", "show_all: must be true or false"]
+    expected += ["endpont: no such parameter"]
+    for each in expected:
+        assert any(each in problem for problem in problems), (each, problems)
+
+
+def test_a_key_that_is_no_text_is_refused(refuse):
+    for plan in (f'{ONE}"\\ud800": x', f'{ONE}grid: {{"\\ud800": [1]}}\ntitle: 3'):
+        assert refuse(plan)[0].startswith("plan.yaml row ")
+
+
+def test_a_loose_list_in_the_grid_is_told_with_the_line_to_write(read, refuse):
+    problems = refuse(f"{ONE}grid: {{landmarks: [6, 12]}}")
+    assert problems[0] == "grid.landmarks: each value is itself a list; for one write landmarks: [[6, 12]]"
+    assert list_values(read(f"{ONE}grid: {{landmarks: [[6, 12], [3], null]}}")) == [{}, {"landmarks": [3]}]
+
+
+def test_what_does_not_vary_a_notebook_is_noted(read, refuse):
+    two = "notebooks: [one.ipynb, two.ipynb, bundled.ipynb]\n"
+    batch = read(
+        f"{two}seeds: 3\ngrid: {{endpoint: [PFS, OS], conf_level: [0.9]}}\nparameters: {{where: AGE > 1}}"
+    )
+    assert batch.notes == (
+        "conf_level: does not vary runs of two and bundled, without it",
+        "seed: does not vary runs of one and bundled, without it",
+    )
+    assert len(batch.runs) == 2 * (1 + 3 + 1)
+    (problem,) = refuse(f"{ONE}seeds: 3")
+    assert "seed: no such parameter" in problem
+    assert not read(f"{ONE}grid: {{endpoint: [PFS, OS]}}").notes
+
+
+def test_runs_of_one_name_are_numbered_and_that_is_noted(read):
+    batch = read(f"{ONE}name: '{{endpoint}}'\ngrid: {{endpoint: [PFS, PFS, OS], n_draws: [1, 2, 3]}}")
+    assert list_names(batch) == ["PFS", "PFS-2", "PFS-3", "OS", "OS-2", "OS-3"]
+    assert batch.notes == ("runs PFS-2, PFS-3 and 2 more: numbered, because another has the same name",)
+
+
+def test_trials_with_the_same_data_stay_apart_and_keep_their_fingerprints(read, folder, tmp_path):
+    shutil.copytree(folder / "a" / "trial", tmp_path / "copy")
+    alone = read("{notebooks: [one.ipynb], trials: [a/trial]}").runs[0]
+    batch = read(f"{{notebooks: [one.ipynb], trials: [a/trial, {tmp_path}/copy]}}")
+    assert [(run.name, run.trial) for run in batch.runs] == [("one-trial", "trial"), ("one-copy", "copy")]
+    first, second = (run.fingerprint for run in batch.runs)
+    assert first == alone.fingerprint
+    assert second == f"{first}-copy"
+
+
+def test_a_plan_of_the_project_is_found_by_its_name(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    batch = read_batch("interval_types")
+    assert (len(batch.runs), batch.out_dir) == (8, tmp_path / "reports" / "interval_types")
+    (tmp_path / "interval_types").write_text((folder / "plan.yaml").read_text())
+    with pytest.raises(BatchError):
+        read_batch("interval_types")  # a file of one's own comes first
