@@ -39,10 +39,11 @@ def fake_batch(monkeypatch):
             if fake_batch.stop:
                 raise fake_batch.stop
         named = {record.run: record for record in fake_batch.records}
-        return BatchResult(Path.cwd() / "reports" / "x", named, n_reused)
+        return BatchResult(Path.cwd() / "reports" / "x", named, n_reused, fake_batch.unplanned)
 
     monkeypatch.setattr(run, "run_batch", run_batch)
     fake_batch.calls, fake_batch.n_reused, fake_batch.stop = [], 0, None
+    fake_batch.unplanned = ()
     fake_batch.records = [Record("PFS", "a", "ok", 4.12), Record("OS", "b", "ok", 3.0)]
     return fake_batch
 
@@ -57,6 +58,13 @@ def test_batch_says_what_it_does_and_where_the_table_is(invoke, fake_batch):
         f"Batch: {Path('reports', 'x', 'batch.html')}",
         "2 finished, 1 of them taken over; 0 failed",
     ]
+
+
+def test_batch_names_what_an_earlier_plan_left(invoke, fake_batch):
+    for names, told in ((("a", "b"), "2 (a, b)"), (tuple("abcdefg"), "7 (a, b, c, d, e, ...)")):
+        fake_batch.unplanned = names
+        done = invoke("batch", "plan.yaml")
+        assert done.stdout.endswith(f"\nAlso in its runs/, from an earlier plan and in no table: {told}\n")
 
 
 def test_batch_passes_its_options_on(invoke, fake_batch):

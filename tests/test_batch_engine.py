@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from batches import count, list_files, make_batch, tell
 
+from nkhcc_helpers.report.results import hash_file
 from nkhcc_helpers.run.batch import ledger as ledgers
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import Record, open_ledger, read_ledger
@@ -25,6 +26,7 @@ def build(folder, run, *, status="ok", fingerprint="", name=""):
     """Write a run that is whole."""
     folder.mkdir(parents=True)
     entry = {"fingerprint": fingerprint or run.fingerprint, "status": status, "seconds": 1.5, "error": ""}
+    entry["files"] = {}
     manifest = {"nkhcc": "1", "run": name or run.name, "attempts": 1, "notebooks": {"told": entry}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "results.json").write_text(json.dumps({"of": run.fingerprint}))
@@ -124,6 +126,17 @@ def test_runs_that_changed_places_change_folders(filled):
     assert settle(filled)["told-0"].fingerprint == first.fingerprint
 
 
+def test_a_run_that_is_given_another_name_has_it_on_its_page(filled):
+    folder, run = filled.out_dir / "runs", filled.runs[1]
+    (folder / "told-1" / "told.html").write_text("<title>Run told-1: x</title> Run told-1: x, Run told-1: y")
+    renamed = tuple(replace(each, name="mine") if each is run else each for each in filled.runs)
+    settle(replace(filled, runs=renamed))
+    page = folder / "mine" / "told.html"
+    assert page.read_text() == "<title>Run mine: x</title> Run mine: x, Run told-1: y"
+    (entry,) = read_manifest(folder / "mine")["notebooks"].values()
+    assert entry["files"]["told.html"] == hash_file(page)
+
+
 @pytest.mark.parametrize("place", [".work/s-1-told-0", ".work-1/s-1-told-0", ".work-1"])
 def test_what_a_killed_command_left_whole_is_taken_in(batch, place):
     first = batch.runs[0]
@@ -221,7 +234,7 @@ def test_a_run_leaves_its_results_tables_and_manifest(batch):
 
 
 def test_pages_and_notebooks_are_kept_as_asked(batch):
-    built = execute_run(batch.runs[0], place(batch, pages="all", notebooks="gzip"))
+    built = execute_run(batch.runs[0], place(batch, pages="all", notebooks="gzip", varied=("seed", "other")))
     assert list_files(built.folder)[:4] == [
         "figures/told/one.svg",
         "manifest.json",
@@ -229,7 +242,10 @@ def test_pages_and_notebooks_are_kept_as_asked(batch):
         "results.json",
     ]
     assert json.loads(gzip.decompress((built.folder / "notebooks" / "told.ipynb.gz").read_bytes()))["cells"]
-    assert "Executed notebook" not in (built.folder / "told.html").read_text()
+    page = (built.folder / "told.html").read_text()
+    assert "Executed notebook" not in page
+    trial = batch.runs[0].trial
+    assert f"<b>Run told-0: trial {trial}, seed 0</b>" in page
     built = execute_run(batch.runs[0], place(batch, session="t", notebooks="none"))
     assert list_files(built.folder) == ["manifest.json", "results.json", "tables/told/one.csv"]
 

@@ -80,6 +80,9 @@ def _run(plan: str, **options: Any) -> None:
     n_ok = len(result.records) - len(failed)
     click.echo(f"Batch: {near(result.folder / 'batch.html')}")
     click.echo(f"{n_ok} finished, {result.n_reused} of them taken over; {len(failed)} failed")
+    if left := result.unplanned:
+        names = ", ".join(left[:_N_NAMED]) + (", ..." if len(left) > _N_NAMED else "")
+        click.echo(f"Also in its runs/, from an earlier plan and in no table: {len(left)} ({names})")
     raise SystemExit(1 if failed else 0)
 
 
@@ -108,13 +111,13 @@ class _BatchProgress(Progress):
 def compare(run_a: Path, run_b: Path, *, tolerance: float, every: bool) -> None:
     """Compare the values of two runs: folders with a results.json, such as reports/nkhcc.
 
-    Exit code: 0 when they are the same, 1 when one differs beyond the tolerance, 2 when a folder holds none.
+    Exit code: 0 when they are the same, 1 when one differs beyond the tolerance, 2 when a run has none.
     """
     from nkhcc_helpers.run.batch import compare_reports, describe_comparison
 
     try:
         values = compare_reports(run_a, run_b, tolerance)
-    except FileNotFoundError as error:
+    except ValueError as error:
         fail(str(error), BAD_INPUT)
     click.echo(describe_comparison(values, run_a, run_b, tolerance, every=every))
     raise SystemExit(1 if values["differs"].any() else 0)

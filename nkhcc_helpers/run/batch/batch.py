@@ -31,6 +31,7 @@ class BatchResult:
     folder: Path
     records: dict[str, Record]  # by run's name, in the plan's order
     n_reused: int = 0  # runs that had finished before
+    unplanned: tuple[str, ...] = ()  # runs that stand there too, from an earlier plan
 
     @property
     def failed(self) -> list[Record]:
@@ -91,7 +92,8 @@ def run_batch(
         finished = {} if force else {name: each for name, each in known.items() if each.status == "ok"}
         waiting = [run for run in batch.runs if run.name not in finished]
         limits = Limits(batch.timeout, limit)
-        place = Workplace(ledger.work, ledger.session, batch.pages, batch.notebooks, limits, retries)
+        rules = (batch.pages, batch.notebooks, limits, retries, batch.varied)
+        place = Workplace(ledger.work, ledger.session, *rules)
         under_way = _UnderWay(ledger, place, waiting, dict(finished))
         try:
             _execute(under_way, scheduler, jobs, partial(on_start, len(batch.runs), len(finished)), on_record)
@@ -99,11 +101,11 @@ def run_batch(
             n_finished = sum(record.status == "ok" for record in under_way.records.values())
             stop.add_note(f"finished: {n_finished} of {len(batch.runs)} runs, kept in {batch.out_dir}")
             raise
-        from nkhcc_helpers.run.batch.pages import write_pages
+        from nkhcc_helpers.run.batch.pages import list_unplanned, write_pages
 
         records = {run.name: under_way.records[run.name] for run in batch.runs}
         write_pages(batch, batch.out_dir, records)
-    return BatchResult(batch.out_dir, records, len(finished))
+    return BatchResult(batch.out_dir, records, len(finished), list_unplanned(batch, batch.out_dir))
 
 
 @dataclass

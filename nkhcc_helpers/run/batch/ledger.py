@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
-from nkhcc_helpers.report.results import write_json, write_whole
+from nkhcc_helpers.report.results import hash_file, write_json, write_whole
 from nkhcc_helpers.run.batch.grid import BatchError, BatchRun
 from nkhcc_helpers.run.manifest import MANIFEST, RESULTS, read_manifest
 
@@ -136,9 +136,8 @@ class Ledger:
 
     def place(self, built: Path, record: Record) -> None:
         """Give a run that is whole its place, in that of an earlier one, and add its line."""
-        manifest = read_manifest(built)
-        if manifest["run"] != record.run:
-            write_json(built / MANIFEST, manifest | {"run": record.run})
+        if read_manifest(built)["run"] != record.run:
+            _rename(built, record.run)
         target = self.folder / RUNS / record.run
         target.parent.mkdir(exist_ok=True)
         earlier = self._set_aside(target) if target.exists() else None
@@ -162,6 +161,17 @@ class Ledger:
     def _set_aside(self, folder: Path) -> Path:
         # By renaming alone, for which there is room on a full disk too.
         return folder.rename(self.folder / f"{WORK}-{uuid4().hex}")
+
+
+def _rename(built: Path, name: str) -> None:
+    """Give a run that is whole another name, at the head of its page too."""
+    manifest = read_manifest(built)
+    (entry,) = manifest["notebooks"].values()
+    for page in built.glob("*.html"):
+        text, old = page.read_text(encoding="utf-8"), f"Run {manifest['run']}:"
+        write_whole(page, text.replace(old, f"Run {name}:", 2))  # in its title, and on it
+        entry["files"][page.name] = hash_file(page)
+    write_json(built / MANIFEST, manifest | {"run": name})
 
 
 def name_attempt(work: Path, session: str, run: str, attempt: int) -> Path:

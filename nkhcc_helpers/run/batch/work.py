@@ -65,6 +65,7 @@ class Workplace:
     notebooks: NotebookForm
     limits: Limits
     retries: int
+    varied: tuple[str, ...] = ()  # parameters that the runs' pages name at their head
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
     places = {"data_dir": _name_data(run, folder), "out_dir": ".."}
     values = plan.values | {name: text for name, text in places.items() if name in plan.known}
     heading = _describe_trial(run.source, tuple(run.data.items()))[0]
-    heading = heading | {"has_notebook": place.notebooks == "plain"}
+    told = [f"{name} {plan.effective[name]}" for name in place.varied if name in plan.effective]
+    which = f"Run {run.name}: {', '.join([f'trial {run.trial}', *told])}"
+    heading = heading | {"has_notebook": place.notebooks == "plain", "run": which}
     job = Job(plan.name, str(plan.path), values, str(folder), heading, place.pages, place.limits)
     multiprocessing.current_process().daemon = False  # which dask's workers are, and so may start none
     with _STARTING:
