@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -335,32 +336,50 @@ def test_two_thousand_runs_are_read_in_a_few_seconds(read):
 def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_path, monkeypatch):
     two = "notebooks: [one.ipynb, two.ipynb]\ntrials: [a/trial]\ngrid: {endpoint: [PFS, OS], n_draws: [1, 2]}"
     batch = read(two, out_dir=tmp_path / "batch")
-    records = {}
-    monkeypatch.setattr(estimate, "read_ledger", lambda folder: records)
     lines = estimate.describe_batch(batch, 2).splitlines()
     assert lines[0].split() == ["run", "notebook", "endpoint", "n_draws"]
     assert lines[1].split() == ["1", "one-PFS-1", "one", "PFS", "1"]
     assert {line.index(" one ") for line in lines[1:5]} == {lines[0].index(" notebook ")}
-    assert lines[-1] == "6 runs, 0 finished already; how long they take is not known yet"
-    entry = {"status": "ok", "seconds": 600.0}
-    for name, notebooks in {"x": {"two": entry}, "y": {"one": entry | {"status": "failed"}}, "z": {}}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(json.dumps({"nkhcc": "1", "notebooks": notebooks}))
-    assert estimate.estimate_seconds(batch, 2) == 6 * 600 / 2
-    first, second = batch.runs[:2]
-    records[first.fingerprint] = Record(first.name, first.fingerprint, "ok", 60.0)
-    records[second.fingerprint] = Record(second.name, second.fingerprint, "failed", 1.0)
-    assert estimate.estimate_seconds(batch, 2) == (3 * 60 + 2 * 600) / 2
-    assert estimate.estimate_seconds(batch, 8) == 600
-    last = estimate.describe_batch(batch, 2).splitlines()[-1]
-    assert last == "6 runs, 1 finished already; about 12 minutes to go"
-    records |= {run.fingerprint: Record(run.name, run.fingerprint, "ok", 1.0) for run in batch.runs}
-    assert estimate.estimate_seconds(batch, 2) == 0
-    assert estimate.describe_batch(batch, 2).endswith("6 runs, 6 finished already; nothing to go")
+    unknown = "6 runs, 0 finished already; how long they take is not known before a first of them has run"
+    assert lines[-1] == unknown
+    records = {batch.runs[0].fingerprint: Record("one-PFS-1", batch.runs[0].fingerprint, "ok", 60.0)}
+    records["of another plan"] = Record("x", "of another plan", "ok", 60.0)
+    monkeypatch.setattr(estimate, "read_ledger", lambda folder: records)
+    told = []
+    monkeypatch.setattr(estimate, "estimate_seconds", lambda *asked: told.append(asked) or 700.0)
+    last = estimate.describe_batch(replace(batch, notes=("note",)), 2).splitlines()[-2:]
+    assert last == ["note", "6 runs, 1 finished already; about 12 minutes to go"]
+    assert told == [(tmp_path / "batch", ["one"] * 3 + ["two"] * 2, 2)]
     many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out_dir=tmp_path / "batch")
     lines = estimate.describe_batch(many, 2).splitlines()
     assert len(lines) == 1 + 40 + 1 + 1
     assert [line.split()[0] for line in (lines[20], lines[21], lines[22])] == ["20", "...", "81"]
+
+
+def write_manifest(folder, seconds, notebook="one", status="ok"):
+    folder.mkdir(parents=True)
+    entry = {"status": status, "seconds": seconds}
+    (folder / "manifest.json").write_text(json.dumps({"nkhcc": "1", "notebooks": {notebook: entry}}))
+
+
+def test_time_is_told_by_the_nearest_runs_of_a_notebook_and_no_more_at_a_time_than_cores(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(estimate.os, "cpu_count", lambda: 2)
+    folder, around = tmp_path / "batch", 10.0
+    assert estimate.estimate_seconds(folder, [], 2) == 0
+    write_manifest(tmp_path / "x", 1.0, status="failed")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "manifest.json").write_text("torn {")
+    assert estimate.estimate_seconds(folder, ["one"], 2) is None
+    for place, seconds in {"other/runs/a": 100.0, "report": 40.0, "batch/runs/a": 20.0}.items():
+        write_manifest(tmp_path / place, seconds)
+        assert estimate.estimate_seconds(folder, ["one"] * 6, 2) == around + 3 * seconds
+    assert estimate.estimate_seconds(folder, ["one"] * 6, 8) == around + 3 * 20
+    assert estimate.estimate_seconds(folder, ["one"] * 6, 1) == around + 6 * 20
+    assert estimate.estimate_seconds(folder, ["two"], 2) is None
+    write_manifest(tmp_path / "two", 300.0, "two")
+    assert estimate.estimate_seconds(folder, ["one", "two", "three"], 2) == around + 300
 
 
 def test_an_empty_text_is_a_value_and_null_is_none(read):

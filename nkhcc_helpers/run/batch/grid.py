@@ -190,15 +190,16 @@ def read_batch(
             fingerprint += f"-{draft.trial}"
         place = (sources[draft.trial], draft.trial, data[draft.trial])
         runs.setdefault(fingerprint, BatchRun(name, plan, *place, fingerprint))
-    names = number_names([run.name for run in runs.values()])
-    named = [replace(run, name=name) for run, name in zip(runs.values(), names, strict=True)]
-    numbered = [name for name, run in zip(names, runs.values(), strict=True) if name != run.name]
+    taken = [run.name for run in runs.values()]
+    names = number_names(taken)
+    numbered = [name for name, wanted in zip(names, taken, strict=True) if name != wanted]
     if numbered:
         reading.notes.append(f"{_say_which(numbered)}: numbered, because another has the same name")
+    named = tuple(replace(run, name=name) for run, name in zip(runs.values(), names, strict=True))
     folder = path.parent / asked.out if asked.out else Path("reports", path.stem)
     folder = Path(out_dir).expanduser() if str(out_dir) else folder
     rest = (asked.pages, asked.keep_notebooks, asked.timeout, tuple(reading.notes))
-    return Batch(asked.title or path.stem, tuple(named), varied, folder.resolve(), *rest)
+    return Batch(asked.title or path.stem, named, varied, folder.resolve(), *rest)
 
 
 class _Reading:
@@ -223,8 +224,7 @@ class _Reading:
         if not block.data.get("notebooks"):
             self.mistakes.append(f"{path.name} notebooks: is missing; list those to run, such as [02, 03]")
         known = {"": list(_PlanFile.model_fields)}
-        asked = validate_block(_PlanFile, block, path.name, known, problems)
-        asked = asked or _read_right(block.data)
+        asked = validate_block(_PlanFile, block, path.name, known, problems) or _read_right(block.data)
         self.mistakes += map(str, problems)
         return asked, rows
 
