@@ -448,8 +448,8 @@ def test_what_does_not_vary_a_notebook_is_noted(read, refuse):
         f"{two}seeds: 3\ngrid: {{endpoint: [PFS, OS], conf_level: [0.9]}}\nparameters: {{where: AGE > 1}}"
     )
     assert batch.notes == (
-        "conf_level: does not vary runs of two and bundled, without it",
-        "seed: does not vary runs of one and bundled, without it",
+        "conf_level: no parameter of two and bundled, whose runs it leaves as they are",
+        "seed: no parameter of one and bundled, whose runs it leaves as they are",
     )
     assert len(batch.runs) == 2 * (1 + 3 + 1)
     (problem,) = refuse(f"{ONE}seeds: 3")

@@ -304,7 +304,8 @@ class _Reading:
         for name in sorted((varied | seeds) & kinds.keys() - _KEYS.keys()):
             without = [plan.name for plan in self.plans.values() if name not in plan.known]
             if without:
-                self.notes.append(f"{name}: does not vary runs of {join_names(without, 'and')}, without it")
+                these = join_names(without, "and")
+                self.notes.append(f"{name}: no parameter of {these}, whose runs it leaves as they are")
             texts = [text for text in grid.get(name, []) if text and not text.startswith("[")]
             if texts and kinds[name] == "list":
                 line = f"{name}: [[{', '.join(texts[:3])}]]"
