@@ -108,7 +108,7 @@ def make_safe(text: str) -> str:
     return f"_{cut}" if _DEVICE.match(cut) else cut
 
 
-def number_names(names: Sequence[str]) -> list[str]:
+def tell_apart(names: Sequence[str]) -> list[str]:
     """Make names different, whatever the case, by numbers behind those that were there already."""
     taken: dict[str, int] = {}  # and the latest number behind each
     numbered = []

@@ -23,15 +23,7 @@ from nkhcc_helpers.report.numbers import format_large
 from nkhcc_helpers.report.results import hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Kept
 from nkhcc_helpers.run.parameters import ParameterError, read_values
-from nkhcc_helpers.run.plan import (
-    NotebookError,
-    Plan,
-    find_plan,
-    make_safe,
-    name_part,
-    number_names,
-    plan_run,
-)
+from nkhcc_helpers.run.plan import NotebookError, Plan, find_plan, make_safe, name_part, plan_run, tell_apart
 from nkhcc_helpers.trial.files import read_table, read_yaml
 from nkhcc_helpers.trial.metadata import Model
 from nkhcc_helpers.trial.problems import (
@@ -191,7 +183,7 @@ def read_batch(
         place = (sources[draft.trial], draft.trial, data[draft.trial])
         runs.setdefault(fingerprint, BatchRun(name, plan, *place, fingerprint))
     taken = [run.name for run in runs.values()]
-    names = number_names(taken)
+    names = tell_apart(taken)
     numbered = [name for name, wanted in zip(names, taken, strict=True) if name != wanted]
     if numbered:
         reading.notes.append(f"{_say_which(numbered)}: numbered, because another has the same name")
@@ -255,7 +247,7 @@ class _Reading:
             if not os.path.isdir(one) and not fitting:
                 self.mistakes.append(f"trials {pattern}: no folder with a trial.yaml is there")
         found = list(dict.fromkeys(each.resolve() for each in found))
-        return dict(zip(number_names([each.name or "trial" for each in found]), found, strict=True))
+        return dict(zip(tell_apart([each.name or "trial" for each in found]), found, strict=True))
 
     def _read_rows(self, path: Path) -> list[dict[str, str | None]]:
         """The rows of a table; a column is the parameter of its name, whatever the case."""
