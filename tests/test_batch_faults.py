@@ -28,6 +28,7 @@ from batches import (
 
 from nkhcc_helpers.run.batch import batch as engine
 from nkhcc_helpers.run.batch import ledger as ledgers
+from nkhcc_helpers.run.batch.estimate import estimate_seconds
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
@@ -148,6 +149,14 @@ def test_a_batch_executes_each_run_once_and_tells_of_it(undisturbed):
     assert (result.failed, result.n_reused) == ([], 0)
     values = json.loads(read_results(batch)["told-3"])["notebooks"]["told"]["values"]
     assert values["square"] == 9
+
+
+def test_what_a_batch_took_was_about_what_is_told_of_one_beside_it(undisturbed):
+    folder = undisturbed[0].out_dir
+    began = undisturbed[0].runs[0].plan.path.stat().st_mtime
+    took = (folder / "batch.html").stat().st_mtime - began
+    told = estimate_seconds(folder.with_name("beside"), ["told"] * N, 2)
+    assert took / 3 < told < took * 3 + 10  # most of the imports were done before
 
 
 def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbed, cluster):

@@ -32,11 +32,12 @@ _LAYOUT = "{bar:30} {n_fmt}/{total_fmt}{desc} [{elapsed}, {remaining} left]"
 def batch(plan: str, *, dry_run: bool, **options: Any) -> None:
     """Execute every run of a plan, and write one table of all and what differs between them.
 
-    PLAN is a YAML file of notebooks, trials and values of parameters. What it says of pages, notebooks and
-    timeout holds unless the option is given. The same command goes on where an earlier one was stopped.
+    PLAN is a YAML file of notebooks, trials and values of parameters, or the name of one of the project's.
+    What it says of pages, notebooks and timeout holds unless the option is given. The same command goes on
+    where an earlier one was stopped.
 
     \b
-    nkhcc batch plans/interval_types.yaml --dry-run
+    nkhcc batch interval_types --dry-run
     nkhcc batch my_plan.yaml --jobs 8 --pages failed --out reports/sensitivity
 
     Exit code: 0 when every run finished, 1 when one failed, 2 when the plan, a trial, a parameter's name or

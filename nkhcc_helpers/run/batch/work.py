@@ -125,7 +125,8 @@ def _take_up(run: BatchRun, place: Workplace) -> tuple[Path, int]:
 
 def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
     plan = run.plan
-    if hash_inputs(plan.path, hash_data(run.source), plan.values) != run.fingerprint:
+    inputs = hash_inputs(plan.path, hash_data(run.source), plan.values)
+    if not run.fingerprint.startswith(inputs):  # which may have the trial's name behind
         why = "its notebook or its trial has changed since the batch was started; start the batch again"
         return Outcome(plan.name, 0.0, why)
     places = {"data_dir": _name_data(run, folder), "out_dir": ".."}
