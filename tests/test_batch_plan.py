@@ -308,7 +308,7 @@ def test_options_given_stand_for_those_of_the_plan(read, folder, monkeypatch, tm
     batch = read(plan)
     assert (batch.pages, batch.notebooks, batch.timeout) == ("none", "plain", 5.0)
     assert (batch.title, batch.out_dir) == ("plan", folder.parent / "there")
-    batch = read(f"{plan}\ntitle: T", pages="failed", notebooks="gzip", timeout=0.5, out_dir=tmp_path)
+    batch = read(f"{plan}\ntitle: T", pages="failed", keep_notebooks="gzip", timeout=0.5, out=tmp_path)
     assert (batch.pages, batch.notebooks, batch.timeout) == ("failed", "gzip", 0.5)
     assert (batch.title, batch.out_dir) == ("T", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -335,7 +335,7 @@ def test_two_thousand_runs_are_read_in_a_few_seconds(read):
 
 def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_path, monkeypatch):
     two = "notebooks: [one.ipynb, two.ipynb]\ntrials: [a/trial]\ngrid: {endpoint: [PFS, OS], n_draws: [1, 2]}"
-    batch = read(two, out_dir=tmp_path / "batch")
+    batch = read(two, out=tmp_path / "batch")
     lines = estimate.describe_batch(batch, 2).splitlines()
     assert lines[0].split() == ["run", "notebook", "endpoint", "n_draws"]
     assert lines[1].split() == ["1", "one-PFS-1", "one", "PFS", "1"]
@@ -350,7 +350,7 @@ def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_p
     last = estimate.describe_batch(replace(batch, notes=("note",)), 2).splitlines()[-2:]
     assert last == ["note", "6 runs, 1 finished already; about 12 minutes to go"]
     assert told == [(tmp_path / "batch", ["one"] * 3 + ["two"] * 2, 2)]
-    many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out_dir=tmp_path / "batch")
+    many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out=tmp_path / "batch")
     lines = estimate.describe_batch(many, 2).splitlines()
     assert len(lines) == 1 + 40 + 1 + 1
     assert [line.split()[0] for line in (lines[20], lines[21], lines[22])] == ["20", "...", "81"]

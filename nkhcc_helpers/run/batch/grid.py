@@ -152,9 +152,9 @@ class _Draft:
 def read_batch(
     path: str | Path,
     *,
-    out_dir: str | Path = "",
+    out: str | Path = "",
     pages: str | None = None,
-    notebooks: str | None = None,
+    keep_notebooks: str | None = None,
     timeout: float | None = None,
 ) -> Batch:
     """Read a plan and check its runs as `nkhcc run` checks one; what is given here stands for the plan's own.
@@ -162,7 +162,7 @@ def read_batch(
     Raises BatchError with all that is wrong with the plan, with its trials and with the values of any run.
     """
     path = find_plan(path)
-    options = {"pages": pages, "keep_notebooks": notebooks, "timeout": timeout}
+    options = {"pages": pages, "keep_notebooks": keep_notebooks, "timeout": timeout}
     reading = _Reading(path, {key: value for key, value in options.items() if value is not None})
     asked, sources, drafts = reading.asked, reading.sources, reading.lay_out()
     varied = reading.find_varied(drafts)
@@ -189,7 +189,7 @@ def read_batch(
         reading.notes.append(f"{_say_which(numbered)}: numbered, because another has the same name")
     named = tuple(replace(run, name=name) for run, name in zip(runs.values(), names, strict=True))
     folder = path.parent / asked.out if asked.out else Path("reports", path.stem)
-    folder = Path(out_dir).expanduser() if str(out_dir) else folder
+    folder = Path(out).expanduser() if str(out) else folder
     rest = (asked.pages, asked.keep_notebooks, asked.timeout, tuple(reading.notes))
     return Batch(asked.title or path.stem, named, varied, folder.resolve(), *rest)
 
