@@ -294,6 +294,7 @@ def test_a_notebook_that_runs_for_ever_is_ended(batch):
     tell(batch.out_dir.parent, 0, "sleep")
     built = execute_run(batch.runs[0], options)
     assert built.record.error == "cell 3: took longer than 1 s (--timeout)"
+    assert (built.folder / "traceback.txt").read_text() == f"{built.record.error}\n"
     assert built.record.attempts == 1
     assert "told.html" in list_files(built.folder)
 
