@@ -146,7 +146,8 @@ def test_a_command_that_is_interrupted_while_it_is_imported_ends_as_any_other(in
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "import_module", interrupt)
-    assert invoke("batch", "x.yaml").exit_code == 130
+    done = invoke("batch", "x.yaml")
+    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_signal_set_to_be_ignored_stays_ignored(invoke, fake_run, monkeypatch):

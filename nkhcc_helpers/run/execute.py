@@ -223,6 +223,8 @@ def _settle(work_dir: Path) -> None:
     """Give this process and its kernel an environment of their own."""
     # Ending by an exception lets the client of a kernel that is executing end the kernel too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if CAN_FORK:  # from a process in which it is blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the parent only, which then stops the workers in order.
     log = os.open(work_dir / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
