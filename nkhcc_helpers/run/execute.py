@@ -210,7 +210,10 @@ def _serve(connection: Connection, job: Job, work_dir: str, environment: dict[st
     """Execute one notebook in this process, which the pool started for it."""
     os.environ.clear()
     os.environ.update(environment | IN_NOTEBOOKS)
-    _settle(Path(work_dir))
+    try:
+        _settle(Path(work_dir))
+    except FileNotFoundError:  # stopped before this had begun
+        return
     # Before this process has threads, which a fork would not take along.
     if CAN_FORK:
         register(ForkedKernel())
