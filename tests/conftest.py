@@ -139,6 +139,12 @@ def any_trial(request: pytest.FixtureRequest, load_variant: Callable[[str], Tria
 
 
 @pytest.fixture(scope="session")
+def bundled_trial() -> Trial:
+    """The bundled trial."""
+    return load_trial()
+
+
+@pytest.fixture(scope="session")
 def plain_trial(load_variant: Callable[[str], Trial]) -> Trial:
     """Four arms, months, grades as numbers."""
     return load_variant("plain")

@@ -56,8 +56,8 @@ def read_one(
 
 
 @pytest.fixture(scope="module")
-def bundled() -> Trial:
-    return load_trial(BUNDLED)
+def bundled(bundled_trial: Trial) -> Trial:
+    return bundled_trial
 
 
 @pytest.fixture(scope="module")

@@ -59,8 +59,8 @@ def start(folder: Path) -> tuple[dict, str, Trial]:
 
 
 @pytest.fixture(scope="module")
-def known() -> Trial:
-    return load_trial(BUNDLED)
+def known(bundled_trial: Trial) -> Trial:
+    return bundled_trial
 
 
 @pytest.mark.parametrize("form", ["", "xpt 5", "json", "gzip"])
