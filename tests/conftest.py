@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What was imported stays: the garbage collector need not look through it again and again.
 
-    Nor after every 700 objects, which tables and figures make by the thousand: that is a tenth of the time.
+    Nor after every 700 objects, which tables and figures make by the thousand: 5 to 10 % of all time.
     """
     gc.collect()
     gc.freeze()
