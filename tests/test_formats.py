@@ -100,7 +100,9 @@ def test_bundled_trial_as_sas_data_sets(tmp_path: Path, bundled: Trial) -> None:
 def test_generated_trial_in_every_format(tmp_path: Path, generated: Path, known: Trial, form: str) -> None:
     # openpyxl, which writes the workbook here, keeps 16 digits.
     digits = {"check_exact": form != "xlsx"} | ({"rtol": 1e-15} if form == "xlsx" else {})
-    assert_same(load_trial(rewrite(generated, tmp_path / "written", form)), known, **digits)
+    trial = load_trial(rewrite(generated, tmp_path / "written", form))
+    assert_same(trial, known, **digits)
+    assert trial.warnings == known.warnings
 
 
 def test_another_encoding_is_said(tmp_path: Path, generated: Path, known: Trial) -> None:
