@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 from batches import (
     count,
@@ -41,6 +42,7 @@ WRITTEN = [
     "results.parquet",
     "runs",
 ]
+STOPPED = ["batch.html", "ledger.jsonl", "results.csv", "results.parquet", "runs"]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -94,7 +96,7 @@ def batch(tmp_path_factory, undisturbed):
     return make_batch(home, undisturbed[0].runs[0].source, N, "other")
 
 
-def wait_for(is_so, seconds=60):
+def wait_for(is_so, seconds=180):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
@@ -110,6 +112,12 @@ def count_finished(batch):
     """How often each run has ended, of those that have taken their places."""
     seeds = {int(path.name.removeprefix("told-")) for path in (batch.out_dir / "runs").glob("told-*")}
     return {seed: n for seed, n in count(batch.runs[0].plan.path.parent).items() if seed in seeds}
+
+
+def count_states(batch):
+    """How many runs are in each state by the table."""
+    table = pd.read_csv(batch.out_dir / "results.csv", dtype=str)
+    return table.drop_duplicates("run")["state"].value_counts().to_dict()
 
 
 def check_same(batch, undisturbed):
@@ -193,6 +201,8 @@ def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
     command.kill()
     command.wait()
     wait_for(lambda: not list_orphans(batch))
+    assert count_states(batch) == {"not executed": N}  # as it was when the command began
+    assert "Not all runs have ended" in (batch.out_dir / "batch.html").read_text()
     assert run(batch, jobs=1).n_reused == N - 1
     check_whole(batch, undisturbed)
 
@@ -208,9 +218,10 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     assert list_orphans(batch) == []
     n_finished = count_lines(batch)
     assert said == f"finished: {n_finished} of {N} runs, kept in {batch.out_dir}\n"
-    assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED
+    assert count_states(batch) == {"finished": n_finished, "not executed": N - n_finished}
     assert run(batch, jobs=1).n_reused == n_finished
-    check_same(batch, undisturbed)
+    check_whole(batch, undisturbed)
 
 
 def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(batch, cluster):
@@ -252,13 +263,24 @@ def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
         run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
     scheduler.wait()
     assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
-    assert list_files(batch.out_dir) == ["ledger.jsonl"]
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED[:-1]
+
+
+def test_a_scheduler_without_workers_is_named_and_nothing_is_begun(batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 2)
+    scheduler, address = start_scheduler(tmp_path)
+    with pytest.raises(BatchError, match=f"--scheduler {address}: has no worker; start workers"):
+        run(batch, scheduler=address)
+    scheduler.terminate()
+    scheduler.wait()
+    assert not batch.out_dir.exists()
 
 
 def test_a_scheduler_that_does_not_answer_is_named(batch, monkeypatch):
     monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 0.2)
     with pytest.raises(BatchError, match=r"--scheduler tcp:.*:9: no scheduler of dask answers there"):
         run(batch, scheduler="tcp://127.0.0.1:9")
+    assert not batch.out_dir.exists()
 
 
 def test_workers_with_other_code_are_refused_before_anything_is_executed(batch, cluster, monkeypatch):

@@ -85,6 +85,8 @@ def run_batch(
         Interrupted, the disk is full, or the scheduler was lost. What has finished stays, as a note says, and
         the same call goes on.
     """
+    from nkhcc_helpers.run.batch.pages import list_unplanned, write_pages
+
     limit = _read_memory(memory_limit)
     batch = read_batch(plan, out_dir=out_dir, pages=pages, notebooks=notebooks, timeout=timeout)
     with open_ledger(batch.out_dir) as ledger:
@@ -95,16 +97,25 @@ def run_batch(
         rules = (batch.pages, batch.notebooks, limits, retries, batch.varied)
         place = Workplace(ledger.work, ledger.session, *rules)
         under_way = _UnderWay(ledger, place, waiting, dict(finished))
+        write = partial(write_pages, batch, batch.out_dir, under_way.records)
+
+        def begin(dashboard: str) -> None:
+            if waiting:  # what is killed leaves no table that looks whole
+                write(has_ended=False)
+            on_start(len(batch.runs), len(finished), dashboard)
+
         try:
-            _execute(under_way, scheduler, jobs, partial(on_start, len(batch.runs), len(finished)), on_record)
+            _execute(under_way, scheduler, jobs, begin, on_record)
+        except BatchError:
+            raise
         except BaseException as stop:
             n_finished = sum(record.status == "ok" for record in under_way.records.values())
             stop.add_note(f"finished: {n_finished} of {len(batch.runs)} runs, kept in {batch.out_dir}")
+            with suppress(OSError):
+                write(has_ended=False)
             raise
-        from nkhcc_helpers.run.batch.pages import list_unplanned, write_pages
-
-        records = {run.name: under_way.records[run.name] for run in batch.runs}
-        write_pages(batch, batch.out_dir, records)
+        write()
+    records = {run.name: under_way.records[run.name] for run in batch.runs}
     return BatchResult(batch.out_dir, records, len(finished), list_unplanned(batch, batch.out_dir))
 
 
@@ -184,7 +195,12 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
 def _refuse_unfit(client: Client, under_way: _UnderWay) -> None:
     """Raise before anything is executed where a worker has other code or other files."""
     files = sorted({path for run in under_way.waiting for path in (run.plan.path, run.source)})
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=_SECONDS_TO_CONNECT)
     told = client.run(find_trouble, under_way.place, files, hash_code(), on_error="return")
+    if not told:
+        advice = "has no worker; start workers, then give the command again"
+        raise BatchError([f"--scheduler {client.scheduler.address}: {advice}"])
     problems = [f"worker {worker}: {trouble}" for worker, trouble in told.items() if trouble]
     if problems:
         raise BatchError(problems)

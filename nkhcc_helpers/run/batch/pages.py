@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
-from nkhcc_helpers.run.batch.comparison import write_comparison
+from nkhcc_helpers.run.batch.comparison import remove_comparison, write_comparison
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
 from nkhcc_helpers.run.batch.ledger import RUNS, Record
 from nkhcc_helpers.run.batch.results import list_headlines, read_found, write_results
@@ -30,14 +30,19 @@ _KEPT = {
 }
 
 
-def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> None:
-    """Write what a batch has found so far: every value as tables, the comparison, and `batch.html`."""
+def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record], *, has_ended: bool = True) -> None:
+    """Write what a batch has found so far: every value as tables, `batch.html`, and the comparison of all.
+
+    Until all runs have ended there is none: one of an earlier batch, or of some of the runs, could mislead.
+    """
     found, parameters = read_found(batch, folder), list_parameters(batch)
     write_results(batch, folder, found)
     headlines = list_headlines(batch, found)
     trials: dict[str, dict] = {run.trial: {} for run in batch.runs}
     trials |= {run.trial: told for run in batch.runs if (told := found[run.name].provenance)}
-    write_comparison(batch, folder, headlines, trials)
+    remove_comparison(folder)
+    if has_ended:
+        write_comparison(batch, folder, headlines, trials)
     script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
     text = render(
         "batch.html.j2",
@@ -48,6 +53,7 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> No
             _lay_out(batch, part, headlines[headlines["notebook"] == notebook])
             for notebook, part in parameters.groupby("notebook", sort=False)
         ],
+        has_ended=has_ended,
         records={run.name: records.get(run.name) for run in batch.runs},
         states={name: each.state for name, each in found.items()},
         unplanned=list_unplanned(batch, folder),

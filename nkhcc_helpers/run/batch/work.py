@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nkhcc_helpers.parallel import prepare_notebooks
-from nkhcc_helpers.report.results import hash_code, hash_data, hash_inputs, write_json, write_whole
+from nkhcc_helpers.report.results import hash_code, hash_data, hash_file, hash_inputs, write_json, write_whole
 from nkhcc_helpers.run.batch.grid import BatchRun, NotebookForm
 from nkhcc_helpers.run.batch.ledger import WRITER, Record, name_attempt, read_record
 from nkhcc_helpers.run.execute import (
@@ -176,6 +176,7 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
         "attempts": attempts,
         "started": started.isoformat(timespec="seconds"),
         "data": {"folder": _name_data(run, folder) or "bundled", "files": dict(run.data)},
+        RESULTS: hash_file(folder / RESULTS),
         "notebooks": {name: entry},
     }
     write_json(folder / MANIFEST, manifest)
