@@ -48,19 +48,15 @@ class Findings:
         """The box as HTML and as plain text; both empty where nothing was found."""
         if not self.said["findings"]:
             return "", ""
-        sentences = "".join(self._list_sentences(kind) for kind in HEADINGS)
+        sentences, lines = "", []
+        for kind, heading in HEADINGS.items():
+            if said := self.said[kind].values():
+                items = "".join(f"<li>{sentence}</li>" for sentence in said)
+                sentences += f"<p><b>{heading}</b></p><ul>{items}</ul>"
+                lines += [f"{heading}:", *(f"- {text}" for text in self.list_texts(kind))]
         body = f'<div style="flex:1 1 20em">{sentences}</div>{self.picture}'
         attributes = f'class="nkhcc-findings {classes}" aria-label="Findings" style="{_BOX}"'
-        lines = [line for kind in HEADINGS for line in self._list_lines(kind)]
         return f"<section {attributes}>{body}</section>", "\n".join(lines)
-
-    def _list_sentences(self, kind: Kind) -> str:
-        items = "".join(f"<li>{sentence}</li>" for sentence in self.said[kind].values())
-        return f"<p><b>{HEADINGS[kind]}</b></p><ul>{items}</ul>" if items else ""
-
-    def _list_lines(self, kind: Kind) -> list[str]:
-        texts = self.list_texts(kind)
-        return [f"{HEADINGS[kind]}:", *(f"- {text}" for text in texts)] if texts else []
 
 
 def name_place(figure: str) -> str:
