@@ -68,8 +68,8 @@ def test_batch_names_what_an_earlier_plan_left(invoke, fake_batch):
 
 
 def test_batch_passes_its_options_on(invoke, fake_batch):
-    unset = dict.fromkeys(["jobs", "timeout", "pages", "notebooks"])
-    defaults = {"out_dir": "", "scheduler": "", "memory_limit": "", "retries": 1, "force": False} | unset
+    unset = dict.fromkeys(["jobs", "timeout", "pages", "keep_notebooks"])
+    defaults = {"out": "", "scheduler": "", "memory_limit": "", "retries": 1, "force": False} | unset
     invoke("batch", "plan.yaml")
     given = "--out x --jobs 3 --scheduler tcp://127.0.0.1:1 --memory-limit 2GiB --retries 0 --timeout 90"
     invoke("batch", "b.yaml", *given.split(), "--pages", "none", "--keep-notebooks", "gzip", "--force")
@@ -77,14 +77,14 @@ def test_batch_passes_its_options_on(invoke, fake_batch):
     assert fake_batch.calls[1] == (
         "b.yaml",
         {
-            "out_dir": "x",
+            "out": "x",
             "jobs": 3,
             "scheduler": "tcp://127.0.0.1:1",
             "memory_limit": "2GiB",
             "retries": 0,
             "timeout": 90.0,
             "pages": "none",
-            "notebooks": "gzip",
+            "keep_notebooks": "gzip",
             "force": True,
         },
     )
@@ -156,7 +156,7 @@ def test_dry_run_lists_the_runs_and_runs_nothing(invoke, fake_batch, monkeypatch
     monkeypatch.setattr(batch, "describe_batch", lambda *told: f"{told}")
     done = invoke("batch", "plan.yaml", "--dry-run", "--jobs", "3", "--pages", "none")
     assert (done.exit_code, done.stdout) == (0, "('batch', 3)\n")
-    options = {"out_dir": "", "pages": "none", "notebooks": None, "timeout": None}
+    options = {"out": "", "pages": "none", "keep_notebooks": None, "timeout": None}
     assert (seen, fake_batch.calls) == ([("plan.yaml", options)], [])
 
 

@@ -268,7 +268,9 @@ def test_pages_and_notebooks_are_kept_as_asked(batch):
     assert "Executed notebook" not in page
     trial = batch.runs[0].trial
     assert f"<b>Run told-0: trial {trial}, seed 0</b>" in page
-    built = execute_run(batch.runs[0], place(batch, session="t", notebooks="none"))
+    run = replace(batch.runs[0], fingerprint=f"{batch.runs[0].fingerprint}-copy")  # its trial is there twice
+    built = execute_run(run, place(batch, session="t", notebooks="none"))
+    assert (built.record.status, built.record.fingerprint) == ("ok", run.fingerprint)
     assert list_files(built.folder) == ["manifest.json", "results.json", "tables/told/one.csv"]
 
 
@@ -292,6 +294,7 @@ def test_a_notebook_that_runs_for_ever_is_ended(batch):
     tell(batch.out_dir.parent, 0, "sleep")
     built = execute_run(batch.runs[0], options)
     assert built.record.error == "cell 3: took longer than 1 s (--timeout)"
+    assert (built.folder / "traceback.txt").read_text() == f"{built.record.error}\n"
     assert built.record.attempts == 1
     assert "told.html" in list_files(built.folder)
 

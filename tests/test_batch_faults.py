@@ -28,6 +28,7 @@ from batches import (
 
 from nkhcc_helpers.run.batch import batch as engine
 from nkhcc_helpers.run.batch import ledger as ledgers
+from nkhcc_helpers.run.batch.estimate import estimate_seconds
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
@@ -150,6 +151,14 @@ def test_a_batch_executes_each_run_once_and_tells_of_it(undisturbed):
     assert values["square"] == 9
 
 
+def test_what_a_batch_took_was_about_what_is_told_of_one_beside_it(undisturbed):
+    folder = undisturbed[0].out_dir
+    began = undisturbed[0].runs[0].plan.path.stat().st_mtime
+    took = (folder / "batch.html").stat().st_mtime - began
+    told = estimate_seconds(folder.with_name("beside"), ["told"] * N, 2)
+    assert took / 3 < told < took * 3 + 10  # most of the imports were done before
+
+
 def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbed, cluster):
     run(batch, scheduler=cluster)
     check_whole(batch, undisturbed)
@@ -259,9 +268,12 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
 
 def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
     scheduler, address = start_scheduler(tmp_path)
+    worker = start_dask(tmp_path, "worker", address, "--no-nanny")
     with pytest.raises(OSError, match="the scheduler was lost") as caught:
         run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
-    scheduler.wait()
+    worker.kill()
+    for process in (scheduler, worker):
+        process.wait()
     assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
     assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED[:-1]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,9 @@ from typing import Any
 from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, read_parameters, read_values
 from nkhcc_helpers.trial.problems import join_names, suggest_name
 from nkhcc_helpers.trial.trial import locate_checkout
+
+_LONGEST_NAME = 100  # bytes; many file systems allow 255
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)", re.IGNORECASE)  # no file on Windows
 
 
 class NotebookError(ValueError):
@@ -43,6 +49,13 @@ def locate_notebooks() -> Path:
     checkout = locate_checkout()
     bundled = Path(__file__).resolve().parent.parent / "bundled" / "notebooks"
     return checkout / "notebooks" if checkout else bundled
+
+
+def find_plan(name: str | Path) -> Path:
+    """Path of a batch's plan: a file, or one of the project's by its name."""
+    path = Path(name).expanduser()
+    own = locate_notebooks().with_name("plans") / f"{name}.yaml"
+    return (own if os.path.isfile(own) and not os.path.isfile(path) else path).resolve()
 
 
 def list_notebooks(names: Sequence[str] = ()) -> dict[str, Path]:
@@ -86,6 +99,27 @@ def name_part(plans: Sequence[Plan]) -> str:
     if set(paths) == own:
         return ""
     return "-".join(path.stem.partition("_")[0] if path in own else path.stem for path in paths)
+
+
+def make_safe(text: str) -> str:
+    """A text as the name of a folder, on Windows too."""
+    plain = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", text)).strip(".-")
+    cut = plain.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(".-") or "run"
+    return f"_{cut}" if _DEVICE.match(cut) else cut
+
+
+def tell_apart(names: Sequence[str]) -> list[str]:
+    """Make names different, whatever the case, by numbers behind those that were there already."""
+    taken: dict[str, int] = {}  # and the latest number behind each
+    numbered = []
+    for name in names:
+        free = name
+        while free.casefold() in taken:
+            taken[name.casefold()] += 1
+            free = f"{name}-{taken[name.casefold()]}"
+        taken[free.casefold()] = 1
+        numbered.append(free)
+    return numbered
 
 
 def plan_run(

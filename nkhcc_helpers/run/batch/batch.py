@@ -42,14 +42,14 @@ class BatchResult:
 def run_batch(
     plan: str | Path,
     *,
-    out_dir: str | Path = "",
+    out: str | Path = "",
     jobs: int | None = None,
     scheduler: str = "",
     memory_limit: str = "",
     retries: int = 1,
     timeout: float | None = None,
     pages: str | None = None,
-    notebooks: str | None = None,
+    keep_notebooks: str | None = None,
     force: bool = False,
     on_start: Callable[[int, int, str], None] = lambda total, n_finished, dashboard: None,
     on_record: Callable[[Record, int], None] = lambda record, n_running: None,
@@ -59,8 +59,8 @@ def run_batch(
     Parameters
     ----------
     plan : str or pathlib.Path
-        A plan's file, and with `out_dir`, `pages`, `notebooks` and `timeout` in the place of its own: see
-        :func:`~nkhcc_helpers.run.batch.grid.read_batch`.
+        A plan's file, or the name of one of the project's. Its `out`, `pages`, `keep_notebooks` and `timeout`
+        hold unless they are given here.
     jobs : int, optional
         Runs executed at a time on this machine; the number of cores when absent.
     scheduler : str
@@ -88,7 +88,7 @@ def run_batch(
     from nkhcc_helpers.run.batch.pages import list_unplanned, write_pages
 
     limit = _read_memory(memory_limit)
-    batch = read_batch(plan, out_dir=out_dir, pages=pages, notebooks=notebooks, timeout=timeout)
+    batch = read_batch(plan, out=out, pages=pages, keep_notebooks=keep_notebooks, timeout=timeout)
     with open_ledger(batch.out_dir) as ledger:
         known = ledger.settle(batch.runs)
         finished = {} if force else {name: each for name, each in known.items() if each.status == "ok"}
@@ -178,8 +178,10 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
     local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": False}
     link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
     with ExitStack() as stack:
-        # What is of interest is said by the batch.
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        # What is of interest is said by the batch; what it started may say more, even after it was stopped.
+        silence = ExitStack()
+        silence.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        stack.push(lambda stopped, *_: None if stopped else silence.close())
         stack.enter_context(dask.config.set(link))
         cluster = scheduler or stack.enter_context(LocalCluster(**local))
         client, why = None, ""

@@ -125,7 +125,8 @@ def _take_up(run: BatchRun, place: Workplace) -> tuple[Path, int]:
 
 def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
     plan = run.plan
-    if hash_inputs(plan.path, hash_data(run.source), plan.values) != run.fingerprint:
+    inputs = hash_inputs(plan.path, hash_data(run.source), plan.values)
+    if not run.fingerprint.startswith(inputs):  # which may have the trial's name behind
         why = "its notebook or its trial has changed since the batch was started; start the batch again"
         return Outcome(plan.name, 0.0, why)
     places = {"data_dir": _name_data(run, folder), "out_dir": ".."}
@@ -165,7 +166,7 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
     provenance = _describe_trial(run.source, data)[1] if has_results else {}
     write_json(folder / RESULTS, {"provenance": provenance, "notebooks": {name: results}})
     if outcome.error:
-        write_whole(folder / TRACEBACK, _read_traceback(folder, name) or f"{outcome.error}\n")
+        write_whole(folder / TRACEBACK, _read_traceback(folder, name, outcome) or f"{outcome.error}\n")
     _remove_unkept(folder, name, place, outcome)
     entry = describe_notebook(folder, run.plan, outcome, results, run.fingerprint)
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=outcome.seconds)
@@ -184,13 +185,14 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
     return Built(folder, Record(run.name, run.fingerprint, attempts=attempts, **told))
 
 
-def _read_traceback(folder: Path, name: str) -> str:
-    """The traceback that the executed notebook holds, else what the process that executed it printed."""
+def _read_traceback(folder: Path, name: str, outcome: Outcome) -> str:
+    """The traceback that the executed notebook holds, or what a process printed that died executing it."""
     executed, lines = folder / "notebooks" / f"{name}.ipynb", []
     with suppress(ValueError):  # it may have been ended while it was written
         outputs = [output for cell in read_cells(executed) for output in cell.get("outputs", [])]
         lines = [line for output in outputs for line in output.get("traceback", [])]
-    lines = lines or [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
+    if outcome.has_died and not lines:
+        lines = [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
     text = _COLOUR.sub("", "\n".join(lines))[-_LONGEST_TRACEBACK:]
     return hide_controls(text, kept="\n\t")
 
