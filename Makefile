@@ -4,7 +4,7 @@ LOCKED_PYTHON := 3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test test-full lint lab bench lock clean
+.PHONY: run test test-full lint lab glossary bench lock clean
 
 run: $(READY)
 	$(BIN)/nkhcc run
@@ -23,6 +23,9 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
+
+glossary: $(READY)
+	$(BIN)/python .ci/make_glossary.py
 
 bench: $(READY)
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done

@@ -28,7 +28,7 @@ def shown(monkeypatch):
     """What the page showed, each as (HTML, text)."""
     kept = []
 
-    def keep(item):
+    def keep(item, **_):
         if hasattr(item, "_repr_mimebundle_"):
             kept.append((*item._repr_mimebundle_(), repr(item)))
         else:

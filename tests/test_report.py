@@ -4,11 +4,19 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from nkhcc_helpers.run.pages import list_downloads, write_page
-from nkhcc_helpers.run.publish import read_title, write_index
+from nkhcc_helpers.run.pages import Book, list_downloads, write_page
+from nkhcc_helpers.run.publish import embed_script, read_title, write_index
 
 IMAGE = "<img src=x onerror=alert(1)>"
 ESCAPED_IMAGE = "&lt;img src=x onerror=alert(1)&gt;"
+
+
+def list_foreign_scripts(page):
+    """Scripts of a page other than its own, which its policy names by checksum."""
+    own = embed_script("page.js")
+    assert f"script-src 'sha256-{own['script_hash']}';" in page
+    scripts = re.findall(r"<script\b[^>]*>(.*?)</script", page, re.DOTALL | re.IGNORECASE)
+    return [script for script in scripts if script != own["script"]]
 
 
 def write_executed(folder, *cells):
@@ -55,7 +63,7 @@ def test_a_page_leads_back_to_its_report_or_its_batch_and_says_which_run_it_is(p
     assert '<a href="../../batch.html">&larr; All runs of this batch</a>' in run
     assert "index.html" not in run
     assert f"<title>Run a-b: where {ESCAPED_IMAGE} | Who?</title>" in run
-    assert f"<b>Run a-b: where {ESCAPED_IMAGE}</b>" in run[: run.index("<main>")]
+    assert f"<b>Run a-b: where {ESCAPED_IMAGE}</b>" in run[: run.index("<main ")]
     assert IMAGE not in run
 
 
@@ -88,7 +96,7 @@ def test_page_of_a_real_trial_has_no_ribbon(tmp_path):
 def test_code_is_folded_away_but_there(page):
     folded = re.findall(r'<details class="code">.*?</details>', page, re.DOTALL)
     assert len(folded) == 1  # the empty cell shows nothing
-    assert "<summary>Code</summary>" in folded[0]
+    assert "<summary>Code: First part</summary>" in folded[0]
     assert "alert(3)" in re.sub(r"<[^>]+>", "", folded[0])
 
 
@@ -100,8 +108,8 @@ def test_text_outputs_are_escaped(page):
     assert "not shown" not in page
 
 
-def test_page_runs_no_script_and_fetches_nothing(page):
-    assert "<script" not in page
+def test_page_runs_no_script_but_its_own_and_fetches_nothing(page):
+    assert list_foreign_scripts(page) == []
     assert "alert(2)" not in page
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert not re.search(r"<(?:link|iframe|object|embed|base)\b", page)
@@ -153,10 +161,13 @@ def index_content(**changes):
             {"claim": "P", "published": "0.0403", "reproduced": IMAGE, "agrees": False},
         ],
         "left_out": {IMAGE: IMAGE},
+        "has_glossary": True,
         "n_finished": 1,
         "notebooks": [
             {
                 "title": f"About {IMAGE}",
+                "findings": [f"Found {IMAGE}.", "Median 4.8."],
+                "cautions": [f"Not {IMAGE}."],
                 "page": "one.html",
                 "notebook": "notebooks/one.ipynb",
                 "figure": {"file": "figures/one/km.png", "caption": f'{IMAGE} "'},
@@ -170,6 +181,8 @@ def index_content(**changes):
             },
             {
                 "title": "Two",
+                "findings": ["Found before it failed."],
+                "cautions": [],
                 "page": "",
                 "notebook": "",
                 "figure": None,
@@ -192,7 +205,7 @@ def index_content(**changes):
 def test_index_shows_and_escapes_everything(tmp_path):
     page = write_index(tmp_path, **index_content()).read_text(encoding="utf-8")
     assert "<img src=x" not in page
-    assert page.count(ESCAPED_IMAGE) == 18
+    assert page.count(ESCAPED_IMAGE) == 22
     assert page.count("<dt>Endpoint</dt>") == 1
     assert page.count("<dt>Parameters</dt><dd>defaults</dd>") == 1  # of the notebook where none was changed
     assert '<img src="figures/one/km.png" alt="&lt;img src=x onerror=alert(1)&gt; &#34;">' in page
@@ -206,6 +219,26 @@ def test_index_shows_and_escapes_everything(tmp_path):
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
 
 
+def test_index_opens_with_what_the_pages_find(tmp_path):
+    page = write_index(tmp_path, **index_content()).read_text(encoding="utf-8")
+    found = page[page.index("What the pages find") : page.index('<nav aria-label="Pages">')]
+    assert found.index('<a href="one.html">') < found.index("<li>Median 4.8.</li>") < found.index("<li>Not ")
+    assert "Found before it failed" not in page
+    assert page.index("What the pages find") < page.index("Published against reproduced")
+
+
+def test_agreement_is_folded_and_said_to_be_by_construction(tmp_path):
+    content = index_content()
+    page = write_index(tmp_path, **content).read_text(encoding="utf-8")
+    assert "<details open><summary>1 of 2 published numbers are reproduced</summary>" in page
+    assert "They agree by construction" in page
+    content["published"].pop()
+    content["trial"]["is_illustrative"] = False
+    page = write_index(tmp_path, **content).read_text(encoding="utf-8")
+    assert "<details ><summary>1 of 1 published numbers are reproduced</summary>" in page
+    assert "by construction" not in page
+
+
 def test_index_of_a_trial_without_claims_or_assumptions(tmp_path):
     content = index_content(published=[], assumptions=[])
     content["trial"] |= {"is_illustrative": False, "registration": "", "source": ""}
@@ -213,6 +246,25 @@ def test_index_of_a_trial_without_claims_or_assumptions(tmp_path):
     assert "Published against reproduced" not in page
     assert "Assumptions" not in page
     assert "Illustrative" not in page
+
+
+def test_a_page_leads_to_those_beside_it(tmp_path):
+    book = Book({"first one": "First <b>", "sample": "Second", "last": "Third"})
+    page = make_page(tmp_path, new_markdown_cell("# Second"), book=book)
+    ways = re.findall(r'<nav class="ways".*?</nav>', page, re.DOTALL)
+    assert len(ways) == 2
+    for each in ways:
+        assert '<a rel="prev" href="first%20one.html">&larr; First &lt;b&gt;</a>' in each
+        assert '<a rel="next" href="last.html">Third &rarr;</a>' in each
+    assert book.neighbours("first one") == ("", "sample")
+    assert book.neighbours("last") == ("sample", "")
+    assert book.neighbours("of another report") == ("", "")
+
+
+def test_a_page_can_be_walked_by_keyboard(page):
+    assert page.index('<a class="skip" href="#main">') < page.index("<header>")
+    assert '<main id="main" tabindex="-1">' in page
+    assert '<button type="button" id="folds" aria-pressed="false" hidden>' in page
 
 
 def test_a_figure_leads_to_the_file_that_holds_it(tmp_path):

@@ -91,6 +91,7 @@ def test_report_holds_what_it_should_and_nothing_else(hostile_run):
         "figures/paged/first.svg",
         "figures/paged/second.png",
         "figures/paged/second.svg",
+        "glossary.html",
         "index.html",
         "manifest.json",
         "notebooks/bare {x}.ipynb",
@@ -148,7 +149,7 @@ def test_hostile_text_is_shown_as_text_in_every_page(hostile_run):
     for page in result.folder.glob("*.html"):
         markup = page.read_text(encoding="utf-8")
         assert "<img src=x" not in markup, page.name
-        assert "<script" not in markup, page.name
+        assert markup.count("<script") == (page.name not in ("index.html", "glossary.html")), page.name
     assert "&lt;img src=x onerror=alert(1)&gt;" in (result.folder / "paged.html").read_text(encoding="utf-8")
 
 
@@ -237,6 +238,9 @@ def test_resume_executes_only_what_is_missing(failed_run, tmp_path):
     manifest = read_json(folder / "out" / "manifest.json")
     assert manifest["notebooks"]["quick"]["reused"] is True
     assert "taken over from an earlier run" in (folder / "out" / "index.html").read_text(encoding="utf-8")
+
+    ways = re.findall(r'rel="(\w+)" href="([^"]+)"', (folder / "out" / "quick.html").read_text("utf-8"))
+    assert set(ways) == {("prev", "raises.html")}  # in the earlier report there were other pages beside it
 
     again = run_notebooks(notebooks, out_dir=folder / "out", resume=True)
     assert [outcome.reused for outcome in again.outcomes] == [True, True]
@@ -405,8 +409,9 @@ def check_partial(target, tmp_path):
     assert (target / "index.html").read_text() == "earlier"
     files = sorted(read_files(partial))
     assert [name for name in files if "/" not in name] == [
-        "done.html", "index.html", "manifest.json", "results.json",
+        "done.html", "glossary.html", "index.html", "manifest.json", "results.json", "sleeps.html",
     ]  # fmt: skip
+    assert "was not executed" in (partial / "sleeps.html").read_text("utf-8")
     assert "notebooks/sleeps.ipynb" not in files
     manifest = read_json(partial / "manifest.json")
     assert manifest["complete"] is False
@@ -555,16 +560,17 @@ class Links(HTMLParser):
 
 
 def check_links(report):
-    """Every address of every page leads to a file of the report, or to a place on the page."""
-    for page in report.glob("*.html"):
-        links = Links(page.read_text(encoding="utf-8"))
+    """Every address of every page leads to a file of the report, or to a place on a page."""
+    pages = {page.name: Links(page.read_text(encoding="utf-8")) for page in report.glob("*.html")}
+    for name, links in pages.items():
         for address in links.addresses:
             parts = urlsplit(address)
             if parts.scheme in ("data", "http", "https"):
                 continue
             assert (parts.scheme, parts.netloc, parts.query) == ("", "", ""), address
-            assert not parts.path or (report / unquote(parts.path)).is_file(), (page.name, address)
-            assert not parts.fragment or parts.fragment in links.anchors, (page.name, address)
+            there = unquote(parts.path) or name
+            assert (report / there).is_file(), (name, address)
+            assert not parts.fragment or parts.fragment in pages[there].anchors, (name, address)
 
 
 def test_every_link_of_a_report_leads_somewhere(tmp_path):
@@ -572,7 +578,7 @@ def test_every_link_of_a_report_leads_somewhere(tmp_path):
     notebooks = [str(write_notebook(tmp_path / f"{name}.ipynb", heading, code(PAGED))) for name in NAMES]
     result = run_notebooks(notebooks, out_dir=tmp_path / "out #2 50%", jobs=2)
     assert result.failed == []
-    assert {page.stem for page in result.folder.glob("*.html")} == {"index", *NAMES}
+    assert {page.stem for page in result.folder.glob("*.html")} == {"glossary", "index", *NAMES}
     check_links(result.folder)
     index = Links((result.folder / "index.html").read_text(encoding="utf-8"))
     assert "check%20%231%2050%25.html" in index.addresses

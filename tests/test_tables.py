@@ -262,7 +262,7 @@ def test_disposition():
     table = cohort_tables.format_disposition(
         frames.make_disposition(), frames.make_trial(), notes=["A note."]
     )
-    assert read(table)[2][:2] == ["", LEVEL]
+    assert read(table)[2][:2] == ["What", LEVEL]
     assert read(table)[2][-1] == "All (n = 18)"
     assert row(table, "Enrolled")[1:] == ["3", "5", "6", "4", "18"]
     assert row(table, "Received all planned infusions")[1:3] == ["2 (67 %)", "4 (80 %)"]

@@ -218,7 +218,7 @@ def lay_out_groups(
         options["row_group"] = BLOCK
     else:
         table = table.drop(columns=BLOCK)
-    return Layout(table, {"labels": {ROW: ""}, "groups": headings, **options})
+    return Layout(table, {"labels": {ROW: "What"}, "groups": headings, **options})
 
 
 def number(column: str, decimals: int = 0) -> Callable[[dict], str]:

@@ -17,11 +17,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Image, clear_output, display
+from IPython.display import clear_output, display
 
 from nkhcc_helpers.report import names
+from nkhcc_helpers.report.findings import Findings, Kind, name_place
 from nkhcc_helpers.report.headlines import Headline, read_headlines
-from nkhcc_helpers.report.pictures import DPI, draw_png, lay_out, write_picture
+from nkhcc_helpers.report.pictures import SMALL_DPI, draw_png, lay_out, write_picture
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
     NOTEBOOK_VARIABLE,
@@ -32,43 +33,13 @@ from nkhcc_helpers.report.results import (
     write_json,
     write_whole,
 )
-from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress
+from nkhcc_helpers.report.sentences import EscapingFormatter, describe_cut, describe_progress, strip_tags
+from nkhcc_helpers.report.shown import Picture, Shown
 from nkhcc_helpers.report.tables import format_result
 
 # Without these JupyterLab typesets what stands between dollar signs, and data may hold dollar signs.
 _NO_MATH = "tex2jax_ignore mathjax_ignore"
-_CSS_PIXELS_PER_INCH = 96
 _BANNER = "color:#1f2937;padding:.5em 1em;margin:.5em 0"
-
-
-class _Shown:
-    """HTML in a notebook, plain text in a terminal."""
-
-    def __init__(self, markup: str, text: str) -> None:
-        self._markup, self._text = markup, text
-
-    def _repr_html_(self) -> str:
-        return self._markup
-
-    def __repr__(self) -> str:
-        return self._text
-
-
-class _Picture(Image):
-    """An image in a notebook, shown also where HTML is not trusted; a name in a terminal."""
-
-    def __init__(self, png: bytes, alt: str, text: str) -> None:
-        pixels = int.from_bytes(png[16:20], "big")  # the width field of the PNG header
-        width = round(pixels * _CSS_PIXELS_PER_INCH / DPI)
-        super().__init__(png, format="png", width=width, alt=alt)
-        self._text = text
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        data, metadata = super()._repr_mimebundle_(include, exclude)
-        return {**data, "text/plain": self._text}, metadata
-
-    def __repr__(self) -> str:
-        return self._text
 
 
 def open_page(trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> Page:
@@ -94,15 +65,18 @@ class Page:
     Attributes
     ----------
     results : dict
-        `headlines`, `values`, `tables` and `figures` so far, by name.
+        `headlines`, `values`, `tables` and `figures` so far, by name, and the texts of `findings` and
+        `cautions`.
     """
 
     def __init__(self, trial: Any, notebook: str, out_dir: str | Path = "", *, endpoint: str = "") -> None:
         self.trial, self.notebook, self._endpoint = trial, notebook, endpoint
         self.out_dir = Path(out_dir) if str(out_dir) else None
-        self.results: dict[str, Any] = {"headlines": {}, "values": {}, "tables": {}, "figures": {}}
+        self.results: dict[str, Any] = {"findings": [], "cautions": []}
+        self.results |= {name: {} for name in ("headlines", "values", "tables", "figures")}
         self._formatter = EscapingFormatter()
         self._kept_by_group: set[str] = set()
+        self._findings, self._box = Findings(), None
 
     @property
     def endpoint(self) -> str:
@@ -122,10 +96,12 @@ class Page:
         style = f"border-left:4px solid {edge};background:{ground};{_BANNER}"
         _show(
             f'<aside class="nkhcc-banner {_NO_MATH}" style="{style}">{body}</aside>',
-            "\n".join(_strip_tags(line) for line in lines),
+            "\n".join(strip_tags(line) for line in lines),
         )
         for text, values in names.describe_selection(self.trial):
             self.say(text, otherwise="", **values)
+        # Filled by `finish`; nothing to fill where there is no notebook.
+        self._box = display(Shown("", ""), display_id=True)
 
     def say(
         self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
@@ -149,13 +125,34 @@ class Page:
             list is formatted item by item and joined by commas and "and"; an empty one prints "none".
             What the trial calls a treatment is there as ``word words Word Words``.
         """
+        sentence = self._compose(template, of, otherwise, values)
+        if sentence:
+            _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', strip_tags(sentence))
+
+    def find(
+        self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
+    ) -> None:
+        """Add a sentence to the findings at the top of the page; arguments of :meth:`say`. Shows nothing."""
+        self._conclude("findings", template, of, otherwise, values)
+
+    def caution(
+        self, template: str, /, *, of: object = None, otherwise: str | None = None, **values: Any
+    ) -> None:
+        """Add what may not be concluded to the top of the page; arguments of :meth:`say`. Shows nothing."""
+        self._conclude("cautions", template, of, otherwise, values)
+
+    def _conclude(self, kind: Kind, template: str, of: object, otherwise: str | None, values: dict) -> None:
+        self._findings.add(kind, (template, of), self._compose(template, of, otherwise, values))
+        self.results[kind] = self._findings.list_texts(kind)
+
+    def _compose(self, template: str, of: object, otherwise: str | None, values: dict[str, Any]) -> str:
+        """The sentence that a template makes of values, which are recorded."""
         fields = {**names.name_treatment(self.trial), **values}
         if otherwise is not None and self._formatter.lacks_value(template, fields):
             template = otherwise
         sentence = self._formatter.vformat(template, (), fields)
         self.record(of=of, **values)
-        if sentence:
-            _show(f'<p class="nkhcc-say {_NO_MATH}">{sentence}</p>', _strip_tags(sentence))
+        return sentence
 
     def say_each(self, template: str, /, table: pd.DataFrame, **values: Any) -> None:
         """Say a sentence of each row of a table that has an endpoint as index and values as columns.
@@ -301,11 +298,14 @@ class Page:
         saved = lay_out(figure, self.trial.is_illustrative)
         png = draw_png(figure, saved)
         files = write_picture(figure, self._folder("figures"), name, png, saved) if self.out_dir else []
+        if main:
+            self._findings.set_picture(name, caption, draw_png(figure, saved, SMALL_DPI))
         plt.close(figure)
         files = [self._relative(file) for file in files]
         self.results["figures"][name] = {"caption": caption, "main": bool(main), "files": files}
-        display(_Picture(png, caption, f"Figure {name}"))
-        _show(f'<p class="nkhcc-caption {_NO_MATH}">{html.escape(caption)}</p>', caption)
+        display(Picture(png, caption, f"Figure {name}"))
+        place = f'id="{name_place(name)}" style="scroll-margin-top:32rem"'  # so that the figure is seen
+        _show(f'<p class="nkhcc-caption {_NO_MATH}" {place}>{html.escape(caption)}</p>', caption)
 
     def show_each(
         self, plot: Callable, table: pd.DataFrame, name: str, *arguments: Any, caption: str
@@ -330,7 +330,12 @@ class Page:
             write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
 
     def finish(self) -> None:
-        """Record the versions used, write the results, and show the versions."""
+        """Fill the box at the top, record the versions used, write the results, and show the versions."""
+        markup, text = self._findings.write(_NO_MATH)
+        if self._box:
+            self._box.update(Shown(markup, text))
+        elif text:
+            _show(markup, text)
         versions = list_versions()
         self.results["versions"] = versions
         if self.out_dir:
@@ -350,11 +355,7 @@ class Page:
 
 
 def _show(markup: str, text: str) -> None:
-    display(_Shown(markup, text))
-
-
-def _strip_tags(markup: str) -> str:
-    return html.unescape(re.sub(r"<[^>]*>", "", markup))
+    display(Shown(markup, text))
 
 
 def _check_name(name: str) -> None:

@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 from nkhcc_helpers.report.results import ILLUSTRATIVE
 
 DPI = 200
+SMALL_DPI = 80
+"""Of the picture that leads to a figure."""
 _FOOTER = {"ha": "left", "va": "top", "fontsize": 7, "color": "#6b7280"}
 
 
@@ -26,10 +28,10 @@ def lay_out(figure: Any, is_illustrative: bool) -> dict[str, Any]:
     return {"bbox_inches": box, "facecolor": "white"}
 
 
-def draw_png(figure: Any, saved: dict[str, Any]) -> bytes:
+def draw_png(figure: Any, saved: dict[str, Any], dpi: int = DPI) -> bytes:
     """A figure that is laid out, as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, **saved)
+    figure.savefig(buffer, format="png", dpi=dpi, **saved)
     return buffer.getvalue()
 
 

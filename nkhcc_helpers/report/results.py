@@ -31,7 +31,7 @@ PROGRESS_VARIABLE = "NKHCC_PROGRESS"
 # What a result depends on, by the name it is installed under.
 PACKAGES = ("nkhcc_helpers", "numpy", "pandas", "scipy", "lifelines", "matplotlib", "seaborn", "papermill")
 _PACKAGE = Path(__file__).resolve().parent.parent
-_CODE_SUFFIXES = {".py", ".j2", ".css", ".json"}
+_CODE_SUFFIXES = {".py", ".j2", ".css", ".js", ".json"}
 _DATA_SUFFIXES = {".yaml", ".yml", *READ}
 HUGE = 10**300  # a whole number that no float holds; Python does not write those of thousands of digits
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")

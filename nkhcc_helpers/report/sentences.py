@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,11 @@ class EscapingFormatter(string.Formatter):
     def lacks_value(self, template: str, values: dict[str, Any]) -> bool:
         """Whether a field of the template is not estimable."""
         return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
+
+
+def strip_tags(markup: str) -> str:
+    """Plain text of a sentence."""
+    return html.unescape(re.sub(r"<[^>]*>", "", markup))
 
 
 def describe_progress(n_done: int, n_wanted: int, seconds_left: float) -> str:

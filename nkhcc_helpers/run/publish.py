@@ -7,7 +7,9 @@ folders: they leave no files and end with the process that holds them, however i
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hashlib
 import json
 import os
 import re
@@ -28,6 +30,7 @@ from nkhcc_helpers.report.results import (
     write_json,
     write_whole,
 )
+from nkhcc_helpers.run.glossary import name_anchor
 from nkhcc_helpers.run.manifest import (
     MANIFEST,
     PIECES,
@@ -62,7 +65,7 @@ class PublishError(ValueError):
 
 
 def write_summaries(run: Run) -> None:
-    """Write `results.json`, `index.html` and last `manifest.json` of what a run has executed so far."""
+    """Write `results.json`, the first page, the glossary, and last `manifest.json` of a run so far."""
     for plan in run.plans:
         run.results[plan.name] = read_piece(run.building, plan.name) or run.results.get(plan.name, {})
     metadata, provenance = run.trial.metadata, describe_provenance(run.trial)
@@ -79,7 +82,11 @@ def write_summaries(run: Run) -> None:
         assumptions=[item.model_dump() for item in metadata.assumptions],
         started=f"{run.started:%Y-%m-%d %H:%M} UTC",
         versions=list_versions(),
+        has_glossary=bool(run.book.terms),
     )
+    if run.book.terms:
+        glossary = render("glossary.html.j2", terms=run.book.terms, name_anchor=name_anchor)
+        write_whole(run.building / "glossary.html", glossary)
     write_json(run.building / MANIFEST, _describe_run(run))
 
 
@@ -107,6 +114,13 @@ def write_address(file: str | Path) -> str:
     return quote(Path(file).as_posix())
 
 
+def embed_script(file: str) -> dict[str, Any]:
+    """A script for a page's template, and the checksum by which the page's policy lets it run."""
+    script = (TEMPLATES / file).read_text(encoding="utf-8")
+    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"script": Markup(script), "script_hash": checksum}
+
+
 @cache
 def _read_style() -> Markup:
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
@@ -119,6 +133,8 @@ def _describe_card(run: Run, plan: Plan) -> dict[str, Any]:
         "title": read_title(plan.path),
         "page": page if outcome.has_ended and (run.building / page).is_file() else "",
         "notebook": executed if outcome.has_ended and (run.building / executed).is_file() else "",
+        "findings": results.get("findings", []),
+        "cautions": results.get("cautions", []),
         "figure": _choose_figure(results.get("figures", {})),
         "endpoint": str(results.get("values", {}).get("endpoint_label") or ""),
         "parameters": {name: _shown(value) for name, value in plan.changed.items()},
@@ -215,13 +231,19 @@ def open_work(building: Path) -> Path:
 
 
 def remove_work(building: Path) -> None:
-    """Remove what only a run under way needs, and what it left of notebooks that have not ended."""
+    """Remove what only a run under way needs, and what it left of notebooks that have not ended.
+
+    Pages lead to each other: in the place of one that is not there stands a page that says so.
+    """
     for name in (WORK, PIECES):
         shutil.rmtree(building / name, ignore_errors=True)
     entries = read_entries(building)
     for name in entries:
         for relative in list_files(building, name).keys() - entries[name]["files"].keys():
             (building / relative).unlink()
+        page = building / f"{name}.html"
+        if not page.is_file():
+            write_whole(page, render("missing.html.j2", name=name))
 
 
 def check_target(out_dir: Path) -> None:

@@ -9,13 +9,15 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from nkhcc_helpers.report.results import format_json_value, hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Job, Outcome, WorkerPool
+from nkhcc_helpers.run.glossary import read_glossary
 from nkhcc_helpers.run.manifest import list_finished, read_entries, read_manifest
+from nkhcc_helpers.run.pages import Book, write_page
 from nkhcc_helpers.run.plan import Plan, check_use, find_left_out, name_part, plan_run
 from nkhcc_helpers.run.publish import (
     PublishError,
@@ -26,6 +28,7 @@ from nkhcc_helpers.run.publish import (
     open_building,
     open_work,
     publish_folder,
+    read_title,
     remove_work,
     write_summaries,
 )
@@ -140,6 +143,7 @@ class Run:
     published: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
+    strayed: list[str] = field(default_factory=list)  # taken over from a report with other pages beside them
 
     @property
     def is_complete(self) -> bool:
@@ -160,6 +164,18 @@ class Run:
         """Values injected into a notebook."""
         places = {"data_dir": self.data_dir, "out_dir": ".."}
         return plan.values | {name: text for name, text in places.items() if name in plan.known}
+
+    @cached_property
+    def book(self) -> Book:
+        """What the pages know of each other."""
+        return Book({plan.name: read_title(plan.path) for plan in self.plans}, read_glossary())
+
+    @property
+    def heading(self) -> dict[str, Any]:
+        """What every page says at its head, as `write_page` takes it."""
+        metadata = self.trial.metadata
+        told = {"trial_title": metadata.title, "is_illustrative": self.trial.is_illustrative}
+        return {**told, "word": metadata.treatment_word, "book": self.book}
 
     def fingerprint(self, plan: Plan) -> str:
         """Checksum of everything that decides what a notebook gives."""
@@ -209,6 +225,8 @@ def _take_over(run: Run, earlier: list[Path]) -> None:
             report, entry = found
             run.results[plan.name] = copy_earlier(report, run.building, plan.name, entry["files"])
             run.outcomes[plan.name] = Outcome(plan.name, entry["seconds"], reused=True)
+            if list(read_entries(report)) != list(run.book.pages):
+                run.strayed.append(plan.name)
 
 
 def _execute(
@@ -216,10 +234,11 @@ def _execute(
 ) -> None:
     from nkhcc_helpers.identification.published import compare_published
 
-    heading = {"trial_title": run.trial.metadata.title, "is_illustrative": run.trial.is_illustrative}
-    heading["word"] = run.trial.metadata.treatment_word
+    for name in run.strayed:
+        executed = run.building / "notebooks" / f"{name}.ipynb"
+        write_page(executed, run.building / f"{name}.html", **run.heading)
     jobs = [
-        Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading)
+        Job(plan.name, str(plan.path), run.values(plan), str(run.building), run.heading)
         for plan in run.plans
         if plan.name not in run.outcomes
     ]

@@ -47,7 +47,7 @@ def lay_out_models(frame: pd.DataFrame, trial: Trial, endpoint: str, columns: Ma
     if len(groups) > 1:
         return lay_out_rows(frame, columns, **options)
     told = pd.DataFrame({"told": ["Needs two groups"]})
-    return Layout(told, {"labels": {"told": ""}, "title": options["title"]})
+    return Layout(told, {"labels": {"told": "Comparison"}, "title": options["title"]})
 
 
 @shows_table(cox.summarize_models)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
@@ -19,7 +16,7 @@ from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_fixed, list_param
 from nkhcc_helpers.run.batch.ledger import RUNS, Record
 from nkhcc_helpers.run.batch.results import list_headlines, read_found, write_results
 from nkhcc_helpers.run.batch.work import TRACEBACK
-from nkhcc_helpers.run.publish import TEMPLATES, read_title, render
+from nkhcc_helpers.run.publish import embed_script, read_title, render
 
 _KEPT = {
     "Page": "{}.html",
@@ -43,7 +40,6 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record], *, ha
     remove_comparison(folder)
     if has_ended:
         write_comparison(batch, folder, headlines, trials)
-    script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
     text = render(
         "batch.html.j2",
         title=batch.title,
@@ -60,8 +56,7 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record], *, ha
         kept={run.name: _find_kept(run, folder) if run.name in records else {} for run in batch.runs},
         versions=list_versions(),
         written=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **embed_script("batch.js"),
     )
     write_whole(folder / "batch.html", text)
 
