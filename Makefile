@@ -4,7 +4,7 @@ LOCKED_PYTHON := 3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test test-full lint lab bench lock clean
+.PHONY: run test test-full lint lab bench exercises lock clean
 
 run: $(READY)
 	$(BIN)/nkhcc run
@@ -26,6 +26,9 @@ lab: $(READY)
 
 bench: $(READY)
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done
+
+exercises: $(READY)
+	$(BIN)/python notebooks/exercises/write_cells.py
 
 # The lock holds for the Python it was made for; other versions take the ranges of pyproject.toml.
 # It is complete: nothing is resolved, so that a newer release of a package with an extra cannot get in its way.

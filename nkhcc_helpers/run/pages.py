@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from nkhcc_helpers.report.results import ILLUSTRATIVE
+from nkhcc_helpers.run.plan import COURSE_TAGS
 from nkhcc_helpers.run.publish import TEMPLATES, render, write_address
 
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
@@ -25,16 +26,20 @@ def write_page(
     is_illustrative: bool = False,
     word: str = "dose",
     has_notebook: bool = True,
+    is_lesson: bool = False,
 ) -> Path:
     """Write the page of an executed notebook in the report's folder `notebooks`.
 
     The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
-    The executed notebook is among the page's files where it stays in the report as it is.
+    The executed notebook is among the page's files where it stays in the report as it is. A lesson, of the
+    bundled trial, shows exercises, without the cells in which answers are checked.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
 
     notebook = nbformat.read(str(executed), as_version=4)
+    without = set(COURSE_TAGS[1:2] if is_lesson else COURSE_TAGS)
+    notebook.cells = [cell for cell in notebook.cells if without.isdisjoint(cell.metadata.get("tags", []))]
     _link_figures(notebook, page.parent, page.stem)
     body, _ = load_exporter().from_notebook_node(notebook)
     headings = [

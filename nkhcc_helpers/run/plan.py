@@ -12,6 +12,9 @@ from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, re
 from nkhcc_helpers.trial.problems import join_names, suggest_name
 from nkhcc_helpers.trial.trial import locate_checkout
 
+COURSE_TAGS = ("exercise", "check", "solution")
+"""Tags of cells that are for a course: what is asked, where an answer is checked, how it is found."""
+
 
 class NotebookError(ValueError):
     """A notebook to run cannot be found."""

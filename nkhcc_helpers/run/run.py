@@ -218,8 +218,9 @@ def _execute(
 
     heading = {"trial_title": run.trial.metadata.title, "is_illustrative": run.trial.is_illustrative}
     heading["word"] = run.trial.metadata.treatment_word
+    is_lesson = run.trial.source == locate_bundled().resolve()
     jobs = [
-        Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading)
+        Job(plan.name, str(plan.path), run.values(plan), str(run.building), heading, is_lesson=is_lesson)
         for plan in run.plans
         if plan.name not in run.outcomes
     ]
