@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Arm, TrialMetadata, count_noun, find_endpoint
-from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names
+from nkhcc_helpers.trial.metadata import DAYS_PER_UNIT, Arm, TrialMetadata, find_endpoint
+from nkhcc_helpers.trial.problems import RawTable, describe_unknown
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
@@ -20,47 +20,40 @@ _FRAMES = {"ADSL": "subjects", "ADTTE": "times", "ADEX": "infusions", "ADAE": "a
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One value of a table, as text, in the rows in which columns hold the texts of `where`."""
+class Cells:
+    """A text for a column of a table, in the rows in which other columns hold the texts of `where`."""
 
     table: str
     column: str
-    value: str
-    where: tuple[tuple[str, str], ...]
-
-    def find(self, frame: pd.DataFrame) -> pd.Series:
-        """Return which rows of the table as text it is in."""
-        found = pd.Series(True, index=frame.index)
-        for column, text in self.where:
-            found &= frame[column] == text
-        return found
+    text: str
+    where: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Change:
-    """What the files say otherwise: a sentence, and cells, patients no longer there, or other arms."""
+    """What the files say otherwise, in a sentence; `arms` in the place of those of `trial.yaml`."""
 
     said: str
-    cells: tuple[Cell, ...] = ()
-    without: frozenset[str] = frozenset()
-    arms: tuple[Arm, ...] = ()
+    arms: tuple[Arm, ...]
+    cells: tuple[Cells, ...] = ()
+    without: frozenset[str] = frozenset()  # patients
 
     def apply(
         self, raw: Mapping[str, RawTable], metadata: TrialMetadata
     ) -> tuple[dict[str, RawTable], TrialMetadata]:
-        """Return tables as text, and `trial.yaml`, as they would be."""
+        """Return tables as text, and `trial.yaml`, as they would be; ValueError where no row is changed."""
         frames = {table: each.frame[~each.frame["USUBJID"].isin(self.without)] for table, each in raw.items()}
-        n_found = 0
-        for cell in self.cells:
-            frame = frames[cell.table]
-            found = cell.find(frame)
-            n_found += found.sum()
-            column = frame[cell.column].mask(found, cell.value)
-            frames[cell.table] = frame.assign(**{cell.column: column})
-        if self.cells and not n_found:
-            raise ValueError(f"no row is so that this could be said: {self.said}")
+        n_changed = 0
+        for cells in self.cells:
+            frame = frames[cells.table]
+            found = (frame[list(cells.where)] == pd.Series(cells.where)).all(axis="columns")
+            column = frame[cells.column].mask(found, cells.text)
+            frames[cells.table] = frame.assign(**{cells.column: column})
+            n_changed += found.sum()
+        if self.cells and not n_changed:
+            raise ValueError(f"there is no such row: {self.said}")
         tables = {table: dataclasses.replace(raw[table], frame=frame) for table, frame in frames.items()}
-        return tables, metadata.model_copy(update={"arms": list(self.arms)} if self.arms else {})
+        return tables, metadata.model_copy(update={"arms": list(self.arms)})
 
 
 @dataclass(frozen=True)
@@ -68,12 +61,12 @@ class Edit:
     """Other trials made of one; every change returns a new edit, so that they can be chained.
 
     Each is as if the files said so, read and checked anew: ValueError where there is nothing to change,
-    TrialDataError where what comes out could not be. Times are in the unit that the trial shows.
+    TrialDataError where what comes out cannot be. Times are in the unit that the trial shows.
 
     Attributes
     ----------
     trial : Trial
-        With all changes so far; its banner tells of them, and it has no `published`.
+        With all changes so far; its banner tells of them, and no paper does.
     """
 
     trial: Trial
@@ -85,137 +78,116 @@ class Edit:
 
     def swap_groups(self, first: str, second: str) -> Edit:
         """Give each of two patients the group of the other, planned and received."""
-        groups = [self._find(patient)["group"] for patient in (first, second)]
-        if groups[0] == groups[1]:
-            raise ValueError(f"{first} and {second} are both in {groups[0]}: nothing would change")
-        cells = []
-        for name in ("TRT01P", "TRT01A"):
-            if name in self.trial.subjects:
-                first_arm, second_arm = (self._find(patient)[name] for patient in (first, second))
-                tables = [table for table, frame in _FRAMES.items() if name in getattr(self.trial, frame)]
-                for table in tables:
-                    cells.append(_set(table, name, second_arm, USUBJID=first))
-                    cells.append(_set(table, name, first_arm, USUBJID=second))
-        said = f"{first} is in {groups[1]} and {second} in {groups[0]}."
-        return self._make(Change(said, tuple(cells)))
+        one, other = self._find(first), self._find(second)
+        if one["group"] == other["group"]:
+            raise ValueError(f"{first} and {second} are both in {one['group']}: nothing would change")
+        both = [
+            name for name in ("TRT01P", "TRT01A") if {*map(type, (one.get(name), other.get(name)))} == {str}
+        ]
+        cells = [
+            Cells(table, name, to[name], {"USUBJID": of["USUBJID"]})
+            for table, frame in _FRAMES.items()
+            for name in set(both) & set(getattr(self.trial, frame))
+            for of, to in ((one, other), (other, one))
+        ]
+        return self._make(f"{first} is in {other['group']} and {second} in {one['group']}.", cells)
 
     def censor(self, patient: str = "", *, at: float, group: str = "", endpoint: str = "") -> Edit:
         """End the follow-up of a patient, a group or everyone at a time, for one endpoint or for all."""
-        times = self._choose(self.trial.times, patient, group)
-        if endpoint:
-            times = times[times["endpoint"] == self.trial.endpoint(endpoint).code]
-        later = times[times["time"] > at]
-        if later.empty:
-            raise ValueError(f"nobody is followed for longer than {self._show(at)}")
-        cells = [cell for row in later.to_dict("records") for cell in self._move(row, at, event=False)]
+        times = self.trial.times
+        codes = [self.trial.endpoint(endpoint).code] if endpoint else list(self.trial.endpoint_labels)
+        chosen = times["USUBJID"].isin(self._choose(patient, group)) & times["endpoint"].isin(codes)
+        later = times[chosen & (times["time"] > at)].to_dict("records")
+        if not later:
+            raise ValueError(f"nobody of them is followed for longer than {at:g} {self.trial.unit}")
         who = patient or (f"group {group}" if group else "everyone")
-        whose = count_noun(later["USUBJID"].nunique(), "patient")
-        said = f"Follow-up of {who} for {endpoint or 'every endpoint'} ends at {self._show(at)} "
-        return self._make(Change(f"{said}(earlier than it did for {whose}).", tuple(cells)))
+        said = f"Follow-up of {who} for {' and '.join(codes)} ends at time {at:g} ({self.trial.unit})."
+        return self._make(said, [cells for row in later for cells in self._move(row, at, event=False)])
 
     def set_time(self, patient: str, endpoint: str, time: float, *, event: bool | None = None) -> Edit:
         """Give a patient another time for an endpoint, with the event or censored, by default as before."""
-        self._find(patient)
-        rows = self.trial.times
-        rows = rows[(rows["USUBJID"] == patient) & (rows["endpoint"] == self.trial.endpoint(endpoint).code)]
-        if rows.empty:
+        rows = self.trial.times[self.trial.times["endpoint"] == self.trial.endpoint(endpoint).code]
+        rows = rows[rows["USUBJID"].isin(self._choose(patient))].to_dict("records")
+        if not rows:
             raise ValueError(f"{patient} has no time for {endpoint}")
-        row = rows.to_dict("records")[0]
-        event = bool(row["event"] if event is None else event)
-        ends = [f"{self._show(time)}, {'event' if event else 'censored'}"]
-        ends.append(f"{row['time']:.4g}, {'event' if row['event'] else 'censored'}")
-        said = f"{patient} has {endpoint} {ends[0]}, instead of {ends[1]}."
-        return self._make(Change(said, self._move(row, time, event=event)))
+        event = bool(rows[0]["event"] if event is None else event)
+        how = "event" if event else "censored"
+        said = (
+            f"{patient} has {endpoint} {time:g} ({how}) instead of {rows[0]['time']:.4g} {self.trial.unit}."
+        )
+        return self._make(said, self._move(rows[0], time, event=event))
 
-    def drop(self, *patients: str, group: str = "") -> Edit:
-        """Leave patients out, or a whole group and its plan."""
-        named = [self._find(patient)["USUBJID"] for patient in patients]
-        members = list(self._choose(self.trial.subjects, "", group)["USUBJID"]) if group else []
-        arms = [arm for arm in self.trial.metadata.arms if arm.code != group] if group else []
-        if not named and not members:
-            raise ValueError("name a patient or a group to leave out")
-        said = f"Without {join_names([*named, *([f'group {group}'] if group else [])], 'and')}."
-        return self._make(Change(said, without=frozenset([*named, *members]), arms=tuple(arms)))
+    def drop(self, patient: str = "", *, group: str = "") -> Edit:
+        """Leave out a patient, or a whole group and its plan."""
+        arms = [arm for arm in self.trial.metadata.arms if patient or arm.code != group]
+        without = frozenset(self._choose(patient, group))
+        return self._make(f"Without {patient or f'group {group}'}.", arms=arms, without=without)
 
-    def set_value(self, table: str, column: str, value: str, **where: str) -> Edit:
+    def set_value(self, table: str, column: str, text: str, **where: str) -> Edit:
         """Write a text into a column of the rows in which other columns hold these texts, all as in the file.
 
         Such as ``set_value("ADAE", "ASTDT", "2015-05", USUBJID="ILL-003", AEDECOD="Pyrexia")``.
         """
-        _check_known(table, list(_FRAMES))
-        frame = getattr(self.trial, _FRAMES[table])
-        known = [name for name in frame if str(name).isupper()]
+        frame = getattr(self.trial, _FRAMES[_check_known(table, list(_FRAMES))])
         for name in (column, *where):
-            _check_known(name, known)
-        rows = " and ".join(f"{name} is {text}" for name, text in where.items())
-        said = f"{column} of {table} is {value or 'empty'} where {rows}."
-        return self._make(Change(said, (_set(table, column, value, **where),)))
+            _check_known(name, [known for known in frame if str(known).isupper()])
+        rows = " and ".join(f"{name} is {value}" for name, value in where.items())
+        said = f"{column} of {table} is {text or 'empty'} where {rows}."
+        return self._make(said, [Cells(table, column, text, where)])
 
-    def plan(self, group: str, *, infusions: int | None = None, dose: float | None = None) -> Edit:
-        """Plan another number or another mean dose for a group, in the place of what `trial.yaml` says."""
+    def plan(self, group: str, **planned: Any) -> Edit:
+        """Plan something else for a group than `trial.yaml` says, such as ``infusions=8`` or ``dose=2.0``."""
         _check_known(group, self.trial.groups)
         arms = {arm.code: arm for arm in self.trial.metadata.arms}
-        arm = arms[group] if dose is None else arms[group].plan_dose(float(dose))
-        if infusions is not None:
-            if infusions < 1:
-                raise ValueError(f"infusions must be a whole number from 1 on, not {infusions}")
-            arm = Arm.model_validate(arm.model_dump() | {"infusions": infusions, "doses": None})
-        planned = [f"{arm.infusions or 'an unknown number of'} {self.trial.metadata.treatment_word}s"]
-        planned += [f"mean dose {arm.dose:g}"] if arm.dose is not None else []
-        said = f"Planned for group {group}: {', '.join(planned)}."
-        return self._make(Change(said, arms=tuple((arms | {group: arm}).values())))
+        # Single doses do not fit another number of them, nor another mean.
+        arms[group] = Arm.model_validate(arms[group].model_dump() | {"doses": None} | planned)
+        listed = ", ".join(f"{name} {value}" for name, value in planned.items())
+        return self._make(f"Planned for group {group}: {listed}.", arms=arms.values())
 
-    def _make(self, change: Change) -> Edit:
-        return Edit(self.trial.change(change))
+    def _make(
+        self, said: str, cells: Any = (), *, arms: Any = (), without: frozenset[str] = frozenset()
+    ) -> Edit:
+        arms = tuple(arms or self.trial.metadata.arms)
+        return Edit(self.trial.change(Change(said, arms, tuple(cells), without)))
 
-    def _find(self, patient: str) -> dict:
-        subjects = self.trial.subjects
-        _check_known(patient, list(subjects["USUBJID"]))
-        return subjects[subjects["USUBJID"] == patient].to_dict("records")[0]
+    def _find(self, patient: str) -> dict[str, Any]:
+        subjects = self.trial.subjects.set_index("USUBJID", drop=False)
+        return subjects.loc[_check_known(patient, list(subjects.index))].to_dict()
 
-    def _choose(self, frame: pd.DataFrame, patient: str, group: str) -> pd.DataFrame:
+    def _choose(self, patient: str, group: str = "") -> list[str]:
         if patient:
-            return frame[frame["USUBJID"] == self._find(patient)["USUBJID"]]
+            return [self._find(patient)["USUBJID"]]
+        subjects = self.trial.subjects
         if group:
-            _check_known(group, self.trial.groups)
-        return frame[frame["group"] == group] if group else frame
+            subjects = subjects[subjects["group"] == _check_known(group, self.trial.groups)]
+        return list(subjects["USUBJID"])
 
-    def _move(self, row: dict, time: float, *, event: bool) -> tuple[Cell, ...]:
+    def _move(self, row: dict[str, Any], time: float, *, event: bool) -> list[Cells]:
         """Return what makes a row of `Trial.times` end at another time, and a death go with it."""
         metadata, patient = self.trial.metadata, self._find(row["USUBJID"])
         days = (time - row["time_enter"]) * DAYS_PER_UNIT[self.trial.unit]
         start = row.get("STARTDT", pd.NaT)
         start = patient["enrolled"] if pd.isna(start) else start
         end = "" if pd.isna(start) else f"{start + pd.Timedelta(days=round(days)):%Y-%m-%d}"
-        new = {"AVAL": f"{days / metadata.days[row['endpoint']]:.10g}"}
-        if not pd.isna(row.get("ADT", pd.NaT)):
-            new["ADT"] = end
-        told = {"DTHDT": end if event else ""}
+        times, subject = {"AVAL": f"{days / metadata.days[row['endpoint']]:.10g}", "ADT": end}, {}
+        if row["endpoint"] == find_endpoint(metadata, "overall_survival"):
+            subject = {"DTHDT": end if event else ""}
         # What the files tell of an event, or of how follow-up ended, holds only for an event that moves.
         if not (event and row["event"]):
-            new |= {"EVNTDESC": "", "CNSDTDSC": ""} | self._flag(event)
-            told |= {"EOSSTT": "", "DCSREAS": ""}
-        if row["endpoint"] != find_endpoint(metadata, "overall_survival"):
-            told = {}
+            times |= {"CNSR": "0" if event else "1", "EVNTDESC": "", "CNSDTDSC": ""}
+            if flag := metadata.event_flag:
+                times[flag.column] = (flag.event if event else flag.censored)[0]
+            subject |= dict.fromkeys(("EOSSTT", "DCSREAS"), "") if subject else {}
         at = {"USUBJID": row["USUBJID"]}
-        cells = [_set("ADTTE", name, new[name], PARAMCD=row["PARAMCD"], **at) for name in new if name in row]
-        cells += [_set("ADSL", name, told[name], **at) for name in told if name in patient]
-        return tuple(cells)
-
-    def _show(self, time: float) -> str:
-        unit = self.trial.unit
-        return f"{time:g} {unit.removesuffix('s') if time == 1 else unit}"
-
-    def _flag(self, event: bool) -> dict[str, str]:
-        flag = self.trial.metadata.event_flag
-        words = {flag.column: (flag.event if event else flag.censored)[0]} if flag else {}
-        return {"CNSR": "0" if event else "1"} | words
+        cells = [
+            Cells("ADTTE", name, times[name], at | {"PARAMCD": row["PARAMCD"]})
+            for name in times
+            if name in row
+        ]
+        return cells + [Cells("ADSL", name, subject[name], at) for name in subject if name in patient]
 
 
-def _set(table: str, column: str, value: str, **where: str) -> Cell:
-    return Cell(table, column, value, tuple(where.items()))
-
-
-def _check_known(name: str, known: list[str]) -> None:
+def _check_known(name: str, known: list[str]) -> str:
     if name not in known:
         raise ValueError(describe_unknown(name, known))
+    return name

@@ -35,7 +35,7 @@ from nkhcc_helpers.trial.problems import (
 from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables, check_rules
 from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds
-from nkhcc_helpers.trial.selection import Selection, change_doses, leave_out, select_patients
+from nkhcc_helpers.trial.selection import Selection, leave_out, select_patients
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _NO_DOSES = RawTable(pd.DataFrame(columns=["USUBJID", "ASTDT", "EXDOSE"], dtype=object))
@@ -215,16 +215,11 @@ class Trial:
         return Edit(self)
 
     def change(self, change: Change) -> Trial:
-        """Return the trial read again with one more change; TrialDataError where its tables do not allow it.
-
-        Its patients are selected again and its doses kept. No paper tells of a changed trial.
-        """
+        """Return the trial read again with one more change, as `Edit` makes it, and its patients selected."""
         trial = _read_trial(self.source, (*self.changes, change), self.warnings)
-        if self.has_other_doses:
-            doses = {arm.code: arm.dose for arm in change.arms or self.metadata.arms}
-            trial = change_doses(trial, [doses[code] for code in trial.groups])
+        trial = dataclasses.replace(trial, has_other_doses=self.has_other_doses)
         chosen = self.selection
-        return trial if chosen is None else select_patients(trial, chosen.population, chosen.where)
+        return select_patients(trial, chosen.population, chosen.where) if chosen else trial
 
 
 def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
@@ -261,7 +256,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
 
 
 def _read_trial(folder: Path, changes: Sequence[Change] = (), known: Sequence[str] = ()) -> Trial:
-    """Read a folder as if its tables held `changes`, whose warnings are those `known` and the last change."""
+    """Read a folder as if it had changed; its warnings are then those `known`, and the last change."""
     problems: list[Problem] = []
     files = list_folder(folder, problems)
     if files is None:
@@ -290,8 +285,8 @@ def _read_trial(folder: Path, changes: Sequence[Change] = (), known: Sequence[st
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
     responses = list_responses(parsed["ADRS"], subjects, metadata) if "ADRS" in parsed else NO_RESPONSES
     frames = (subjects, times, infusions, events, responses)
-    kept = {"left_out": left_out, "changes": tuple(changes)}
-    return Trial(metadata, published, folder, tuple(said), *frames, **kept)
+    also = {"left_out": left_out, "changes": tuple(changes)}
+    return Trial(metadata, published, folder, tuple(said), *frames, **also)
 
 
 def locate_checkout() -> Path | None:
