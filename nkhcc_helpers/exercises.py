@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import pandas as pd
 import yaml
 from pydantic import Field
 
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
+from nkhcc_helpers.report.results import format_json_value
+from nkhcc_helpers.report.sentences import EscapingFormatter
 from nkhcc_helpers.run.plan import locate_notebooks
 from nkhcc_helpers.trial.metadata import Model, Text
-from nkhcc_helpers.trial.problems import describe_unknown, join_names
+from nkhcc_helpers.trial.problems import describe_unknown
 
 
 class Slip(Model):
@@ -48,14 +48,10 @@ class Exercise(Model):
     slips: tuple[Slip, ...] = Field((), strict=False)
 
     def show(self, value: Any) -> str:
-        """Return a plain value as text."""
-        if isinstance(value, list):
-            return join_names([self.show(each) for each in value], "and") or "none"
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        if isinstance(value, float) and self.tolerance:
-            value = f"{value:.{max(0, math.ceil(-math.log10(2 * self.tolerance)))}f}"
-        return NOT_ESTIMABLE if value is None else f"{value} {self.unit}".rstrip()
+        """Return a value as text, with as many decimals as tell answers apart."""
+        decimals = f":.{max(0, math.ceil(-math.log10(2 * self.tolerance)))}f" if self.tolerance else ""
+        text = f"{{value{decimals}}} {self.unit}".rstrip()
+        return EscapingFormatter().vformat(text, (), {"value": value})
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,13 +114,8 @@ def solve(name: str) -> Solution:
 def check(name: str, answer: Any) -> Verdict:
     """Say whether an answer is right, what slip gives it, or where to look; never what is right.
 
-    Parameters
-    ----------
-    name : str
-        Of the exercise, such as ``02-4``; ValueError where there is none.
-    answer : object
-        A number, a text, yes or no as True or False, a list of these, None for what is not estimable. The
-        dots that stand there at first are no answer.
+    An answer is a number, a text, yes or no as True or False, NE or None where nothing can be estimated, or
+    some of these in a list; the dots that stand there at first are none.
     """
     if answer is ...:
         return Verdict("No answer", "Put yours in the place of the dots, and run this cell again.")
@@ -153,21 +144,22 @@ def _run(code: str, names: dict[str, Any]) -> Any:
 
 
 def _make_plain(value: Any) -> Any:
-    """Return a number, a text, yes or no, None where not estimable, or a list of these, of texts in order."""
-    if isinstance(value, np.ndarray | np.generic | pd.Series | pd.Index):
-        value = value.tolist()
-    if isinstance(value, list | tuple | set | frozenset):
-        plain = [_make_plain(each) for each in value]
-        return sorted(plain, key=str.casefold) if {*map(type, plain)} == {str} else plain
-    text = value.strip() if isinstance(value, str) else value
-    return None if text is pd.NA or text == NOT_ESTIMABLE or text != text else text
+    value = list(value) if isinstance(value, set) else value
+    return format_json_value(NOT_ESTIMABLE if value is None else value)
 
 
 def _is_same(given: Any, right: Any, tolerance: float) -> bool:
     kinds = {type(given), type(right)}
     if kinds == {list}:
-        pairs = zip(given, right, strict=False)
+        # Texts may come in any order; it is kept for what is no text.
+        pairs = zip(sorted(given, key=_fold), sorted(right, key=_fold), strict=False)
         return len(given) == len(right) and all(_is_same(*pair, tolerance) for pair in pairs)
     if kinds <= {int, float}:
         return abs(given - right) <= tolerance + 1e-9 * abs(right)
-    return given.casefold() == right.casefold() if kinds == {str} else len(kinds) == 1 and given == right
+    if kinds == {str}:
+        return _fold(given) == _fold(right)
+    return len(kinds) == 1 and given == right
+
+
+def _fold(value: Any) -> str:
+    return value.strip().casefold() if isinstance(value, str) else ""

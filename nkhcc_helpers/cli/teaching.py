@@ -9,45 +9,29 @@ import click
 import nbformat
 
 from nkhcc_helpers.cli import BAD_INPUT, fail, near, option
-from nkhcc_helpers.exercises import read_exercises, solve
 from nkhcc_helpers.run.plan import COURSE_TAGS, locate_notebooks
 
 
 @click.command(short_help="Write the notebooks for a course.")
 @option("--out", "out_dir", "A new folder.", metavar="DIR", type=click.Path(path_type=Path), required=True)
 def teach(*, out_dir: Path) -> None:
-    """Write copies of the notebooks for a course.
+    """Write copies of the notebooks for a course, on the bundled trial.
 
     \b
-    DIR/student    notebooks without solutions; their exercises check answers all the same
-    DIR/teacher    notebooks with them, and answers.md: what is to come out, computed, and common errors
+    DIR/student    without solutions; the exercises check answers all the same
+    DIR/teacher    with them
 
     Exit code: 0 when they were written, 2 when the folder is there already.
     """
     if out_dir.exists():
         fail(f"{out_dir} is there already; choose another folder with --out", BAD_INPUT)
-    for name in ("student", "teacher"):
-        (out_dir / name).mkdir(parents=True)
     for path in sorted(locate_notebooks().glob("*.*")):
-        shutil.copy(path, out_dir / "teacher")
-        shutil.copy(path, out_dir / "student")
-        if path.suffix == ".ipynb":
-            _remove_solutions(out_dir / "student" / path.name)
-    (out_dir / "teacher" / "answers.md").write_text(_describe_answers(), encoding="utf-8")
+        for folder in (out_dir / "student", out_dir / "teacher"):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder)
+    for path in (out_dir / "student").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        solved = [cell for cell in notebook.cells if COURSE_TAGS[-1] in cell.metadata.get("tags", [])]
+        notebook.cells = [cell for cell in notebook.cells if cell not in solved]
+        nbformat.write(notebook, path)
     click.echo(f"Wrote {near(out_dir / 'student')} and {near(out_dir / 'teacher')}")
-
-
-def _remove_solutions(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [each for each in notebook.cells if COURSE_TAGS[-1] not in each.metadata.get("tags", [])]
-    nbformat.write(notebook, path)
-
-
-def _describe_answers() -> str:
-    parts = ["# Answers"]
-    for name, exercise in read_exercises().items():
-        solution = solve(name)
-        parts += [f"## {name}", exercise.question, solution.describe(), f"Hint: {exercise.hint}"]
-        slips = [f"- {exercise.show(value)}: {slip.said}" for slip, value in solution.list_slips()]
-        parts += ["Common errors:", "\n".join(slips)] if slips else []
-    return "\n\n".join(parts) + "\n"

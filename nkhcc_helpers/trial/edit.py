@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ _FRAMES = {"ADSL": "subjects", "ADTTE": "times", "ADEX": "infusions", "ADAE": "a
 
 @dataclass(frozen=True)
 class Cells:
-    """A text for a column of a table, in the rows in which other columns hold the texts of `where`."""
+    """A text for a column of a table, if it has it, in the rows in which others hold the texts of `where`."""
 
     table: str
     column: str
@@ -34,9 +34,9 @@ class Change:
     """What the files say otherwise, in a sentence; `arms` in the place of those of `trial.yaml`."""
 
     said: str
-    arms: tuple[Arm, ...]
-    cells: tuple[Cells, ...] = ()
-    without: frozenset[str] = frozenset()  # patients
+    arms: Sequence[Arm]
+    cells: Sequence[Cells] = ()
+    without: Sequence[str] = ()  # patients
 
     def apply(
         self, raw: Mapping[str, RawTable], metadata: TrialMetadata
@@ -45,11 +45,13 @@ class Change:
         frames = {table: each.frame[~each.frame["USUBJID"].isin(self.without)] for table, each in raw.items()}
         n_changed = 0
         for cells in self.cells:
-            frame = frames[cells.table]
-            found = (frame[list(cells.where)] == pd.Series(cells.where)).all(axis="columns")
-            column = frame[cells.column].mask(found, cells.text)
-            frames[cells.table] = frame.assign(**{cells.column: column})
-            n_changed += found.sum()
+            frame = frames.get(cells.table, pd.DataFrame())
+            if cells.column in frame:
+                found = (frame[list(cells.where)] == pd.Series(cells.where)).all(axis="columns")
+                frames[cells.table] = frame.assign(
+                    **{cells.column: frame[cells.column].mask(found, cells.text)}
+                )
+                n_changed += found.sum()
         if self.cells and not n_changed:
             raise ValueError(f"there is no such row: {self.said}")
         tables = {table: dataclasses.replace(raw[table], frame=frame) for table, frame in frames.items()}
@@ -63,10 +65,7 @@ class Edit:
     Each is as if the files said so, read and checked anew: ValueError where there is nothing to change,
     TrialDataError where what comes out cannot be. Times are in the unit that the trial shows.
 
-    Attributes
-    ----------
-    trial : Trial
-        With all changes so far; its banner tells of them, and no paper does.
+    `trial` is the one with all changes so far; its banner tells of them, and it has no `published`.
     """
 
     trial: Trial
@@ -81,16 +80,13 @@ class Edit:
         one, other = self._find(first), self._find(second)
         if one["group"] == other["group"]:
             raise ValueError(f"{first} and {second} are both in {one['group']}: nothing would change")
-        both = [
-            name for name in ("TRT01P", "TRT01A") if {*map(type, (one.get(name), other.get(name)))} == {str}
-        ]
         cells = [
-            Cells(table, name, to[name], {"USUBJID": of["USUBJID"]})
-            for table, frame in _FRAMES.items()
-            for name in set(both) & set(getattr(self.trial, frame))
-            for of, to in ((one, other), (other, one))
+            Cells(table, column, arm, {"USUBJID": patient})
+            for table in _FRAMES
+            for column in ("TRT01P", "TRT01A")
+            for patient, arm in ((first, other["TRT01P"]), (second, one["TRT01P"]))
         ]
-        return self._make(f"{first} is in {other['group']} and {second} in {one['group']}.", cells)
+        return self._make(f"{first} is in {other['group']} and {second} in {one['group']}.", cells=cells)
 
     def censor(self, patient: str = "", *, at: float, group: str = "", endpoint: str = "") -> Edit:
         """End the follow-up of a patient, a group or everyone at a time, for one endpoint or for all."""
@@ -102,7 +98,7 @@ class Edit:
             raise ValueError(f"nobody of them is followed for longer than {at:g} {self.trial.unit}")
         who = patient or (f"group {group}" if group else "everyone")
         said = f"Follow-up of {who} for {' and '.join(codes)} ends at time {at:g} ({self.trial.unit})."
-        return self._make(said, [cells for row in later for cells in self._move(row, at, event=False)])
+        return self._make(said, cells=[each for row in later for each in self._move(row, at, event=False)])
 
     def set_time(self, patient: str, endpoint: str, time: float, *, event: bool | None = None) -> Edit:
         """Give a patient another time for an endpoint, with the event or censored, by default as before."""
@@ -112,16 +108,14 @@ class Edit:
             raise ValueError(f"{patient} has no time for {endpoint}")
         event = bool(rows[0]["event"] if event is None else event)
         how = "event" if event else "censored"
-        said = (
-            f"{patient} has {endpoint} {time:g} ({how}) instead of {rows[0]['time']:.4g} {self.trial.unit}."
-        )
-        return self._make(said, self._move(rows[0], time, event=event))
+        said = f"{patient} has {endpoint} {time:g} ({how}), not {rows[0]['time']:.4g} {self.trial.unit}."
+        return self._make(said, cells=self._move(rows[0], time, event=event))
 
     def drop(self, patient: str = "", *, group: str = "") -> Edit:
         """Leave out a patient, or a whole group and its plan."""
         arms = [arm for arm in self.trial.metadata.arms if patient or arm.code != group]
-        without = frozenset(self._choose(patient, group))
-        return self._make(f"Without {patient or f'group {group}'}.", arms=arms, without=without)
+        said = f"Without {patient or f'group {group}'}."
+        return self._make(said, arms=arms, without=self._choose(patient, group))
 
     def set_value(self, table: str, column: str, text: str, **where: str) -> Edit:
         """Write a text into a column of the rows in which other columns hold these texts, all as in the file.
@@ -133,7 +127,7 @@ class Edit:
             _check_known(name, [known for known in frame if str(known).isupper()])
         rows = " and ".join(f"{name} is {value}" for name, value in where.items())
         said = f"{column} of {table} is {text or 'empty'} where {rows}."
-        return self._make(said, [Cells(table, column, text, where)])
+        return self._make(said, cells=[Cells(table, column, text, where)])
 
     def plan(self, group: str, **planned: Any) -> Edit:
         """Plan something else for a group than `trial.yaml` says, such as ``infusions=8`` or ``dose=2.0``."""
@@ -142,13 +136,10 @@ class Edit:
         # Single doses do not fit another number of them, nor another mean.
         arms[group] = Arm.model_validate(arms[group].model_dump() | {"doses": None} | planned)
         listed = ", ".join(f"{name} {value}" for name, value in planned.items())
-        return self._make(f"Planned for group {group}: {listed}.", arms=arms.values())
+        return self._make(f"Planned for group {group}: {listed}.", arms=list(arms.values()))
 
-    def _make(
-        self, said: str, cells: Any = (), *, arms: Any = (), without: frozenset[str] = frozenset()
-    ) -> Edit:
-        arms = tuple(arms or self.trial.metadata.arms)
-        return Edit(self.trial.change(Change(said, arms, tuple(cells), without)))
+    def _make(self, said: str, **changed: Any) -> Edit:
+        return Edit(self.trial.change(Change(said, **{"arms": self.trial.metadata.arms} | changed)))
 
     def _find(self, patient: str) -> dict[str, Any]:
         subjects = self.trial.subjects.set_index("USUBJID", drop=False)
@@ -164,27 +155,21 @@ class Edit:
 
     def _move(self, row: dict[str, Any], time: float, *, event: bool) -> list[Cells]:
         """Return what makes a row of `Trial.times` end at another time, and a death go with it."""
-        metadata, patient = self.trial.metadata, self._find(row["USUBJID"])
-        days = (time - row["time_enter"]) * DAYS_PER_UNIT[self.trial.unit]
-        start = row.get("STARTDT", pd.NaT)
-        start = patient["enrolled"] if pd.isna(start) else start
-        end = "" if pd.isna(start) else f"{start + pd.Timedelta(days=round(days)):%Y-%m-%d}"
-        times, subject = {"AVAL": f"{days / metadata.days[row['endpoint']]:.10g}", "ADT": end}, {}
-        if row["endpoint"] == find_endpoint(metadata, "overall_survival"):
-            subject = {"DTHDT": end if event else ""}
+        metadata, days = self.trial.metadata, DAYS_PER_UNIT[self.trial.unit]
+        end = row["time_zero"] + pd.Timedelta(days=round(time * days))
+        end = "" if pd.isna(end) else f"{end:%Y-%m-%d}"
+        aval = (time - row["time_enter"]) * days / metadata.days[row["endpoint"]]
+        times, subject = {"AVAL": f"{aval:.10g}", "ADT": end}, {"DTHDT": end if event else ""}
         # What the files tell of an event, or of how follow-up ended, holds only for an event that moves.
         if not (event and row["event"]):
             times |= {"CNSR": "0" if event else "1", "EVNTDESC": "", "CNSDTDSC": ""}
+            subject |= {"EOSSTT": "", "DCSREAS": ""}
             if flag := metadata.event_flag:
                 times[flag.column] = (flag.event if event else flag.censored)[0]
-            subject |= dict.fromkeys(("EOSSTT", "DCSREAS"), "") if subject else {}
         at = {"USUBJID": row["USUBJID"]}
-        cells = [
-            Cells("ADTTE", name, times[name], at | {"PARAMCD": row["PARAMCD"]})
-            for name in times
-            if name in row
-        ]
-        return cells + [Cells("ADSL", name, subject[name], at) for name in subject if name in patient]
+        cells = [Cells("ADTTE", name, times[name], at | {"PARAMCD": row["PARAMCD"]}) for name in times]
+        is_overall = row["endpoint"] == find_endpoint(metadata, "overall_survival")
+        return cells + [Cells("ADSL", name, subject[name], at) for name in subject if is_overall]
 
 
 def _check_known(name: str, known: list[str]) -> str:
