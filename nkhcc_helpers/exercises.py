@@ -16,11 +16,10 @@ import yaml
 from pydantic import Field
 
 from nkhcc_helpers.report.numbers import NOT_ESTIMABLE
-from nkhcc_helpers.report.results import format_json_value
-from nkhcc_helpers.report.sentences import EscapingFormatter
+from nkhcc_helpers.report.results import format_json_value, is_sequence
 from nkhcc_helpers.run.plan import locate_notebooks
 from nkhcc_helpers.trial.metadata import Model, Text
-from nkhcc_helpers.trial.problems import describe_unknown
+from nkhcc_helpers.trial.problems import describe_unknown, join_names
 
 
 class Slip(Model):
@@ -49,9 +48,11 @@ class Exercise(Model):
 
     def show(self, value: Any) -> str:
         """Return a value as text, with as many decimals as tell answers apart."""
-        decimals = f":.{max(0, math.ceil(-math.log10(2 * self.tolerance)))}f" if self.tolerance else ""
-        text = f"{{value{decimals}}} {self.unit}".rstrip()
-        return EscapingFormatter().vformat(text, (), {"value": value})
+        if isinstance(value, list):
+            return join_names([self.show(each) for each in value], "and") or "none"
+        if isinstance(value, float) and self.tolerance:
+            value = f"{value:.{max(0, math.ceil(-math.log10(2 * self.tolerance)))}f}"
+        return f"{value} {self.unit}".rstrip() if value != NOT_ESTIMABLE else value
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,15 +145,17 @@ def _run(code: str, names: dict[str, Any]) -> Any:
 
 
 def _make_plain(value: Any) -> Any:
-    value = list(value) if isinstance(value, set) else value
+    if is_sequence(value) or isinstance(value, set):
+        return [_make_plain(each) for each in value]
     return format_json_value(NOT_ESTIMABLE if value is None else value)
 
 
 def _is_same(given: Any, right: Any, tolerance: float) -> bool:
     kinds = {type(given), type(right)}
     if kinds == {list}:
-        # Texts may come in any order; it is kept for what is no text.
-        pairs = zip(sorted(given, key=_fold), sorted(right, key=_fold), strict=False)
+        if {*map(type, right)} == {str}:  # in any order
+            given, right = sorted(given, key=_fold), sorted(right, key=_fold)
+        pairs = zip(given, right, strict=False)
         return len(given) == len(right) and all(_is_same(*pair, tolerance) for pair in pairs)
     if kinds <= {int, float}:
         return abs(given - right) <= tolerance + 1e-9 * abs(right)
