@@ -403,8 +403,9 @@ def check_recorded(results, name):
 
 
 def list_shown(path):
-    """HTML of what an executed notebook shows; nothing else may have come of its cells."""
-    outputs = [output for cell in nbformat.read(str(path), 4).cells for output in cell.get("outputs", [])]
+    """HTML of what an executed notebook shows beside exercises; nothing else may have come of its cells."""
+    cells = list_lesson(nbformat.read(str(path), 4))
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert {output.output_type for output in outputs} == {"display_data"}
     return [output.data["text/html"] for output in outputs if "text/html" in output.data]
 

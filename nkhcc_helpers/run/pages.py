@@ -40,6 +40,8 @@ def write_page(
     notebook = nbformat.read(str(executed), as_version=4)
     without = set(COURSE_TAGS[1:2] if is_lesson else COURSE_TAGS)
     notebook.cells = [cell for cell in notebook.cells if without.isdisjoint(cell.metadata.get("tags", []))]
+    for cell in notebook.cells:  # the code of a solution stands in what it shows
+        cell.source = "" if COURSE_TAGS[-1] in cell.metadata.get("tags", []) else cell.source
     _link_figures(notebook, page.parent, page.stem)
     body, _ = load_exporter().from_notebook_node(notebook)
     headings = [
