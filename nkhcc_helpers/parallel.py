@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import BaseContext
+from types import ModuleType
 
 import numpy as np
 from tqdm import tqdm
@@ -93,6 +94,17 @@ def prepare_notebooks() -> BaseContext:
     with _environment(**IN_NOTEBOOKS, **{TEMPLATE: "1", "PYTHONSAFEPATH": "1"}):
         forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def importing_no_main() -> Iterator[None]:
+    """Start processes that do not import the script which is being executed, and would execute it again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

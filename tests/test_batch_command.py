@@ -39,10 +39,11 @@ def fake_batch(monkeypatch):
             if fake_batch.stop:
                 raise fake_batch.stop
         named = {record.run: record for record in fake_batch.records}
-        return BatchResult(Path.cwd() / "reports" / "x", named, n_reused)
+        return BatchResult(Path.cwd() / "reports" / "x", named, n_reused, fake_batch.unplanned)
 
     monkeypatch.setattr(run, "run_batch", run_batch)
     fake_batch.calls, fake_batch.n_reused, fake_batch.stop = [], 0, None
+    fake_batch.unplanned = ()
     fake_batch.records = [Record("PFS", "a", "ok", 4.12), Record("OS", "b", "ok", 3.0)]
     return fake_batch
 
@@ -59,9 +60,16 @@ def test_batch_says_what_it_does_and_where_the_table_is(invoke, fake_batch):
     ]
 
 
+def test_batch_names_what_an_earlier_plan_left(invoke, fake_batch):
+    for names, told in ((("a", "b"), "2 (a, b)"), (tuple("abcdefg"), "7 (a, b, c, d, e, ...)")):
+        fake_batch.unplanned = names
+        done = invoke("batch", "plan.yaml")
+        assert done.stdout.endswith(f"\nAlso in its runs/, from an earlier plan and in no table: {told}\n")
+
+
 def test_batch_passes_its_options_on(invoke, fake_batch):
-    unset = dict.fromkeys(["jobs", "timeout", "pages", "notebooks"])
-    defaults = {"out_dir": "", "scheduler": "", "memory_limit": "", "retries": 1, "force": False} | unset
+    unset = dict.fromkeys(["jobs", "timeout", "pages", "keep_notebooks"])
+    defaults = {"out": "", "scheduler": "", "memory_limit": "", "retries": 1, "force": False} | unset
     invoke("batch", "plan.yaml")
     given = "--out x --jobs 3 --scheduler tcp://127.0.0.1:1 --memory-limit 2GiB --retries 0 --timeout 90"
     invoke("batch", "b.yaml", *given.split(), "--pages", "none", "--keep-notebooks", "gzip", "--force")
@@ -69,14 +77,14 @@ def test_batch_passes_its_options_on(invoke, fake_batch):
     assert fake_batch.calls[1] == (
         "b.yaml",
         {
-            "out_dir": "x",
+            "out": "x",
             "jobs": 3,
             "scheduler": "tcp://127.0.0.1:1",
             "memory_limit": "2GiB",
             "retries": 0,
             "timeout": 90.0,
             "pages": "none",
-            "notebooks": "gzip",
+            "keep_notebooks": "gzip",
             "force": True,
         },
     )
@@ -148,7 +156,7 @@ def test_dry_run_lists_the_runs_and_runs_nothing(invoke, fake_batch, monkeypatch
     monkeypatch.setattr(batch, "describe_batch", lambda *told: f"{told}")
     done = invoke("batch", "plan.yaml", "--dry-run", "--jobs", "3", "--pages", "none")
     assert (done.exit_code, done.stdout) == (0, "('batch', 3)\n")
-    options = {"out_dir": "", "pages": "none", "notebooks": None, "timeout": None}
+    options = {"out": "", "pages": "none", "keep_notebooks": None, "timeout": None}
     assert (seen, fake_batch.calls) == ([("plan.yaml", options)], [])
 
 

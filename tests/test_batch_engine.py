@@ -5,17 +5,20 @@ import gzip
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from batches import count, list_files, make_batch, tell
 
+from nkhcc_helpers.report.results import hash_file
 from nkhcc_helpers.run.batch import ledger as ledgers
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import Record, open_ledger, read_ledger
 from nkhcc_helpers.run.batch.work import Workplace, execute_run
 from nkhcc_helpers.run.execute import Limits
+from nkhcc_helpers.run.manifest import list_files as list_checksums
 from nkhcc_helpers.run.manifest import read_manifest
 
 # The ledger.
@@ -25,9 +28,16 @@ def build(folder, run, *, status="ok", fingerprint="", name=""):
     """Write a run that is whole."""
     folder.mkdir(parents=True)
     entry = {"fingerprint": fingerprint or run.fingerprint, "status": status, "seconds": 1.5, "error": ""}
-    manifest = {"nkhcc": "1", "run": name or run.name, "attempts": 1, "notebooks": {"told": entry}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "results.json").write_text(json.dumps({"of": run.fingerprint}))
+    which = f"Run {run.name}:"
+    (folder / "told.html").write_text(f"<title>{which} x</title> {which} x, {which} y")
+    for kind, file in (("figures", "one.svg"), ("tables", "one.csv")):
+        (folder / kind / "told").mkdir(parents=True)
+        (folder / kind / "told" / file).write_text("x")
+    entry["files"] = list_checksums(folder, "told")
+    manifest = {"nkhcc": "1", "run": name or run.name, "attempts": 1, "notebooks": {"told": entry}}
+    manifest["results.json"] = hash_file(folder / "results.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return Record(run.name, run.fingerprint, status, 1.5)
 
 
@@ -107,10 +117,20 @@ def test_a_line_says_where_a_run_is_but_its_manifest_says_what_it_is(filled):
 
 
 def test_a_run_whose_folder_was_lost_has_not_finished(filled):
-    (filled.out_dir / "runs" / "told-1" / "results.json").unlink()
+    shutil.rmtree(filled.out_dir / "runs" / "told-1")
     os.rename(filled.out_dir / "runs" / "told-2", filled.out_dir / "runs" / "mine")
     assert sorted(settle(filled)) == ["told-0", "told-2", "told-3", "told-4", "told-5"]
     assert not (filled.out_dir / "runs" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "results.json", "told.html", "figures/told/one.svg", "tables/told/one.csv"]
+)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_run_of_which_a_file_is_lost_or_damaged_has_not_finished(filled, file, damage):
+    damage(filled.out_dir / "runs" / "told-1" / file)
+    assert "told-1" not in {record.run for record in read_ledger(filled.out_dir).values()}
+    assert sorted(settle(filled)) == ["told-0", "told-2", "told-3", "told-4", "told-5"]
 
 
 def test_runs_that_changed_places_change_folders(filled):
@@ -122,6 +142,16 @@ def test_runs_that_changed_places_change_folders(filled):
     assert list_held(filled)["told-1"] == "told-0"
     assert read_manifest(filled.out_dir / "runs" / "told-0")["run"] == "told-0"
     assert settle(filled)["told-0"].fingerprint == first.fingerprint
+
+
+def test_a_run_that_is_given_another_name_has_it_on_its_page(filled):
+    folder, run = filled.out_dir / "runs", filled.runs[1]
+    renamed = tuple(replace(each, name="mine") if each is run else each for each in filled.runs)
+    settle(replace(filled, runs=renamed))
+    page = folder / "mine" / "told.html"
+    assert page.read_text() == "<title>Run mine: x</title> Run mine: x, Run told-1: y"
+    (entry,) = read_manifest(folder / "mine")["notebooks"].values()
+    assert entry["files"]["told.html"] == hash_file(page)
 
 
 @pytest.mark.parametrize("place", [".work/s-1-told-0", ".work-1/s-1-told-0", ".work-1"])
@@ -160,6 +190,11 @@ def test_a_folder_of_something_else_is_refused(batch, name):
     with pytest.raises(BatchError, match="holds no earlier batch"):
         settle(batch)
     assert list_files(batch.out_dir) == [name]
+
+
+def test_a_folder_into_which_nothing_came_is_gone(batch):
+    assert settle(batch) == {}
+    assert not batch.out_dir.exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(batch):
@@ -221,7 +256,7 @@ def test_a_run_leaves_its_results_tables_and_manifest(batch):
 
 
 def test_pages_and_notebooks_are_kept_as_asked(batch):
-    built = execute_run(batch.runs[0], place(batch, pages="all", notebooks="gzip"))
+    built = execute_run(batch.runs[0], place(batch, pages="all", notebooks="gzip", varied=("seed", "other")))
     assert list_files(built.folder)[:4] == [
         "figures/told/one.svg",
         "manifest.json",
@@ -229,8 +264,13 @@ def test_pages_and_notebooks_are_kept_as_asked(batch):
         "results.json",
     ]
     assert json.loads(gzip.decompress((built.folder / "notebooks" / "told.ipynb.gz").read_bytes()))["cells"]
-    assert "Executed notebook" not in (built.folder / "told.html").read_text()
-    built = execute_run(batch.runs[0], place(batch, session="t", notebooks="none"))
+    page = (built.folder / "told.html").read_text()
+    assert "Executed notebook" not in page
+    trial = batch.runs[0].trial
+    assert f"<b>Run told-0: trial {trial}, seed 0</b>" in page
+    run = replace(batch.runs[0], fingerprint=f"{batch.runs[0].fingerprint}-copy")  # its trial is there twice
+    built = execute_run(run, place(batch, session="t", notebooks="none"))
+    assert (built.record.status, built.record.fingerprint) == ("ok", run.fingerprint)
     assert list_files(built.folder) == ["manifest.json", "results.json", "tables/told/one.csv"]
 
 
@@ -254,6 +294,7 @@ def test_a_notebook_that_runs_for_ever_is_ended(batch):
     tell(batch.out_dir.parent, 0, "sleep")
     built = execute_run(batch.runs[0], options)
     assert built.record.error == "cell 3: took longer than 1 s (--timeout)"
+    assert (built.folder / "traceback.txt").read_text() == f"{built.record.error}\n"
     assert built.record.attempts == 1
     assert "told.html" in list_files(built.folder)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 from batches import (
     count,
@@ -27,6 +28,7 @@ from batches import (
 
 from nkhcc_helpers.run.batch import batch as engine
 from nkhcc_helpers.run.batch import ledger as ledgers
+from nkhcc_helpers.run.batch.estimate import estimate_seconds
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
@@ -41,6 +43,7 @@ WRITTEN = [
     "results.parquet",
     "runs",
 ]
+STOPPED = ["batch.html", "ledger.jsonl", "results.csv", "results.parquet", "runs"]
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
@@ -94,7 +97,7 @@ def batch(tmp_path_factory, undisturbed):
     return make_batch(home, undisturbed[0].runs[0].source, N, "other")
 
 
-def wait_for(is_so, seconds=60):
+def wait_for(is_so, seconds=180):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
@@ -110,6 +113,12 @@ def count_finished(batch):
     """How often each run has ended, of those that have taken their places."""
     seeds = {int(path.name.removeprefix("told-")) for path in (batch.out_dir / "runs").glob("told-*")}
     return {seed: n for seed, n in count(batch.runs[0].plan.path.parent).items() if seed in seeds}
+
+
+def count_states(batch):
+    """How many runs are in each state by the table."""
+    table = pd.read_csv(batch.out_dir / "results.csv", dtype=str)
+    return table.drop_duplicates("run")["state"].value_counts().to_dict()
 
 
 def check_same(batch, undisturbed):
@@ -140,6 +149,14 @@ def test_a_batch_executes_each_run_once_and_tells_of_it(undisturbed):
     assert (result.failed, result.n_reused) == ([], 0)
     values = json.loads(read_results(batch)["told-3"])["notebooks"]["told"]["values"]
     assert values["square"] == 9
+
+
+def test_what_a_batch_took_was_about_what_is_told_of_one_beside_it(undisturbed):
+    folder = undisturbed[0].out_dir
+    began = undisturbed[0].runs[0].plan.path.stat().st_mtime
+    took = (folder / "batch.html").stat().st_mtime - began
+    told = estimate_seconds(folder.with_name("beside"), ["told"] * N, 2)
+    assert took / 3 < told < took * 3 + 10  # most of the imports were done before
 
 
 def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbed, cluster):
@@ -193,6 +210,8 @@ def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
     command.kill()
     command.wait()
     wait_for(lambda: not list_orphans(batch))
+    assert count_states(batch) == {"not executed": N}  # as it was when the command began
+    assert "Not all runs have ended" in (batch.out_dir / "batch.html").read_text()
     assert run(batch, jobs=1).n_reused == N - 1
     check_whole(batch, undisturbed)
 
@@ -208,9 +227,10 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     assert list_orphans(batch) == []
     n_finished = count_lines(batch)
     assert said == f"finished: {n_finished} of {N} runs, kept in {batch.out_dir}\n"
-    assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED
+    assert count_states(batch) == {"finished": n_finished, "not executed": N - n_finished}
     assert run(batch, jobs=1).n_reused == n_finished
-    check_same(batch, undisturbed)
+    check_whole(batch, undisturbed)
 
 
 def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(batch, cluster):
@@ -248,17 +268,31 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
 
 def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
     scheduler, address = start_scheduler(tmp_path)
+    worker = start_dask(tmp_path, "worker", address, "--no-nanny")
     with pytest.raises(OSError, match="the scheduler was lost") as caught:
         run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
-    scheduler.wait()
+    worker.kill()
+    for process in (scheduler, worker):
+        process.wait()
     assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
-    assert list_files(batch.out_dir) == ["ledger.jsonl"]
+    assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED[:-1]
+
+
+def test_a_scheduler_without_workers_is_named_and_nothing_is_begun(batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 2)
+    scheduler, address = start_scheduler(tmp_path)
+    with pytest.raises(BatchError, match=f"--scheduler {address}: has no worker; start workers"):
+        run(batch, scheduler=address)
+    scheduler.terminate()
+    scheduler.wait()
+    assert not batch.out_dir.exists()
 
 
 def test_a_scheduler_that_does_not_answer_is_named(batch, monkeypatch):
     monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 0.2)
     with pytest.raises(BatchError, match=r"--scheduler tcp:.*:9: no scheduler of dask answers there"):
         run(batch, scheduler="tcp://127.0.0.1:9")
+    assert not batch.out_dir.exists()
 
 
 def test_workers_with_other_code_are_refused_before_anything_is_executed(batch, cluster, monkeypatch):

@@ -7,14 +7,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from batch_folders import PROVENANCE, make_batch, make_headline, make_run, write_run
 
 from nkhcc_helpers.report.numbers import format_headline
+from nkhcc_helpers.run.batch.ledger import Record
 from nkhcc_helpers.run.batch.pages import write_pages
 
 IMAGE = "<img src=x onerror=alert(1)>"
-VOID = {"meta", "input", "br", "img"}
+VOID = {"meta", "input", "br", "img", "wbr"}
 
 
 class Tree(HTMLParser):
@@ -220,14 +222,39 @@ def test_the_banner_says_of_which_trials_the_data_are_illustrative(tmp_path, pro
     assert ("Nothing in this batch was observed in a patient" in banner.text) == said
 
 
-def test_a_headline_whose_label_varies_stands_under_its_name(tmp_path):
+def test_a_headline_whose_label_varies_stands_under_its_first(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", endpoint="OS")]
     batch = make_batch(tmp_path, *runs)
     records = [
         write_run(batch, run, headlines={"p_trend": make_headline(0.5, label=f"P, {run.name}", level=0.05)})
         for run in runs
     ]
-    assert "p_trend" in list_texts(read_tables(write(batch, *records))[0].headers)
+    assert "P, a and 1 like it" in list_texts(read_tables(write(batch, *records))[0].headers)
+
+
+def test_runs_of_an_earlier_plan_are_named_and_kept_out_of_tables(tmp_path):
+    runs = [make_run(tmp_path, name) for name in ("a", "b", "c")]
+    for run in runs:
+        write_run(make_batch(tmp_path, *runs), run, values={"x": 1})
+    (tmp_path / "batch" / "runs" / IMAGE.replace("/", "")).mkdir()
+    batch = make_batch(tmp_path, runs[0])
+    page = write(batch, Record("a", runs[0].fingerprint, "ok", 1.0))
+    tree = Tree(page)
+    (folded,) = [each for each in tree.find("details") if "from an earlier plan" in each.text]
+    assert folded.text.startswith("Also here, from an earlier plan and in no table: 3")
+    links = tree.find("a", folded)
+    assert [each.text for each in links] == [IMAGE.replace("/", ""), "b", "c"]
+    assert links[1].attrs["href"] == "runs/b"
+    assert not tree.find("img")
+    assert list_texts(row[0] for row in read_tables(page)[0].rows) == ["a (default)"]
+    assert set(pd.read_csv(batch.out_dir / "results.csv")["run"]) == {"a"}
+    runs.append(make_run(tmp_path, IMAGE.replace("/", "")))
+    assert "earlier plan" not in write(make_batch(tmp_path, *runs))
+
+
+def test_headers_break_behind_underscores(made):
+    header = next(each for each in made.tree.find("th") if each.text == "conf_type")
+    assert [each.tag for each in made.tree.elements if header in each.above] == ["wbr"]
 
 
 def test_a_value_that_is_empty_is_said_to_be(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -287,7 +288,7 @@ def test_a_plan_that_is_not_there_and_one_that_is_a_folder(folder):
 
 def test_too_many_runs_are_counted_not_laid_out(refuse):
     values = f"[{', '.join(map(str, range(200)))}]"
-    (problem,) = refuse(f"{ONE}grid: {{n_draws: {values}, landmarks: {values}, x: {values}}}")
+    (problem,) = refuse(f"{ONE}grid: {{n_draws: {values}, conf_level: {values}, x: {values}}}")
     assert problem == "8,000,000 runs are planned; 100,000 are the most"
 
 
@@ -307,7 +308,7 @@ def test_options_given_stand_for_those_of_the_plan(read, folder, monkeypatch, tm
     batch = read(plan)
     assert (batch.pages, batch.notebooks, batch.timeout) == ("none", "plain", 5.0)
     assert (batch.title, batch.out_dir) == ("plan", folder.parent / "there")
-    batch = read(f"{plan}\ntitle: T", pages="failed", notebooks="gzip", timeout=0.5, out_dir=tmp_path)
+    batch = read(f"{plan}\ntitle: T", pages="failed", keep_notebooks="gzip", timeout=0.5, out=tmp_path)
     assert (batch.pages, batch.notebooks, batch.timeout) == ("failed", "gzip", 0.5)
     assert (batch.title, batch.out_dir) == ("T", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -334,33 +335,51 @@ def test_two_thousand_runs_are_read_in_a_few_seconds(read):
 
 def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_path, monkeypatch):
     two = "notebooks: [one.ipynb, two.ipynb]\ntrials: [a/trial]\ngrid: {endpoint: [PFS, OS], n_draws: [1, 2]}"
-    batch = read(two, out_dir=tmp_path / "batch")
-    records = {}
-    monkeypatch.setattr(estimate, "read_ledger", lambda folder: records)
+    batch = read(two, out=tmp_path / "batch")
     lines = estimate.describe_batch(batch, 2).splitlines()
     assert lines[0].split() == ["run", "notebook", "endpoint", "n_draws"]
     assert lines[1].split() == ["1", "one-PFS-1", "one", "PFS", "1"]
     assert {line.index(" one ") for line in lines[1:5]} == {lines[0].index(" notebook ")}
-    assert lines[-1] == "6 runs, 0 finished already; how long they take is not known yet"
-    entry = {"status": "ok", "seconds": 600.0}
-    for name, notebooks in {"x": {"two": entry}, "y": {"one": entry | {"status": "failed"}}, "z": {}}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(json.dumps({"nkhcc": "1", "notebooks": notebooks}))
-    assert estimate.estimate_seconds(batch, 2) == 6 * 600 / 2
-    first, second = batch.runs[:2]
-    records[first.fingerprint] = Record(first.name, first.fingerprint, "ok", 60.0)
-    records[second.fingerprint] = Record(second.name, second.fingerprint, "failed", 1.0)
-    assert estimate.estimate_seconds(batch, 2) == (3 * 60 + 2 * 600) / 2
-    assert estimate.estimate_seconds(batch, 8) == 600
-    last = estimate.describe_batch(batch, 2).splitlines()[-1]
-    assert last == "6 runs, 1 finished already; about 12 minutes to go"
-    records |= {run.fingerprint: Record(run.name, run.fingerprint, "ok", 1.0) for run in batch.runs}
-    assert estimate.estimate_seconds(batch, 2) == 0
-    assert estimate.describe_batch(batch, 2).endswith("6 runs, 6 finished already; nothing to go")
-    many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out_dir=tmp_path / "batch")
+    unknown = "6 runs, 0 finished already; how long they take is not known before a first of them has run"
+    assert lines[-1] == unknown
+    records = {batch.runs[0].fingerprint: Record("one-PFS-1", batch.runs[0].fingerprint, "ok", 60.0)}
+    records["of another plan"] = Record("x", "of another plan", "ok", 60.0)
+    monkeypatch.setattr(estimate, "read_ledger", lambda folder: records)
+    told = []
+    monkeypatch.setattr(estimate, "estimate_seconds", lambda *asked: told.append(asked) or 700.0)
+    last = estimate.describe_batch(replace(batch, notes=("note",)), 2).splitlines()[-2:]
+    assert last == ["note", "6 runs, 1 finished already; about 12 minutes to go"]
+    assert told == [(tmp_path / "batch", ["one"] * 3 + ["two"] * 2, 2)]
+    many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out=tmp_path / "batch")
     lines = estimate.describe_batch(many, 2).splitlines()
     assert len(lines) == 1 + 40 + 1 + 1
     assert [line.split()[0] for line in (lines[20], lines[21], lines[22])] == ["20", "...", "81"]
+
+
+def write_manifest(folder, seconds, notebook="one", status="ok"):
+    folder.mkdir(parents=True)
+    entry = {"status": status, "seconds": seconds}
+    (folder / "manifest.json").write_text(json.dumps({"nkhcc": "1", "notebooks": {notebook: entry}}))
+
+
+def test_time_is_told_by_the_nearest_runs_of_a_notebook_and_no_more_at_a_time_than_cores(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(estimate.os, "cpu_count", lambda: 2)
+    folder, around = tmp_path / "batch", 10.0
+    assert estimate.estimate_seconds(folder, [], 2) == 0
+    write_manifest(tmp_path / "x", 1.0, status="failed")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "manifest.json").write_text("torn {")
+    assert estimate.estimate_seconds(folder, ["one"], 2) is None
+    for place, seconds in {"other/runs/a": 100.0, "report": 40.0, "batch/runs/a": 20.0}.items():
+        write_manifest(tmp_path / place, seconds)
+        assert estimate.estimate_seconds(folder, ["one"] * 6, 2) == around + 3 * seconds
+    assert estimate.estimate_seconds(folder, ["one"] * 6, 8) == around + 3 * 20
+    assert estimate.estimate_seconds(folder, ["one"] * 6, 1) == around + 6 * 20
+    assert estimate.estimate_seconds(folder, ["two"], 2) is None
+    write_manifest(tmp_path / "two", 300.0, "two")
+    assert estimate.estimate_seconds(folder, ["one", "two", "three"], 2) == around + 300
 
 
 def test_an_empty_text_is_a_value_and_null_is_none(read):
@@ -385,3 +404,79 @@ def test_leaving_one_out_leaves_out_every_patient():
     for notebook in {run.plan.name for run in batch.runs}:
         rules = [run.plan.effective["where"] for run in batch.runs if run.plan.name == notebook]
         assert sorted(rules) == sorted(["", *(f"USUBJID != '{subject}'" for subject in subjects)])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("titel: x", "titel: is not a known key"),
+        ("title: 3", "title '3': must be text"),
+        ("timeout: soon", "timeout 'soon': must be a number"),
+        ("trials: here", "trials 'here': must be a list"),
+        ("parameters: [1]", "parameters: must hold 'key: value' lines"),
+        ("runs: [{conf_type: {a: 1}}, 3]", "runs[1] '3': must hold 'key: value' lines"),
+        ("seeds: few", "seeds 'few': must be a list"),
+        ("notebooks: [one.ipynb, [1]]", "notebooks[1]: must be text"),
+    ],
+)
+def test_one_wrong_key_of_a_plan_hides_no_other(refuse, wrong, told):
+    rest = "grid: {conf_level: [0.9, {a: 1}, 95], n_draws: 3, show_all: [maybe], endpont: [PFS]}"
+    usual = {"notebooks": "[one.ipynb]", "trials": "[a/trial]"}
+    lines = [f"{key}: {value}" for key, value in usual.items() if not wrong.startswith(key)]
+    problems = refuse("\n".join([*lines, wrong, rest]))
+    expected = [told, "grid.conf_level[1]: must be text", "grid.n_draws '3': must be a list"]
+    expected += ["run 3 (one-95", "conf_level: must lie between 0 and 1", "show_all: must be true or false"]
+    expected += ["endpont: no such parameter"]
+    for each in expected:
+        assert any(each in problem for problem in problems), (each, problems)
+
+
+def test_a_key_that_is_no_text_is_refused(refuse):
+    for plan in (f'{ONE}"\\ud800": x', f'{ONE}grid: {{"\\ud800": [1]}}\ntitle: 3'):
+        assert refuse(plan)[0].startswith("plan.yaml row ")
+
+
+def test_a_loose_list_in_the_grid_is_told_with_the_line_to_write(read, refuse):
+    problems = refuse(f"{ONE}grid: {{landmarks: [6, 12]}}")
+    assert problems[0] == "grid.landmarks: each value is itself a list; for one write landmarks: [[6, 12]]"
+    assert list_values(read(f"{ONE}grid: {{landmarks: [[6, 12], [3], null]}}")) == [{}, {"landmarks": [3]}]
+
+
+def test_what_does_not_vary_a_notebook_is_noted(read, refuse):
+    two = "notebooks: [one.ipynb, two.ipynb, bundled.ipynb]\n"
+    batch = read(
+        f"{two}seeds: 3\ngrid: {{endpoint: [PFS, OS], conf_level: [0.9]}}\nparameters: {{where: AGE > 1}}"
+    )
+    assert batch.notes == (
+        "conf_level: no parameter of two and bundled, whose runs it leaves as they are",
+        "seed: no parameter of one and bundled, whose runs it leaves as they are",
+    )
+    assert len(batch.runs) == 2 * (1 + 3 + 1)
+    (problem,) = refuse(f"{ONE}seeds: 3")
+    assert "seed: no such parameter" in problem
+    assert not read(f"{ONE}grid: {{endpoint: [PFS, OS]}}").notes
+
+
+def test_runs_of_one_name_are_numbered_and_that_is_noted(read):
+    batch = read(f"{ONE}name: '{{endpoint}}'\ngrid: {{endpoint: [PFS, PFS, OS], n_draws: [1, 2, 3]}}")
+    assert list_names(batch) == ["PFS", "PFS-2", "PFS-3", "OS", "OS-2", "OS-3"]
+    assert batch.notes == ("runs PFS-2, PFS-3 and 2 more: numbered, because another has the same name",)
+
+
+def test_trials_with_the_same_data_stay_apart_and_keep_their_fingerprints(read, folder, tmp_path):
+    shutil.copytree(folder / "a" / "trial", tmp_path / "copy")
+    alone = read("{notebooks: [one.ipynb], trials: [a/trial]}").runs[0]
+    batch = read(f"{{notebooks: [one.ipynb], trials: [a/trial, {tmp_path}/copy]}}")
+    assert [(run.name, run.trial) for run in batch.runs] == [("one-trial", "trial"), ("one-copy", "copy")]
+    first, second = (run.fingerprint for run in batch.runs)
+    assert first == alone.fingerprint
+    assert second == f"{first}-copy"
+
+
+def test_a_plan_of_the_project_is_found_by_its_name(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    batch = read_batch("interval_types")
+    assert (len(batch.runs), batch.out_dir) == (8, tmp_path / "reports" / "interval_types")
+    (tmp_path / "interval_types").write_text((folder / "plan.yaml").read_text())
+    with pytest.raises(BatchError):
+        read_batch("interval_types")  # a file of one's own comes first

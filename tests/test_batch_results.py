@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -13,7 +15,7 @@ from nkhcc_helpers.run.batch.results import (
     describe_comparison,
     list_headlines,
     list_values,
-    read_finished,
+    read_found,
     write_results,
 )
 
@@ -43,12 +45,14 @@ def made(tmp_path):
 
 
 def test_values_are_a_row_each_with_what_varied(made):
-    table = list_values(made.batch, read_finished(made.batch, made.folder))
-    about = ["run", "notebook", "trial", "endpoint", "conf_type"]
+    table = list_values(made.batch, read_found(made.batch, made.folder))
+    about = ["run", "notebook", "trial", "endpoint", "conf_type", "state"]
     assert list(table) == [*about, "name", "of", "number", "text"]
     assert table[about].drop_duplicates().to_numpy().tolist() == [
-        ["a", "one", "nkhcc", "PFS", "bpcp"],
-        ["b", "one", "nkhcc", "OS", "bpcp"],
+        ["a", "one", "nkhcc", "PFS", "bpcp", "finished"],
+        ["b", "one", "nkhcc", "OS", "bpcp", "finished"],
+        ["c", "one", "nkhcc", "PFS", "plain", "failed"],
+        ["d", "one", "nkhcc", "PFS", "log-log", "not executed"],
     ]
     found = table[table["run"] == "a"].set_index(["name", "of"])
     numbers = found["number"].dropna().to_dict()
@@ -74,8 +78,24 @@ def test_values_are_a_row_each_with_what_varied(made):
     }
 
 
+def test_each_column_is_described(made):
+    described = (Path(__file__).parent.parent / "plans" / "README.md").read_text(encoding="utf-8")
+    columns = set(list_values(made.batch, read_found(made.batch, made.folder))) - set(made.batch.varied)
+    rows = [line.split("|")[1] for line in described.splitlines() if line.startswith("| `")]
+    assert columns <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_a_run_without_values_has_one_row(made):
+    write_run(made.batch, made.runs[1])
+    table = list_values(made.batch, read_found(made.batch, made.folder))
+    rows = table[table["run"] != "a"]
+    assert rows["state"].tolist() == ["finished", "failed", "not executed"]
+    assert rows[["name", "of", "text"]].eq("").all(axis=None)
+    assert rows["number"].isna().all()
+
+
 def test_headlines_are_numbers_or_nan(made):
-    table = list_headlines(made.batch, read_finished(made.batch, made.folder))
+    table = list_headlines(made.batch, read_found(made.batch, made.folder))
     fields = ["name", "label", "value", "ci_lower", "ci_upper", "null", "level", "unit", "log"]
     assert list(table)[-len(fields) :] == fields
     assert list(table)[:4] == ["run", "notebook", "trial", "is_default"]
@@ -87,35 +107,39 @@ def test_headlines_are_numbers_or_nan(made):
     assert math.isnan(p["null"])
 
 
-def test_a_batch_without_results_has_tables_without_rows(tmp_path):
+def test_a_batch_without_results_has_tables_without_values(tmp_path):
     batch = make_batch(tmp_path, make_run(tmp_path, "a"))
-    assert list_values(batch, read_finished(batch, batch.out_dir)).empty
-    assert list_headlines(batch, read_finished(batch, batch.out_dir))["value"].dtype == float
-    write_results(batch, batch.out_dir, read_finished(batch, batch.out_dir))
+    assert list_headlines(batch, read_found(batch, batch.out_dir))["value"].dtype == float
+    write_results(batch, batch.out_dir, read_found(batch, batch.out_dir))
     table = pd.read_parquet(batch.out_dir / "results.parquet")
-    assert table.empty
+    assert table["state"].tolist() == ["not executed"]
     assert table["number"].dtype == float
+
+
+def assert_has_nothing(made):
+    table = list_values(made.batch, read_found(made.batch, made.folder))
+    assert table.loc[table["run"] == "a", ["state", "name"]].to_numpy().tolist() == [["not executed", ""]]
 
 
 def test_what_a_run_found_with_other_inputs_is_not_taken(made):
     path = made.folder / "runs" / "a" / "manifest.json"
     path.write_text(path.read_text().replace("print of a", "print of what it was"))
-    assert set(list_values(made.batch, read_finished(made.batch, made.folder))["run"]) == {"b"}
+    assert_has_nothing(made)
 
 
 @pytest.mark.parametrize("text", ["", "{", "not json"])
 def test_results_that_cannot_be_read_have_no_rows(made, text):
     (made.folder / "runs" / "a" / "results.json").write_text(text)
-    assert set(list_values(made.batch, read_finished(made.batch, made.folder))["run"]) == {"b"}
+    assert_has_nothing(made)
 
 
-@pytest.mark.parametrize("name", ["number", "level"])
+@pytest.mark.parametrize("name", ["number", "level", "state"])
 def test_a_parameter_may_have_the_name_of_a_column(tmp_path, monkeypatch, name):
     monkeypatch.setitem(DEFAULTS, name, "x")
     run = make_run(tmp_path, "a", **{name: "mine"})
     batch = make_batch(tmp_path, run, varied=[name])
     write_run(batch, run, values={"n": 3}, headlines={"p": make_headline(0.03, level=0.05)})
-    finished = read_finished(batch, batch.out_dir)
+    finished = read_found(batch, batch.out_dir)
     values, headlines = list_values(batch, finished), list_headlines(batch, finished)
     assert values.columns.is_unique
     assert headlines.columns.is_unique
@@ -124,8 +148,8 @@ def test_a_parameter_may_have_the_name_of_a_column(tmp_path, monkeypatch, name):
 
 
 def test_written_tables_hold_the_same_and_no_formulas(made):
-    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
-    table = list_values(made.batch, read_finished(made.batch, made.folder))
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
+    table = list_values(made.batch, read_found(made.batch, made.folder))
     pd.testing.assert_frame_equal(
         pd.read_parquet(made.folder / "results.parquet").astype(table.dtypes), table
     )
@@ -138,16 +162,25 @@ def test_written_tables_hold_the_same_and_no_formulas(made):
 
 def test_the_same_results_are_written_as_the_same_bytes(made):
     files = [made.folder / "results.csv", made.folder / "results.parquet"]
-    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
     first = [file.read_bytes() for file in files]
     manifest = made.folder / "runs" / "a" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"seconds": 1.5', '"seconds": 99.5'))
-    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
+    assert [file.read_bytes() for file in files] == first
+
+
+def test_what_a_failed_run_says_is_in_no_table(made):
+    files = [made.folder / "results.csv", made.folder / "results.parquet"]
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
+    first = [file.read_bytes() for file in files]
+    write_run(made.batch, made.runs[2], error="needed 1,234 MB of memory")
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
     assert [file.read_bytes() for file in files] == first
 
 
 def test_a_table_that_cannot_be_written_leaves_the_earlier_ones(made, monkeypatch):
-    write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
+    write_results(made.batch, made.folder, read_found(made.batch, made.folder))
     first = {path.name: path.read_bytes() for path in made.folder.glob("results.*")}
     write_run(made.batch, made.runs[1], values={"p_trend": 0.9})
 
@@ -156,7 +189,7 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_ones(made, monkeypatc
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
     with pytest.raises(OSError, match="No space"):
-        write_results(made.batch, made.folder, read_finished(made.batch, made.folder))
+        write_results(made.batch, made.folder, read_found(made.batch, made.folder))
     assert {path.name: path.read_bytes() for path in made.folder.iterdir() if path.is_file()} == first
 
 
@@ -215,9 +248,38 @@ def test_headlines_and_cells_of_tables_are_compared(made, tmp_path):
     rows = {"medians": {"files": [], "rows": [{"group": "A", "median": 4.8}]}}
     table = compare(tmp_path, {}, {}, tables=rows)
     assert table[["name", "of", "a"]].to_numpy().tolist() == [
-        ["table.medians", "1.group", "A"],
-        ["table.medians", "1.median", 4.8],
+        ["table.medians", "[A].group", "A"],
+        ["table.medians", "[A].median", 4.8],
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        ([{"group": "A", "n": 3}, {"group": "B", "n": 3}], ["[A]", "[B]"]),
+        ([{"group": "A", "time": 6.0}, {"group": "A", "time": 12.0}], ["[A, 6]", "[A, 12]"]),
+        ([{"group": "A", "time": 6}, {"group": "A", "time": 12}], ["[A, 6]", "[A, 12]"]),
+        ([{"time": 0.5, "group": "A"}, {"time": 1.0, "group": "B"}], ["1", "2"]),
+        ([{"group": "A", "hr": 0.5}, {"group": "A", "hr": 0.6}], ["1", "2"]),
+        ([{"group": "A"}, {"group": "A"}], ["1", "2"]),
+        ([{"latest": None}], ["1"]),
+        ([], []),
+    ],
+)
+def test_rows_of_tables_are_named_by_what_tells_them_apart(tmp_path, rows, names):
+    table = compare(tmp_path, {"x": 1}, {}, tables={"t": {"files": [], "rows": rows}})
+    found = table.loc[table["name"] == "table.t", "of"].str.rsplit(".", n=1).str[0]
+    assert list(dict.fromkeys(found)) == names
+
+
+def test_a_row_that_one_side_lacks_leaves_the_others_in_their_pairs(tmp_path):
+    rows = [{"group": name, "n": n} for name, n in (("A", 3), ("B", 5), ("C", 6))]
+    sides = [
+        write_report(tmp_path / side, {}, tables={"t": {"files": [], "rows": own}})
+        for side, own in (("a", rows), ("b", rows[1:]))
+    ]
+    table = compare_reports(*sides, 0)
+    assert table.loc[table["differs"], "of"].tolist() == ["[A].group", "[A].n"]
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}"])
@@ -226,8 +288,30 @@ def test_a_folder_without_results_is_named(tmp_path, text):
     b.mkdir()
     if text is not None:
         (b / "results.json").write_text(text)
-    with pytest.raises(FileNotFoundError, match=r"b: no results\.json"):
+    with pytest.raises(ValueError, match=r"b: no results\.json of .* of a batch, is there$"):
         compare_reports(a, b, 0)
+
+
+def test_of_a_batch_a_run_is_to_be_named(made):
+    with pytest.raises(ValueError, match=r"batch: no results\.json.*; of this batch name a run, such as "):
+        compare_reports(made.folder, made.folder / "runs" / "a", 0)
+
+
+@pytest.mark.parametrize("pair", [("c", "c"), ("a", "c"), ("c", "a")])
+def test_a_run_that_failed_is_not_compared(made, pair):
+    with pytest.raises(ValueError, match=r"runs/c: one has not finished.*cell 3: ValueError: no"):
+        compare_reports(*[made.folder / "runs" / name for name in pair], 0)
+
+
+def test_a_report_with_a_notebook_that_was_not_executed_is_not_compared(tmp_path):
+    a = write_report(tmp_path / "a", {"x": 1}, notebooks={"one": {"status": "not executed"}})
+    with pytest.raises(ValueError, match=r"a: one has not finished.*\(not executed\)"):
+        compare_reports(a, a, 0)
+
+
+def test_where_neither_holds_a_value_nothing_is_called_the_same(tmp_path):
+    with pytest.raises(ValueError, match="neither holds a value"):
+        compare(tmp_path, {}, {})
 
 
 def describe(a, b, tolerance=1e-6, **options):
@@ -245,7 +329,7 @@ def test_the_description_shows_what_differs_and_counts(tmp_path):
     assert ["*", "version", "of", "numpy", "2.0", "2.1"] in cells
     assert ["*", "one", "p", "0.25", "0.5"] in cells
     assert not any("same" in line or "code" in line for line in lines)
-    assert lines[-1].startswith("1 of 2 values differ: by more than 1e-06 x")
+    assert lines[-1].startswith("1 of 2 values differ (*): by more than 1e-06 x")
     (of_a, of_b) = (line.index(text) for line, text in ((lines[-3], " a "), (lines[-2], " 0.25")))
     assert of_a == of_b
     assert ["one", "same", "1", "1"] in [line.split() for line in describe(a, b, every=True).splitlines()]
@@ -254,7 +338,7 @@ def test_the_description_shows_what_differs_and_counts(tmp_path):
 def test_the_description_of_runs_that_are_alike_is_short(tmp_path):
     a, b = write_report(tmp_path / "a", {"p": 0.25}), write_report(tmp_path / "b", {"p": 0.25})
     assert describe(a, b).splitlines()[2:] == [describe(a, b).splitlines()[-1]]
-    assert "0 of 1 values differ" in describe(a, b)
+    assert "0 of 1 values differ (*)" in describe(a, b)
 
 
 def test_text_of_data_cannot_steer_the_terminal(tmp_path):

@@ -1,6 +1,8 @@
 """The headlines of a page: how they are recorded, and that a notebook's are the numbers it shows."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -94,3 +96,14 @@ def test_a_headline_that_cannot_be_is_refused(fields, said):
 def test_a_p_value_equal_to_its_level_is_at_it():
     for conf_level, p_value in ((0.9, 1 / 10), (0.8, 1 / 5), (0.95, 1 / 20), (0.99, 1 / 100)):
         assert p_value <= Headline("p", "P", p_value, level=1 - conf_level).level
+
+
+def test_the_example_for_a_notebook_of_ones_own_is_right(tmp_path):
+    text = (Path(__file__).parent.parent / "plans" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {"endpoint": "OS", "data_dir": "", "out_dir": tmp_path})
+    headlines = json.loads((tmp_path / "results" / "my_notebook.json").read_text("utf-8"))["headlines"]
+    assert list(headlines) == ["median", "hr_dose", "p_trend"]
+    assert headlines["median"]["value"] == pytest.approx(17.7, abs=0.05)
+    assert headlines["median"]["ci_lower"] < headlines["median"]["value"] < headlines["median"]["ci_upper"]
+    assert (headlines["hr_dose"]["null"], headlines["p_trend"]["level"]) == (1, 0.05)

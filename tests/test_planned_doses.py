@@ -87,6 +87,17 @@ def test_the_page_says_that_the_doses_are_not_those_of_the_file(is_real, trial, 
     assert ("Illustrative" in said) == (not is_real)
 
 
+def test_assumptions_are_of_the_doses_in_use(trial):
+    changed = change_doses(change_doses(trial, HALVED), [0.25, 1, 1, 1.5])
+    first, *others = changed.metadata.assumptions
+    assert first.what == "Mean doses"
+    assert first.value.startswith("0.25 (A: low dose x 4), 1 (B")
+    assert first.value.endswith("1.5 (D: incremental dose)")
+    of_dose = {each.what for each in trial.metadata.assumptions if each.of == "dose"}
+    assert of_dose == {"Low dose", "Doses in group D"}  # of the same groups whose dose is marked as assumed
+    assert [each for each in trial.metadata.assumptions if each.what not in of_dose] == others
+
+
 def test_the_page_says_nothing_of_the_doses_of_the_file(trial, capsys):
     page = open_page(change_doses(trial, [0.5, 1, 1, 1.25]), "any")
     page.show_banner()

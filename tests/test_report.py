@@ -48,6 +48,17 @@ def page(tmp_path_factory):
     )
 
 
+def test_a_page_leads_back_to_its_report_or_its_batch_and_says_which_run_it_is(page, tmp_path):
+    assert '<a href="index.html">&larr; All pages of this report</a>' in page
+    assert "batch.html" not in page
+    run = make_page(tmp_path, new_markdown_cell("# Who?"), run=f"Run a-b: where {IMAGE}")
+    assert '<a href="../../batch.html">&larr; All runs of this batch</a>' in run
+    assert "index.html" not in run
+    assert f"<title>Run a-b: where {ESCAPED_IMAGE} | Who?</title>" in run
+    assert f"<b>Run a-b: where {ESCAPED_IMAGE}</b>" in run[: run.index("<main>")]
+    assert IMAGE not in run
+
+
 def test_page_is_titled_by_its_first_heading(page):
     assert "<title>Who lives &amp; how long?</title>" in page
     assert page.count("<h1") == 1

@@ -31,7 +31,13 @@ def option(*names: str, **settings: Any) -> Any:
 
 
 class _Questions(click.Group):
-    """Commands that are imported when they are named."""
+    """Commands that are imported when they are named; one that is interrupted meanwhile ends as any other."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().main(*arguments, **settings)
+        except SystemExit as end:  # for click an interruption is an error as any other
+            raise SystemExit(INTERRUPTED if isinstance(end.__context__, click.Abort) else end.code) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_FILES)

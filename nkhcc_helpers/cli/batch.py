@@ -19,24 +19,25 @@ _LAYOUT = "{bar:30} {n_fmt}/{total_fmt}{desc} [{elapsed}, {remaining} left]"
 
 @click.command(short_help="Execute every run of a plan, and compare them.")
 @click.argument("plan")
-@option("--out", "out_dir", "Folder; reports/<name of the plan> by default.", metavar="DIR", default="")
+@option("--out", "Folder; reports/<name of the plan> by default.", metavar="DIR", default="")
 @option("--jobs", "Runs executed at a time; the cores by default.", metavar="N", type=AT_LEAST_1)
 @option("--scheduler", "A dask scheduler, with workers of its own.", metavar="ADDRESS", default="")
 @option("--memory-limit", "Memory a run may take, such as 2GiB.", metavar="SIZE", default="")
 @option("--retries", "Times a run whose worker died is tried again.", type=click.IntRange(min=0), default=1)
 @option("--timeout", "Seconds a run may take; 0 for no limit.", metavar="SECONDS", type=_AT_LEAST_0)
 @option("--pages", "Runs that keep pages and figures.", type=click.Choice(["all", "failed", "none"]))
-@option("--keep-notebooks", "notebooks", "How.", type=click.Choice(["plain", "gzip", "none"]))
+@option("--keep-notebooks", "How.", type=click.Choice(["plain", "gzip", "none"]))
 @option("--force", "Execute finished runs anew.", is_flag=True)
 @option("--dry-run", "List the runs and about how long they take, and run nothing.", is_flag=True)
 def batch(plan: str, *, dry_run: bool, **options: Any) -> None:
     """Execute every run of a plan, and write one table of all and what differs between them.
 
-    PLAN is a YAML file of notebooks, trials and values of parameters. What it says of pages, notebooks and
-    timeout holds unless the option is given. The same command goes on where an earlier one was stopped.
+    PLAN is a YAML file of notebooks, trials and values of parameters, or the name of one of the project's.
+    What it says of pages, notebooks and timeout holds unless the option is given. The same command goes on
+    where an earlier one was stopped.
 
     \b
-    nkhcc batch plans/interval_types.yaml --dry-run
+    nkhcc batch interval_types --dry-run
     nkhcc batch my_plan.yaml --jobs 8 --pages failed --out reports/sensitivity
 
     Exit code: 0 when every run finished, 1 when one failed, 2 when the plan, a trial, a parameter's name or
@@ -61,7 +62,7 @@ def _describe_kept(stop: BaseException) -> list[str]:
 def _list_runs(plan: str, *, jobs: int | None, **options: Any) -> None:
     from nkhcc_helpers.run.batch import describe_batch, read_batch
 
-    settings = {name: options[name] for name in ("out_dir", "pages", "notebooks", "timeout")}
+    settings = {name: options[name] for name in ("out", "pages", "keep_notebooks", "timeout")}
     click.echo(describe_batch(read_batch(plan, **settings), jobs or os.cpu_count() or 1))
 
 
@@ -80,6 +81,9 @@ def _run(plan: str, **options: Any) -> None:
     n_ok = len(result.records) - len(failed)
     click.echo(f"Batch: {near(result.folder / 'batch.html')}")
     click.echo(f"{n_ok} finished, {result.n_reused} of them taken over; {len(failed)} failed")
+    if left := result.unplanned:
+        names = ", ".join(left[:_N_NAMED]) + (", ..." if len(left) > _N_NAMED else "")
+        click.echo(f"Also in its runs/, from an earlier plan and in no table: {len(left)} ({names})")
     raise SystemExit(1 if failed else 0)
 
 
@@ -108,13 +112,13 @@ class _BatchProgress(Progress):
 def compare(run_a: Path, run_b: Path, *, tolerance: float, every: bool) -> None:
     """Compare the values of two runs: folders with a results.json, such as reports/nkhcc.
 
-    Exit code: 0 when they are the same, 1 when one differs beyond the tolerance, 2 when a folder holds none.
+    Exit code: 0 when they are the same, 1 when one differs beyond the tolerance, 2 when a run has none.
     """
     from nkhcc_helpers.run.batch import compare_reports, describe_comparison
 
     try:
         values = compare_reports(run_a, run_b, tolerance)
-    except FileNotFoundError as error:
+    except ValueError as error:
         fail(str(error), BAD_INPUT)
     click.echo(describe_comparison(values, run_a, run_b, tolerance, every=every))
     raise SystemExit(1 if values["differs"].any() else 0)

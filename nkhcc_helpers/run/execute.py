@@ -18,7 +18,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
-from nkhcc_helpers.parallel import CAN_FORK, IN_NOTEBOOKS, TEMPLATE, prepare_notebooks
+from nkhcc_helpers.parallel import (
+    CAN_FORK,
+    IN_NOTEBOOKS,
+    TEMPLATE,
+    importing_no_main,
+    prepare_notebooks,
+)
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, PROGRESS_VARIABLE, write_json
 from nkhcc_helpers.run.kernel import PROVISIONER, ForkedKernel, register
 from nkhcc_helpers.run.pages import load_exporter, write_page
@@ -134,7 +140,8 @@ class WorkerPool:
             ours, theirs = self._context.Pipe()
             arguments = (theirs, job, str(self._work_dir), dict(os.environ))
             process = self._context.Process(target=_serve, args=arguments)
-            process.start()
+            with importing_no_main():
+                process.start()
             theirs.close()
             self._running[ours] = (process, job, time.perf_counter())
 

@@ -27,12 +27,13 @@ def write_page(
     word: str = "dose",
     has_notebook: bool = True,
     is_lesson: bool = False,
+    run: str = "",
 ) -> Path:
     """Write the page of an executed notebook in the report's folder `notebooks`.
 
     The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
-    The executed notebook is among the page's files where it stays in the report as it is. A lesson, of the
-    bundled trial, shows exercises, without the cells in which answers are checked.
+    The executed notebook is among the page's files where it stays in the report as it is. Of a batch, it says
+    which `run` it is of; a lesson, of the bundled trial, shows exercises, but no cells to check answers in.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
@@ -52,6 +53,7 @@ def write_page(
         "page.html.j2",
         title=next((text for level, _, text in headings if level == 1), page.stem),
         code_style=Markup(HtmlFormatter(style="xcode").get_style_defs(".highlight")),
+        run=run,
         trial_title=trial_title,
         is_illustrative=is_illustrative,
         illustrative=ILLUSTRATIVE,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from nkhcc_helpers.trial.trial import locate_checkout
 
 COURSE_TAGS = ("exercise", "check", "solution")
 """Tags of cells that are for a course: what is asked, where an answer is checked, how it is found."""
+_LONGEST_NAME = 100  # bytes; many file systems allow 255
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)", re.IGNORECASE)  # no file on Windows
 
 
 class NotebookError(ValueError):
@@ -46,6 +51,13 @@ def locate_notebooks() -> Path:
     checkout = locate_checkout()
     bundled = Path(__file__).resolve().parent.parent / "bundled" / "notebooks"
     return checkout / "notebooks" if checkout else bundled
+
+
+def find_plan(name: str | Path) -> Path:
+    """Path of a batch's plan: a file, or one of the project's by its name."""
+    path = Path(name).expanduser()
+    own = locate_notebooks().with_name("plans") / f"{name}.yaml"
+    return (own if os.path.isfile(own) and not os.path.isfile(path) else path).resolve()
 
 
 def list_notebooks(names: Sequence[str] = ()) -> dict[str, Path]:
@@ -89,6 +101,27 @@ def name_part(plans: Sequence[Plan]) -> str:
     if set(paths) == own:
         return ""
     return "-".join(path.stem.partition("_")[0] if path in own else path.stem for path in paths)
+
+
+def make_safe(text: str) -> str:
+    """A text as the name of a folder, on Windows too."""
+    plain = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", text)).strip(".-")
+    cut = plain.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(".-") or "run"
+    return f"_{cut}" if _DEVICE.match(cut) else cut
+
+
+def tell_apart(names: Sequence[str]) -> list[str]:
+    """Make names different, whatever the case, by numbers behind those that were there already."""
+    taken: dict[str, int] = {}  # and the latest number behind each
+    numbered = []
+    for name in names:
+        free = name
+        while free.casefold() in taken:
+            taken[name.casefold()] += 1
+            free = f"{name}-{taken[name.casefold()]}"
+        taken[free.casefold()] = 1
+        numbered.append(free)
+    return numbered
 
 
 def plan_run(

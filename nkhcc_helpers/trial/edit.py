@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +31,15 @@ class Cells:
 
 @dataclass(frozen=True)
 class Change:
-    """What the files say otherwise, in a sentence; `arms` in the place of those of `trial.yaml`."""
+    """What the files say otherwise, in a sentence; `metadata` is `trial.yaml` as it would be."""
 
     said: str
-    arms: Sequence[Arm]
+    metadata: TrialMetadata
     cells: Sequence[Cells] = ()
     without: Sequence[str] = ()  # patients
 
-    def apply(
-        self, raw: Mapping[str, RawTable], metadata: TrialMetadata
-    ) -> tuple[dict[str, RawTable], TrialMetadata]:
-        """Return tables as text, and `trial.yaml`, as they would be; ValueError where no row is changed."""
+    def apply(self, raw: Mapping[str, RawTable]) -> dict[str, RawTable]:
+        """Return tables as text as they would be; ValueError where no row is changed."""
         frames = {table: each.frame[~each.frame["USUBJID"].isin(self.without)] for table, each in raw.items()}
         n_changed = 0
         for cells in self.cells:
@@ -54,8 +52,7 @@ class Change:
                 n_changed += found.sum()
         if self.cells and not n_changed:
             raise ValueError(f"there is no such row: {self.said}")
-        tables = {table: dataclasses.replace(raw[table], frame=frame) for table, frame in frames.items()}
-        return tables, metadata.model_copy(update={"arms": list(self.arms)})
+        return {table: dataclasses.replace(raw[table], frame=frame) for table, frame in frames.items()}
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class Edit:
         """Leave out a patient, or a whole group and its plan."""
         arms = [arm for arm in self.trial.metadata.arms if patient or arm.code != group]
         said = f"Without {patient or f'group {group}'}."
-        return self._make(said, arms=arms, without=self._choose(patient, group))
+        return self._make(said, arms, without=self._choose(patient, group))
 
     def set_value(self, table: str, column: str, text: str, **where: str) -> Edit:
         """Write a text into a column of the rows in which other columns hold these texts, all as in the file.
@@ -136,10 +133,12 @@ class Edit:
         # Single doses do not fit another number of them, nor another mean.
         arms[group] = Arm.model_validate(arms[group].model_dump() | {"doses": None} | planned)
         listed = ", ".join(f"{name} {value}" for name, value in planned.items())
-        return self._make(f"Planned for group {group}: {listed}.", arms=list(arms.values()))
+        return self._make(f"Planned for group {group}: {listed}.", arms.values())
 
-    def _make(self, said: str, **changed: Any) -> Edit:
-        return Edit(self.trial.change(Change(said, **{"arms": self.trial.metadata.arms} | changed)))
+    def _make(self, said: str, arms: Iterable[Arm] = (), **changed: Any) -> Edit:
+        metadata = self.trial.metadata
+        metadata = metadata.model_copy(update={"arms": list(arms)}) if arms else metadata
+        return Edit(self.trial.change(Change(said, metadata, **changed)))
 
     def _find(self, patient: str) -> dict[str, Any]:
         subjects = self.trial.subjects.set_index("USUBJID", drop=False)

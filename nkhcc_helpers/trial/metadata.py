@@ -228,11 +228,12 @@ class ResponseSource(Model):
 
 
 class Assumption(Model):
-    """Something an analysis needs and the source does not say."""
+    """Something an analysis needs and the source does not say; `of` doses where a parameter may change it."""
 
     what: Text
     value: Annotated[str | int | float, BeforeValidator(_check_scalar)]
     why: Text
+    of: Literal["", "dose"] = ""
 
 
 class TrialMetadata(Model):

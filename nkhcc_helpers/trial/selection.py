@@ -15,7 +15,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, ValidationInfo
 
 from nkhcc_helpers.checks import check_choice
-from nkhcc_helpers.trial.metadata import LARGEST
+from nkhcc_helpers.trial.metadata import LARGEST, Assumption
 from nkhcc_helpers.trial.patients import GROUPS, group_rows, plan_groups
 from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names, suggest_name
 from nkhcc_helpers.trial.schema import BLANK, list_answers, list_text, parse_numbers
@@ -140,7 +140,11 @@ def change_doses(trial: Trial, doses: Sequence[float]) -> Trial:
         return trial
     _refuse_other_number(trial, doses)
     arms = [arm.plan_dose(float(dose)) for arm, dose in zip(arms, doses, strict=True)]
-    metadata = trial.metadata.model_copy(update={"arms": arms})
+    told = ", ".join(f"{arm.dose:g} ({arm.label})" for arm in arms)
+    why = "Chosen by the parameter doses, in the place of those of trial.yaml."
+    kept = [each for each in trial.metadata.assumptions if each.of != "dose"]
+    assumptions = [Assumption(what="Mean doses", value=told, why=why, of="dose"), *kept]
+    metadata = trial.metadata.model_copy(update={"arms": arms, "assumptions": assumptions})
     planned = trial.subjects.set_index("USUBJID")["group"].astype(object)
     subjects = plan_groups(trial.subjects, planned, metadata)
     return dataclasses.replace(trial, metadata=metadata, subjects=subjects, has_other_doses=True)

@@ -268,7 +268,7 @@ def _read_trial(folder: Path, changes: Sequence[Change] = (), known: Sequence[st
     if metadata is not None and metadata.left_out:
         raw, left_out = leave_out(raw, metadata)
     for change in () if problems else changes:
-        raw, metadata, published = *change.apply(raw, metadata), None
+        raw, metadata, published = change.apply(raw), change.metadata, None
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)

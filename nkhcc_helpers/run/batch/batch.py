@@ -31,6 +31,7 @@ class BatchResult:
     folder: Path
     records: dict[str, Record]  # by run's name, in the plan's order
     n_reused: int = 0  # runs that had finished before
+    unplanned: tuple[str, ...] = ()  # runs that stand there too, from an earlier plan
 
     @property
     def failed(self) -> list[Record]:
@@ -41,14 +42,14 @@ class BatchResult:
 def run_batch(
     plan: str | Path,
     *,
-    out_dir: str | Path = "",
+    out: str | Path = "",
     jobs: int | None = None,
     scheduler: str = "",
     memory_limit: str = "",
     retries: int = 1,
     timeout: float | None = None,
     pages: str | None = None,
-    notebooks: str | None = None,
+    keep_notebooks: str | None = None,
     force: bool = False,
     on_start: Callable[[int, int, str], None] = lambda total, n_finished, dashboard: None,
     on_record: Callable[[Record, int], None] = lambda record, n_running: None,
@@ -58,8 +59,8 @@ def run_batch(
     Parameters
     ----------
     plan : str or pathlib.Path
-        A plan's file, and with `out_dir`, `pages`, `notebooks` and `timeout` in the place of its own: see
-        :func:`~nkhcc_helpers.run.batch.grid.read_batch`.
+        A plan's file, or the name of one of the project's. Its `out`, `pages`, `keep_notebooks` and `timeout`
+        hold unless they are given here.
     jobs : int, optional
         Runs executed at a time on this machine; the number of cores when absent.
     scheduler : str
@@ -84,26 +85,38 @@ def run_batch(
         Interrupted, the disk is full, or the scheduler was lost. What has finished stays, as a note says, and
         the same call goes on.
     """
+    from nkhcc_helpers.run.batch.pages import list_unplanned, write_pages
+
     limit = _read_memory(memory_limit)
-    batch = read_batch(plan, out_dir=out_dir, pages=pages, notebooks=notebooks, timeout=timeout)
+    batch = read_batch(plan, out=out, pages=pages, keep_notebooks=keep_notebooks, timeout=timeout)
     with open_ledger(batch.out_dir) as ledger:
         known = ledger.settle(batch.runs)
         finished = {} if force else {name: each for name, each in known.items() if each.status == "ok"}
         waiting = [run for run in batch.runs if run.name not in finished]
         limits = Limits(batch.timeout, limit)
-        place = Workplace(ledger.work, ledger.session, batch.pages, batch.notebooks, limits, retries)
+        rules = (batch.pages, batch.notebooks, limits, retries, batch.varied)
+        place = Workplace(ledger.work, ledger.session, *rules)
         under_way = _UnderWay(ledger, place, waiting, dict(finished))
+        write = partial(write_pages, batch, batch.out_dir, under_way.records)
+
+        def begin(dashboard: str) -> None:
+            if waiting:  # what is killed leaves no table that looks whole
+                write(has_ended=False)
+            on_start(len(batch.runs), len(finished), dashboard)
+
         try:
-            _execute(under_way, scheduler, jobs, partial(on_start, len(batch.runs), len(finished)), on_record)
+            _execute(under_way, scheduler, jobs, begin, on_record)
+        except BatchError:
+            raise
         except BaseException as stop:
             n_finished = sum(record.status == "ok" for record in under_way.records.values())
             stop.add_note(f"finished: {n_finished} of {len(batch.runs)} runs, kept in {batch.out_dir}")
+            with suppress(OSError):
+                write(has_ended=False)
             raise
-        from nkhcc_helpers.run.batch.pages import write_pages
-
-        records = {run.name: under_way.records[run.name] for run in batch.runs}
-        write_pages(batch, batch.out_dir, records)
-    return BatchResult(batch.out_dir, records, len(finished))
+        write()
+    records = {run.name: under_way.records[run.name] for run in batch.runs}
+    return BatchResult(batch.out_dir, records, len(finished), list_unplanned(batch, batch.out_dir))
 
 
 @dataclass
@@ -182,7 +195,12 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
 def _refuse_unfit(client: Client, under_way: _UnderWay) -> None:
     """Raise before anything is executed where a worker has other code or other files."""
     files = sorted({path for run in under_way.waiting for path in (run.plan.path, run.source)})
+    with suppress(TimeoutError):
+        client.wait_for_workers(1, timeout=_SECONDS_TO_CONNECT)
     told = client.run(find_trouble, under_way.place, files, hash_code(), on_error="return")
+    if not told:
+        advice = "has no worker; start workers, then give the command again"
+        raise BatchError([f"--scheduler {client.scheduler.address}: {advice}"])
     problems = [f"worker {worker}: {trouble}" for worker, trouble in told.items() if trouble]
     if problems:
         raise BatchError(problems)

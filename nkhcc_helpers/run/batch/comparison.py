@@ -39,6 +39,7 @@ _SAID: dict[tuple[Kind, float], str] = {
     ("limits", 0): "no limits that leave out {:g}",
 }
 _SEED = "seed"
+COMPARISON, FIGURES = "comparison.html", Path("figures", "comparison")
 MOST_FIGURES = 60
 _MOST_NAMED, _LONGEST_VALUE = 5, 60  # in a sentence
 
@@ -234,8 +235,7 @@ def write_comparison(
     runs = list_parameters(batch)
     comparisons = compare_runs(headlines, batch.varied, runs)
     is_illustrative = {name: told.get("provenance") == "illustrative" for name, told in trials.items()}
-    figures = folder / "figures" / "comparison"
-    shutil.rmtree(figures, ignore_errors=True)
+    figures = folder / FIGURES
     figures.mkdir(parents=True)
     drawn = {}
     for number in _choose_drawn(comparisons):
@@ -258,7 +258,13 @@ def write_comparison(
         illustrative=ILLUSTRATIVE if any(is_illustrative.values()) else "",
         show=show_value,
     )
-    return write_whole(folder / "comparison.html", text)
+    return write_whole(folder / COMPARISON, text)
+
+
+def remove_comparison(folder: Path) -> None:
+    """Remove the comparison of an earlier batch."""
+    (folder / COMPARISON).unlink(missing_ok=True)
+    shutil.rmtree(folder / FIGURES, ignore_errors=True)
 
 
 def _choose_drawn(comparisons: Sequence[Comparison]) -> list[int]:

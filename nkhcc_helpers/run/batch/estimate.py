@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 from statistics import fmean
 
-from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
-from nkhcc_helpers.run.batch.ledger import Record, read_ledger
+from nkhcc_helpers.run.batch.grid import Batch, list_parameters
+from nkhcc_helpers.run.batch.ledger import RUNS, read_ledger
 from nkhcc_helpers.run.batch.results import align_cells
 from nkhcc_helpers.run.manifest import MANIFEST, read_entries
 from nkhcc_helpers.trial.metadata import count_noun
 from nkhcc_helpers.trial.problems import format_printable
 
-_N_SHOWN, _LONGEST = 40, 60  # runs, and characters of a cell
+_N_SHOWN, _WIDEST = 40, 60  # runs, and characters of a column
+_N_READ = 200  # manifests of one kind
+_SECONDS_AROUND = 10.0  # imports before the first run, tables and pages after the last
 
 
-def estimate_seconds(batch: Batch, jobs: int) -> float | None:
-    """How long the runs that have not finished will take, `jobs` at a time; None when nothing is known.
-
-    By the mean of each notebook in the batch so far, or else in the reports beside it.
-    """
-    return _estimate(batch, jobs, read_ledger(batch.out_dir))
-
-
-def _estimate(batch: Batch, jobs: int, ledger: Mapping[str, Record]) -> float | None:
-    names = [run.plan.name for run in _list_waiting(batch, ledger)]
-    if not names:
+def estimate_seconds(folder: Path, notebooks: Sequence[str], jobs: int) -> float | None:
+    """How long a run of each of these will take in a batch's folder, `jobs` at a time; None when unknown."""
+    if not notebooks:
         return 0.0
-    known = {run.name: run.plan.name for run in batch.runs}
-    here, beside = defaultdict(list), defaultdict(list)
-    for record in ledger.values():
-        if record.status == "ok" and record.run in known:
-            here[known[record.run]].append(record.seconds)
-    for path in batch.out_dir.parent.glob(f"*/{MANIFEST}"):
-        for name, entry in read_entries(path.parent).items():
-            if entry.get("status") == "ok":
-                beside[name].append(float(entry.get("seconds", 0)))
-    means = {name: fmean(seconds) for name, seconds in (beside | here).items() if name in names}
+    means = {name: fmean(seconds) for name, seconds in _list_seconds(folder).items() if name in notebooks}
     if not means:
         return None
     # A notebook not run yet takes what the others do.
-    each = [means.get(name, fmean(means.values())) for name in names]
-    return max(sum(each) / min(jobs, len(each)), *each)
+    each = [means.get(name, fmean(means.values())) for name in notebooks]
+    # More runs at a time than there are cores are not done sooner.
+    return _SECONDS_AROUND + max(sum(each) / min(jobs, os.cpu_count() or 1, len(each)), *each)
 
 
-def _list_waiting(batch: Batch, ledger: Mapping[str, Record]) -> list[BatchRun]:
-    finished = {key for key, record in ledger.items() if record.status == "ok"}
-    return [run for run in batch.runs if run.fingerprint not in finished]
+def _list_seconds(folder: Path) -> dict[str, list[float]]:
+    """What each notebook took in a batch's folder, or else in a report beside it, or in a batch there."""
+    found: dict[str, list[float]] = {}
+    for place, pattern in ((folder, f"{RUNS}/*"), (folder.parent, "*"), (folder.parent, f"*/{RUNS}/*")):
+        here = defaultdict(list)
+        for path in islice(place.glob(f"{pattern}/{MANIFEST}"), _N_READ):
+            for name, entry in read_entries(path.parent).items():
+                if entry.get("status") == "ok":
+                    here[name].append(float(entry.get("seconds", 0)))
+        found = here | found
+    return found
 
 
 def describe_batch(batch: Batch, jobs: int) -> str:
@@ -57,14 +54,15 @@ def describe_batch(batch: Batch, jobs: int) -> str:
     rows = [["", *frame], *([str(at), *row] for at, *row in frame.set_axis(frame.index + 1).itertuples())]
     if len(frame) > _N_SHOWN:
         rows[1 + _N_SHOWN // 2 : -_N_SHOWN // 2] = [["..."] + [""] * frame.shape[1]]
-    printed = [[format_printable(text) for text in row] for row in rows]
-    cells = [[text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..." for text in row] for row in printed]
-    table = "\n".join(align_cells(cells, _LONGEST + len("...")))
-    ledger = read_ledger(batch.out_dir)
-    n_finished = len(batch.runs) - len(_list_waiting(batch, ledger))
-    seconds = _estimate(batch, jobs, ledger)
-    left = "how long they take is not known yet" if seconds is None else f"{_say_time(seconds)} to go"
-    return f"{table}\n{count_noun(len(batch.runs), 'run')}, {n_finished} finished already; {left}"
+    table = align_cells([[format_printable(text) for text in row] for row in rows], _WIDEST)
+    finished = {key for key, record in read_ledger(batch.out_dir).items() if record.status == "ok"}
+    waiting = [run.plan.name for run in batch.runs if run.fingerprint not in finished]
+    seconds = estimate_seconds(batch.out_dir, waiting, jobs)
+    unknown = "how long they take is not known before a first of them has run"
+    left = unknown if seconds is None else f"{_say_time(seconds)} to go"
+    n_finished = len(batch.runs) - len(waiting)
+    last = f"{count_noun(len(batch.runs), 'run')}, {n_finished} finished already; {left}"
+    return "\n".join([*table, *batch.notes, last])
 
 
 def _say_time(seconds: float) -> str:

@@ -7,29 +7,28 @@ import json
 import math
 import os
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from itertools import chain, product
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from nkhcc_helpers.report.numbers import format_large
 from nkhcc_helpers.report.results import hash_data, hash_inputs
 from nkhcc_helpers.run.execute import Kept
 from nkhcc_helpers.run.parameters import ParameterError, read_values
-from nkhcc_helpers.run.plan import NotebookError, Plan, name_part, plan_run
+from nkhcc_helpers.run.plan import NotebookError, Plan, find_plan, make_safe, name_part, plan_run, tell_apart
 from nkhcc_helpers.trial.files import read_table, read_yaml
 from nkhcc_helpers.trial.metadata import Model
 from nkhcc_helpers.trial.problems import (
     Problem,
     TrialDataError,
-    YamlBlock,
     format_printable,
     join_names,
     suggest_name,
@@ -40,10 +39,8 @@ from nkhcc_helpers.trial.trial import Trial, load_trial, locate_bundled
 MOST_RUNS = 100_000
 NotebookForm = Literal["plain", "gzip", "none"]
 """How executed notebooks are kept."""
-_LONGEST_NAME = 100  # bytes; many file systems allow 255
 _KEYS = {"data_dir": "trials", "out_dir": "out"}  # what sets a parameter of the run itself
 _FIELD = re.compile(r"\{(.*?)\}")
-_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)", re.IGNORECASE)  # no file on Windows
 
 
 class BatchError(ValueError):
@@ -77,6 +74,7 @@ class Batch:
     pages: Kept = "all"
     notebooks: NotebookForm = "plain"
     timeout: float = 0.0  # seconds that a run may take; 0 for no limit
+    notes: tuple[str, ...] = ()  # what of the plan may not be meant
 
 
 def _write_text(value: Any) -> Any:
@@ -97,6 +95,7 @@ def _list_seeds(value: Any) -> Any:
 
 _Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f]*$")]
 _Value = Annotated[str | None, BeforeValidator(_write_text)]
+_Row = Annotated[dict[str, _Value], BeforeValidator(lambda row: {} if row is None else row)]
 # The start of a notebook's name, such as 02, is a number in YAML.
 _Notebook = Annotated[_Line, BeforeValidator(lambda name: f"{name:02}" if type(name) is int else name)]
 
@@ -109,13 +108,31 @@ class _PlanFile(Model):
     trials: list[_Line] = Field([])
     parameters: dict[str, _Value] = Field({})
     grid: dict[str, Annotated[list[_Value], Field(min_length=1)]] = Field({})
-    runs: list[dict[str, _Value]] = Field([])
+    runs: list[_Row] = Field([])
     seeds: Annotated[list[_Value], BeforeValidator(_list_seeds)] = Field([])
     name: _Line = ""
     pages: Kept = "all"
     keep_notebooks: NotebookForm = "plain"
     timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     out: _Line = ""
+
+
+def _read_right(data: dict[str, Any]) -> _PlanFile:
+    """A plan without what is wrong in it; a value or row leaves null, so that runs keep their numbers."""
+    try:
+        return _PlanFile.model_validate(data)
+    except ValidationError as error:
+        places = [failure["loc"] for failure in error.errors()]
+    if any(not place or place[-1] == "[key]" for place in places):
+        return _PlanFile()  # a key is no text, and cannot be found by its place
+    for place in reversed(places):  # an entry of a list after those behind it
+        *above, last = place
+        block = reduce(getitem, above, data)
+        if isinstance(block, dict):
+            block.pop(last, None)
+        else:
+            block[last : last + 1] = [] if above[0] in ("notebooks", "trials") else [None]
+    return _PlanFile.model_validate(data)
 
 
 @dataclass(frozen=True)
@@ -135,17 +152,17 @@ class _Draft:
 def read_batch(
     path: str | Path,
     *,
-    out_dir: str | Path = "",
+    out: str | Path = "",
     pages: str | None = None,
-    notebooks: str | None = None,
+    keep_notebooks: str | None = None,
     timeout: float | None = None,
 ) -> Batch:
     """Read a plan and check its runs as `nkhcc run` checks one; what is given here stands for the plan's own.
 
     Raises BatchError with all that is wrong with the plan, with its trials and with the values of any run.
     """
-    path = Path(path).expanduser().resolve()
-    options = {"pages": pages, "keep_notebooks": notebooks, "timeout": timeout}
+    path = find_plan(path)
+    options = {"pages": pages, "keep_notebooks": keep_notebooks, "timeout": timeout}
     reading = _Reading(path, {key: value for key, value in options.items() if value is not None})
     asked, sources, drafts = reading.asked, reading.sources, reading.lay_out()
     varied = reading.find_varied(drafts)
@@ -161,19 +178,27 @@ def read_batch(
         changed = {each: value for each, value in given.items() if repr(value) != own[each]}
         plan = replace(draft.plan, values=changed)
         fingerprint = hash_inputs(plan.path, data[draft.trial], plan.values)
+        if fingerprint in runs and runs[fingerprint].trial != draft.trial:  # of a trial with the same data
+            fingerprint += f"-{draft.trial}"
         place = (sources[draft.trial], draft.trial, data[draft.trial])
         runs.setdefault(fingerprint, BatchRun(name, plan, *place, fingerprint))
+    taken = [run.name for run in runs.values()]
+    names = tell_apart(taken)
+    numbered = [name for name, wanted in zip(names, taken, strict=True) if name != wanted]
+    if numbered:
+        reading.notes.append(f"{_say_which(numbered)}: numbered, because another has the same name")
+    named = tuple(replace(run, name=name) for run, name in zip(runs.values(), names, strict=True))
     folder = path.parent / asked.out if asked.out else Path("reports", path.stem)
-    folder = Path(out_dir).expanduser() if str(out_dir) else folder
-    kept = (asked.pages, asked.keep_notebooks, asked.timeout)
-    return Batch(asked.title or path.stem, tuple(runs.values()), varied, folder.resolve(), *kept)
+    folder = Path(out).expanduser() if str(out) else folder
+    rest = (asked.pages, asked.keep_notebooks, asked.timeout, tuple(reading.notes))
+    return Batch(asked.title or path.stem, named, varied, folder.resolve(), *rest)
 
 
 class _Reading:
     """A plan that is being read: what it asks for as far as that is clear, and the mistakes so far."""
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
-        self.folder, self.mistakes = path.parent, []
+        self.folder, self.mistakes, self.notes = path.parent, [], []
         self.asked, rows = self._read_file(path, options)
         self.plans, self.has_all = self._find_notebooks()
         self.sources = self._find_trials()
@@ -188,15 +213,11 @@ class _Reading:
         rows = block.data.pop("runs") if isinstance(block.data.get("runs"), str) else ""
         block.data.update(options)
         block.texts.update({(key,): str(value) for key, value in options.items()})
-        known = {"": list(_PlanFile.model_fields)}
-        asked = validate_block(_PlanFile, block, path.name, known, problems)
-        if asked is None:  # its other keys are checked all the same
-            ones = [YamlBlock({key: value}) for key, value in block.data.items()]
-            right = [each.data for each in ones if validate_block(_PlanFile, each, "", {}, [])]
-            asked = _PlanFile.model_validate(dict(chain(*(data.items() for data in right))))
-        self.mistakes += map(str, problems)
         if not block.data.get("notebooks"):
             self.mistakes.append(f"{path.name} notebooks: is missing; list those to run, such as [02, 03]")
+        known = {"": list(_PlanFile.model_fields)}
+        asked = validate_block(_PlanFile, block, path.name, known, problems) or _read_right(block.data)
+        self.mistakes += map(str, problems)
         return asked, rows
 
     def _find_notebooks(self) -> tuple[dict[str, Plan], bool]:
@@ -226,7 +247,7 @@ class _Reading:
             if not os.path.isdir(one) and not fitting:
                 self.mistakes.append(f"trials {pattern}: no folder with a trial.yaml is there")
         found = list(dict.fromkeys(each.resolve() for each in found))
-        return dict(zip(_number([each.name or "trial" for each in found]), found, strict=True))
+        return dict(zip(tell_apart([each.name or "trial" for each in found]), found, strict=True))
 
     def _read_rows(self, path: Path) -> list[dict[str, str | None]]:
         """The rows of a table; a column is the parameter of its name, whatever the case."""
@@ -248,13 +269,7 @@ class _Reading:
         seeds = {"seed": asked.seeds} if asked.seeds else {}
         blocks = [asked.grid] if asked.grid or not self.rows else []
         blocks += [{name: [text] for name, text in row.items() if text is not None} for row in self.rows]
-        varied = set(chain(*blocks))
-        twice = (base.keys() & asked.grid.keys()) | (seeds.keys() & (base.keys() | varied))
-        self.mistakes += [f"{name}: is set in two places of the plan; keep one" for name in sorted(twice)]
-        given = varied | base.keys() | seeds.keys()
-        self.mistakes += [f"{name}: set it with {_KEYS[name]}" for name in sorted(given & _KEYS.keys())]
-        known = set(chain(*(plan.known for plan in self.plans.values())))
-        strangers = given - known if self.has_all else set()
+        strangers = self._check_names(set(chain(*blocks)), seeds.keys())
         grids = []
         for plan, trial, block in product(self.plans.values(), self.sources, blocks):
             names, whole = (plan.known.keys() | strangers) - _KEYS.keys(), base | block | seeds
@@ -269,6 +284,25 @@ class _Reading:
                 given = {name: text for name, text in zip(grid, texts, strict=True) if text is not None}
                 drafts.append(_Draft(plan, trial, given))
         return drafts
+
+    def _check_names(self, varied: Set[str], seeds: Set[str]) -> Set[str]:
+        """Say where names are out of place; return those that none of the notebooks has."""
+        base, grid = self.asked.parameters.keys(), self.asked.grid
+        twice = (base & grid.keys()) | (seeds & (base | varied))
+        self.mistakes += [f"{name}: is set in two places of the plan; keep one" for name in sorted(twice)]
+        given = base | varied | seeds
+        self.mistakes += [f"{name}: set it with {_KEYS[name]}" for name in sorted(given & _KEYS.keys())]
+        kinds = {item.name: item.kind for plan in self.plans.values() for item in plan.known.values()}
+        for name in sorted((varied | seeds) & kinds.keys() - _KEYS.keys()):
+            without = [plan.name for plan in self.plans.values() if name not in plan.known]
+            if without:
+                these = join_names(without, "and")
+                self.notes.append(f"{name}: no parameter of {these}, whose runs it leaves as they are")
+            texts = [text for text in grid.get(name, []) if text and not text.startswith("[")]
+            if texts and kinds[name] == "list":
+                line = f"{name}: [[{', '.join(texts[:3])}]]"
+                self.mistakes.append(f"grid.{name}: each value is itself a list; for one write {line}")
+        return given - kinds.keys() if self.has_all else set()
 
     def find_varied(self, drafts: Sequence[_Draft]) -> tuple[str, ...]:
         """Parameters with more than one value among the runs of a notebook, in the plan's order."""
@@ -295,8 +329,8 @@ class _Reading:
         for draft in drafts:
             fields = draft.texts | {"notebook": parts[draft.plan.name], "trial": draft.trial}
             filled = _FIELD.sub(lambda found, fields=fields: fields.get(found[1], ""), template)
-            names.append(_make_safe(filled))
-        return _number(names)
+            names.append(make_safe(filled))
+        return names
 
     def read_values(self, drafts: Sequence[_Draft], names: Sequence[str]) -> list[dict[str, Any]]:
         """The values given in each run; the same mistake of several is one."""
@@ -330,33 +364,11 @@ class _Reading:
         return lambda: trial
 
 
-def _say_which(runs: Sequence[str], n_all: int) -> str:
+def _say_which(runs: Sequence[str], n_all: int = 0) -> str:
     if len(runs) == n_all > 3:
         return f"all {n_all} runs"
     shown = [*runs[:2], f"{len(runs) - 2} more"] if len(runs) > 3 else runs
     return f"run{'s' if len(runs) > 1 else ''} {join_names(shown, 'and')}"
-
-
-def _make_safe(text: str) -> str:
-    """A text as the name of a folder, on Windows too."""
-    plain = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", text)).strip(".-")
-    cut = plain.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(".-") or "run"
-    return f"_{cut}" if _DEVICE.match(cut) else cut
-
-
-def _number(names: Sequence[str]) -> list[str]:
-    """Make names different, whatever the case, by numbers behind those that were there already."""
-    taken: set[str] = set()
-    numbered = []
-    latest: dict[str, int] = {}
-    for name in names:
-        free = name
-        while free.casefold() in taken:
-            latest[name] = latest.get(name, 1) + 1
-            free = f"{name}-{latest[name]}"
-        taken.add(free.casefold())
-        numbered.append(free)
-    return numbered
 
 
 def list_parameters(batch: Batch) -> pd.DataFrame:

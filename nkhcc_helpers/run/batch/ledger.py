@@ -3,8 +3,8 @@
 A run is built in a folder below `.work/`. When it is whole it takes its place below `runs/` by renaming, and
 then a line about it is added to `ledger.jsonl`. Lines of JSON, not a database: any tool reads them, one
 process writes them, on any file system, and a line that is torn or lost costs nothing, because the run's own
-manifest says the same and is what counts. SQLite would be worth its locks for several writers, of which there
-are none.
+manifest says the same and is what counts: a run has finished while all its files are as the manifest says.
+SQLite would be worth its locks for several writers, of which there are none.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
-from nkhcc_helpers.report.results import write_json, write_whole
+from nkhcc_helpers.report.results import hash_file, write_json, write_whole
 from nkhcc_helpers.run.batch.grid import BatchError, BatchRun
-from nkhcc_helpers.run.manifest import MANIFEST, RESULTS, read_manifest
+from nkhcc_helpers.run.manifest import MANIFEST, RESULTS, list_files, read_manifest
 
 try:
     import fcntl
@@ -54,13 +54,8 @@ def _get_reader() -> TypeAdapter:
 
 
 def read_ledger(folder: str | Path) -> dict[str, Record]:
-    """Records of the runs that stand in a batch's folder, by fingerprint; the last line about a run counts.
-
-    A run without a line that can be read is looked up in its own manifest.
-    """
-    runs, written = Path(folder, RUNS), _read_lines(Path(folder))
-    names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
-    found = (written.get(name) or read_record(runs / name) for name in names)
+    """Records of the runs that stand whole in a batch's folder, by fingerprint."""
+    found = map(read_record, sorted(Path(folder, RUNS).glob("*/")))
     return {record.fingerprint: record for record in found if record is not None}
 
 
@@ -75,12 +70,12 @@ def _read_lines(folder: Path) -> dict[str, Record]:
 
 
 def read_record(run: Path) -> Record | None:
-    """What a run's own folder says of it; None unless it is whole."""
+    """What a run's own folder says of it; None unless all that was kept of it is as it was written."""
     manifest = read_manifest(run)
-    if manifest is None or not (run / RESULTS).is_file():
-        return None
-    with suppress(ValueError, TypeError, KeyError, AttributeError):  # somebody else's
-        (entry,) = manifest["notebooks"].values()
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # somebody else's
+        ((name, entry),) = manifest["notebooks"].items()
+        if hash_file(run / RESULTS) != manifest[RESULTS] or list_files(run, name) != entry["files"]:
+            return None
         told = {name: entry[name] for name in ("fingerprint", "status", "seconds", "error")}
         return _get_reader().validate_python({"run": run.name, "attempts": manifest["attempts"], **told})
     return None
@@ -103,19 +98,17 @@ class Ledger:
 
         A run that is there under another name is given its new one.
         """
-        names = {run.fingerprint: run.name for run in runs}
+        names, found, written = {run.fingerprint: run.name for run in runs}, {}, _read_lines(self.folder)
         for fingerprint, record in read_ledger(self.folder).items():
             if names.get(fingerprint, record.run) != record.run:
                 self._set_aside(self.folder / RUNS / record.run)
-        self.take_in(names)
+            elif fingerprint in names:
+                found[record.run] = record
+                if written.get(record.run) != record:
+                    self._append(record)
+        found |= {record.run: record for record in self.take_in(names)}
         self._begin()
-        written = _read_lines(self.folder)
-        found = [read_record(self.folder / RUNS / name) for name in names.values()]
-        records = [each for each in found if each and names.get(each.fingerprint) == each.run]
-        for record in records:
-            if written.get(record.run) != record:
-                self._append(record)
-        return {record.run: record for record in records}
+        return {name: found[name] for name in names.values() if name in found}
 
     def take_in(self, names: Mapping[str, str]) -> list[Record]:
         """Place finished runs that are still where they were built, named by fingerprint; remove the rest.
@@ -136,9 +129,8 @@ class Ledger:
 
     def place(self, built: Path, record: Record) -> None:
         """Give a run that is whole its place, in that of an earlier one, and add its line."""
-        manifest = read_manifest(built)
-        if manifest["run"] != record.run:
-            write_json(built / MANIFEST, manifest | {"run": record.run})
+        if read_manifest(built)["run"] != record.run:
+            _rename(built, record.run)
         target = self.folder / RUNS / record.run
         target.parent.mkdir(exist_ok=True)
         earlier = self._set_aside(target) if target.exists() else None
@@ -164,6 +156,17 @@ class Ledger:
         return folder.rename(self.folder / f"{WORK}-{uuid4().hex}")
 
 
+def _rename(built: Path, name: str) -> None:
+    """Give a run that is whole another name, at the head of its page too."""
+    manifest = read_manifest(built)
+    (entry,) = manifest["notebooks"].values()
+    for page in built.glob("*.html"):
+        text, old = page.read_text(encoding="utf-8"), f"Run {manifest['run']}:"
+        write_whole(page, text.replace(old, f"Run {name}:", 2))  # in its title, and on it
+        entry["files"][page.name] = hash_file(page)
+    write_json(built / MANIFEST, manifest | {"run": name})
+
+
 def name_attempt(work: Path, session: str, run: str, attempt: int) -> Path:
     """Folder that a run is built in; as deep as its place, so that ways from it to files stay true."""
     return work / f"{session}-{attempt}-{run}"
@@ -177,6 +180,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
         raise BatchError(
             [f"{folder} is not empty and holds no earlier batch; choose another folder with --out"]
         )
+    is_new = not names
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
@@ -189,6 +193,8 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
                 ledger.take_in({})
     finally:
         os.close(descriptor)
+        if is_new and [path.name for path in folder.iterdir()] == [LEDGER]:  # nothing came of it
+            shutil.rmtree(folder)
 
 
 def _lock(descriptor: int, folder: Path) -> None:

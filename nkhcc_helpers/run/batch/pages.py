@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
-from nkhcc_helpers.run.batch.comparison import write_comparison
+from nkhcc_helpers.run.batch.comparison import remove_comparison, write_comparison
 from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
 from nkhcc_helpers.run.batch.ledger import RUNS, Record
-from nkhcc_helpers.run.batch.results import list_headlines, read_finished, write_results
+from nkhcc_helpers.run.batch.results import list_headlines, read_found, write_results
 from nkhcc_helpers.run.batch.work import TRACEBACK
 from nkhcc_helpers.run.publish import TEMPLATES, read_title, render
 
@@ -30,14 +30,19 @@ _KEPT = {
 }
 
 
-def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> None:
-    """Write what a batch has found so far: every value as tables, the comparison, and `batch.html`."""
-    finished, parameters = read_finished(batch, folder), list_parameters(batch)
-    write_results(batch, folder, finished)
-    headlines = list_headlines(batch, finished)
+def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record], *, has_ended: bool = True) -> None:
+    """Write what a batch has found so far: every value as tables, `batch.html`, and the comparison of all.
+
+    Until all runs have ended there is none: one of an earlier batch, or of some of the runs, could mislead.
+    """
+    found, parameters = read_found(batch, folder), list_parameters(batch)
+    write_results(batch, folder, found)
+    headlines = list_headlines(batch, found)
     trials: dict[str, dict] = {run.trial: {} for run in batch.runs}
-    trials |= {run.trial: finished[run.name].provenance for run in batch.runs if run.name in finished}
-    write_comparison(batch, folder, headlines, trials)
+    trials |= {run.trial: told for run in batch.runs if (told := found[run.name].provenance)}
+    remove_comparison(folder)
+    if has_ended:
+        write_comparison(batch, folder, headlines, trials)
     script = (TEMPLATES / "batch.js").read_text(encoding="utf-8")
     text = render(
         "batch.html.j2",
@@ -48,7 +53,10 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> No
             _lay_out(batch, part, headlines[headlines["notebook"] == notebook])
             for notebook, part in parameters.groupby("notebook", sort=False)
         ],
+        has_ended=has_ended,
         records={run.name: records.get(run.name) for run in batch.runs},
+        states={name: each.state for name, each in found.items()},
+        unplanned=list_unplanned(batch, folder),
         kept={run.name: _find_kept(run, folder) if run.name in records else {} for run in batch.runs},
         versions=list_versions(),
         written=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
@@ -56,6 +64,12 @@ def write_pages(batch: Batch, folder: Path, records: Mapping[str, Record]) -> No
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     write_whole(folder / "batch.html", text)
+
+
+def list_unplanned(batch: Batch, folder: Path) -> tuple[str, ...]:
+    """Folders of runs that an earlier plan had and this one has not; they are in no table."""
+    there = {path.name for path in (folder / RUNS).glob("*") if path.is_dir()}
+    return tuple(sorted(there - {run.name for run in batch.runs}))
 
 
 def _find_kept(run: BatchRun, folder: Path) -> dict[str, str]:
@@ -75,11 +89,12 @@ def _lay_out(batch: Batch, parameters: pd.DataFrame, headlines: pd.DataFrame) ->
         limits = (row.ci_lower, row.ci_upper)
         text = format_headline(row.value, *limits, is_p=row.level == row.level, is_ratio=row.null == 1)
         cells[row.run][row.name] = (row.value, text)
+    # Labels differ where they name what varies.
+    shown = {key: f"{one} and {len(more)} like it" if more else one for key, (one, *more) in labels.items()}
     return {
         "title": read_title(plan.path),
         "rows": parameters.to_dict("records"),
         "varied": {name: all(NUMBER.fullmatch(text or "0") for text in parameters[name]) for name in varied},
-        # Labels differ where they name what varies.
-        "headlines": {name: next(iter(each)) if len(each) == 1 else name for name, each in labels.items()},
+        "headlines": shown,
         "cells": cells,
     }

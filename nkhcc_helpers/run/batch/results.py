@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -25,67 +25,64 @@ _WIDEST = 40
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a run of a batch found, but for its tables, which are long."""
+class Found:
+    """What came of a run of a batch, and what it found but for its tables, which are long."""
 
+    state: Literal["finished", "failed", "not executed"]
     provenance: dict[str, Any]
     values: dict[str, Any]
     headlines: dict[str, Any]
 
 
-def read_finished(batch: Batch, folder: Path) -> dict[str, Finished]:
-    """What each run found, by its name; none that failed, or was executed with other inputs only."""
-    read = {run.name: _read_run(run, folder / RUNS / run.name) for run in batch.runs}
-    return {name: finished for name, finished in read.items() if finished is not None}
+def read_found(batch: Batch, folder: Path) -> dict[str, Found]:
+    """What came of each run, by its name; one that was executed with other inputs only was not."""
+    return {run.name: _read_run(run, folder / RUNS / run.name) for run in batch.runs}
 
 
-def _read_run(run: BatchRun, place: Path) -> Finished | None:
+def _read_run(run: BatchRun, place: Path) -> Found:
     entry = read_entries(place).get(run.plan.name) or {}
-    stands = entry.get("status") == "ok" and entry.get("fingerprint") == run.fingerprint
-    results = read_results(place) if stands else {}
-    if not results:
-        return None
+    status = entry.get("status") if entry.get("fingerprint") == run.fingerprint else ""
+    results = read_results(place) if status == "ok" else {}
+    state = "finished" if results else "failed" if status == "failed" else "not executed"
     found = results.get("notebooks", {}).get(run.plan.name, {})
-    return Finished(results.get("provenance", {}), found.get("values", {}), found.get("headlines", {}))
+    return Found(state, results.get("provenance", {}), found.get("values", {}), found.get("headlines", {}))
 
 
-def list_values(batch: Batch, finished: Mapping[str, Finished]) -> pd.DataFrame:
-    """One row a run and value, headlines included, in the order of the plan.
+def list_values(batch: Batch, found: Mapping[str, Found]) -> pd.DataFrame:
+    """One row a run and value, headlines included, in the order of the plan; one too for a run without any.
 
-    Columns `run notebook trial`, each parameter that varied (text), `name`, `of` (keys, and places from 1, in
-    what is no single value), `number` (NaN where it is none) and `text` (of what is no number).
+    Columns `run notebook trial`, each parameter that varied (text), `state`, `name`, `of` (keys, and places
+    from 1, in what is no single value), `number` (NaN where it is none) and `text` (of what is no number).
     """
 
-    def list_rows(each: Finished) -> list[tuple]:
-        found = _flatten(_name_values(each.values, each.headlines))
-        return [(path[0], ".".join(path[1:]), *_split(value)) for path, value in found]
+    def list_rows(each: Found) -> list[tuple]:
+        values = _flatten(_name_values(each.values, each.headlines))
+        rows = [(each.state, path[0], ".".join(path[1:]), *_split(value)) for path, value in values]
+        return rows or [(each.state, "", "", math.nan, "")]
 
-    frame = _gather(batch, finished, list_rows, ["name", "of", "number", "text"])
+    frame = _gather(batch, found, list_rows, ["state", "name", "of", "number", "text"])
     return frame.drop(columns="is_default").astype({"number": float})
 
 
-def list_headlines(batch: Batch, finished: Mapping[str, Finished]) -> pd.DataFrame:
+def list_headlines(batch: Batch, found: Mapping[str, Found]) -> pd.DataFrame:
     """One row a run and headline: the columns of `list_parameters`, and its fields, NaN for NE or none."""
 
-    def list_rows(each: Finished) -> list[dict]:
+    def list_rows(each: Found) -> list[dict]:
         return [{"name": name, **headline} for name, headline in each.headlines.items()]
 
-    frame = _gather(batch, finished, list_rows, _HEADLINE)
+    frame = _gather(batch, found, list_rows, _HEADLINE)
     frame[_NUMBERS] = frame[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
     return frame
 
 
 def _gather(
-    batch: Batch,
-    finished: Mapping[str, Finished],
-    list_rows: Callable[[Finished], list],
-    columns: list[str],
+    batch: Batch, found: Mapping[str, Found], list_rows: Callable[[Found], list], columns: list[str]
 ) -> pd.DataFrame:
     parameters, places, rows = list_parameters(batch), [], []
     for place, run in enumerate(batch.runs):
-        found = list_rows(finished[run.name]) if run.name in finished else []
-        places += [place] * len(found)
-        rows += found
+        own = list_rows(found[run.name])
+        places += [place] * len(own)
+        rows += own
     # A notebook may have a parameter of the name of a column.
     about = parameters.rename(columns={name: f"parameter {name}" for name in columns})
     about = about.iloc[places].reset_index(drop=True)
@@ -112,12 +109,12 @@ def _split(value: float | str) -> tuple[float, str]:
     return (math.nan, value) if isinstance(value, str) else (value, "")
 
 
-def write_results(batch: Batch, folder: Path, finished: Mapping[str, Finished]) -> None:
+def write_results(batch: Batch, folder: Path, found: Mapping[str, Found]) -> None:
     """Write every value of a batch as `results.csv` and `results.parquet`, whole or not at all.
 
-    They hold no times: two batches that found the same write the same bytes.
+    They hold no times, nor errors, which can tell sizes or paths: what found the same writes the same bytes.
     """
-    frame = list_values(batch, finished)
+    frame = list_values(batch, found)
     typed = frame.astype({name: "string" for name in frame.columns if name != "number"})
     with TemporaryDirectory(prefix=".results-", dir=folder) as building:
         write_csv(frame, Path(building, "results.csv"))
@@ -131,9 +128,11 @@ def compare_reports(a: Path, b: Path, tolerance: float) -> pd.DataFrame:
 
     Columns `notebook name of a b differs`; what differs first: a number from NE, then numbers, the furthest
     apart first. Numbers differ by more than `tolerance` x the larger of their sizes and 1; None, on a side
-    that has no such value, from anything. FileNotFoundError where a folder holds no results.
+    that has no such value, from anything. ValueError where there is nothing of a finished run to compare.
     """
     sides = [_read_side(Path(folder)) for folder in (a, b)]
+    if not any(sides):
+        raise ValueError(f"{a} and {b}: neither holds a value that could be compared")
     rows = []
     for path in sides[0] | sides[1]:
         pair = [side.get(path) for side in sides]
@@ -147,13 +146,32 @@ def compare_reports(a: Path, b: Path, tolerance: float) -> pd.DataFrame:
 def _read_side(folder: Path) -> dict[tuple[str, ...], float | str]:
     notebooks = read_results(folder).get("notebooks")
     if notebooks is None:
-        raise FileNotFoundError(f"{folder}: no results.json of a report, or of a run of a batch, is there")
+        run = next((folder / RUNS).glob("*/"), "")
+        hint = f"; of this batch name a run, such as {run}" if run else ""
+        raise ValueError(f"{folder}: no results.json of a report, or of a run of a batch, is there{hint}")
+    for name, entry in read_entries(folder).items():
+        if entry.get("status", "ok") != "ok":
+            why = entry.get("error") or entry["status"]
+            raise ValueError(f"{folder}: {name} has not finished, so that nothing can be compared ({why})")
     return dict(_flatten({name: _name_all(each) for name, each in notebooks.items()}))
 
 
 def _name_all(results: dict[str, Any]) -> dict[str, Any]:
-    tables = {f"table.{name}": each["rows"] for name, each in results.get("tables", {}).items()}
+    tables = {f"table.{name}": _name_rows(each["rows"]) for name, each in results.get("tables", {}).items()}
     return _name_values(results.get("values", {}), results.get("headlines", {})) | tables
+
+
+def _name_rows(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]] | list[dict[str, Any]]:
+    """Rows by their first columns, as few as tell them apart, if these hold text and whole numbers alone."""
+    keys = [""] * len(rows)
+    for column in rows[0] if rows else ():
+        cells = [row[column] for row in rows]
+        if not all(isinstance(each, str | int) or str(each).endswith(".0") for each in cells):
+            break
+        keys = [f"{key}, {str(cell).removesuffix('.0')}" for key, cell in zip(keys, cells, strict=True)]
+        if len(set(keys)) == len(rows):
+            return {f"[{key[2:]}]": row for key, row in zip(keys, rows, strict=True)}
+    return rows
 
 
 def _measure(one: float | str | None, other: float | str | None, tolerance: float) -> tuple[bool, float]:
@@ -178,7 +196,7 @@ def describe_comparison(
     for heading, rows in ((("made with", "a", "b"), made), (shown.columns[:5], values)):
         cells = [list(map(_show, row)) for row in (("", *heading), *rows)]
         lines += align_cells(cells, _WIDEST) if rows else []
-    return "\n".join([*lines, f"{compared['differs'].sum()} of {len(compared)} values differ: {rule}"])
+    return "\n".join([*lines, f"{compared['differs'].sum()} of {len(compared)} values differ (*): {rule}"])
 
 
 def _list_made(folder: Path) -> dict[str, float | str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nkhcc_helpers.parallel import prepare_notebooks
-from nkhcc_helpers.report.results import hash_code, hash_data, hash_inputs, write_json, write_whole
+from nkhcc_helpers.report.results import hash_code, hash_data, hash_file, hash_inputs, write_json, write_whole
 from nkhcc_helpers.run.batch.grid import BatchRun, NotebookForm
 from nkhcc_helpers.run.batch.ledger import WRITER, Record, name_attempt, read_record
 from nkhcc_helpers.run.execute import (
@@ -65,6 +65,7 @@ class Workplace:
     notebooks: NotebookForm
     limits: Limits
     retries: int
+    varied: tuple[str, ...] = ()  # parameters that the runs' pages name at their head
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,16 @@ def _take_up(run: BatchRun, place: Workplace) -> tuple[Path, int]:
 
 def _execute(run: BatchRun, place: Workplace, folder: Path) -> Outcome:
     plan = run.plan
-    if hash_inputs(plan.path, hash_data(run.source), plan.values) != run.fingerprint:
+    inputs = hash_inputs(plan.path, hash_data(run.source), plan.values)
+    if not run.fingerprint.startswith(inputs):  # which may have the trial's name behind
         why = "its notebook or its trial has changed since the batch was started; start the batch again"
         return Outcome(plan.name, 0.0, why)
     places = {"data_dir": _name_data(run, folder), "out_dir": ".."}
     values = plan.values | {name: text for name, text in places.items() if name in plan.known}
     heading = _describe_trial(run.source, tuple(run.data.items()))[0]
-    heading = heading | {"has_notebook": place.notebooks == "plain"}
+    told = [f"{name} {plan.effective[name]}" for name in place.varied if name in plan.effective]
+    which = f"Run {run.name}: {', '.join([f'trial {run.trial}', *told])}"
+    heading = heading | {"has_notebook": place.notebooks == "plain", "run": which}
     job = Job(plan.name, str(plan.path), values, str(folder), heading, place.pages, place.limits)
     multiprocessing.current_process().daemon = False  # which dask's workers are, and so may start none
     with _STARTING:
@@ -162,7 +166,7 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
     provenance = _describe_trial(run.source, data)[1] if has_results else {}
     write_json(folder / RESULTS, {"provenance": provenance, "notebooks": {name: results}})
     if outcome.error:
-        write_whole(folder / TRACEBACK, _read_traceback(folder, name) or f"{outcome.error}\n")
+        write_whole(folder / TRACEBACK, _read_traceback(folder, name, outcome) or f"{outcome.error}\n")
     _remove_unkept(folder, name, place, outcome)
     entry = describe_notebook(folder, run.plan, outcome, results, run.fingerprint)
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=outcome.seconds)
@@ -173,6 +177,7 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
         "attempts": attempts,
         "started": started.isoformat(timespec="seconds"),
         "data": {"folder": _name_data(run, folder) or "bundled", "files": dict(run.data)},
+        RESULTS: hash_file(folder / RESULTS),
         "notebooks": {name: entry},
     }
     write_json(folder / MANIFEST, manifest)
@@ -180,13 +185,14 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
     return Built(folder, Record(run.name, run.fingerprint, attempts=attempts, **told))
 
 
-def _read_traceback(folder: Path, name: str) -> str:
-    """The traceback that the executed notebook holds, else what the process that executed it printed."""
+def _read_traceback(folder: Path, name: str, outcome: Outcome) -> str:
+    """The traceback that the executed notebook holds, or what a process printed that died executing it."""
     executed, lines = folder / "notebooks" / f"{name}.ipynb", []
     with suppress(ValueError):  # it may have been ended while it was written
         outputs = [output for cell in read_cells(executed) for output in cell.get("outputs", [])]
         lines = [line for output in outputs for line in output.get("traceback", [])]
-    lines = lines or [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
+    if outcome.has_died and not lines:
+        lines = [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
     text = _COLOUR.sub("", "\n".join(lines))[-_LONGEST_TRACEBACK:]
     return hide_controls(text, kept="\n\t")
 
