@@ -4,7 +4,7 @@ LOCKED_PYTHON := 3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test test-full lint lab glossary bench lock clean
+.PHONY: run test test-full lint lab glossary bench exercises teaching lock clean
 
 run: $(READY)
 	$(BIN)/nkhcc run
@@ -29,6 +29,14 @@ glossary: $(READY)
 
 bench: $(READY)
 	for benchmark in benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done
+
+exercises: $(READY)
+	$(BIN)/python notebooks/exercises/write_cells.py
+
+teaching: run
+	rm -rf reports/teaching
+	$(BIN)/nkhcc teach --out reports/teaching
+	$(BIN)/python teaching/make_course.py reports/nkhcc reports/teaching
 
 # The lock holds for the Python it was made for; other versions take the ranges of pyproject.toml.
 # It is complete: nothing is resolved, so that a newer release of a package with an extra cannot get in its way.

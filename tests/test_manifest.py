@@ -53,7 +53,10 @@ def test_anything_that_decides_the_outcome_changes_the_fingerprint(tmp_path, mon
         others.append(hash_inputs(path, data, values))
     path.write_text("2")
     others.append(hash_inputs(path, data, values))
-    assert len({first, *others}) == 6
+    (tmp_path / "exercises").mkdir()
+    (tmp_path / "exercises" / "one.yaml").write_text("3")
+    others.append(hash_inputs(path, data, values))
+    assert len({first, *others}) == 7
 
 
 def test_files_of_a_notebook_are_its_own(report):

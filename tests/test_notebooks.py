@@ -27,6 +27,7 @@ from nkhcc_helpers.compatible.cohorts import save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
 from nkhcc_helpers.run import run_notebooks
 from nkhcc_helpers.run.parameters import TAG, read_parameters
+from nkhcc_helpers.run.plan import COURSE_TAGS
 from nkhcc_helpers.trial.trial import load_trial
 
 pytestmark = pytest.mark.no_cover  # tracing costs half as much again, and tests of the rooms cover the code
@@ -120,12 +121,22 @@ def load_bundled():
     return load_trial()
 
 
+def list_lesson(notebook):
+    """Cells without the exercises, which are of the bundled trial and made from a file."""
+    of_exercises = set(COURSE_TAGS)
+    return [
+        cell
+        for cell in notebook.cells
+        if cell.source.startswith("## ") or of_exercises.isdisjoint(cell.metadata.get("tags", []))
+    ]
+
+
 def list_code(notebook):
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell.source for cell in list_lesson(notebook) if cell.cell_type == "code"]
 
 
 def list_prose(notebook):
-    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [cell.source for cell in list_lesson(notebook) if cell.cell_type == "markdown"]
 
 
 def list_names(tree, *, read):
@@ -140,8 +151,8 @@ def list_names(tree, *, read):
 
 
 def test_size_and_rhythm(notebook):
-    kinds = [cell.cell_type for cell in notebook.cells]
-    assert 25 <= len(kinds) <= 40
+    kinds = [cell.cell_type for cell in list_lesson(notebook)]
+    assert 25 <= len(list(itertools.groupby(kinds))) <= 40  # prose that exercises part is one
     assert kinds.count("markdown") >= len(kinds) / 2
     assert ("code", "code") not in set(itertools.pairwise(kinds))
     lines = [len(source.splitlines()) for source in list_code(notebook)]
@@ -404,8 +415,9 @@ def check_recorded(results, name):
 
 
 def list_shown(path):
-    """HTML of what an executed notebook shows; nothing else may have come of its cells."""
-    outputs = [output for cell in nbformat.read(str(path), 4).cells for output in cell.get("outputs", [])]
+    """HTML of what an executed notebook shows beside exercises; nothing else may have come of its cells."""
+    cells = list_lesson(nbformat.read(str(path), 4))
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert {output.output_type for output in outputs} == {"display_data"}
     return [output.data["text/html"] for output in outputs if "text/html" in output.data]
 

@@ -100,9 +100,9 @@ PROMISED = {
 def test_the_package_stays_small():
     files = sorted(PACKAGE.rglob("*.py"))
     lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in files}
-    assert len(files) <= 116
+    assert len(files) <= 124
     assert {name: length for name, length in lengths.items() if length > 400} == {}
-    assert sum(lengths.values()) <= 29_000
+    assert sum(lengths.values()) <= 29_900
 
 
 def test_the_faces_show_few_names_all_there():

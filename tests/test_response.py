@@ -22,7 +22,7 @@ from nkhcc_helpers.trial.problems import RawTable, TrialDataError
 from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables
 from nkhcc_helpers.trial.schema import check_table
-from nkhcc_helpers.trial.trial import group_by_treatment
+from nkhcc_helpers.trial.selection import group_by_treatment
 
 PILOT = REFERENCE.parent / "data" / "pilot"
 WORDS = ["CR", "Partial Response", "sd", "PD", "NOT EVALUABLE", "NON-CR/NON-PD", "MISSING", "", "PR"]

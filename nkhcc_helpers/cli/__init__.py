@@ -21,6 +21,7 @@ _FILES = {
     "compatible": "compatible",
     "init": "trials",
     "run": "running",
+    "teach": "teaching",
 }
 
 

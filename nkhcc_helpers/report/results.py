@@ -146,10 +146,12 @@ def hash_code() -> str:
 
 
 def hash_inputs(notebook: Path, data: Mapping[str, str], parameters: Mapping[str, Any]) -> str:
-    """One SHA-256 for notebook, checksums of the data, parameter values, code and versions."""
+    """One SHA-256 for notebook, its exercises, checksums of the data, parameter values, code and versions."""
+    exercises = notebook.parent / "exercises" / f"{notebook.stem.partition('_')[0]}.yaml"
     return _hash_json(
         {
             "notebook": hash_file(notebook),
+            "exercises": hash_file(exercises) if exercises.is_file() else "",
             "data": dict(data),
             "parameters": dict(parameters),
             "code": hash_code(),

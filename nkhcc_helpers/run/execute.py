@@ -28,6 +28,7 @@ from nkhcc_helpers.parallel import (
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, PROGRESS_VARIABLE, write_json
 from nkhcc_helpers.run.kernel import PROVISIONER, ForkedKernel, register
 from nkhcc_helpers.run.pages import load_exporter, write_page
+from nkhcc_helpers.run.plan import COURSE_TAGS
 
 _LONGEST_MESSAGE, _LINES_OF_MESSAGE = 400, 3
 _ATTEMPTS, _SECONDS_TO_STOP, _SECONDS_TO_LOOK = 2, 5.0, 1.0
@@ -79,6 +80,7 @@ class Job:
     heading: dict[str, Any] = field(default_factory=dict)  # of the page; see `write_page`
     pages: Kept = "all"
     limits: Limits = Limits()
+    is_lesson: bool = False  # whether its exercises are shown and solved
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ def _write_page(job: Job, outcome: Outcome) -> Outcome:
     if not is_kept(job.pages, outcome) or not executed.is_file():
         return outcome
     try:
-        write_page(executed, Path(job.report, f"{job.name}.html"), **job.heading)
+        write_page(executed, Path(job.report, f"{job.name}.html"), is_lesson=job.is_lesson, **job.heading)
     except Exception as failure:
         error = f"its page could not be made: {_shorten(type(failure).__name__, str(failure))}"
         is_full = outcome.found_disk_full or _means_full(failure)
@@ -319,6 +321,7 @@ def _call_papermill(job: Job, executed: Path) -> None:
     import papermill
 
     options = {"kernel_name": "python3", "progress_bar": False, "shutdown_kernel": "immediate"}
+    options["skip_cells_with_tag"] = "" if job.is_lesson else COURSE_TAGS[-1]
     # Papermill fills what stands in braces in a path with parameters.
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (job.notebook, executed)]
     for attempt in range(_ATTEMPTS):

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from nkhcc_helpers.report.results import ILLUSTRATIVE
 from nkhcc_helpers.run.glossary import Term
+from nkhcc_helpers.run.plan import COURSE_TAGS
 from nkhcc_helpers.run.publish import TEMPLATES, embed_script, render, write_address
 
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
@@ -44,19 +45,25 @@ def write_page(
     is_illustrative: bool = False,
     word: str = "dose",
     has_notebook: bool = True,
+    is_lesson: bool = False,
     run: str = "",
     book: Book = Book(),
 ) -> Path:
     """Write the page of an executed notebook in the report's folder `notebooks`.
 
     The trial's title at its head is escaped; an illustrative one shows no patients; a treatment is a `word`.
-    The executed notebook is among the page's files where it stays in the report as it is.
-    Of a batch, it says which `run` it is of; of a report, it leads to the pages beside it in the `book`.
+    The executed notebook is among the page's files where it stays in the report as it is. Of a batch, it says
+    which `run` it is of; of a report, it leads to the pages beside it in the `book`. A lesson, of the bundled
+    trial, shows exercises, but no cells to check answers in.
     """
     import nbformat
     from pygments.formatters import HtmlFormatter
 
     notebook = nbformat.read(str(executed), as_version=4)
+    without = set(COURSE_TAGS[1:2] if is_lesson else COURSE_TAGS)
+    notebook.cells = [cell for cell in notebook.cells if without.isdisjoint(cell.metadata.get("tags", []))]
+    for cell in notebook.cells:  # the code of a solution stands in what it shows
+        cell.source = "" if COURSE_TAGS[-1] in cell.metadata.get("tags", []) else cell.source
     _link_figures(notebook, page.parent, page.stem)
     _name_sections(notebook)
     told = {"book": book, "numbers": itertools.count(1)}

@@ -234,11 +234,12 @@ def _execute(
 ) -> None:
     from nkhcc_helpers.identification.published import compare_published
 
+    is_lesson = run.trial.source == locate_bundled().resolve()
     for name in run.strayed:
-        executed = run.building / "notebooks" / f"{name}.ipynb"
-        write_page(executed, run.building / f"{name}.html", **run.heading)
+        page = run.building / f"{name}.html"
+        write_page(run.building / "notebooks" / f"{name}.ipynb", page, is_lesson=is_lesson, **run.heading)
     jobs = [
-        Job(plan.name, str(plan.path), run.values(plan), str(run.building), run.heading)
+        Job(plan.name, str(plan.path), run.values(plan), str(run.building), run.heading, is_lesson=is_lesson)
         for plan in run.plans
         if plan.name not in run.outcomes
     ]

@@ -53,7 +53,7 @@ from nkhcc_helpers.safety.timing import (
 )
 from nkhcc_helpers.safety.totals import TotalsError, check_totals
 from nkhcc_helpers.trial.patients import GROUPS
-from nkhcc_helpers.trial.trial import describe_treatment, group_by_treatment
+from nkhcc_helpers.trial.selection import describe_treatment, group_by_treatment
 
 __all__ = [  # noqa: RUF022, in the order a reader meets them
     "GROUPS",

@@ -2,8 +2,13 @@
 
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
 from nkhcc_helpers.trial.problems import TrialDataError, TrialDataWarning
-from nkhcc_helpers.trial.selection import change_doses, select_patients
-from nkhcc_helpers.trial.trial import Trial, describe_treatment, group_by_treatment, load_trial
+from nkhcc_helpers.trial.selection import (
+    change_doses,
+    describe_treatment,
+    group_by_treatment,
+    select_patients,
+)
+from nkhcc_helpers.trial.trial import Trial, load_trial
 
 __all__ = [
     "CohortAssumptions",

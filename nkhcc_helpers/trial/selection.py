@@ -14,10 +14,11 @@ import pandas as pd
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, ValidationInfo
 
+from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.metadata import LARGEST, Assumption
-from nkhcc_helpers.trial.patients import plan_groups
+from nkhcc_helpers.trial.patients import GROUPS, group_rows, plan_groups
 from nkhcc_helpers.trial.problems import RawTable, describe_unknown, join_names, suggest_name
-from nkhcc_helpers.trial.schema import BLANK, list_answers, parse_numbers
+from nkhcc_helpers.trial.schema import BLANK, list_answers, list_text, parse_numbers
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.metadata import TrialMetadata
@@ -147,6 +148,62 @@ def change_doses(trial: Trial, doses: Sequence[float]) -> Trial:
     planned = trial.subjects.set_index("USUBJID")["group"].astype(object)
     subjects = plan_groups(trial.subjects, planned, metadata)
     return dataclasses.replace(trial, metadata=metadata, subjects=subjects, has_other_doses=True)
+
+
+def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
+    """Put every patient in the group of the treatment received, or of the one planned.
+
+    Safety is conventionally shown by the treatment received, efficacy by the one planned, which is how a
+    trial is loaded. Every table made of what this returns follows.
+
+    Parameters
+    ----------
+    trial : Trial
+        As loaded.
+    groups : {"actual", "planned"}, default "actual"
+        ``actual``: TRT01A; where it is empty or the column is not there, TRT01P. ``planned``: TRT01P.
+
+    Returns
+    -------
+    Trial
+        `trial` with another ``group`` in all its frames, and in ``subjects`` the dose and the planned
+        infusions of that group.
+
+    Raises
+    ------
+    ValueError
+        `groups` is neither.
+    """
+    check_choice(groups, "groups", GROUPS)
+    codes = trial.subjects.set_index("USUBJID")["TRT01P"]
+    if groups == "actual" and "TRT01A" in trial.subjects:
+        given = trial.subjects.set_index("USUBJID")
+        codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
+    subjects = plan_groups(trial.subjects, codes, trial.metadata)
+    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events", "responses")}
+    moved = {
+        name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
+    }
+    return dataclasses.replace(trial, subjects=subjects, **moved)
+
+
+def describe_treatment(trial: Trial) -> dict[str, int]:
+    """Count the treated patients of whom it is known what they received, and who received something else.
+
+    Parameters
+    ----------
+    trial : Trial
+
+    Returns
+    -------
+    dict of str to int
+        ``n_with_actual``: treated patients with an entry in TRT01A; ``n_moved``: those whose entry is not the
+        group planned for them.
+    """
+    treated = trial.subjects[trial.subjects["treated"]]
+    known = treated[list_text(treated, "TRT01A") != ""]
+    moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
+    return {"n_with_actual": len(known), "n_moved": len(moved)}
 
 
 def _refuse_other_number(trial: Trial, doses: Sequence[float]) -> None:

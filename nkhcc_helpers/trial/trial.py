@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nkhcc_helpers.checks import check_choice
 from nkhcc_helpers.trial.claims import Published, read_published
+from nkhcc_helpers.trial.edit import Change, Edit
 from nkhcc_helpers.trial.evidence import list_doubts
 from nkhcc_helpers.trial.files import SOURCES, find_file, list_folder, read_table
 from nkhcc_helpers.trial.metadata import Endpoint, TrialMetadata, count_noun, find_endpoint, read_metadata
 from nkhcc_helpers.trial.patients import (
-    GROUPS,
     derive_events,
     derive_subjects,
-    group_rows,
     join_competing,
     list_events,
     list_infusions,
     list_subjects,
     list_times,
-    plan_groups,
     take_stand_ins,
 )
 from nkhcc_helpers.trial.problems import (
@@ -37,8 +34,8 @@ from nkhcc_helpers.trial.problems import (
 )
 from nkhcc_helpers.trial.responses import NO_RESPONSES, check_responses, keep_responses, list_responses
 from nkhcc_helpers.trial.rules import Tables, check_rules
-from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds, list_text
-from nkhcc_helpers.trial.selection import Selection, leave_out
+from nkhcc_helpers.trial.schema import BLANK, TABLES, check_table, list_kinds
+from nkhcc_helpers.trial.selection import Selection, leave_out, select_patients
 
 _NO_EVENTS = pd.DataFrame({"USUBJID": [], "AEDECOD": []}, dtype=str)
 _NO_DOSES = RawTable(pd.DataFrame(columns=["USUBJID", "ASTDT", "EXDOSE"], dtype=object))
@@ -113,6 +110,8 @@ class Trial:
         Whether the doses of `metadata` are not those of `trial.yaml`, as `change_doses` says.
     left_out : dict of str to int
         How many patients of ADSL are in none of these, by the word of TRT01P for which `trial.yaml` says so.
+    changes : tuple of Change
+        What `edit` has changed, in order; none of a trial as loaded.
     """
 
     metadata: TrialMetadata
@@ -127,6 +126,7 @@ class Trial:
     selection: Selection | None = None
     has_other_doses: bool = False
     left_out: dict[str, int] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         subjects = derive_subjects(self.subjects, self.times, self.infusions, self.metadata)
@@ -210,6 +210,17 @@ class Trial:
         table["infusions"] = table["infusions"].astype(float if table["infusions"].isna().any() else int)
         return table.astype({"dose": float}).assign(n=[int(counts[group]) for group in self.groups])
 
+    def edit(self) -> Edit:
+        """Return what makes other trials of this one, such as ``trial.edit().drop("ILL-001").trial``."""
+        return Edit(self)
+
+    def change(self, change: Change) -> Trial:
+        """Return the trial read again with one more change, as `Edit` makes it, and its patients selected."""
+        trial = _read_trial(self.source, (*self.changes, change), self.warnings)
+        trial = dataclasses.replace(trial, has_other_doses=self.has_other_doses)
+        chosen = self.selection
+        return select_patients(trial, chosen.population, chosen.where) if chosen else trial
+
 
 def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     """Read a trial's folder and check it against the data contract.
@@ -238,6 +249,14 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     if not isinstance(source, str | Path):
         raise TypeError(f"source must be a folder's path, got {source!r}")
     folder = Path(source).expanduser() if str(source) else locate_bundled()
+    trial = _read_trial(folder)
+    for line in trial.warnings if warn else ():
+        warnings.warn(line, TrialDataWarning, stacklevel=2)
+    return trial
+
+
+def _read_trial(folder: Path, changes: Sequence[Change] = (), known: Sequence[str] = ()) -> Trial:
+    """Read a folder as if it had changed; its warnings are then those `known`, and the last change."""
     problems: list[Problem] = []
     files = list_folder(folder, problems)
     if files is None:
@@ -248,6 +267,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     left_out: dict[str, int] = {}
     if metadata is not None and metadata.left_out:
         raw, left_out = leave_out(raw, metadata)
+    for change in () if problems else changes:
+        raw, metadata, published = change.apply(raw), change.metadata, None
     parsed = {table: check_table(raw[table], table, metadata, problems) for table in raw}
     tables = Tables(parsed, raw, metadata)
     problems += check_rules(tables)
@@ -256,9 +277,7 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     if problems or metadata is None:
         places = ["folder", "trial.yaml", "published.yaml", *TABLES]
         raise TrialDataError(sorted(problems, key=lambda each: (places.index(each.table), each.row or 0)))
-    said += list_doubts(tables)
-    for line in said if warn else ():
-        warnings.warn(line, TrialDataWarning, stacklevel=2)
+    said = [*known, f"changed: {changes[-1].said}"] if changes else said + list_doubts(tables)
     subjects = list_subjects(parsed, metadata)
     times = list_times(tables["ADTTE"], subjects, metadata)
     infusions = list_infusions(parsed, subjects, metadata)
@@ -266,7 +285,8 @@ def load_trial(source: str | Path = "", *, warn: bool = True) -> Trial:
     events = list_events(parsed.get("ADAE", _NO_EVENTS), subjects, metadata)
     responses = list_responses(parsed["ADRS"], subjects, metadata) if "ADRS" in parsed else NO_RESPONSES
     frames = (subjects, times, infusions, events, responses)
-    return Trial(metadata, published, folder, tuple(said), *frames, left_out=left_out)
+    also = {"left_out": left_out, "changes": tuple(changes)}
+    return Trial(metadata, published, folder, tuple(said), *frames, **also)
 
 
 def locate_checkout() -> Path | None:
@@ -342,59 +362,3 @@ def _keep_endpoints(
         names = ", ".join(sorted(set(codes[other])))
         said.append(f"ADTTE: endpoints that trial.yaml does not list are left out: {names}")
     return dataclasses.replace(raw, frame=raw.frame.assign(PARAMCD=codes)[~other])
-
-
-def group_by_treatment(trial: Trial, groups: str = "actual") -> Trial:
-    """Put every patient in the group of the treatment received, or of the one planned.
-
-    Safety is conventionally shown by the treatment received, efficacy by the one planned, which is how a
-    trial is loaded. Every table made of what this returns follows.
-
-    Parameters
-    ----------
-    trial : Trial
-        As loaded.
-    groups : {"actual", "planned"}, default "actual"
-        ``actual``: TRT01A; where it is empty or the column is not there, TRT01P. ``planned``: TRT01P.
-
-    Returns
-    -------
-    Trial
-        `trial` with another ``group`` in all its frames, and in ``subjects`` the dose and the planned
-        infusions of that group.
-
-    Raises
-    ------
-    ValueError
-        `groups` is neither.
-    """
-    check_choice(groups, "groups", GROUPS)
-    codes = trial.subjects.set_index("USUBJID")["TRT01P"]
-    if groups == "actual" and "TRT01A" in trial.subjects:
-        given = trial.subjects.set_index("USUBJID")
-        codes = given["TRT01A"].where(list_text(given, "TRT01A") != "", codes)
-    subjects = plan_groups(trial.subjects, codes, trial.metadata)
-    others = {name: getattr(trial, name) for name in ("times", "infusions", "adverse_events", "responses")}
-    moved = {
-        name: old.assign(group=group_rows(old, subjects, trial.metadata)) for name, old in others.items()
-    }
-    return dataclasses.replace(trial, subjects=subjects, **moved)
-
-
-def describe_treatment(trial: Trial) -> dict[str, int]:
-    """Count the treated patients of whom it is known what they received, and who received something else.
-
-    Parameters
-    ----------
-    trial : Trial
-
-    Returns
-    -------
-    dict of str to int
-        ``n_with_actual``: treated patients with an entry in TRT01A; ``n_moved``: those whose entry is not the
-        group planned for them.
-    """
-    treated = trial.subjects[trial.subjects["treated"]]
-    known = treated[list_text(treated, "TRT01A") != ""]
-    moved = known[known["TRT01A"] != known["TRT01P"]] if len(known) else known
-    return {"n_with_actual": len(known), "n_moved": len(moved)}
