@@ -21,6 +21,7 @@ from IPython.display import Image, clear_output, display
 
 from nkhcc_helpers.report import names
 from nkhcc_helpers.report.headlines import Headline, read_headlines
+from nkhcc_helpers.report.paper import print_on_paper
 from nkhcc_helpers.report.pictures import DPI, draw_png, lay_out, write_picture
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -281,7 +282,7 @@ class Page:
             path = write_csv(data, self._folder("tables") / f"{name}.csv")
             kept["files"] = [self._relative(path)]
         self.results["tables"][name] = kept
-        _show(f'<div class="nkhcc-table {_NO_MATH}">{table.as_raw_html()}</div>', text)
+        _show(f'<div class="nkhcc-table {_NO_MATH}">{print_on_paper(table.as_raw_html())}</div>', text)
 
     def show_figure(self, figure: Any, name: str, *, caption: str, main: bool = False) -> None:
         """Show a figure with its caption, write it as SVG and PNG, and close it.
