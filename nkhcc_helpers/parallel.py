@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from types import ModuleType
 
@@ -92,7 +92,11 @@ def prepare_notebooks() -> BaseContext:
     context.set_forkserver_preload(["nkhcc_helpers.run.execute"])
     # Without the current folder on its path, where a file could stand for a module of the standard library.
     with _environment(**IN_NOTEBOOKS, **{TEMPLATE: "1", "PYTHONSAFEPATH": "1"}):
+        # It ends with this process; a terminal's Ctrl-C would break its imports off with a traceback.
+        resource_tracker.ensure_running()  # which unblocks the signal when it is started
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         forkserver.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     return context
 
 

@@ -35,8 +35,15 @@ def make_batch(folder: Path, *runs: BatchRun, varied=("endpoint", "conf_type"), 
 
 def make_headline(value, lower="NE", upper="NE", *, label="Ratio of hazards", **fields) -> dict:
     """A headline as `results.json` holds it."""
-    plain = {"label": label, "value": value, "ci_lower": lower, "ci_upper": upper, "null": None}
-    return plain | {"level": None, "unit": "", "log": False} | fields
+    limits = {} if "level" in fields else {"ci_lower": lower, "ci_upper": upper}
+    plain = {"label": label, "value": value, "ci_lower": None, "ci_upper": None, "null": None, "level": None}
+    plain |= {
+        "error": None,
+        "unit": "",
+        "kind": "p" if "level" in fields else "number",
+        "has_direction": True,
+    }
+    return plain | limits | fields
 
 
 def write_run(batch: Batch, run: BatchRun, *, error="", provenance=PROVENANCE, files=(), **results) -> Record:

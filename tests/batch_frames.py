@@ -4,13 +4,14 @@ from itertools import product
 
 import pandas as pd
 
-NUMBERS = ("value", "ci_lower", "ci_upper", "null", "level")
+NUMBERS = ("value", "ci_lower", "ci_upper", "null", "level", "error")
 HEADLINE = {
     "name": "trend",
     "label": "Ordered trend, permuted P",
     **dict.fromkeys(NUMBERS, float("nan")),
     "unit": "",
-    "log": False,
+    "kind": "number",
+    "has_direction": True,
 }
 
 
@@ -28,5 +29,6 @@ def list_runs(grid, defaults, *, notebook="02_survival_by_group", trial="nkhcc")
 def add_headline(runs, values, **fields):
     """Rows of one headline value: what it is in each run, None where the run failed."""
     failed = [value is None for value in values]
-    frame = runs.assign(**{**HEADLINE, **fields, "value": values})
+    kind = "p" if "level" in fields else "ratio" if fields.get("null") == 1 else "number"
+    frame = runs.assign(**{**HEADLINE, "kind": kind, **fields, "value": values})
     return frame[[not each for each in failed]].astype(dict.fromkeys(NUMBERS, float))

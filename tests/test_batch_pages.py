@@ -80,7 +80,7 @@ def made(tmp_path_factory):
     batch = make_batch(folder, *runs, varied=("endpoint", "conf_type", "n_draws"))
     headlines = {
         "p": make_headline(0.00001, label="Trend, P", level=0.05),
-        "hr": make_headline(0.5, 0.045, label="Ratio of hazards", null=1),
+        "hr": make_headline(0.5, 0.045, label="Ratio of hazards", null=1, kind="ratio"),
         "median": make_headline(4.8, 1.25, 12, label="Median", unit="months"),
     }
     kept = ["one.html", "notebooks/one.ipynb", "tables/one/a.csv"]
@@ -276,7 +276,13 @@ def test_only_what_is_not_of_this_moment_is_written_twice_alike(made, tmp_path):
         (0.0, "", "", "p", "<0.0001"),
         ("", "", "", "p", "NE"),
         (0.5, 0.045, "", "ratio", "0.50 (0.045 to NE)"),
-        (0.5, "", "", "ratio", "0.50"),
+        (0.5, "", "", "ratio", "0.50 (NE)"),
+        ("", "", "", "ratio", "NE"),
+        (4.8, "", "", "time", "4.8 (NE)"),
+        (4.8, "", 9.04, "time", "4.8 (NE to 9.0)"),
+        ("", 7.5, "", "time", "NE (7.5 to NE)"),
+        (66.7, 9.43, 99.2, "percent", "67 (9 to 99)"),
+        (0.2, 0, 12, "percent", "<1 (0 to 12)"),
         (4.8, 1.25, 9, "", "4.80 (1.25 to 9.00)"),
         (-0.0312, -0.2, 0.1, "", "-0.0312 (-0.2000 to 0.1000)"),
         (108.25, "", "", "", "108"),
@@ -287,4 +293,4 @@ def test_only_what_is_not_of_this_moment_is_written_twice_alike(made, tmp_path):
 )
 def test_a_headline_is_written_as_its_kind_asks(value, lower, upper, kind, text):
     numbers = [float(each) if each != "" else float("nan") for each in (value, lower, upper)]
-    assert format_headline(*numbers, is_p=kind == "p", is_ratio=kind == "ratio") == text
+    assert format_headline(kind or "number", numbers[0], tuple(numbers[1:])) == text

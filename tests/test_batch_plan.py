@@ -12,7 +12,7 @@ import pytest
 from small_notebooks import write_notebook
 
 from nkhcc_helpers.run.batch import estimate, grid
-from nkhcc_helpers.run.batch.grid import BatchError, list_parameters, read_batch
+from nkhcc_helpers.run.batch.grid import BatchError, list_fixed, list_parameters, read_batch
 from nkhcc_helpers.run.batch.ledger import Record
 
 ONE = "notebooks: [one.ipynb]\ntrials: [a/trial]\n"
@@ -116,6 +116,18 @@ grid: {endpoint: [PFS, OS], conf_level: [0.9, 0.95, "0.950", null], seed: [1, 1,
     assert list(table) == ["run", "notebook", "trial", "is_default", "endpoint", "conf_level", "seed"]
     assert list(table["conf_level"]) == ["0.9", "0.95", "0.9", "0.95", "", "", "", ""]
     assert list(table["is_default"]) == [False, True, False, True, True, False, True, False]
+
+
+def test_what_no_run_has_as_its_notebook_declares_it_is_told(read):
+    batch = read(
+        """
+notebooks: [one.ipynb, two.ipynb]
+trials: [a/trial]
+parameters: {endpoint: OS}
+runs: [{conf_level: 0.9, where: ""}, {conf_level: 0.9, where: AGE > 60}, {conf_level: 0.90, seed: 2}]
+"""
+    )
+    assert list_fixed(batch) == {"one": {"endpoint": "OS", "conf_level": "0.9"}, "two": {"endpoint": "OS"}}
 
 
 def test_trials_by_folder_and_glob_once_each_by_different_names(read, refuse):

@@ -37,7 +37,10 @@ def made(tmp_path):
     runs = [make_run(tmp_path, "a"), make_run(tmp_path, "b", endpoint="OS")]
     runs += [make_run(tmp_path, "c", conf_type="plain"), make_run(tmp_path, "d", conf_type="log-log")]
     batch = make_batch(tmp_path, *runs)
-    headlines = {"hr": make_headline(0.5, 0.1, "NE", null=1, log=True), "p": make_headline(0.03, level=0.05)}
+    headlines = {
+        "hr": make_headline(0.5, 0.1, "NE", null=1, kind="ratio"),
+        "p": make_headline(0.03, level=0.05, error=0.001),
+    }
     write_run(batch, runs[0], values=VALUES, headlines=headlines)
     write_run(batch, runs[1], values={"p_trend": 0.3})
     write_run(batch, runs[2], error="cell 3: ValueError: no", values=VALUES)
@@ -73,8 +76,6 @@ def test_values_are_a_row_each_with_what_varied(made):
         ("with_event", "1"): "=1+1",
         ("with_event", "2"): "2 of 5",
         ("headline.hr", "ci_upper"): "NE",
-        ("headline.p", "ci_lower"): "NE",
-        ("headline.p", "ci_upper"): "NE",
     }
 
 
@@ -96,14 +97,15 @@ def test_a_run_without_values_has_one_row(made):
 
 def test_headlines_are_numbers_or_nan(made):
     table = list_headlines(made.batch, read_found(made.batch, made.folder))
-    fields = ["name", "label", "value", "ci_lower", "ci_upper", "null", "level", "unit", "log"]
+    fields = ["name", "label", "value", "ci_lower", "ci_upper", "null", "level", "error"]
+    fields += ["unit", "kind", "has_direction"]
     assert list(table)[-len(fields) :] == fields
     assert list(table)[:4] == ["run", "notebook", "trial", "is_default"]
     ratio, p = table.to_dict("records")
-    assert (ratio["value"], ratio["ci_lower"], ratio["null"], ratio["log"]) == (0.5, 0.1, 1.0, True)
+    assert (ratio["value"], ratio["ci_lower"], ratio["null"], ratio["kind"]) == (0.5, 0.1, 1.0, "ratio")
     assert math.isnan(ratio["ci_upper"])
     assert math.isnan(ratio["level"])
-    assert (p["value"], p["level"], p["log"]) == (0.03, 0.05, False)
+    assert (p["value"], p["level"], p["error"], p["kind"]) == (0.03, 0.05, 0.001, "p")
     assert math.isnan(p["null"])
 
 

@@ -141,6 +141,15 @@ def test_run_ends_in_order_whatever_ends_it(invoke, fake_run, monkeypatch, name)
         signal.signal(number, inherited)
 
 
+def test_a_command_that_is_interrupted_while_it_is_imported_ends_as_any_other(invoke, monkeypatch):
+    def interrupt(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupt)
+    done = invoke("batch", "x.yaml")
+    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
+
+
 def test_a_signal_set_to_be_ignored_stays_ignored(invoke, fake_run, monkeypatch):
     def end(*_, **__):
         os.kill(os.getpid(), signal.SIGHUP)

@@ -11,7 +11,8 @@ import pytest
 from nkhcc_helpers.report.headlines import Headline
 from nkhcc_helpers.report.page import open_page
 
-PLAIN = {"ci_lower": "NE", "ci_upper": "NE", "null": None, "level": None, "unit": "", "log": False}
+PLAIN = dict.fromkeys(("ci_lower", "ci_upper", "null", "level", "error"))
+PLAIN |= {"unit": "", "kind": "number", "has_direction": True}
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def page(plain_trial, tmp_path):
 
 def test_headlines_are_in_the_results_in_their_order(page, tmp_path):
     page.headline("p_trend", "Trend, permuted P", np.float64(0.04), level=0.05)
-    ratio = {"ci_lower": 0.2, "ci_upper": np.inf, "null": 1, "log": True}
+    ratio = {"ci_lower": 0.2, "ci_upper": np.inf, "null": 1, "kind": "ratio"}
     page.headline("hr_dose", "Hazard ratio, <b>dose</b>", 0.5, **ratio)
     page.finish()
     headlines = json.loads((tmp_path / "results" / "sample.json").read_text("utf-8"))["headlines"]
@@ -30,6 +31,7 @@ def test_headlines_are_in_the_results_in_their_order(page, tmp_path):
         "label": "Trend, permuted P",
         "value": 0.04,
         "level": 0.05,
+        "kind": "p",
     }
     assert headlines["hr_dose"] == PLAIN | ratio | {
         "label": "Hazard ratio, <b>dose</b>",
@@ -64,11 +66,23 @@ def test_a_row_is_a_headline(page):
         "label": "Median, {low} dose",
         "value": 4.8,
         "ci_lower": 1.0,
+        "ci_upper": "NE",
         "unit": "months",
     }
     assert headlines["n_All"] == PLAIN | {"label": "Patients, All", "value": 18.0}
     page.headline_each("none_{}", "None, {}", table.iloc[:0], "median", {})
     assert len(headlines) == 4
+
+
+def test_other_limits_of_an_estimate_say_nothing_more_of_its_direction(page):
+    table = pd.DataFrame(
+        {"hr": [0.5], "ci_lower": 0.2, "ci_upper": 0.9, "exact_lower": 0, "exact_upper": 1.1}
+    )
+    for name, limits in {"hr_{}": "ci", "hr_{}_exact": "exact"}.items():
+        page.headline_each(name, "Ratio {}", table, "hr", {}, limits, null=1, kind="ratio")
+    usual, exact = page.results["headlines"].values()
+    assert (usual["ci_upper"], usual["has_direction"]) == (0.9, True)
+    assert (exact["ci_lower"], exact["ci_upper"], exact["has_direction"]) == ("NE", 1.1, False)
 
 
 def test_a_name_stands_for_one_number(page):
@@ -85,6 +99,7 @@ def test_a_name_stands_for_one_number(page):
         ({"value": "many"}, "could not convert"),
         ({"ci_lower": 2, "ci_upper": 1}, "2.0 cannot be the limit below 1.0"),
         ({"value": 1.5, "level": 0.05}, "a P value lies between 0 and 1, not at 1.5"),
+        ({"level": 0.05, "ci_upper": 0.9}, "a P value has no limits"),
         ({"value": -0.1, "level": 0.05}, "a P value lies between 0 and 1"),
     ],
 )
@@ -96,6 +111,22 @@ def test_a_headline_that_cannot_be_is_refused(fields, said):
 def test_a_p_value_equal_to_its_level_is_at_it():
     for conf_level, p_value in ((0.9, 1 / 10), (0.8, 1 / 5), (0.95, 1 / 20), (0.99, 1 / 100)):
         assert p_value <= Headline("p", "P", p_value, level=1 - conf_level).level
+
+
+def test_a_simulated_p_value_has_an_error_and_no_p_value_has_limits(page):
+    table = pd.DataFrame({"p": [0.04, 0.2, np.nan], "p_error": [0.001, 0.0, np.nan], "ci_lower": [1, 1, 1]})
+    page.headline_each("p_{}", "P {}", table, "p", {}, level=0.05)
+    found = page.results["headlines"].values()
+    assert [each["error"] for each in found] == [0.001, None, None]
+    assert {(each["ci_lower"], each["ci_upper"]) for each in found} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lower"), [("time", "NE"), ("ratio", "NE"), ("percent", 0.0), ("number", 0.0)]
+)
+def test_a_lower_limit_of_0_that_excludes_nothing_is_none(page, kind, lower):
+    page.headline("it", "It", 4.8, ci_lower=0, ci_upper=9, kind=kind)
+    assert page.results["headlines"]["it"]["ci_lower"] == lower
 
 
 def test_the_example_for_a_notebook_of_ones_own_is_right(tmp_path):

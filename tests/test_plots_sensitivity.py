@@ -34,7 +34,7 @@ def draw_ratios(kind):
     lower = [NAN if i % 5 == 0 else 0.3 for i in range(n)]
     upper = [NAN if i % 5 in (0, 1) else 40.0 if i % 5 == 2 else 2.0 for i in range(n)]
     limits = {"ci_lower": lower, "ci_upper": upper}
-    return draw(grid, defaults, values, null=1.0, log=True, label=label, unit="x", **limits)
+    return draw(grid, defaults, values, null=1.0, label=label, unit="x", **limits)
 
 
 def draw_p_values(kind):
@@ -45,7 +45,7 @@ def draw_p_values(kind):
 def draw_grid(kind):
     grid = {"where": SETTINGS[kind], "method": ["firth", "partial"]}
     defaults = {"where": "a", "method": "firth"}
-    return draw(grid, defaults, [0.5, 1.2, NAN, 0.8, 0.7], null=1.0, log=True)
+    return draw(grid, defaults, [0.5, 1.2, NAN, 0.8, 0.7], null=1.0)
 
 
 def draw_many(kind):
@@ -74,8 +74,8 @@ def test_what_stands_beside_the_dots():
 
 def test_limits_without_end_and_far_beyond_are_arrows():
     marks = [line.get_marker() for line in drawn("ratios").lines]
-    assert "<" not in marks
-    assert marks.count(">") >= 3
+    assert marks.count("<") >= 3, "of the runs that have no limits where others have some"
+    assert marks.count(">") > marks.count("<")
 
 
 def test_p_values_stand_on_a_logarithmic_axis_with_their_level():
@@ -92,6 +92,37 @@ def test_two_parameters_make_a_grid_of_numbers():
     assert len(outlined) == 1, "of the one cell that is above 1"
     bold = [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"]
     assert bold == ["0.50"]
+
+
+def test_a_grid_shows_limits_and_which_leave_out_the_null():
+    grid = {"where": ["a", "b"], "method": ["firth", "partial"]}
+    defaults = {"where": "a", "method": "firth"}
+    limits = {"ci_lower": [0.2, 0.2, 0.2, NAN], "ci_upper": [0.9, 1.4, 0.8, 3.0]}
+    ax = draw(grid, defaults, [0.5], null=1.0, **limits)
+    assert {"0.50\n(0.20 to 0.90)", "0.50\n(NE to 3.00)", "Limits leave out 1"} <= set(shown(ax))
+    assert sum(line.get_marker() == "s" for line in ax.lines) == 2
+    assert sum(not patch.get_fill() for patch in ax.patches) == 2, "those with other conclusions"
+
+
+@pytest.mark.parametrize(
+    ("values", "fields"), [([4.80, 4.81], {}), ([0.2, 0.21], {"level": 0.05}), ([0.5, 0.51], {"null": 1.0})]
+)
+def test_colours_do_not_make_small_differences_large(values, fields):
+    grid = {"where": ["a", "b"], "method": ["firth", "partial"]}
+    ax = draw(grid, {"where": "a", "method": "firth"}, values, **fields)
+    (image,) = ax.images
+    low, high = image.norm(values)
+    assert 0 <= low <= high <= 1
+    assert high - low < 0.1
+
+
+def test_a_level_of_each_run_is_drawn_at_each_run():
+    grid = {"conf_level": ["0.9", "0.95"]}
+    ax = draw(grid, {"conf_level": "0.95"}, [0.07], level=[0.1, 0.05])
+    (strokes,) = [line for line in ax.lines if line.get_marker() == "|"]
+    assert strokes.get_xdata().tolist() == [0.1, 0.05]
+    assert strokes.get_ydata().tolist() == [0, 1]
+    assert "Level of each run" in shown(ax)
 
 
 def test_many_values_share_a_row_and_those_that_differ_keep_theirs():
@@ -117,7 +148,7 @@ def test_unusual_values_are_drawn(values):
 
 
 def test_a_ratio_of_0_stands_at_the_edge_of_a_logarithmic_axis():
-    ax = draw({"where": ["a", "b"]}, {"where": "a"}, [0.0, 2.0], null=1.0, log=True)
+    ax = draw({"where": ["a", "b"]}, {"where": "a"}, [0.0, 2.0], null=1.0)
     check_readable(ax)
 
 

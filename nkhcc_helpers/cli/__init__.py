@@ -30,7 +30,13 @@ def option(*names: str, **settings: Any) -> Any:
 
 
 class _Questions(click.Group):
-    """Commands that are imported when they are named."""
+    """Commands that are imported when they are named; one that is interrupted meanwhile ends as any other."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_FILES)

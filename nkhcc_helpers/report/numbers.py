@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from functools import partial
+from typing import Literal
 
 import pandas as pd
 
 NOT_ESTIMABLE = "NE"
 NOT_APPLICABLE = "-"
+HeadlineKind = Literal["number", "time", "percent", "ratio", "p"]
+"""How a headline is written."""
 
 
 def is_estimable(value: object) -> bool:
@@ -133,12 +136,21 @@ def format_share(n: float, percent: float, decimals: int = 0) -> str:
     return f"{int(n)} ({format_percent(percent, decimals)})"
 
 
-def format_headline(value: float, lower: float, upper: float, *, is_p: bool, is_ratio: bool) -> str:
-    """A headline with its limits where it has any: a P value, a ratio, or a number with three digits."""
-    if is_p:
-        return format_p(value)
+def format_headline(
+    kind: HeadlineKind, value: float, limits: tuple[float, float] | None = None, error: float = math.nan
+) -> str:
+    """A headline as the page of its run writes it, without its unit; a plain number has three digits."""
+    if kind == "p":
+        return format_p_with_error(value, error)
     size = abs(value) if is_estimable(value) and value else 1.0
-    decimals = min(4, max(0, 2 - math.floor(math.log10(size))))
-    show = format_ratio if is_ratio else partial(format_number, decimals=decimals)
-    has_limits = is_estimable(lower) or is_estimable(upper)
-    return f"{show(value)} ({show(lower)} to {show(upper)})" if has_limits else show(value)
+    digits = min(4, max(0, 2 - math.floor(math.log10(size))))
+    decimals = {"time": 1, "percent": 0}.get(kind, digits)
+    show = {"ratio": format_ratio, "percent": format_percent}.get(
+        kind, partial(format_number, decimals=decimals)
+    )
+    shown = show(value).removesuffix(" %")
+    if limits is None:
+        return shown
+    interval = format_ratio_interval(*limits) if kind == "ratio" else format_interval(*limits, decimals)
+    is_bare = interval == NOT_ESTIMABLE and (kind == "number" or shown == NOT_ESTIMABLE)
+    return shown if is_bare else f"{shown} ({interval})"

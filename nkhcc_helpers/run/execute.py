@@ -210,7 +210,10 @@ def _serve(connection: Connection, job: Job, work_dir: str, environment: dict[st
     """Execute one notebook in this process, which the pool started for it."""
     os.environ.clear()
     os.environ.update(environment | IN_NOTEBOOKS)
-    _settle(Path(work_dir))
+    try:
+        _settle(Path(work_dir))
+    except FileNotFoundError:  # stopped before this had begun
+        return
     # Before this process has threads, which a fork would not take along.
     if CAN_FORK:
         register(ForkedKernel())
@@ -223,6 +226,8 @@ def _settle(work_dir: Path) -> None:
     """Give this process and its kernel an environment of their own."""
     # Ending by an exception lets the client of a kernel that is executing end the kernel too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if CAN_FORK:  # from a process in which it is blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C reaches the parent only, which then stops the workers in order.
     log = os.open(work_dir / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

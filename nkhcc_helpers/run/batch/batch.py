@@ -178,8 +178,10 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
     local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": False}
     link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
     with ExitStack() as stack:
-        # What is of interest is said by the batch.
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        # What is of interest is said by the batch; what it started may say more, even after it was stopped.
+        silence = ExitStack()
+        silence.enter_context(silence_logging_cmgr(logging.CRITICAL))
+        stack.push(lambda stopped, *_: None if stopped else silence.close())
         stack.enter_context(dask.config.set(link))
         cluster = scheduler or stack.enter_context(LocalCluster(**local))
         client, why = None, ""

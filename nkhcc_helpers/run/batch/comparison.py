@@ -6,7 +6,6 @@ run, which was chosen before any was seen; no run is picked, and none is ordered
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,27 +17,31 @@ import numpy as np
 import pandas as pd
 
 from nkhcc_helpers.report.figures import plot_sensitivity
-from nkhcc_helpers.report.numbers import format_headline
+from nkhcc_helpers.report.numbers import NOT_ESTIMABLE, format_headline
 from nkhcc_helpers.report.pictures import write_figure
 from nkhcc_helpers.report.results import ILLUSTRATIVE, write_whole
-from nkhcc_helpers.run.batch.grid import Batch, list_parameters
+from nkhcc_helpers.run.batch.grid import Batch, list_fixed, list_parameters
 from nkhcc_helpers.run.batch.ledger import RUNS
 from nkhcc_helpers.run.publish import read_title, render
 from nkhcc_helpers.trial.problems import join_names
 
 Kind = Literal["level", "direction", "limits"]
+Gap = Literal["value", "draws", "ci_lower", "ci_upper", "scale", "result"]
+"""What runs have not: a value, a conclusion that their draws tell, a limit, the usual unit, a result."""
 
 # What a conclusion says; the braces stand for the level or the value of no effect.
 _SAID: dict[tuple[Kind, float], str] = {
-    ("level", 1): "at or below {:g}",
-    ("level", 0): "above {:g}",
-    ("direction", 1): "above {:g}",
-    ("direction", 0): "exactly {:g}",
-    ("direction", -1): "below {:g}",
-    ("limits", 1): "limits that leave out {:g}",
-    ("limits", 0): "no limits that leave out {:g}",
+    ("level", 1): "at or below {}",
+    ("level", 0): "above {}",
+    ("direction", 1): "above {}",
+    ("direction", 0): "exactly {}",
+    ("direction", -1): "below {}",
+    ("limits", 1): "limits that leave out {}",
+    ("limits", 0): "no limits that leave out {}",
 }
-_SEED = "seed"
+_UNDECIDED = "not told apart from {} by its draws"
+# Of simulated P values 95 in 100 lie within two standard errors of what all relabellings would give.
+DECIDING = 2.0
 COMPARISON, FIGURES = "comparison.html", Path("figures", "comparison")
 MOST_FIGURES = 60
 _MOST_NAMED, _LONGEST_VALUE = 5, 60  # in a sentence
@@ -63,10 +66,11 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Change:
-    """A conclusion that is another one than in the run of reference."""
+class Conclusion:
+    """What some runs conclude, where the run of reference concludes something else, or cannot tell."""
 
-    was: str
+    kind: Kind
+    was: str  # of the run of reference: its conclusion, or why it has none
     becomes: str
     selection: Selection  # of the runs that have such a conclusion
 
@@ -76,6 +80,7 @@ class Comparison:
     """A headline value over the runs of a question.
 
     `runs` are its rows of the headlines with ``is_reference``, ``differs`` (in a conclusion from the run of
+    reference), ``excludes`` (by its limits, the value of no effect), ``on_scale`` (in the unit of the run of
     reference) and ``conclusion`` in words. The run of reference is the default run, where it has a result.
     """
 
@@ -84,16 +89,33 @@ class Comparison:
     runs: pd.DataFrame
     reference: pd.Series  # the row of the run of reference
     has_default: bool  # whether the plan holds a default run
-    changes: tuple[Change, ...]
-    not_estimable: Selection
-    missing: Selection
+    n_told: int  # runs that have a conclusion, of the kind that most have
+    agreed: str  # what the run of reference concludes
+    changes: tuple[Conclusion, ...]
+    others: tuple[Conclusion, ...]  # every conclusion of the kinds of which the run of reference has none
+    gaps: Mapping[Gap, Selection]
 
     @property
-    def over_seeds(self) -> pd.DataFrame:
-        """Runs in which nothing but the seed is unlike the run of reference: what the draw alone does."""
-        others = [name for name in self.varied if name != _SEED]
-        alike = (self.runs[others] == self.reference[others]).all(axis=1) & (_SEED in self.varied)
-        return self.runs[alike]
+    def is_turned(self) -> bool:
+        """Whether two runs conclude different things."""
+        kinds = [each.kind for each in self.others]
+        return bool(self.changes) or len(set(kinds)) < len(kinds)
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """Runs that a reader looks up: those with another conclusion, and those that no figure holds."""
+        return self.runs[self.runs["differs"] | ~self.runs["on_scale"]]
+
+    @property
+    def on_scale(self) -> pd.DataFrame:
+        """Runs whose values can stand in one range or on one axis with that of reference."""
+        return self.runs[self.runs["on_scale"]]
+
+    @property
+    def drawn_by(self) -> tuple[str, ...]:
+        """Parameters that a figure is by; none where there is nothing to draw."""
+        several = tuple(name for name in self.varied if len(set(self.on_scale[name])) > 1)
+        return several if self.on_scale["value"].notna().any() else ()
 
 
 def list_questions(runs: pd.DataFrame, varied: Sequence[str]) -> dict[Question, pd.DataFrame]:
@@ -122,34 +144,65 @@ def _compare(
     defaults = planned.index[planned["is_default"].astype(bool)]
     # In the plan's order the default run, else the first that has a result.
     reference = next(run for run in [*defaults, *planned.index] if run in rows.index)
-    conclusions = list_conclusions(rows)
-    differs = conclusions.notna() & (conclusions != conclusions.loc[reference])
-    differs &= conclusions.loc[reference].notna()
-    said = _say_conclusions(conclusions, rows)
-    rows["is_reference"], rows["differs"] = rows.index == reference, differs.any(axis=1)
-    rows["conclusion"] = [", ".join(filter(None, said.loc[run])) for run in rows.index]
+    usual, conclusions = rows.loc[reference], list_conclusions(rows)
+    said, own = _say_conclusions(conclusions, rows), conclusions.loc[reference]
+    differs = conclusions.notna() & (conclusions != own) & own.notna()
+    scale = ["label", "unit"]  # a P value has the same whatever it is of
+    rows = rows.assign(
+        is_reference=rows.index == reference,
+        differs=differs.any(axis=1),
+        excludes=conclusions["limits"] == 1,
+        on_scale=(rows["kind"] == "p") | (rows[scale] == usual[scale]).all(axis=1),
+        conclusion=[", ".join(filter(None, said.loc[run])) for run in rows.index],
+    )
 
     def select(runs: pd.Index, among: pd.Index) -> Selection:
-        where = _describe(
-            planned.loc[runs], planned.loc[among.difference(runs)], planned.loc[reference, [*varied]]
-        )
-        return Selection(tuple(runs), len(among), where)
+        rest, unvaried = planned.loc[among.difference(runs)], planned.loc[reference, [*varied]]
+        return Selection(tuple(runs), len(among), _describe(planned.loc[runs], rest, unvaried))
 
-    changes = []
-    for kind in conclusions.columns[differs.any()]:
-        runs, known = rows.index[differs[kind]], rows.index[conclusions[kind].notna()]
+    def tell(kind: Kind, runs: pd.Index) -> Conclusion:
         becomes = join_names([*dict.fromkeys(said.loc[runs, kind])], "or")
-        changes.append(Change(said.loc[reference, kind], becomes, select(runs, known)))
+        known = rows.index[conclusions[kind].notna()]
+        return Conclusion(kind, said.loc[reference, kind] or "not estimable", becomes, select(runs, known))
+
+    changes = [tell(kind, rows.index[differs[kind]]) for kind in conclusions.columns[differs.any()]]
+    others = [
+        tell(kind, runs)
+        for kind in conclusions.columns[own.isna()]
+        for runs in rows.groupby(conclusions[kind], sort=False).groups.values()
+    ]
+    gaps = {gap: select(rows.index[lacking], rows.index) for gap, lacking in _find_gaps(rows).items()}
+    gaps["result"] = select(planned.index.difference(rows.index, sort=False), planned.index)
     return Comparison(
         question,
         varied,
         rows,
-        rows.loc[reference],
+        usual,
         bool(len(defaults)),
-        tuple(changes),
-        not_estimable=select(rows.index[rows["value"].isna()], rows.index),
-        missing=select(planned.index.difference(rows.index, sort=False), planned.index),
+        n_told=int(conclusions.notna().sum().max()),
+        agreed=", ".join(said.loc[reference, own.notna()]),
+        changes=tuple(changes),
+        others=tuple(others),
+        gaps={gap: selection for gap, selection in gaps.items() if selection.runs},
     )
+
+
+def _find_gaps(rows: pd.DataFrame) -> dict[Gap, pd.Series]:
+    """Which runs lack what; a limit where others have one, and the value."""
+    lacks = rows[["value", "ci_lower", "ci_upper"]].isna()
+    has_limits = not lacks[["ci_lower", "ci_upper"]].all(axis=None)
+    return {
+        "value": lacks["value"],
+        "draws": find_undecided(rows),
+        "ci_lower": lacks["ci_lower"] & ~lacks["value"] & has_limits,
+        "ci_upper": lacks["ci_upper"] & ~lacks["value"] & has_limits,
+        "scale": ~rows["on_scale"],
+    }
+
+
+def find_undecided(rows: pd.DataFrame) -> pd.Series:
+    """Whether a simulated P value lies so near its level that other draws may put it on the other side."""
+    return (rows["value"] - rows["level"]).abs() <= DECIDING * rows["error"]
 
 
 def list_conclusions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -157,26 +210,28 @@ def list_conclusions(rows: pd.DataFrame) -> pd.DataFrame:
 
     ``level``: the value is at or below its level. ``direction``: it is above, at or below its value of no
     effect. ``limits``: they leave that value out; a limit that is not estimable leaves out nothing. NaN where
-    it cannot be told; a conclusion that no run has is left out.
+    there is none, or the draws do not tell it.
     """
     columns = ("value", "ci_lower", "ci_upper", "null", "level")
     value, lower, upper, null, level = (pd.to_numeric(rows[name]).astype(float) for name in columns)
-    limited = lower.notna() | upper.notna()
+    undecided, limited = find_undecided(rows), lower.notna() | upper.notna()
     can_exclude = null.notna() & (value.notna() | limited) & limited.any()
     found = {
-        "level": (value <= level).astype(float).where(value.notna() & level.notna()),
-        "direction": np.sign(value - null),
+        "level": (value <= level).astype(float).where(value.notna() & level.notna() & ~undecided),
+        "direction": np.sign(value - null).where(rows["has_direction"].astype(bool)),
         "limits": ((lower > null) | (upper < null)).astype(float).where(can_exclude),
     }
-    return pd.DataFrame(found).dropna(axis=1, how="all")
+    return pd.DataFrame(found, index=rows.index)
 
 
 def _say_conclusions(conclusions: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    said = {}
+    said, undecided = {}, find_undecided(rows)
     for kind, column in conclusions.items():
         bounds = rows["level" if kind == "level" else "null"]
-        pairs = zip(column, bounds, strict=True)
-        said[kind] = [_SAID[kind, told].format(bound) if told == told else "" for told, bound in pairs]
+        texts = ["its level" if len(set(bounds.dropna())) > 1 else f"{bound:g}" for bound in bounds]
+        known = [_SAID.get((kind, told), "") for told in column]
+        lacks = [_UNDECIDED if kind == "level" and each else "" for each in undecided]
+        said[kind] = [(a or b).format(text) for a, b, text in zip(known, lacks, texts, strict=True)]
     return pd.DataFrame(said, index=rows.index)
 
 
@@ -193,15 +248,16 @@ def _describe(chosen: pd.DataFrame, rest: pd.DataFrame, reference: pd.Series) ->
     best = max(told, key=lambda name: (len(told[name]), -len(own[name])), default="")
     runs = told.get(best, ())
     texts = []
-    if len(runs) > 1 or len(runs) == len(chosen) == 1:
+    if len(runs) > 1:
         same = [name for name, each in told.items() if each == runs and len(own[name]) == len(own[best])]
         first, *others = [f"{name} {_list(map(_quote, own[name]))}" for name in same]
-        texts.append(("every run of " if len(runs) > 1 else "") + first)
-        texts[0] += f" (the same runs as {join_names(others, 'and')})" if others else ""
+        also = f" (the same runs as {join_names(others, 'and')})" if others else ""
+        texts.append(f"every run of {first}{also}")
         chosen = chosen.drop(index=[*runs])
     for run in chosen.to_dict("records"):
         unlike = [f"{name} {_quote(run[name])}" for name, usual in reference.items() if run[name] != usual]
-        texts.append(" with ".join(unlike) or "the run of reference")
+        alone = ", all else equal" if len(unlike) < len(reference) else ""
+        texts.append(f"the run with {join_names(unlike, 'and')}{alone}" if unlike else "the run of reference")
     return _list(texts, "; ")
 
 
@@ -218,11 +274,12 @@ def _quote(value: str) -> str:
     return short if short and not set(short) & set(" ,;") else f"“{short}”"
 
 
-def show_value(value: float, headline: pd.Series) -> str:
-    """A headline value without its limits, with its unit."""
-    is_p, is_ratio = pd.notna(headline["level"]), headline["null"] == 1
-    text = format_headline(value, math.nan, math.nan, is_p=is_p, is_ratio=is_ratio)
-    return f"{text} {headline['unit']}".rstrip() if pd.notna(value) else text
+def show_value(headline: Mapping[str, Any], value: float | None = None) -> str:
+    """A headline with its limits, or one value of it, with its unit."""
+    limits, kind = (headline["ci_lower"], headline["ci_upper"]), headline["kind"]
+    whole = format_headline(kind, headline["value"], limits, headline["error"])
+    text = whole if value is None else format_headline(kind, value)
+    return text if text == NOT_ESTIMABLE else f"{text} {headline['unit']}".rstrip()
 
 
 def write_comparison(
@@ -240,7 +297,7 @@ def write_comparison(
     drawn = {}
     for number in _choose_drawn(comparisons):
         each = comparisons[number]
-        figure = plot_sensitivity(each.runs, each.varied).figure
+        figure = plot_sensitivity(each.on_scale, each.drawn_by).figure
         name = f"{number + 1:03d}_{re.sub('[^a-z0-9]+', '_', each.reference['name'].lower())[:40]}"
         paths = write_figure(figure, figures, name, is_illustrative=is_illustrative[each.question.trial])
         drawn[number] = [path.relative_to(folder) for path in paths]
@@ -252,7 +309,9 @@ def write_comparison(
         questions=list_questions(runs, batch.varied),
         comparisons=list(enumerate(comparisons)),
         drawn=drawn,
-        n_undrawn=sum(map(_can_draw, comparisons)) - len(drawn),
+        n_undrawn=sum(bool(each.drawn_by) for each in comparisons) - len(drawn),
+        fixed=list_fixed(batch),
+        deciding=f"{DECIDING:g}",
         titles={name: read_title(path) for name, path in notebooks.items()},
         pages={name: page for name, page in pages.items() if (folder / page).is_file()},
         illustrative=ILLUSTRATIVE if any(is_illustrative.values()) else "",
@@ -268,12 +327,6 @@ def remove_comparison(folder: Path) -> None:
 
 
 def _choose_drawn(comparisons: Sequence[Comparison]) -> list[int]:
-    """Which of them are drawn: of each question the first as long as there is room, then the second."""
-    questions = [each.question for each in comparisons]
-    ranks = [questions[:number].count(question) for number, question in enumerate(questions)]
-    can = [number for number, each in enumerate(comparisons) if _can_draw(each)]
-    return sorted(sorted(can, key=lambda number: ranks[number])[:MOST_FIGURES])
-
-
-def _can_draw(comparison: Comparison) -> bool:
-    return bool(comparison.varied) and bool(comparison.runs["value"].notna().any())
+    """Which of them are drawn: those with a change as long as there is room, then the others."""
+    can = [number for number, each in enumerate(comparisons) if each.drawn_by]
+    return sorted(sorted(can, key=lambda number: not comparisons[number].is_turned)[:MOST_FIGURES])

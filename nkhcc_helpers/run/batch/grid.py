@@ -383,3 +383,13 @@ def list_parameters(batch: Batch) -> pd.DataFrame:
         is_default = not set(batch.varied) & set(run.plan.changed) - {"endpoint"}
         rows.append([run.name, run.plan.name, run.trial, is_default, *texts.values()])
     return pd.DataFrame(rows, columns=["run", "notebook", "trial", "is_default", *batch.varied])
+
+
+def list_fixed(batch: Batch) -> dict[str, dict[str, str]]:
+    """By notebook, the parameters that all its runs have one value of which is not its own, as text."""
+    found: dict[str, dict[str, str]] = {}
+    for run in batch.runs:
+        changed = {name: _write_text(value) for name, value in run.plan.changed.items()}
+        first = found.get(run.plan.name, changed)
+        found[run.plan.name] = {name: text for name, text in first.items() if changed.get(name) == text}
+    return found

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from nkhcc_helpers.report.numbers import format_headline
 from nkhcc_helpers.report.results import ILLUSTRATIVE, NUMBER, list_versions, write_whole
 from nkhcc_helpers.run.batch.comparison import remove_comparison, write_comparison
-from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_parameters
+from nkhcc_helpers.run.batch.grid import Batch, BatchRun, list_fixed, list_parameters
 from nkhcc_helpers.run.batch.ledger import RUNS, Record
 from nkhcc_helpers.run.batch.results import list_headlines, read_found, write_results
 from nkhcc_helpers.run.batch.work import TRACEBACK
@@ -86,8 +86,7 @@ def _lay_out(batch: Batch, parameters: pd.DataFrame, headlines: pd.DataFrame) ->
     cells: dict[str, dict[str, tuple]] = {name: {} for name in parameters["run"]}
     for row in headlines.itertuples():
         labels.setdefault(row.name, {})[f"{row.label} ({row.unit})" if row.unit else row.label] = None
-        limits = (row.ci_lower, row.ci_upper)
-        text = format_headline(row.value, *limits, is_p=row.level == row.level, is_ratio=row.null == 1)
+        text = format_headline(row.kind, row.value, (row.ci_lower, row.ci_upper), row.error)
         cells[row.run][row.name] = (row.value, text)
     # Labels differ where they name what varies.
     shown = {key: f"{one} and {len(more)} like it" if more else one for key, (one, *more) in labels.items()}
@@ -97,4 +96,5 @@ def _lay_out(batch: Batch, parameters: pd.DataFrame, headlines: pd.DataFrame) ->
         "varied": {name: all(NUMBER.fullmatch(text or "0") for text in parameters[name]) for name in varied},
         "headlines": shown,
         "cells": cells,
+        "fixed": list_fixed(batch)[plan.name],
     }

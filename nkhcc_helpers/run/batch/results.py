@@ -19,8 +19,8 @@ from nkhcc_helpers.run.manifest import read_entries, read_manifest, read_results
 from nkhcc_helpers.trial.problems import format_printable
 
 _LIMITS = ["value", "ci_lower", "ci_upper"]
-_NUMBERS = [*_LIMITS, "null", "level"]
-_HEADLINE = ["name", "label", *_NUMBERS, "unit", "log"]
+_NUMBERS = [*_LIMITS, "null", "level", "error"]
+_HEADLINE = ["name", "label", *_NUMBERS, "unit", "kind", "has_direction"]
 _WIDEST = 40
 
 
@@ -90,7 +90,10 @@ def _gather(
 
 
 def _name_values(values: dict[str, Any], headlines: dict[str, Any]) -> dict[str, Any]:
-    told = {f"headline.{name}": {key: each[key] for key in _LIMITS} for name, each in headlines.items()}
+    told = {
+        f"headline.{name}": {key: each[key] for key in _LIMITS if each[key] is not None}
+        for name, each in headlines.items()
+    }
     return values | told
 
 
