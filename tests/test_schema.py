@@ -429,12 +429,26 @@ def test_adverse_events_not_collected_but_there(tmp_path: Path) -> None:
 
 def test_folder_that_does_not_exist_or_is_a_file(tmp_path: Path) -> None:
     absent = tmp_path / "absent"
-    assert problems_of(absent) == [Problem("folder", None, "", str(absent), "does not exist")]
+    assert problems_of(absent) == [
+        Problem("folder", None, "", str(absent), f"does not exist; looked for {absent}")
+    ]
     file = tmp_path / "file"
     file.write_text("x")
     rule = "is a file; give the folder that holds trial.yaml and the tables"
     assert problems_of(file) == [Problem("folder", None, "", str(file), rule)]
     assert problems_of(Path("a\0b"))[0].rule.startswith("cannot be read (")
+
+
+def test_a_folder_that_is_not_there_is_looked_for_where_the_message_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebooks, trial = tmp_path / "notebooks", tmp_path / "data" / "mine"
+    for each in (notebooks, trial):
+        each.mkdir(parents=True)
+    monkeypatch.chdir(notebooks)
+    said = f"does not exist; looked for {notebooks / 'data' / 'mine'}; did you mean '../data/mine'?"
+    assert problems_of(Path("data/mine"))[0].rule == said
+    assert problems_of(trial.parent / "mien")[0].rule.endswith("/data/mien; did you mean 'mine'?")
 
 
 def test_problems_of_all_files_are_listed_at_once(folder: Path) -> None:

@@ -24,6 +24,7 @@ from nkhcc_helpers.trial.problems import (
     Reading,
     TableError,
     YamlBlock,
+    describe_absent,
     format_path,
     suggest_name,
 )
@@ -51,7 +52,7 @@ def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
-        rule = "does not exist"
+        rule = describe_absent(folder)
     except NotADirectoryError:
         rule = "is a file; give the folder that holds trial.yaml and the tables"
     except (OSError, ValueError) as error:

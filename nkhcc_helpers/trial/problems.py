@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
+from nkhcc_helpers.checks import PlainError
+
 BLANK = ("", "NA", ".")
 """Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 N_LISTED = 3
@@ -71,7 +73,7 @@ class Problem:
         return format_printable(f"{self.table}{row}{column}{value}: {self.rule}")
 
 
-class TrialDataError(ValueError):
+class TrialDataError(PlainError):
     """A trial cannot be read; lists every problem found.
 
     Parameters
@@ -148,6 +150,17 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     nearest = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
+
+
+def describe_absent(folder: Path) -> str:
+    """Say of a folder that is not there where it was looked for, and which may be meant."""
+    looked, above = folder.absolute(), Path("..", folder)
+    if not folder.is_absolute() and above.is_dir():  # as seen from the folder above, that of the notebooks
+        hint = f"; did you mean {str(above)!r}?"
+    else:
+        beside = looked.parent.iterdir() if looked.parent.is_dir() else ()
+        hint = suggest_name(looked.name, [path.name for path in beside if path.is_dir()])
+    return f"does not exist; looked for {looked}{hint}"
 
 
 def join_names(names: Sequence[str], word: str) -> str:

@@ -1,0 +1,27 @@
+"""What the parameters of a notebook can be in its trial, shown where somebody can change them."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Mapping
+
+from IPython.display import display
+
+from nkhcc_helpers.report.page import _NO_MATH
+from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE
+
+_HEADING = "Codes that parameters can be in this trial"
+
+
+def show_choices(choices: Mapping[str, Iterable[str]]) -> None:
+    """Show the codes of a trial by parameter, folded; nothing in a run of `nkhcc run`, which nobody edits."""
+    if not choices or NOTEBOOK_VARIABLE in os.environ:
+        return
+    lines = {name: ", ".join(map(str, known)) or "none" for name, known in choices.items()}
+    items = [f"<li><code>{name}</code>: {html.escape(line)}</li>" for name, line in lines.items()]
+    folded = f"<details><summary>{_HEADING}</summary><ul>{''.join(items)}</ul></details>"
+    text = "\n".join([_HEADING, *(f"{name}: {line}" for name, line in lines.items())])
+    display(
+        {"text/html": f'<div class="nkhcc-choices {_NO_MATH}">{folded}</div>', "text/plain": text}, raw=True
+    )
