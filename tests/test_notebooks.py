@@ -153,10 +153,18 @@ def test_size_and_rhythm(notebook):
 def test_no_outputs_and_nothing_of_a_run_is_kept(notebook):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
-    assert {tuple(cell.metadata) for cell in notebook.cells} <= {(), ("tags",)}
+    assert {name for cell in notebook.cells for name in cell.metadata} <= {"tags", "jupyter"}
     assert set(notebook.metadata) <= {"kernelspec", "language_info", "nkhcc"}
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_code_is_folded_but_where_it_is_meant_to_be_changed(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    hidden = {"jupyter": {"source_hidden": True}}
+    assert all(cell.metadata == hidden for cell in code if "tags" not in cell.metadata)
+    assert "source_hidden" not in str(code[0].metadata)
+    assert sum("**View > Expand All Code**" in text for text in list_prose(notebook)) == 1
 
 
 def test_parameters_cell(path, notebook):

@@ -1,4 +1,4 @@
-"""What the parameters of a notebook can be in its trial, shown where somebody can change them."""
+"""What parameters can be, and where a notebook stops: shown where somebody can change them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from nkhcc_helpers.report.page import _NO_MATH
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE
 
 _HEADING = "Codes that parameters can be in this trial"
+# JupyterLab goes to the last cell of all that are to run, and does so once they have stopped.
+_COME_HERE = "setTimeout(() => element.closest('.jp-Cell')?.scrollIntoView({block: 'center'}), 300)"
 
 
 def show_choices(choices: Mapping[str, Iterable[str]]) -> None:
@@ -25,3 +27,9 @@ def show_choices(choices: Mapping[str, Iterable[str]]) -> None:
     display(
         {"text/html": f'<div class="nkhcc-choices {_NO_MATH}">{folded}</div>', "text/plain": text}, raw=True
     )
+
+
+def bring_into_view() -> None:
+    """Have JupyterLab show the cell that is executed, and not the last one."""
+    if NOTEBOOK_VARIABLE not in os.environ:
+        display({"application/javascript": _COME_HERE, "text/plain": ""}, raw=True)

@@ -126,7 +126,7 @@ def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
         A value is not of its parameter's type or not among what the parameter can be, or there is no such
         parameter; lists every problem.
     """
-    from nkhcc_helpers.report.choices import show_choices  # which imports what draws
+    from nkhcc_helpers.report.choices import bring_into_view, show_choices  # which imports what draws
 
     annotations = namespace.get("__annotations__", {})
     problems = {
@@ -139,6 +139,7 @@ def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
             problems[name] = _find_problem(TYPES[kind], namespace[name])
             problems[name] = problems[name] or find_problem(kind, name, namespace[name], lambda: trial)
     if any(problems.values()):
+        bring_into_view()
         raise ParameterError(f"{name}: {problem}" for name, problem in problems.items() if problem)
     show_choices(selection.list_choices({name: _OPTIONS.get(name) for name in annotations}, trial))
 

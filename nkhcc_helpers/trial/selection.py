@@ -293,11 +293,8 @@ def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> tuple[Choice, 
 
 def list_choices(kinds: Mapping[str, Any], trial: Trial) -> dict[str, list[str]]:
     """List the codes of a trial that values of these types are chosen from, where they are, by name."""
-    parts = {name: get_args(kind) for name, kind in kinds.items()}
-    found = {
-        name: next((each for each in of if isinstance(each, Choice)), None) for name, of in parts.items()
-    }
-    return {name: list(choice.list_known(trial)) for name, choice in found.items() if choice}
+    parts = [(name, part) for name, kind in kinds.items() for part in get_args(kind)]
+    return {name: list(part.list_known(trial)) for name, part in parts if isinstance(part, Choice)}
 
 
 EndpointCode = Annotated[str, *_choose_from(lambda trial: trial.endpoint_labels)]
