@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from types import ModuleType
@@ -45,18 +45,43 @@ class Deadline:
 NEVER = Deadline()
 
 
-def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial"):
+@dataclass
+class Count:
+    """How much of work is done: `watch`, if any, is told, with what is wanted and about the seconds left."""
+
+    watch: Callable[[int, int, float], None] | None
+    n_wanted: int
+    n_done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, n):
+        """Count what was done."""
+        self.n_done += n
+        if self.watch:
+            spent = time.monotonic() - self.started
+            self.watch(self.n_done, self.n_wanted, spent / self.n_done * (self.n_wanted - self.n_done))
+
+    def over(self, items):
+        """Yield items, each of which is then counted."""
+        for item in items:
+            yield item
+            self.add(1)
+
+
+def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial", count=None):
     """Return an array with a row for each of `n_trials` trials, in the order of the blocks.
 
     `simulate` takes a block and returns an array with one row for each of its trials; it is defined in a
     module, so that other processes can find it. The answer does not depend on `jobs`, how many there are.
-    `unit` is what the progress bar counts.
+    `unit` is what the progress bar counts; `count`, a `Count`, may be of more than these.
     """
     parts = []
     with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:
         for part in run_blocks(simulate, blocks, jobs):
             parts.append(part)
             bar.update(len(part))
+            if count:
+                count.add(len(part))
     return np.concatenate(parts)
 
 

@@ -456,3 +456,13 @@ def test_progress_is_one_line_on_the_page_and_many_in_the_log(tmp_path, caplog):
     assert lines == [
         f"Sampled in this run: {n} of 40 cohorts{end}" for n, end in zip(done, ends, strict=True)
     ]
+
+
+def test_a_bar_says_how_much_is_done_until_all_is(plain_trial, shown):
+    tell = open_page(plain_trial, "sample").watch("trials")
+    tell(250, 1000, 30.0)
+    ((markup, text),) = [pair for pair in shown if pair[1]]
+    assert text == "Done: 250 of 1,000 trials; about 30 seconds to go"
+    assert 'max="1000" value="250"' in markup
+    tell(1000, 1000, 0.0)
+    assert [pair[1] for pair in shown if pair[1]] == [text]

@@ -330,6 +330,18 @@ class Page:
         if PROGRESS_VARIABLE in os.environ:
             write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
 
+    def watch(self, what: str) -> Callable[[int, int, float], None]:
+        """Return a function that shows, until all is done, a bar of how many of these are."""
+
+        def show(n_done: int, n_wanted: int, seconds_left: float) -> None:
+            text = describe_progress(n_done, n_wanted, seconds_left, done="Done", what=what)
+            clear_output(wait=True)
+            if n_done < n_wanted:
+                bar = f'<progress title="{text}" max="{n_wanted}" value="{n_done}"></progress>'
+                _show(f'<p class="nkhcc-say">{bar} {text}.</p>', text)
+
+        return show
+
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""
         versions = list_versions()

@@ -44,9 +44,11 @@ class EscapingFormatter(string.Formatter):
         return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
 
 
-def describe_progress(n_done: int, n_wanted: int, seconds_left: float) -> str:
-    """How many cohorts are sampled, and about how long the others take."""
-    text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
+def describe_progress(
+    n_done: int, n_wanted: int, seconds_left: float, done: str = "Sampled in this run", what: str = "cohorts"
+) -> str:
+    """How many are done, and about how long the others take."""
+    text = f"{done}: {n_done:,} of {n_wanted:,} {what}"
     if n_done >= n_wanted or not seconds_left:
         return text
     minutes = seconds_left / 60
