@@ -16,7 +16,6 @@ from multiprocessing.context import BaseContext
 from types import ModuleType
 
 import numpy as np
-from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,11 @@ NEVER = Deadline()
 
 @dataclass
 class Count:
-    """How much of work is done: `watch`, if any, is told, with what is wanted and about the seconds left."""
+    """Tells `watch`, if any, of work: how much is done and wanted, about the seconds left, and what it is."""
 
-    watch: Callable[[int, int, float], None] | None
+    watch: Callable[[int, int, float, str], None] | None
     n_wanted: int
+    what: str
     n_done: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -58,8 +58,8 @@ class Count:
         """Count what was done."""
         self.n_done += n
         if self.watch:
-            spent = time.monotonic() - self.started
-            self.watch(self.n_done, self.n_wanted, spent / self.n_done * (self.n_wanted - self.n_done))
+            left = (time.monotonic() - self.started) / self.n_done * (self.n_wanted - self.n_done)
+            self.watch(self.n_done, self.n_wanted, left, self.what)
 
     def over(self, items):
         """Yield items, each of which is then counted."""
@@ -68,20 +68,17 @@ class Count:
             self.add(1)
 
 
-def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial", count=None):
-    """Return an array with a row for each of `n_trials` trials, in the order of the blocks.
+def simulate_blocks(simulate, blocks, *, jobs=2, count=lambda n: None):
+    """Return an array with a row for each simulated trial, in the order of the blocks.
 
     `simulate` takes a block and returns an array with one row for each of its trials; it is defined in a
     module, so that other processes can find it. The answer does not depend on `jobs`, how many there are.
-    `unit` is what the progress bar counts; `count`, a `Count`, may be of more than these.
+    `count` is called with the number of trials in each block that is done.
     """
     parts = []
-    with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:
-        for part in run_blocks(simulate, blocks, jobs):
-            parts.append(part)
-            bar.update(len(part))
-            if count:
-                count.add(len(part))
+    for part in run_blocks(simulate, blocks, jobs):
+        parts.append(part)
+        count(len(part))
     return np.concatenate(parts)
 
 

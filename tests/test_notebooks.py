@@ -469,7 +469,7 @@ def test_claims_can_be_dropped_one_by_one(load_variant, find_prepared, tmp_path,
     parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
     prepared = find_prepared(name, parameters["data_dir"])
     executed = execute_here(PATHS[name], **parameters, **prepared, n_side=10)
-    assert re.search(r"Sampled in this run: \d+ of \d+ cohorts\.", " ".join(map(read_visible, executed.html)))
+    assert re.search(r"Done in this run: \d+ of \d+ cohorts;", " ".join(map(read_visible, executed.html)))
     visible = check_shown(executed.html, tmp_path, name)
     assert "Median, A: low x 4" in visible
     assert "Left out in this run" not in visible

@@ -442,13 +442,8 @@ def test_folder_that_does_not_exist_or_is_a_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_looked_for_where_the_message_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    notebooks, trial = tmp_path / "notebooks", tmp_path / "data" / "mine"
-    for each in (notebooks, trial):
-        each.mkdir(parents=True)
-    monkeypatch.chdir(notebooks)
-    said = f"does not exist; looked for {notebooks / 'data' / 'mine'}; did you mean '../data/mine'?"
-    assert problems_of(Path("data/mine"))[0].rule == said
-    assert problems_of(trial.parent / "mien")[0].rule.endswith("/data/mien; did you mean 'mine'?")
+    monkeypatch.chdir(tmp_path)
+    assert problems_of(Path("mine"))[0].rule == f"does not exist; looked for {tmp_path / 'mine'}"
 
 
 def test_problems_of_all_files_are_listed_at_once(folder: Path) -> None:

@@ -88,8 +88,8 @@ def attained_in_trial(
     plans, sizes = grouped[every].first(), grouped.size().tolist()
     cells = plans.index.get_level_values(strata) if strata else None
     options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
-    count = Count(watch, (1 + len(models)) * n_trials)
-    options |= {"seed": seed, "jobs": jobs, "strata": cells, "count": count}
+    count = Count(watch, (1 + len(models)) * n_trials, "simulated trials")
+    options |= {"seed": seed, "jobs": jobs, "strata": cells, "count": count.add}
     attained = attained_cox(sizes, plans, models, **options)
     with_effect = []
     for name, covariates in models.items():
@@ -119,9 +119,8 @@ def attained_cox(
     n_draws=4_999,
     seed=DEFAULT_SEED,
     jobs=2,
-    progress=False,
     strata=None,
-    count=None,
+    count=lambda n: None,
 ):
     """The table of `attained_in_trial` for groups of these sizes and a row of covariates `x` for each.
 
@@ -133,8 +132,7 @@ def attained_cox(
     starts = range(0, n_trials, BLOCK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     blocks = [(plan, min(BLOCK, n_trials - start), each) for start, each in zip(starts, seeds, strict=True)]
-    told = {"jobs": jobs, "progress": progress, "count": count}
-    judged = simulate_blocks(_simulate_block, blocks, n_trials=n_trials, **told)
+    judged = simulate_blocks(_simulate_block, blocks, jobs=jobs, count=count)
     return _tabulate(plan, judged)
 
 

@@ -230,7 +230,7 @@ def calculate_statistics(
     """
     claimed, frames = cohorts.claimed, {}
     listed = [each for each in list_statistics(claimed.groups, landmarks) if wanted is None or each in wanted]
-    count = Count(watch, len(listed) * len(endpoints or claimed.endpoints))
+    count = Count(watch, len(listed) * len(endpoints or claimed.endpoints), "statistics")
     for endpoint in endpoints or claimed.endpoints:
         observed = Observed(*cohorts.of(endpoint), claimed, n_draws, seed, tau)
         counted = count.over(listed)

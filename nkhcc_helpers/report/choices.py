@@ -6,7 +6,7 @@ import html
 import os
 from collections.abc import Iterable, Mapping
 
-from IPython.display import display
+from IPython.display import HTML, Javascript, display
 
 from nkhcc_helpers.report.page import _NO_MATH
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE
@@ -20,16 +20,13 @@ def show_choices(choices: Mapping[str, Iterable[str]]) -> None:
     """Show the codes of a trial by parameter, folded; nothing in a run of `nkhcc run`, which nobody edits."""
     if not choices or NOTEBOOK_VARIABLE in os.environ:
         return
-    lines = {name: ", ".join(map(str, known)) or "none" for name, known in choices.items()}
-    items = [f"<li><code>{name}</code>: {html.escape(line)}</li>" for name, line in lines.items()]
-    folded = f"<details><summary>{_HEADING}</summary><ul>{''.join(items)}</ul></details>"
-    text = "\n".join([_HEADING, *(f"{name}: {line}" for name, line in lines.items())])
-    display(
-        {"text/html": f'<div class="nkhcc-choices {_NO_MATH}">{folded}</div>', "text/plain": text}, raw=True
-    )
+    lines = {name: html.escape(", ".join(known) or "none") for name, known in choices.items()}
+    items = "".join(f"<li><code>{name}</code>: {line}</li>" for name, line in lines.items())
+    folded = f"<details><summary>{_HEADING}</summary><ul>{items}</ul></details>"
+    display(HTML(f'<div class="{_NO_MATH}">{folded}</div>'))
 
 
 def bring_into_view() -> None:
     """Have JupyterLab show the cell that is executed, and not the last one."""
     if NOTEBOOK_VARIABLE not in os.environ:
-        display({"application/javascript": _COME_HERE, "text/plain": ""}, raw=True)
+        display(Javascript(_COME_HERE))

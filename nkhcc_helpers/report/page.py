@@ -317,30 +317,19 @@ class Page:
             axes = plot(part, *arguments, title=label)
             self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
 
-    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float) -> None:
-        """Show how many cohorts are sampled, on one line in place of the cell's earlier ones.
+    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float, what: str = "cohorts") -> None:
+        """Show a bar of how many are done, in place of the cell's earlier outputs, until all are.
 
         Each is an output of its own until the next one comes, so that the log of a run holds them all.
         """
-        text = describe_progress(n_done, n_wanted, seconds_left)
-        shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
+        text = describe_progress(n_done, n_wanted, seconds_left, what)
         if n_done:
             clear_output(wait=True)
-        display(shown, raw=True)
+        if n_done < n_wanted:
+            bar = f'<progress title="{text}" max="{n_wanted}" value="{n_done}"></progress>'
+            display({"text/plain": text, "text/html": f'<p class="nkhcc-say">{bar} {text}.</p>'}, raw=True)
         if PROGRESS_VARIABLE in os.environ:
             write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
-
-    def watch(self, what: str) -> Callable[[int, int, float], None]:
-        """Return a function that shows, until all is done, a bar of how many of these are."""
-
-        def show(n_done: int, n_wanted: int, seconds_left: float) -> None:
-            text = describe_progress(n_done, n_wanted, seconds_left, done="Done", what=what)
-            clear_output(wait=True)
-            if n_done < n_wanted:
-                bar = f'<progress title="{text}" max="{n_wanted}" value="{n_done}"></progress>'
-                _show(f'<p class="nkhcc-say">{bar} {text}.</p>', text)
-
-        return show
 
     def finish(self) -> None:
         """Record the versions used, write the results, and show the versions."""

@@ -44,11 +44,9 @@ class EscapingFormatter(string.Formatter):
         return any(is_missing(values.get(name)) for _, name, *_ in self.parse(template) if name is not None)
 
 
-def describe_progress(
-    n_done: int, n_wanted: int, seconds_left: float, done: str = "Sampled in this run", what: str = "cohorts"
-) -> str:
+def describe_progress(n_done: int, n_wanted: int, seconds_left: float, what: str = "cohorts") -> str:
     """How many are done, and about how long the others take."""
-    text = f"{done}: {n_done:,} of {n_wanted:,} {what}"
+    text = f"Done in this run: {n_done:,} of {n_wanted:,} {what}"
     if n_done >= n_wanted or not seconds_left:
         return text
     minutes = seconds_left / 60

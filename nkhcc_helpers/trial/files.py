@@ -24,7 +24,6 @@ from nkhcc_helpers.trial.problems import (
     Reading,
     TableError,
     YamlBlock,
-    describe_absent,
     format_path,
     suggest_name,
 )
@@ -52,7 +51,7 @@ def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
-        rule = describe_absent(folder)
+        rule = f"does not exist; looked for {folder.absolute()}"
     except NotADirectoryError:
         rule = "is a file; give the folder that holds trial.yaml and the tables"
     except (OSError, ValueError) as error:

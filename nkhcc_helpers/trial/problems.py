@@ -152,17 +152,6 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
-def describe_absent(folder: Path) -> str:
-    """Say of a folder that is not there where it was looked for, and which may be meant."""
-    looked, above = folder.absolute(), Path("..", folder)
-    if not folder.is_absolute() and above.is_dir():  # as seen from the folder above, that of the notebooks
-        hint = f"; did you mean {str(above)!r}?"
-    else:
-        beside = looked.parent.iterdir() if looked.parent.is_dir() else ()
-        hint = suggest_name(looked.name, [path.name for path in beside if path.is_dir()])
-    return f"does not exist; looked for {looked}{hint}"
-
-
 def join_names(names: Sequence[str], word: str) -> str:
     """Return names as a sentence lists them, `word` before the last."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -278,17 +278,15 @@ class Choice:
 
     list_known: Callable[[Trial], Iterable[str]]
 
-    def check(self, trial: Trial, value: str | list[str]) -> None:
-        """Raise ValueError unless the trial has this code, or all of these."""
-        known, of_list = list(self.list_known(trial)), isinstance(value, list)
+
+def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> tuple[Choice, AfterValidator]:
+    def check(trial: Trial, value: str | list[str]) -> None:
+        known, of_list = list(list_known(trial)), isinstance(value, list)
         for item in value if of_list else [value]:
             if item not in known:
                 raise ValueError(describe_unknown(item, known, of_list=of_list))
 
-
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> tuple[Choice, AfterValidator]:
-    choice = Choice(list_known)
-    return choice, _hold_against(choice.check)
+    return Choice(list_known), _hold_against(check)
 
 
 def list_choices(kinds: Mapping[str, Any], trial: Trial) -> dict[str, list[str]]:
