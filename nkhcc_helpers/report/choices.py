@@ -11,7 +11,6 @@ from IPython.display import HTML, Javascript, display
 from nkhcc_helpers.report.page import _NO_MATH
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE
 
-_HEADING = "Codes that parameters can be in this trial"
 # JupyterLab goes to the last cell of all that are to run, and does so once they have stopped.
 _COME_HERE = "setTimeout(() => element.closest('.jp-Cell')?.scrollIntoView({block: 'center'}), 300)"
 
@@ -22,8 +21,8 @@ def show_choices(choices: Mapping[str, Iterable[str]]) -> None:
         return
     lines = {name: html.escape(", ".join(known) or "none") for name, known in choices.items()}
     items = "".join(f"<li><code>{name}</code>: {line}</li>" for name, line in lines.items())
-    folded = f"<details><summary>{_HEADING}</summary><ul>{items}</ul></details>"
-    display(HTML(f'<div class="{_NO_MATH}">{folded}</div>'))
+    summary = "<summary>Codes that parameters can be in this trial</summary>"
+    display(HTML(f'<details class="{_NO_MATH}">{summary}<ul>{items}</ul></details>'))
 
 
 def bring_into_view() -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-_TAG = re.compile(r"<(table|tr|th|td)\b[^>]*>")
-_CLASSES = re.compile(r'\bclass="([^"]*)"')
+_TAG = re.compile(r'<(table|tr|th|td)\b(?:[^>]* class="([^"]*)")?[^>]*>')
 _LINE = "2px solid #444444"
 _STYLES = {
     "table": "color:#333333;background-color:#ffffff;margin:0;border-collapse:collapse;"
@@ -35,7 +34,6 @@ def print_on_paper(table: str) -> str:
 
 
 def _add_style(tag: re.Match[str]) -> str:
-    classes = _CLASSES.search(tag[0])
-    names = [tag[1], *(classes[1].split() if classes else ())]
+    names = [tag[1], *(tag[2] or "").split()]
     styles = ";".join(_STYLES[name] for name in names if name in _STYLES)
     return f'{tag[0][:-1]} style="{styles}">' if styles else tag[0]
