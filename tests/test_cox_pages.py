@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from executing import execute_here, read_visible
-from trials import group_missing, make_files, plain, write_trial
+from trials import group_missing, make_files, plain, small, write_trial
 
 from nkhcc_helpers import cox, report
 from nkhcc_helpers.report import tables
@@ -124,7 +125,7 @@ def test_the_first_group_with_events_is_the_reference(tmp_path):
 def test_strata_are_told_and_the_reference_is_a_choice(tmp_path):
     files = plain()
     visible, results = run(files, tmp_path, strata="SEX", reference="C")
-    assert "Groups are compared with C: normal x 8. The permuted P" in visible
+    assert "Groups are compared with C: normal x 8." in visible
     assert "Strata by Sex, with their patients: Female: " in visible
     assert visible.count("Stratified by Sex: patients are compared within its levels only") == 5
     trial = load_trial(tmp_path / "trial")
@@ -163,3 +164,39 @@ def test_a_choice_that_is_none_is_refused(parameters, tmp_path):
     name = next(iter(parameters))
     with pytest.raises(ValueError, match=name):
         run(plain(), tmp_path, **parameters)
+
+
+def test_findings_are_the_slopes_on_either_side_of_the_level(tmp_path):
+    _, results = run(small(), tmp_path)
+    rows = [row for row in results["tables"]["hazard_ratios"]["rows"] if row["model"] != "Each group"]
+    known = [row["p_permutation"] for row in rows]
+    assert len([p for p in known if p is not None and p <= 0.05]) == 1
+    found, others, design = results["findings"]
+    for p in known:
+        told = found if p is not None and p <= 0.05 else others
+        assert f"; P {'NE' if p is None else f'{p:.4f}'})" in told
+    assert design.startswith("12 patients, 12 events, 3 design points: ")
+
+
+def test_what_the_design_cannot_show_is_a_caution_and_nothing_empty_is_said(tmp_path):
+    visible, results = run(keep_arms("ABC", infusions=4, assumed=[]), tmp_path)
+    left_out = "Planned infusions (is the same for everyone)"
+    assert f"Left out: {left_out}." in visible
+    assert any(left_out in text for text in results["cautions"])
+    assert not any("assumed" in text or "differ together" in text for text in results["cautions"])
+    for words in ("none (", "Separated: none", ": none; ", "0 pairs"):
+        assert words not in visible
+    one = run(keep_arms("C"), tmp_path / "one")[1]
+    assert [one["findings"], one["cautions"]] == [[], []]
+
+
+def test_ratios_in_words_leave_out_limits_that_there_are_none_of():
+    rows = [("dose", 0.5, 0.1, np.inf, 0.04), ("order", 2.0, np.nan, np.nan, np.nan)]
+    frame = pd.DataFrame(rows, columns=["covariate", "hr", "exact_lower", "exact_upper", "p_permutation"])
+    assert tables.list_ratios(frame, {"dose": "Dose", "order": "Order"}) == [
+        "Dose (hazard ratio 0.50, 0.10 to NE; P 0.0400)",
+        "Order (hazard ratio 2.00; P NE)",
+    ]
+    assert tables.list_ratios(frame.assign(hr=np.nan)[1:], {"order": "Order"}) == [
+        "Order (hazard ratio NE; P NE)"
+    ]

@@ -23,7 +23,7 @@ from nkhcc_helpers.report.tables.compatible import (
     format_narrowing,
     format_signs,
 )
-from nkhcc_helpers.report.tables.cox import list_detectable
+from nkhcc_helpers.report.tables.cox import list_detectable, list_ratios
 from nkhcc_helpers.report.tables.safety import list_event_notes, list_overall_shares
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
     "list_detectable",
     "list_event_notes",
     "list_overall_shares",
+    "list_ratios",
 ]
 
 

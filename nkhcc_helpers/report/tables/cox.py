@@ -22,6 +22,7 @@ from nkhcc_helpers.report.names import (
 )
 from nkhcc_helpers.report.numbers import (
     NOT_APPLICABLE,
+    NOT_ESTIMABLE,
     format_p,
     format_p_with_error,
     format_ratio,
@@ -217,6 +218,24 @@ def list_detectable(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]
         }
         shown = ", or ".join(text for text, is_known in known.items() if is_known)
         told.append(f"{labels.get(row['covariate'], row['covariate'])}: {shown or 'nothing'}")
+    return told
+
+
+def list_ratios(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """List hazard ratios in words, each with its limits and P by permutation.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``covariate hr exact_lower exact_upper p_permutation``, as `cox.summarize_models` returns it.
+    labels : mapping of str to str
+        Covariate to what it is called.
+    """
+    told, limits = [], show_limits("exact")
+    for row in frame.to_dict("records"):
+        estimate = ", ".join(text for text in (format_ratio(row["hr"]), limits(row)) if text != NOT_ESTIMABLE)
+        ratio, p_value = estimate or NOT_ESTIMABLE, format_p(row["p_permutation"])
+        told.append(f"{labels[row['covariate']]} (hazard ratio {ratio}; P {p_value})")
     return told
 
 
