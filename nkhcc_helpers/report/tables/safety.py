@@ -124,7 +124,7 @@ def list_overall_shares(shares: pd.DataFrame) -> list[str]:
     kinds = shares["category"].isin(["any", "related", "serious", "grade3"])
     known = shares[kinds & (shares["group"] == ALL_GROUPS)].dropna(subset="ci_upper")
     return [
-        f"{row.label.lower()}: {row.n_patients} ({format_interval(row.ci_lower, row.ci_upper, 0)} %)"
+        f"{row.label.lower()} in {row.n_patients} ({format_interval(row.ci_lower, row.ci_upper, 0)} %)"
         for row in known.itertuples()
     ]
 
