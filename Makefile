@@ -22,7 +22,7 @@ lint: $(READY)
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
 glossary: $(READY)
 	$(BIN)/python .ci/make_glossary.py

@@ -19,6 +19,15 @@ ConfLevel = Annotated[float, Gt(0), Lt(1), ", such as 0.95"]
 NotNegative = Annotated[float, Ge(0)]
 
 
+class PlainError(ValueError):
+    """An error whose message is all that its reader needs: a notebook shows it without a traceback."""
+
+    advice = "Nothing after this cell was run."
+
+    def _render_traceback_(self):  # the name that IPython looks for
+        return [str(self), self.advice]
+
+
 def check_survival(time, event):
     """Return times, at least 0, as float and events as bool, of equal length, at least one subject.
 
@@ -107,6 +116,14 @@ def check_censoring(censoring):
     """Raise ValueError unless the share of censored patients is at least 0 and below 1."""
     if not 0 <= censoring < 1:
         raise ValueError(f"censoring must be at least 0 and below 1; got {censoring!r}")
+
+
+def refuse_twice(names):
+    """Return names, or raise ValueError where one comes twice."""
+    again = [name for name in names if names.count(name) > 1]
+    if again:
+        raise ValueError(f"holds {again[0]!r} twice")
+    return names
 
 
 def check_vector(values, name):

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import BaseContext
 from types import ModuleType
 
 import numpy as np
-from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,41 @@ class Deadline:
 NEVER = Deadline()
 
 
-def simulate_blocks(simulate, blocks, *, n_trials, jobs=2, progress=False, unit="trial"):
-    """Return an array with a row for each of `n_trials` trials, in the order of the blocks.
+@dataclass
+class Count:
+    """Tells `watch`, if any, of work: how much is done and wanted, about the seconds left, and what it is."""
+
+    watch: Callable[[int, int, float, str], None] | None
+    n_wanted: int
+    what: str
+    n_done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, n):
+        """Count what was done."""
+        self.n_done += n
+        if self.watch:
+            left = (time.monotonic() - self.started) / self.n_done * (self.n_wanted - self.n_done)
+            self.watch(self.n_done, self.n_wanted, left, self.what)
+
+    def over(self, items):
+        """Yield items, each of which is then counted."""
+        for item in items:
+            yield item
+            self.add(1)
+
+
+def simulate_blocks(simulate, blocks, *, jobs=2, count=lambda n: None):
+    """Return an array with a row for each simulated trial, in the order of the blocks.
 
     `simulate` takes a block and returns an array with one row for each of its trials; it is defined in a
     module, so that other processes can find it. The answer does not depend on `jobs`, how many there are.
-    `unit` is what the progress bar counts.
+    `count` is called with the number of trials in each block that is done.
     """
     parts = []
-    with tqdm(total=n_trials, unit=unit, disable=not progress) as bar:
-        for part in run_blocks(simulate, blocks, jobs):
-            parts.append(part)
-            bar.update(len(part))
+    for part in run_blocks(simulate, blocks, jobs):
+        parts.append(part)
+        count(len(part))
     return np.concatenate(parts)
 
 

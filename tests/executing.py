@@ -76,7 +76,7 @@ def _save_vectors():
 
 
 @contextmanager
-def _open_shell():
+def open_shell():
     """A shell of its own for each notebook; none is left for other tests to print into."""
     InteractiveShell.clear_instance()
     config = Config({"HistoryManager": {"enabled": False}})
@@ -94,7 +94,7 @@ def execute_here(path: Path, **parameters: Any) -> Executed:
     """Execute a notebook cell by cell; an error in a cell is raised."""
     notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
     executed = Executed()
-    with _open_shell() as shell:
+    with open_shell() as shell:
         for cell in notebook.cells:
             # The exercises have tests of their own.
             if cell.cell_type == "code" and not {*COURSE_TAGS} & {*cell.metadata.get("tags", [])}:

@@ -230,6 +230,18 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED
     assert count_states(batch) == {"finished": n_finished, "not executed": N - n_finished}
     assert run(batch, jobs=1).n_reused == n_finished
+    check_same(batch, undisturbed)
+
+
+def test_a_command_that_was_stopped_for_long_goes_on(batch, undisturbed, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "1s")  # 5 minutes else
+    home = batch.runs[0].plan.path.parent
+    command = start_command(batch, jobs=2)
+    wait_for(lambda: count(home, "begun"))
+    command.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # it takes 5 at least to be given up
+    command.send_signal(signal.SIGCONT)
+    assert command.communicate(timeout=180) == ("", None)
     check_whole(batch, undisturbed)
 
 

@@ -208,6 +208,6 @@ def test_a_page_says_how_far_it_came(monkeypatch):
 
 def test_progress_in_words():
     tell = sentences.describe_progress
-    assert tell(10, 40, 240.0) == "Sampled in this run: 10 of 40 cohorts; about 4 minutes to go"
-    assert tell(10, 40, 0) == "Sampled in this run: 10 of 40 cohorts"
-    assert tell(40, 40, 0) == "Sampled in this run: 40 of 40 cohorts"
+    assert tell(10, 40, 240.0) == "Done in this run: 10 of 40 cohorts; about 4 minutes to go"
+    assert tell(10, 40, 0) == "Done in this run: 10 of 40 cohorts"
+    assert tell(40, 40, 0) == "Done in this run: 40 of 40 cohorts"

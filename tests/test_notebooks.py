@@ -164,10 +164,18 @@ def test_size_and_rhythm(notebook):
 def test_no_outputs_and_nothing_of_a_run_is_kept(notebook):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
-    assert {tuple(cell.metadata) for cell in notebook.cells} <= {(), ("tags",)}
+    assert {name for cell in notebook.cells for name in cell.metadata} <= {"tags", "jupyter"}
     assert set(notebook.metadata) <= {"kernelspec", "language_info", "nkhcc"}
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_code_is_folded_but_where_it_is_meant_to_be_changed(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    hidden = {"jupyter": {"source_hidden": True}}
+    assert all(cell.metadata == hidden for cell in code if "tags" not in cell.metadata)
+    assert "source_hidden" not in str(code[0].metadata)
+    assert sum("**View > Expand All Code**" in text for text in list_prose(notebook)) == 1
 
 
 def test_parameters_cell(path, notebook):
@@ -485,7 +493,7 @@ def test_claims_can_be_dropped_one_by_one(load_variant, find_prepared, tmp_path,
     parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
     prepared = find_prepared(name, parameters["data_dir"])
     executed = execute_here(PATHS[name], **parameters, **prepared, n_side=10)
-    assert re.search(r"Sampled in this run: \d+ of \d+ cohorts\.", " ".join(map(read_visible, executed.html)))
+    assert re.search(r"Done in this run: \d+ of \d+ cohorts;", " ".join(map(read_visible, executed.html)))
     visible = check_shown(executed.html, tmp_path, name)
     assert "Median, A: low x 4" in visible
     assert "Left out in this run" not in visible

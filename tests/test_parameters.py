@@ -3,7 +3,8 @@ import re
 
 import nbformat
 import pytest
-from executing import execute_here
+from executing import execute_here, open_shell
+from IPython.utils.capture import capture_output
 from small_notebooks import PARAMETERS, check_parameters_cell, code, write_notebook
 
 from nkhcc_helpers.run.parameters import (
@@ -16,6 +17,7 @@ from nkhcc_helpers.run.parameters import (
     read_values,
 )
 from nkhcc_helpers.run.plan import list_notebooks, plan_run
+from nkhcc_helpers.trial import TrialDataError, load_trial
 
 
 @pytest.fixture
@@ -289,6 +291,46 @@ def test_only_a_confidence_level_is_taken_for_percent(plain_trial):
 def test_strata_are_a_categorical_baseline_column(plain_trial, value, problem):
     found = find_problem("str", "strata", value, lambda: plain_trial)
     assert problem in found if problem else not found
+
+
+def show_error(error):
+    """What a notebook shows of an error."""
+    with open_shell() as shell, capture_output() as captured:
+        shell.showtraceback((type(error), error, None))
+    return captured.stdout.splitlines()
+
+
+def test_a_notebook_shows_a_wrong_parameter_in_one_line_and_that_it_stopped(plain_trial):
+    with pytest.raises(ParameterError) as caught:
+        check_parameters({"conf_type": "bpcpp", "__annotations__": {"conf_type": str}}, plain_trial)
+    problem, advice = show_error(caught.value)
+    assert problem == "conf_type: must be bpcp, log-log, log or plain, not 'bpcpp'; did you mean 'bpcp'?"
+    assert advice == ParameterError.advice
+    with pytest.raises(TrialDataError) as caught:
+        load_trial("no_such_folder")
+    assert show_error(caught.value) == [*str(caught.value).splitlines(), TrialDataError.advice]
+
+
+def list_shown(namespace, trial):
+    with open_shell(), capture_output() as captured:
+        check_parameters(namespace, trial)
+    return [output.data["text/html"] for output in captured.outputs]
+
+
+def test_codes_of_the_trial_are_shown_where_parameters_can_be_changed(load_variant, monkeypatch):
+    monkeypatch.delenv("NKHCC_NOTEBOOK", raising=False)
+    namespace = {"__annotations__": {"endpoint": str, "strata": str, "conf_level": float}}
+    (shown,) = list_shown(namespace, load_variant("plain"))
+    assert re.findall("<code>(.*?)</code>: (.*?)</li>", shown) == [
+        ("endpoint", "PFS, OS"),
+        ("strata", "SEX, CHILDPUG"),
+    ]
+    (hostile,) = list_shown(namespace, load_variant("hostile"))
+    assert "mathjax_ignore" in hostile
+    assert not re.search(r"<(?!/?(details|summary|ul|li|code)\b)", hostile)
+    assert list_shown({"__annotations__": {"conf_level": float}}, load_variant("plain")) == []
+    monkeypatch.setenv("NKHCC_NOTEBOOK", "a_page")
+    assert list_shown(namespace, load_variant("plain")) == []
 
 
 SETUP = """import math

@@ -6,7 +6,7 @@ from hand_made import ADSL, load_hand_made
 
 from nkhcc_helpers import safety
 from nkhcc_helpers.report.sentences import EscapingFormatter
-from nkhcc_helpers.report.tables.safety import EVENTS_NOTE, TREATMENT_NOTES, list_event_notes
+from nkhcc_helpers.report.tables.safety import MOVED_NOTES, list_event_notes
 from nkhcc_helpers.trial import describe_treatment, group_by_treatment, patients
 from nkhcc_helpers.trial.problems import TrialDataError
 
@@ -84,22 +84,40 @@ def test_groups_by_another_name_are_refused(switched):
         group_by_treatment(switched, "treated")
 
 
+def tell(trial, groups):
+    described = {**safety.describe_events(trial), **describe_treatment(trial)}
+    said = [
+        EscapingFormatter().vformat(note, (), {**described, "word": "dose"})
+        for note in list_event_notes(described, groups)
+    ]
+    return "\n".join(said)
+
+
 def test_the_page_tells_by_which_treatment_and_who_moved(switched):
-    assert set(TREATMENT_NOTES) == set(patients.GROUPS)
-    told = describe_treatment(switched)
-    assert "another group's than was planned: 1." in TREATMENT_NOTES["actual"].format(**told)
-    assert "still in the one planned: 1." in TREATMENT_NOTES["planned"].format(**told)
+    assert set(MOVED_NOTES) == set(patients.GROUPS)
+    moved = "Patients who received another group's treatment than was planned: 1. They stand"
+    missing = "with an entry on the treatment received: 3 of 4"
+    assert f"{moved} in its group." in tell(switched, "actual")
+    assert missing in tell(switched, "actual")
+    assert f"{moved} here in the group planned" in tell(switched, "planned")
+    assert missing not in tell(switched, "planned")
 
 
 def test_the_page_tells_what_is_not_recorded_and_what_is_left_out(switched):
     # Of the hand-made events s2's fever has neither seriousness nor action, s1's cough is not emergent.
-    told = EscapingFormatter().vformat(EVENTS_NOTE, (), safety.describe_events(switched))
-    assert "on seriousness: 1, on the action taken: 1." in told
-    assert "events that are not treatment-emergent, 1; events of patients never treated, 1." in told
-    plain = {"n_events": 3, "n_by_words": 0}
-    assert list_event_notes(plain, "planned") == [EVENTS_NOTE, TREATMENT_NOTES["planned"]]
-    assert "severity words" in list_event_notes({**plain, "n_by_words": 1}, "actual")[1]
-    unknown = dict.fromkeys(plain)
+    told = tell(switched, "actual")
+    assert "Without an entry on seriousness: 1 event, not counted as serious." in told
+    assert "Without an entry on the action taken: 1 event," in told
+    assert "not treatment-emergent: 1 event." in told
+    assert "of patients never treated: 1 event." in told
+
+
+def test_nothing_is_told_of_what_there_is_none_of(switched):
+    described = {**safety.describe_events(switched), **describe_treatment(switched)}
+    none = {name: 0 if name.startswith("n_") else value for name, value in described.items()}
+    assert len(list_event_notes(none, "actual")) == len(list_event_notes(none, "planned")) == 1
+    assert "severity word" in list_event_notes(none | {"n_by_words": 1}, "actual")[1]
+    unknown = dict.fromkeys(none) | {"n_treated": 0, "n_with_actual": 0}
     assert "not collected" in list_event_notes(unknown, "actual")[0]
 
 

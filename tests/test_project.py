@@ -100,7 +100,7 @@ PROMISED = {
 def test_the_package_stays_small():
     files = sorted(PACKAGE.rglob("*.py"))
     lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in files}
-    assert len(files) <= 124
+    assert len(files) <= 125
     assert {name: length for name, length in lengths.items() if length > 400} == {}
     assert sum(lengths.values()) <= 29_900
 

@@ -429,12 +429,21 @@ def test_adverse_events_not_collected_but_there(tmp_path: Path) -> None:
 
 def test_folder_that_does_not_exist_or_is_a_file(tmp_path: Path) -> None:
     absent = tmp_path / "absent"
-    assert problems_of(absent) == [Problem("folder", None, "", str(absent), "does not exist")]
+    assert problems_of(absent) == [
+        Problem("folder", None, "", str(absent), f"does not exist; looked for {absent}")
+    ]
     file = tmp_path / "file"
     file.write_text("x")
     rule = "is a file; give the folder that holds trial.yaml and the tables"
     assert problems_of(file) == [Problem("folder", None, "", str(file), rule)]
     assert problems_of(Path("a\0b"))[0].rule.startswith("cannot be read (")
+
+
+def test_a_folder_that_is_not_there_is_looked_for_where_the_message_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert problems_of(Path("mine"))[0].rule == f"does not exist; looked for {tmp_path / 'mine'}"
 
 
 def test_problems_of_all_files_are_listed_at_once(folder: Path) -> None:

@@ -15,8 +15,12 @@ def data(bundled_trial):
 def test_size_without_effect_and_coverage_with_the_estimated_one(data):
     models = {"slopes": ["dose", "infusions"], "order": ["order"]}
     estimates = cox.summarize_models(data, models, n_draws=0)
-    options = {"n_trials": 60, "seed": 3}
-    table = attained_in_trial(data, models, estimates, **options)
+    options, told = {"n_trials": 60, "seed": 3}, []
+    table = attained_in_trial(data, models, estimates, watch=lambda *of: told.append(of), **options)
+    # One simulation for all tests, and one for the intervals of each model.
+    assert [of[:2] for of in told] == [(60, 180), (120, 180), (180, 180)]
+    assert [of[2] > 0 for of in told] == [True, True, False]
+    assert {of[3] for of in told} == {"simulated trials"}
     plans = pd.DataFrame({"dose": [0.5, 1, 1, 1.25], "infusions": [4.0, 4, 8, 8], "order": [0.0, 1, 2, 3]})
     options |= {"censoring": 1 / 18, "jobs": 1}
     none = attained_cox([3, 5, 6, 4], plans, models, **options)

@@ -14,7 +14,7 @@ from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
 from nkhcc_helpers.cox.models import fit_cox_many
 from nkhcc_helpers.cox.relabelling import MOST_LISTED_EACH, StratifiedScore
 from nkhcc_helpers.cox.risk_sets import MOST_PATIENTS
-from nkhcc_helpers.parallel import simulate_blocks
+from nkhcc_helpers.parallel import Count, simulate_blocks
 from nkhcc_helpers.survival.exact import TOLERANCE
 from nkhcc_helpers.survival.permutation import DEFAULT_SEED, shuffle
 from nkhcc_helpers.trial.metadata import ALL_GROUPS
@@ -30,7 +30,7 @@ FEW_DRAWS = 499  # relabellings behind each simulated interval, where they canno
 
 @keeps_options
 def attained_in_trial(
-    frame, models, estimates, *, alpha=0.05, strata="", n_trials=2_000, seed=DEFAULT_SEED, jobs=1
+    frame, models, estimates, *, alpha=0.05, strata="", n_trials=2_000, seed=DEFAULT_SEED, jobs=1, watch=None
 ):
     """Simulate trials of the sizes, plans and censoring of one trial: how often is each answer wrong?
 
@@ -52,6 +52,8 @@ def attained_in_trial(
         and ``fewer_than`` then say so.
     jobs : int, default 1
         Processes; the answer does not depend on it.
+    watch : callable, optional
+        Told of the trials simulated, as `Count` tells it.
 
     Returns
     -------
@@ -86,7 +88,8 @@ def attained_in_trial(
     plans, sizes = grouped[every].first(), grouped.size().tolist()
     cells = plans.index.get_level_values(strata) if strata else None
     options = {"censoring": 1 - frame["event"].mean(), "alpha": alpha, "n_trials": n_trials}
-    options |= {"seed": seed, "jobs": jobs, "strata": cells}
+    count = Count(watch, (1 + len(models)) * n_trials, "simulated trials")
+    options |= {"seed": seed, "jobs": jobs, "strata": cells, "count": count.add}
     attained = attained_cox(sizes, plans, models, **options)
     with_effect = []
     for name, covariates in models.items():
@@ -116,8 +119,8 @@ def attained_cox(
     n_draws=4_999,
     seed=DEFAULT_SEED,
     jobs=2,
-    progress=False,
     strata=None,
+    count=lambda n: None,
 ):
     """The table of `attained_in_trial` for groups of these sizes and a row of covariates `x` for each.
 
@@ -129,7 +132,7 @@ def attained_cox(
     starts = range(0, n_trials, BLOCK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     blocks = [(plan, min(BLOCK, n_trials - start), each) for start, each in zip(starts, seeds, strict=True)]
-    judged = simulate_blocks(_simulate_block, blocks, n_trials=n_trials, jobs=jobs, progress=progress)
+    judged = simulate_blocks(_simulate_block, blocks, jobs=jobs, count=count)
     return _tabulate(plan, judged)
 
 

@@ -15,7 +15,7 @@ from nkhcc_helpers.cox.diagnostics import code_or_blank, list_moves, move_assume
 from nkhcc_helpers.cox.fit import METHODS
 from nkhcc_helpers.cox.likelihood import exponentiate
 from nkhcc_helpers.cox.models import fit_cox_many
-from nkhcc_helpers.parallel import NEVER
+from nkhcc_helpers.parallel import NEVER, Count
 from nkhcc_helpers.survival.curves import Curves
 from nkhcc_helpers.survival.logrank import OrderedCohorts
 from nkhcc_helpers.survival.many import permute_logrank_many, permute_pairs_many
@@ -199,6 +199,7 @@ def calculate_statistics(
     wanted=None,
     endpoints=None,
     until=NEVER,
+    watch=None,
 ):
     """Calculate tests and Kaplan-Meier estimates of every cohort.
 
@@ -216,8 +217,8 @@ def calculate_statistics(
         Horizon of the restricted mean, above 0, in the unit of the cohorts; 24 months when absent.
     wanted, endpoints : sequence of Statistic and of str, optional
         What to calculate; everything when absent.
-    until : Deadline, optional
-        No test is begun after it, as `count_calculated` tells.
+    until, watch : Deadline and callable, optional
+        No test, which alone take long, is begun after it (`count_calculated`); called as `Count` calls it.
 
     Returns
     -------
@@ -228,12 +229,12 @@ def calculate_statistics(
         cohorts share in part, as they share the allocations.
     """
     claimed, frames = cohorts.claimed, {}
-    listed = list_statistics(claimed.groups, landmarks)
-    listed = listed if wanted is None else [each for each in listed if each in wanted]
+    listed = [each for each in list_statistics(claimed.groups, landmarks) if wanted is None or each in wanted]
+    count = Count(watch, len(listed) * len(endpoints or claimed.endpoints), "statistics")
     for endpoint in endpoints or claimed.endpoints:
         observed = Observed(*cohorts.of(endpoint), claimed, n_draws, seed, tau)
-        # Only tests take long, most of it before the first cohort.
-        begun = (each for each in listed if not each.is_p_value or (len(cohorts) and not until.is_over))
+        counted = count.over(listed)
+        begun = (each for each in counted if not each.is_p_value or (len(cohorts) and not until.is_over))
         frames[endpoint] = pd.DataFrame({each: each.calculate(observed) for each in begun})
     return pd.concat(frames, axis=1, names=KEYS).rename_axis("cohort")
 

@@ -22,6 +22,7 @@ from IPython.display import clear_output, display
 from nkhcc_helpers.report import names
 from nkhcc_helpers.report.findings import Findings, Kind, name_place
 from nkhcc_helpers.report.headlines import Headline, read_headlines
+from nkhcc_helpers.report.paper import print_on_paper
 from nkhcc_helpers.report.pictures import SMALL_DPI, draw_png, lay_out, write_picture
 from nkhcc_helpers.report.results import (
     ILLUSTRATIVE,
@@ -278,7 +279,7 @@ class Page:
             path = write_csv(data, self._folder("tables") / f"{name}.csv")
             kept["files"] = [self._relative(path)]
         self.results["tables"][name] = kept
-        _show(f'<div class="nkhcc-table {_NO_MATH}">{table.as_raw_html()}</div>', text)
+        _show(f'<div class="nkhcc-table {_NO_MATH}">{print_on_paper(table.as_raw_html())}</div>', text)
 
     def show_figure(self, figure: Any, name: str, *, caption: str, main: bool = False) -> None:
         """Show a figure with its caption, write it as SVG and PNG, and close it.
@@ -316,16 +317,17 @@ class Page:
             axes = plot(part, *arguments, title=label)
             self.show_figure(axes, f"{name}_{at}", caption=f"{label}: {caption}")
 
-    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float) -> None:
-        """Show how many cohorts are sampled, on one line in place of the cell's earlier ones.
+    def show_progress(self, n_done: int, n_wanted: int, seconds_left: float, what: str = "cohorts") -> None:
+        """Show a bar of how many are done, in place of the cell's earlier outputs, until all are.
 
         Each is an output of its own until the next one comes, so that the log of a run holds them all.
         """
-        text = describe_progress(n_done, n_wanted, seconds_left)
-        shown = {"text/plain": text, "text/html": f'<p class="nkhcc-say">{html.escape(text)}.</p>'}
+        text = describe_progress(n_done, n_wanted, seconds_left, what)
         if n_done:
             clear_output(wait=True)
-        display(shown, raw=True)
+        if n_done < n_wanted:
+            bar = f'<progress title="{text}" max="{n_wanted}" value="{n_done}"></progress>'
+            display({"text/plain": text, "text/html": f'<p class="nkhcc-say">{bar} {text}.</p>'}, raw=True)
         if PROGRESS_VARIABLE in os.environ:
             write_whole(Path(os.environ[PROGRESS_VARIABLE]), text)
 

@@ -50,9 +50,9 @@ def strip_tags(markup: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", markup))
 
 
-def describe_progress(n_done: int, n_wanted: int, seconds_left: float) -> str:
-    """How many cohorts are sampled, and about how long the others take."""
-    text = f"Sampled in this run: {n_done:,} of {n_wanted:,} cohorts"
+def describe_progress(n_done: int, n_wanted: int, seconds_left: float, what: str = "cohorts") -> str:
+    """How many are done, and about how long the others take."""
+    text = f"Done in this run: {n_done:,} of {n_wanted:,} {what}"
     if n_done >= n_wanted or not seconds_left:
         return text
     minutes = seconds_left / 60

@@ -23,7 +23,7 @@ import yaml
 from annotated_types import Ge, Gt, Lt
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
-from nkhcc_helpers.checks import ConfLevel, NotNegative
+from nkhcc_helpers.checks import ConfLevel, NotNegative, PlainError, refuse_twice
 from nkhcc_helpers.cox.design import DoseCodingOfTrial, Slopes
 from nkhcc_helpers.cox.fit import Method
 from nkhcc_helpers.safety.listings import Grade, WindowDays
@@ -54,8 +54,10 @@ _SCALARS = {
 }
 
 
-class ParameterError(ValueError):
+class ParameterError(PlainError):
     """A notebook's parameters, or values given for them, are wrong; one line for each problem."""
+
+    advice = f"{PlainError.advice} Change the cell of parameters, then run all cells again."
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -66,13 +68,6 @@ def _refuse_missing_file(path: str) -> str:
     if path and not Path(path).is_file():
         raise ValueError(f"must be a file that is there, not {path!r}")
     return path
-
-
-def _refuse_twice(names: list[str]) -> list[str]:
-    again = [name for name in names if names.count(name) > 1]
-    if again:
-        raise ValueError(f"holds {again[0]!r} twice")
-    return names
 
 
 class Options(TypedDict, total=False):
@@ -86,7 +81,7 @@ class Options(TypedDict, total=False):
     convention: Convention
     covariates: Slopes
     dlt_days: WindowDays
-    dlt_excluded_terms: Annotated[list[str], AfterValidator(_refuse_twice)]
+    dlt_excluded_terms: Annotated[list[str], AfterValidator(refuse_twice)]
     dlt_grade: Grade
     dose_coding: DoseCodingOfTrial
     doses: selection.PlannedDoses
@@ -107,7 +102,7 @@ class Options(TypedDict, total=False):
     reference: selection.GroupCode
     seed: Annotated[int, Ge(0)]
     strata: selection.StrataColumn
-    variables: Annotated[selection.BaselineColumns, AfterValidator(_refuse_twice)]
+    variables: Annotated[selection.BaselineColumns, AfterValidator(refuse_twice)]
     where: selection.PatientRule
 
 
@@ -115,7 +110,7 @@ _OPTIONS = get_type_hints(Options, include_extras=True)
 
 
 def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
-    """Check the values that a notebook's parameters have, however it was started, and that none is unknown.
+    """Check the values that a notebook's parameters have, and that none is unknown; show what they can be.
 
     Parameters
     ----------
@@ -131,6 +126,8 @@ def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
         A value is not of its parameter's type or not among what the parameter can be, or there is no such
         parameter; lists every problem.
     """
+    from nkhcc_helpers.report.choices import bring_into_view, show_choices  # which imports what draws
+
     annotations = namespace.get("__annotations__", {})
     problems = {
         name: _describe_stranger(name, annotations, "this notebook has none")
@@ -142,7 +139,9 @@ def check_parameters(namespace: Mapping[str, Any], trial: Any) -> None:
             problems[name] = _find_problem(TYPES[kind], namespace[name])
             problems[name] = problems[name] or find_problem(kind, name, namespace[name], lambda: trial)
     if any(problems.values()):
+        bring_into_view()
         raise ParameterError(f"{name}: {problem}" for name, problem in problems.items() if problem)
+    show_choices(selection.list_choices({name: _OPTIONS.get(name) for name in annotations}, trial))
 
 
 def _list_injected(namespace: Mapping[str, Any], annotations: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from tqdm import tqdm
 
 from nkhcc_helpers.checks import Result, check_censoring, check_choice, keeps_options
 from nkhcc_helpers.parallel import simulate_blocks
@@ -104,7 +105,8 @@ def attained_size(
     seeds = np.random.SeedSequence(seed).spawn(n_trials)
     blocks = [seeds[start : start + BLOCK] for start in range(0, n_trials, BLOCK)]
     arguments = [(codes, censoring, alpha, n_draws, block) for block in blocks]
-    rejections = simulate_blocks(_simulate_block, arguments, n_trials=n_trials, jobs=jobs, progress=progress)
+    with tqdm(total=n_trials, unit="trial", disable=not progress) as bar:
+        rejections = simulate_blocks(_simulate_block, arguments, jobs=jobs, count=bar.update)
     rejected = rejections.mean(axis=0)
     error = rejections.std(axis=0, ddof=1) / np.sqrt(len(rejections))
     index = pd.MultiIndex.from_product([alpha, TESTS], names=["alpha", "test"])

@@ -51,7 +51,7 @@ def list_folder(folder: Path, problems: list[Problem]) -> list[Path] | None:
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
-        rule = "does not exist"
+        rule = f"does not exist; looked for {folder.absolute()}"
     except NotADirectoryError:
         rule = "is a file; give the folder that holds trial.yaml and the tables"
     except (OSError, ValueError) as error:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
+from nkhcc_helpers.checks import PlainError
+
 BLANK = ("", "NA", ".")
 """Cells of a known column that say nothing, unless `trial.yaml` lists them: R writes NA, SAS a full stop."""
 N_LISTED = 3
@@ -71,7 +73,7 @@ class Problem:
         return format_printable(f"{self.table}{row}{column}{value}: {self.rule}")
 
 
-class TrialDataError(ValueError):
+class TrialDataError(PlainError):
     """A trial cannot be read; lists every problem found.
 
     Parameters

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import pandas as pd
 from annotated_types import Ge, Le
@@ -329,24 +329,37 @@ def _hold_against(check: Callable[[Trial, Any], None]) -> AfterValidator:
     return AfterValidator(hold)
 
 
-def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> AfterValidator:
+@dataclass(frozen=True)
+class Choice:
+    """Codes that a trial has; stands in the type of what is chosen from them."""
+
+    list_known: Callable[[Trial], Iterable[str]]
+
+
+def _choose_from(list_known: Callable[[Trial], Iterable[str]]) -> tuple[Choice, AfterValidator]:
     def check(trial: Trial, value: str | list[str]) -> None:
         known, of_list = list(list_known(trial)), isinstance(value, list)
         for item in value if of_list else [value]:
             if item not in known:
                 raise ValueError(describe_unknown(item, known, of_list=of_list))
 
-    return _hold_against(check)
+    return Choice(list_known), _hold_against(check)
 
 
-EndpointCode = Annotated[str, _choose_from(lambda trial: trial.endpoint_labels)]
-GroupCode = Annotated[str, _choose_from(lambda trial: trial.groups)]
+def list_choices(kinds: Mapping[str, Any], trial: Trial) -> dict[str, list[str]]:
+    """List the codes of a trial that values of these types are chosen from, where they are, by name."""
+    parts = [(name, part) for name, kind in kinds.items() for part in get_args(kind)]
+    return {name: list(part.list_known(trial)) for name, part in parts if isinstance(part, Choice)}
+
+
+EndpointCode = Annotated[str, *_choose_from(lambda trial: trial.endpoint_labels)]
+GroupCode = Annotated[str, *_choose_from(lambda trial: trial.groups)]
 StrataColumn = Annotated[
-    str, _choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
+    str, *_choose_from(lambda trial: [each.column for each in trial.metadata.baseline if each.is_categorical])
 ]
 BaselineColumns = Annotated[
-    list[str], _choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
+    list[str], *_choose_from(lambda trial: [item.column for item in trial.metadata.baseline])
 ]
 PlannedDoses = Annotated[list[Annotated[float, Ge(0), Le(LARGEST)]], _hold_against(_refuse_other_number)]
-Population = Annotated[str, _hold_against(lambda trial, name: _read_flag(trial.subjects, name))]
+Population = Annotated[str, *_choose_from(lambda trial: list_flags(trial.subjects))]
 PatientRule = Annotated[str, _hold_against(lambda trial, rule: _refuse_unmet(trial.subjects, rule))]

@@ -24,7 +24,7 @@ from nkhcc_helpers.report.tables.compatible import (
     format_signs,
 )
 from nkhcc_helpers.report.tables.cox import list_detectable, list_ratios
-from nkhcc_helpers.report.tables.safety import list_event_notes
+from nkhcc_helpers.report.tables.safety import list_event_notes, list_overall_shares
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -42,6 +42,7 @@ __all__ = [
     "format_signs",
     "list_detectable",
     "list_event_notes",
+    "list_overall_shares",
     "list_ratios",
 ]
 

@@ -27,7 +27,7 @@ from nkhcc_helpers.report.numbers import (
 )
 from nkhcc_helpers.safety.counts import ANY_RELATED, BLOCK, ORGAN_CLASS, OVERALL, list_term_names
 from nkhcc_helpers.safety.listings import LISTING_LABELS
-from nkhcc_helpers.trial.metadata import count_noun
+from nkhcc_helpers.trial.metadata import ALL_GROUPS, count_noun
 
 if TYPE_CHECKING:
     from nkhcc_helpers.trial.trial import Trial
@@ -37,28 +37,45 @@ NOT_COLLECTED_NOTE = (
     f"{TREATED}<b>Adverse events were not collected in this trial.</b> Every count of them is NE."
 )
 EVENTS_NOTE = (
-    f"{TREATED}Adverse events: {{n_events}}, in {{n_people: patient|patients}}; "
-    "with a completed date: {n_imputed}. Without a day of onset: {n_without_onset}; without a grade: "
-    "{n_without_grade}; without an entry on relation: {n_without_relation}, on seriousness: "
-    "{n_without_seriousness}, on the action taken: {n_without_action}. Left out: events that are not "
-    "treatment-emergent, {n_not_emergent}; events of patients never treated, {n_never_treated}. Terms and "
-    "grades: {dictionary}."
+    f"{TREATED}Adverse events: {{n_events}}, in {{n_people: patient|patients}}. "
+    "Terms and grades: {dictionary}."
 )
-TREATMENT_NOTES = {
-    "actual": (
-        "Patients stand in the group of the treatment received. Treated patients with an entry on it: "
-        "{n_with_actual}; of them given another group's than was planned: {n_moved}. Without an entry: as "
-        "planned."
+COUNTED_NOTES = {
+    "n_imputed": (
+        "With a date completed by a rule: {n_imputed: event|events}. An onset is as early as the entry "
+        "allows, but not before the first {word} if it can be later; an end is as late as it allows."
     ),
-    "planned": (
-        "Patients stand in the group planned for them. Treated patients with an entry on the treatment "
-        "received: {n_with_actual}; of them given another group's, and here still in the one planned: "
-        "{n_moved}."
+    "n_without_onset": (
+        "Without a day of onset: {n_without_onset: event|events}, shown as events whose day nobody knows, "
+        "and counted in the window of dose-limiting toxicity."
     ),
+    "n_without_grade": "Without a grade: {n_without_grade: event|events}, not counted as grade 3 or more.",
+    "n_without_relation": (
+        "Without an entry on relation: {n_without_relation: event|events}, not counted as related."
+    ),
+    "n_without_seriousness": (
+        "Without an entry on seriousness: {n_without_seriousness: event|events}, not counted as serious."
+    ),
+    "n_without_action": (
+        "Without an entry on the action taken: {n_without_action: event|events}, not counted as having led "
+        "to interruption or discontinuation."
+    ),
+    "n_by_words": (
+        "With a grade read from a severity word: {n_by_words: event|events} (mild 1, moderate 2, severe 3, "
+        "life-threatening 4, fatal 5; not CTCAE grades)."
+    ),
+    "n_not_emergent": "Left out, because not treatment-emergent: {n_not_emergent: event|events}.",
+    "n_never_treated": "Left out, of patients never treated: {n_never_treated: event|events}.",
 }
-SEVERITY_NOTE = (
-    "Grades of {n_by_words} events were read from severity words (mild 1, moderate 2, severe 3, "
-    "life-threatening 4, fatal 5; not CTCAE grades)."
+"""Sentences by the count, of `safety.describe_events`, that they tell; nothing is told of a count of 0."""
+MOVED = "Patients who received another group's treatment than was planned: {n_moved}."
+MOVED_NOTES = {
+    "actual": f"{MOVED} They stand in its group.",
+    "planned": f"{MOVED} They stand here in the group planned for them.",
+}
+AS_PLANNED_NOTE = (
+    "Treated patients with an entry on the treatment received: {n_with_actual} of {n_treated}; those "
+    "without one stand in the group planned for them."
 )
 LIMITS_NOTE = "Clopper-Pearson limits: never narrower than they should be."
 COUNT_NOTE = (
@@ -86,19 +103,30 @@ def list_event_notes(described: dict, groups: str) -> list[str]:
     Parameters
     ----------
     described : dict
-        As `safety.describe_events` returns it.
+        What `safety.describe_events` and `trial.describe_treatment` return, together.
     groups : {"actual", "planned"}
         Which groups patients stand in.
 
     Returns
     -------
     list of str
-        Templates for :meth:`Page.say`, of `described` and of what `trial.describe_treatment` returns.
+        Templates for :meth:`Page.say`, of `described`.
     """
     notes = [NOT_COLLECTED_NOTE if described["n_events"] is None else EVENTS_NOTE]
-    if described["n_by_words"]:
-        notes.append(SEVERITY_NOTE)
-    return [*notes, TREATMENT_NOTES[groups]]
+    notes += [note for name, note in COUNTED_NOTES.items() if described[name]]
+    if groups == "actual" and described["n_with_actual"] < described["n_treated"]:
+        notes.append(AS_PLANNED_NOTE)
+    return [*notes, MOVED_NOTES[groups]] if described["n_moved"] else notes
+
+
+def list_overall_shares(shares: pd.DataFrame) -> list[str]:
+    """How many of all treated had any, a related, a serious or a severe event, each with its limits."""
+    kinds = shares["category"].isin(["any", "related", "serious", "grade3"])
+    known = shares[kinds & (shares["group"] == ALL_GROUPS)].dropna(subset="ci_upper")
+    return [
+        f"{row.label.lower()}: {row.n_patients} ({format_interval(row.ci_lower, row.ci_upper, 0)} %)"
+        for row in known.itertuples()
+    ]
 
 
 @shows_table(safety.estimate_shares)
