@@ -9,7 +9,6 @@ import pytest
 from nkhcc_helpers.cox.design import DOSE_CODINGS, code_covariates
 from nkhcc_helpers.cox.diagnostics import _fit_designs, summarize_sweep, sweep_assumptions, sweep_codings
 from nkhcc_helpers.cox.fit import CoxModel, fit_cox, infer
-from nkhcc_helpers.trial.trial import load_trial
 
 ESTIMATES = ["coef", "hr", "ci_lower", "ci_upper", "p_value"]
 COLUMNS = ["group", "quantity", "value", "assumed_value", "is_assumed", "covariate", *ESTIMATES]
@@ -17,8 +16,8 @@ SLOPES = ["dose", "infusions"]
 
 
 @pytest.fixture(scope="module")
-def trial():
-    return load_trial()
+def trial(bundled_trial):
+    return bundled_trial
 
 
 def with_arms(trial, **changes):

@@ -251,6 +251,19 @@ def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
     check_whole(batch, undisturbed)
 
 
+def test_a_command_that_was_stopped_for_long_goes_on(batch, undisturbed, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "1s")  # 5 minutes else
+    put(batch, undisturbed, 0, 1)
+    home = batch.runs[0].plan.path.parent
+    command = start_command(batch, jobs=2)
+    wait_for(lambda: count(home, "begun"))
+    command.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # it takes 5 at least to be given up
+    command.send_signal(signal.SIGCONT)
+    assert command.communicate(timeout=180) == ("", None)
+    check_whole(batch, undisturbed)
+
+
 def start_and_wait_for_the_last(batch, undisturbed):
     """Start a command that executes two runs, and return it while the second of them sleeps."""
     put(batch, undisturbed, 0)

@@ -23,7 +23,6 @@ from nkhcc_helpers.identification.answers import diagnose
 from nkhcc_helpers.identification.bounds import find_bounds
 from nkhcc_helpers.identification.statistics import calculate_statistics
 from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate
-from nkhcc_helpers.trial.trial import load_trial
 
 HAZARD_RATIO = HazardRatio(kind="hazard_ratio", endpoint="OS", group="B", value=0.5, decimals=1)
 LANDMARK_RATE = LandmarkRate(kind="landmark_rate", endpoint="OS", at=3.0, value=50.0, decimals=0)
@@ -70,8 +69,8 @@ def list_keys(times, events):
 
 
 @pytest.fixture(scope="module")
-def bundled():
-    trial = load_trial()
+def bundled(bundled_trial):
+    trial = bundled_trial
     return ClaimedTrial.of(trial.published, trial.metadata)
 
 

@@ -27,7 +27,6 @@ from nkhcc_helpers.survival.summaries import (
     estimate_survival_at,
 )
 from nkhcc_helpers.trial.claims import LandmarkRate
-from nkhcc_helpers.trial.trial import load_trial
 
 SIZES = {"A": 3, "B": 4, "C X": 3}
 LANDMARKS, TAU = (3, 7), 8.0
@@ -173,8 +172,8 @@ def test_separated_cohorts_are_not_estimable_by_partial_likelihood():
         calculate_hazard_ratios(cohorts, [("base", design.loc[["A"]])])
 
 
-def test_designs_move_each_assumed_number_in_turn():
-    designs = {design.name: x for design, x in list_designs(load_trial().metadata)}
+def test_designs_move_each_assumed_number_in_turn(bundled_trial):
+    designs = {design.name: x for design, x in list_designs(bundled_trial.metadata)}
     base = designs["relative, as assumed"]
     assert base.to_numpy().tolist() == [[0.5, 4], [1, 4], [1, 8], [1.25, 8]]
     assert base.index.tolist() == ["A", "B", "C", "D"]
@@ -187,8 +186,8 @@ def test_designs_move_each_assumed_number_in_turn():
     np.testing.assert_allclose(designs["log2, dose of A 0.25"]["dose"], [-2, 0, 0, np.log2(1.25)])
 
 
-def test_designs_that_cannot_be_estimated_are_left_out():
-    metadata = load_trial().metadata
+def test_designs_that_cannot_be_estimated_are_left_out(bundled_trial):
+    metadata = bundled_trial.metadata
     a, b, c, d = metadata.arms
     two = metadata.model_copy(update={"arms": [a, c]})
     assert list_designs(two) == []

@@ -20,7 +20,6 @@ from nkhcc_helpers.identification.statistics import Statistic
 from nkhcc_helpers.report import names as names_module
 from nkhcc_helpers.run.parameters import read_parameters
 from nkhcc_helpers.trial.claims import CohortAssumptions, Median
-from nkhcc_helpers.trial.trial import load_trial
 
 # Summaries
 
@@ -196,8 +195,8 @@ def test_stored_narrowing_is_taken_where_it_fits_and_measured_where_not(tmp_path
 
 
 @pytest.mark.no_cover
-def test_what_is_stored_with_the_bundled_trial_is_measured_again():
-    trial = load_trial()
+def test_what_is_stored_with_the_bundled_trial_is_measured_again(bundled_trial):
+    trial = bundled_trial
     claimed = ClaimedTrial.of(trial.published, trial.metadata)
     both = identification.obtain_narrowing(trial, claimed, claimed.endpoints, watch=pytest.fail)
     alone = identification.obtain_narrowing(trial, claimed, ["OS"], watch=pytest.fail)

@@ -15,7 +15,6 @@ from nkhcc_helpers.cox.fit import estimate_exact_limits
 from nkhcc_helpers.cox.likelihood import PartialLikelihood, lay_out_risk
 from nkhcc_helpers.cox.models import draw_relabellings
 from nkhcc_helpers.cox.relabelling import permute_covariate
-from nkhcc_helpers.trial.trial import load_trial
 
 SLOPES = ["dose", "infusions"]
 CASES = {"strata": {"strata": "site"}, "entry": {}, "both": {"strata": "site"}}
@@ -240,8 +239,8 @@ def test_sweeps_within_strata_hold_the_fit_of_the_trial(plain_trial):
 
 
 @pytest.mark.no_cover
-def test_calibration_within_strata():
-    trial = load_trial()
+def test_calibration_within_strata(bundled_trial):
+    trial = bundled_trial
     column = next(each.column for each in trial.metadata.baseline if each.is_categorical)
     data = cox.code_trial(trial, "PFS", ["dose", "infusions"], strata=column)
     models = {"both": SLOPES}
@@ -267,7 +266,7 @@ def test_calibration_of_one_stratum_is_that_of_none():
         assert permute_covariate(time, event, design, 0, strata=strata).p_value == pytest.approx(p_value)
 
 
-def test_what_is_wrong_with_strata_and_entries_is_said():
+def test_what_is_wrong_with_strata_and_entries_is_said(bundled_trial):
     frame = draw_frame(1)
     with pytest.raises(ValueError, match="no column 'centre'"):
         cox.fit_cox(frame, ["a"], strata="centre")
@@ -283,4 +282,4 @@ def test_what_is_wrong_with_strata_and_entries_is_said():
     with pytest.raises(ValueError, match="strata has 2 values for 14 subjects"):
         cox.fit_cox_many(*many, strata=[1, 2])
     with pytest.raises(ValueError, match="strata must be a column of ADSL such as SEX"):
-        cox.code_trial(load_trial(), "PFS", strata="CENTRE")
+        cox.code_trial(bundled_trial, "PFS", strata="CENTRE")

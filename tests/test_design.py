@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from nkhcc_helpers.cox import count_events_before_plans_part, describe_design, design
-from nkhcc_helpers.trial.trial import load_trial
 
 
 def with_arms(trial, **changes):
@@ -24,8 +23,8 @@ def with_arms(trial, **changes):
     return dataclasses.replace(trial, metadata=metadata, subjects=subjects)
 
 
-def test_bundled_trial_by_hand():
-    report = describe_design(load_trial(), endpoint="PFS")
+def test_bundled_trial_by_hand(bundled_trial):
+    report = describe_design(bundled_trial, endpoint="PFS")
     assert report.points["groups"].tolist() == ["A", "B", "C", "D"]
     assert report.points["n"].tolist() == [3, 5, 6, 4]
     assert report.rank == 3
@@ -40,7 +39,7 @@ def test_bundled_trial_by_hand():
     assert report.correlation.loc["dose", "infusions"] == pytest.approx(r)
     assert report.variance_inflation.tolist() == pytest.approx([1 / (1 - r**2)] * 2)
     assert report.separation is None
-    assert describe_design(load_trial(), ["dose"]).variance_inflation.tolist() == [1]
+    assert describe_design(bundled_trial, ["dose"]).variance_inflation.tolist() == [1]
 
 
 def test_separation_is_named_before_any_fit(plain_trial):
@@ -54,8 +53,8 @@ def test_separation_is_named_before_any_fit(plain_trial):
     assert (direction < 0).all()  # its signs are what counts
 
 
-def test_what_cannot_be_estimated_is_an_error_that_says_what_to_drop():
-    trial = load_trial()
+def test_what_cannot_be_estimated_is_an_error_that_says_what_to_drop(bundled_trial):
+    trial = bundled_trial
     same = with_arms(trial, infusions=[4, 4, 4, 4])
     with pytest.raises(ValueError, match=r"infusions is the same for everyone. Drop infusions"):
         describe_design(same)
@@ -89,12 +88,12 @@ def test_groups_of_one_design_point_stand_together():
     assert design.list_contrasts(points).to_numpy().tolist() == [["dose", "a, c", "b", 1.0]]
 
 
-def test_events_before_the_plans_part():
+def test_events_before_the_plans_part(bundled_trial):
     # Four infusions every 14 days: the fifth is due 56 days after the first, 1.84 months.
-    early = count_events_before_plans_part(load_trial(), "PFS")
+    early = count_events_before_plans_part(bundled_trial, "PFS")
     assert early["days"] == 56
     assert early["time"] == pytest.approx(56 / 30.4375)
-    times = load_trial().survival("PFS")
+    times = bundled_trial.survival("PFS")
     assert early["n_early"] == sum(times["time"] * 30.4375 < 55.99)
     assert early["n_events"] == 17
 

@@ -38,8 +38,8 @@ def test_other_seeds_give_the_published_numbers_too(tmp_path, seed):
         assert table["agrees"].all(), table[~table["agrees"]]
 
 
-def test_times_dates_and_infusions_hang_together():
-    trial = load_trial()
+def test_times_dates_and_infusions_hang_together(bundled_trial):
+    trial = bundled_trial
     pfs, os = (trial.survival(endpoint).set_index("USUBJID") for endpoint in ("PFS", "OS"))
     assert (pfs["time"] <= os["time"]).all()
     assert (trial.times["ADT"] <= pd.Timestamp(trial.metadata.data_cut_off)).all()

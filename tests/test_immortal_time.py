@@ -215,8 +215,8 @@ def test_separated_infusions_are_not_estimable(plain_trial):
     assert fits.loc["received", ["coef", "hr", "ci_lower", "ci_upper", "p_value"]].isna().all()
 
 
-def test_simulated_fits_find_what_is_not_there():
-    trial = load_trial()
+def test_simulated_fits_find_what_is_not_there(bundled_trial):
+    trial = bundled_trial
     table = immortal_time.simulate_immortal_time(trial, "PFS", seed=1).set_index("fit")
     assert list(table.index) == list(immortal_time.Count)
     assert table.loc["received", "rejected"] > 0.3
@@ -232,9 +232,9 @@ def test_simulated_fits_find_what_is_not_there():
 
 
 @pytest.mark.no_cover
-def test_more_patients_mend_the_level_and_not_the_bias():
+def test_more_patients_mend_the_level_and_not_the_bias(bundled_trial):
     options = {"n_trials": 300, "copies": 5, "seed": 2}
-    table = immortal_time.simulate_immortal_time(load_trial(), "PFS", **options).set_index("fit")
+    table = immortal_time.simulate_immortal_time(bundled_trial, "PFS", **options).set_index("fit")
     assert table.loc["received", "rejected"] > 0.95
     for name in ("planned", "so far", "landmark planned"):
         assert abs(table.loc[name, "rejected"] - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 300)
@@ -253,8 +253,8 @@ def watched(monkeypatch):
     return seen
 
 
-def test_simulated_trials_are_as_planned(watched):
-    trial = load_trial()
+def test_simulated_trials_are_as_planned(watched, bundled_trial):
+    trial = bundled_trial
     immortal_time.simulate_immortal_time(trial, "PFS", n_trials=300, seed=5)
     (times, events, received), (_, _, planned), (_, _, so_far) = watched[:3]
     observed = trial.survival("PFS")
@@ -327,9 +327,9 @@ def test_median_not_reached_gives_the_events_per_time(plain_trial, watched):
     assert events.sum() / times.sum() == pytest.approx(2 / days.sum(), rel=0.1)
 
 
-def test_infusions_that_stop_at_progression_mislead_whatever_is_counted_of_them():
+def test_infusions_that_stop_at_progression_mislead_whatever_is_counted_of_them(bundled_trial):
     # Progression foretells death, so that few infusions do, although they have no effect.
-    table = immortal_time.simulate_immortal_time(load_trial(), "OS", n_trials=300, copies=5).set_index("fit")
+    table = immortal_time.simulate_immortal_time(bundled_trial, "OS", n_trials=300, copies=5).set_index("fit")
     assert table.loc["so far", "rejected"] > 0.09
     assert table.loc["landmark received", "rejected"] > 0.12
     assert table.loc["planned", "rejected"] < 0.08

@@ -58,13 +58,17 @@ def start(folder: Path) -> tuple[dict, str, Trial]:
     return read(text), text, load_trial(folder)
 
 
+@pytest.fixture(scope="module")
+def known(bundled_trial: Trial) -> Trial:
+    return bundled_trial
+
+
 @pytest.mark.parametrize("form", ["", "xpt 5", "json", "gzip"])
-def test_the_bundled_tables_give_their_trial_again(tmp_path: Path, form: str) -> None:
+def test_the_bundled_tables_give_their_trial_again(tmp_path: Path, known: Trial, form: str) -> None:
     ending, write = FORMATS[form] if form else ("csv", to_text)
     for table in TABLES:
         write(read_cells(BUNDLED / f"{table}.csv"), tmp_path / f"{table}.{ending}")
     metadata, text, trial = start(tmp_path)
-    known = load_trial(BUNDLED)
     planned = ["group", "order", "infusions", "dose", "n"]
     pd.testing.assert_frame_equal(trial.arm_table()[planned], known.arm_table()[planned])
     assert metadata["arms"][3]["doses"] == [0.5, 0.5, 1, 1, 1.5, 1.5, 2, 2]

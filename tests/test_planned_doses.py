@@ -16,8 +16,8 @@ HALVED = [0.25, 1, 1, 1.25]
 
 
 @pytest.fixture(scope="module")
-def trial():
-    return load_trial()
+def trial(bundled_trial):
+    return bundled_trial
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,11 @@ from nkhcc_helpers.compatible.space import CohortSpace, find_step
 from nkhcc_helpers.identification.published import compare_published, publish_claims, recalibrate_published
 from nkhcc_helpers.trial.claims import HazardRatio, LandmarkRate, LongestFollowUp, Median
 from nkhcc_helpers.trial.metadata import Endpoint
-from nkhcc_helpers.trial.trial import load_trial
 
 
 @pytest.fixture(scope="module")
-def bundled():
-    return load_trial()
+def bundled(bundled_trial):
+    return bundled_trial
 
 
 @pytest.mark.parametrize("convention", ["midpoint", "first"])

@@ -22,9 +22,10 @@ def trace_files():
     ("way", "passed"),
     [
         ("one adverse event to the printed rates", {"safety/exposure.py", "report/tables/safety_timing.py"}),
-        (
+        pytest.param(
             "one time to the printed hazard ratios",
             {"cox/fit.py", "cox/likelihood.py", "report/tables/cox.py"},
+            marks=pytest.mark.slow,  # as the other, through other rooms
         ),
     ],
 )

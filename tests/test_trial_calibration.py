@@ -5,12 +5,11 @@ import pytest
 
 from nkhcc_helpers import cox
 from nkhcc_helpers.cox.calibration import attained_cox, attained_in_trial
-from nkhcc_helpers.trial.trial import load_trial
 
 
 @pytest.fixture(scope="module")
-def data():
-    return cox.code_trial(load_trial(), "PFS", ["dose", "infusions", "order"])
+def data(bundled_trial):
+    return cox.code_trial(bundled_trial, "PFS", ["dose", "infusions", "order"])
 
 
 def test_size_without_effect_and_coverage_with_the_estimated_one(data):

@@ -184,13 +184,14 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
     # again for it, and nobody else can connect.
     local = {"n_workers": 1, "threads_per_worker": jobs, "processes": False, "memory_limit": 0}
     local |= {"dashboard_address": f"{_HERE}:0", "silence_logs": False}
-    link = {} if scheduler else {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
+    here = {"distributed.dashboard.link": f"http://{_HERE}:{{port}}/status"}
+    here["distributed.scheduler.worker-ttl"] = None  # in one process nothing is silent but by Ctrl-Z
     with ExitStack() as stack:
         # What is of interest is said by the batch; what it started may say more, even after it was stopped.
         silence = ExitStack()
         silence.enter_context(silence_logging_cmgr(logging.CRITICAL))
         stack.push(lambda stopped, *_: None if stopped else silence.close())
-        stack.enter_context(dask.config.set(link))
+        stack.enter_context(dask.config.set({} if scheduler else here))
         cluster = scheduler or stack.enter_context(LocalCluster(**local))
         client, why = None, ""
         try:
