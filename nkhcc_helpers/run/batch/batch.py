@@ -58,6 +58,8 @@ def run_batch(
 ) -> BatchResult:
     """Execute the runs of a plan that have not finished, and write what the batch comes to.
 
+    A script that calls this needs no ``if __name__ == "__main__"``: no process imports it again.
+
     Parameters
     ----------
     plan : str or pathlib.Path
