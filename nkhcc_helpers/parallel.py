@@ -156,6 +156,8 @@ def interruptible() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         for number in signals:
             signal.signal(number, signal.SIG_IGN)
+        if earlier[signal.SIGINT] is not signal.SIG_IGN:  # who presses Ctrl-C again will not wait for order
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     for number, handler in earlier.items():

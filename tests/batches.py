@@ -109,25 +109,24 @@ import pickle, signal, sys
 from nkhcc_helpers.parallel import interruptible
 from nkhcc_helpers.run.batch import batch as engine
 
-if __name__ == "__main__":
-    with open(sys.argv[1], "rb") as file:
-        batch, options = pickle.load(file)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
-    engine.read_batch = lambda plan, **changes: batch
-    try:
-        with interruptible():
-            engine.run_batch("", **options)
-    except KeyboardInterrupt as stop:
-        print(*stop.__notes__)
-        sys.exit(130)
-    except (OSError, ValueError) as failure:
-        print(failure, *getattr(failure, "__notes__", []))
-        sys.exit(3)
+with open(sys.argv[1], "rb") as file:
+    batch, options = pickle.load(file)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in the background
+engine.read_batch = lambda plan, **changes: batch
+try:
+    with interruptible():
+        engine.run_batch("", **options)
+except KeyboardInterrupt as stop:
+    print(*stop.__notes__)
+    sys.exit(130)
+except (OSError, ValueError) as failure:
+    print(failure, *getattr(failure, "__notes__", []))
+    sys.exit(3)
 """
 
 
 def start_command(batch: Batch, **options) -> subprocess.Popen:
-    """Run a batch in another process, as the command does."""
+    """Run a batch in another process, as the command does, by a script that must not be imported."""
     script, told = batch.out_dir.parent / "command.py", batch.out_dir.parent / "command.pickle"
     script.write_text(COMMAND)
     told.write_bytes(pickle.dumps((batch, options)))

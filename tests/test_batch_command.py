@@ -30,9 +30,10 @@ def invoke(tmp_path, monkeypatch):
 def fake_batch(monkeypatch):
     """Stand-in for a batch: calls as one does, and keeps what it was given."""
 
-    def run_batch(plan, *, on_start, on_record, **options):
+    def run_batch(plan, *, on_start, on_record, on_note, **options):
         fake_batch.calls.append((plan, options))
         n_reused = fake_batch.n_reused
+        on_note("something unusual")
         on_start(len(fake_batch.records), n_reused, "http://127.0.0.1:8787/status")
         for record in fake_batch.records[n_reused:]:
             on_record(record, 2)
@@ -53,6 +54,7 @@ def test_batch_says_what_it_does_and_where_the_table_is(invoke, fake_batch):
     done = invoke("batch", "plan.yaml")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
+        "something unusual",
         "Dashboard: http://127.0.0.1:8787/status",
         "[2/2] OS  3.0 s",
         f"Batch: {Path('reports', 'x', 'batch.html')}",
@@ -132,6 +134,27 @@ def test_batch_ends_in_order_whatever_ends_it(invoke, monkeypatch, name):
         signal.signal(number, inherited)
 
 
+TWICE = """
+import os, signal, time
+from nkhcc_helpers.parallel import interruptible
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with interruptible():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("in order", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+"""
+
+
+def test_whoever_interrupts_again_does_not_wait():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "in order\n", "")
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -153,9 +176,9 @@ def test_what_a_batch_cannot_do_is_said_without_a_traceback(invoke, monkeypatch,
 def test_dry_run_lists_the_runs_and_runs_nothing(invoke, fake_batch, monkeypatch):
     seen = []
     monkeypatch.setattr(batch, "read_batch", lambda path, **options: seen.append((path, options)) or "batch")
-    monkeypatch.setattr(batch, "describe_batch", lambda *told: f"{told}")
-    done = invoke("batch", "plan.yaml", "--dry-run", "--jobs", "3", "--pages", "none")
-    assert (done.exit_code, done.stdout) == (0, "('batch', 3)\n")
+    monkeypatch.setattr(batch, "describe_batch", lambda *told, force: f"{told} {force}")
+    done = invoke("batch", "plan.yaml", "--dry-run", "--jobs", "3", "--pages", "none", "--force")
+    assert (done.exit_code, done.stdout) == (0, "('batch', 3) True\n")
     options = {"out": "", "pages": "none", "keep_notebooks": None, "timeout": None}
     assert (seen, fake_batch.calls) == ([("plan.yaml", options)], [])
 

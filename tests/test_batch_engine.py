@@ -15,7 +15,7 @@ from batches import count, list_files, make_batch, tell
 from nkhcc_helpers.report.results import hash_file
 from nkhcc_helpers.run.batch import ledger as ledgers
 from nkhcc_helpers.run.batch.grid import BatchError
-from nkhcc_helpers.run.batch.ledger import Record, open_ledger, read_ledger
+from nkhcc_helpers.run.batch.ledger import Record, list_finished, open_ledger, read_ledger
 from nkhcc_helpers.run.batch.work import Workplace, execute_run
 from nkhcc_helpers.run.execute import Limits
 from nkhcc_helpers.run.manifest import list_files as list_checksums
@@ -128,9 +128,11 @@ def test_a_run_whose_folder_was_lost_has_not_finished(filled):
 )
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
 def test_a_run_of_which_a_file_is_lost_or_damaged_has_not_finished(filled, file, damage):
-    damage(filled.out_dir / "runs" / "told-1" / file)
-    assert "told-1" not in {record.run for record in read_ledger(filled.out_dir).values()}
-    assert sorted(settle(filled)) == ["told-0", "told-2", "told-3", "told-4", "told-5"]
+    for run in ("told-1", "told-5"):  # which has failed
+        damage(filled.out_dir / "runs" / run / file)
+    with open_ledger(filled.out_dir) as ledger:
+        assert sorted(ledger.settle(filled.runs)) == ["told-0", "told-2", "told-3", "told-4"]
+        assert ledger.damaged == ["told-1"]
 
 
 def test_runs_that_changed_places_change_folders(filled):
@@ -160,8 +162,10 @@ def test_what_a_killed_command_left_whole_is_taken_in(batch, place):
     build(batch.out_dir / place, first)
     (batch.out_dir / "runs").mkdir()
     (batch.out_dir / ".work" / "s-1-told-1").mkdir(parents=True)
+    assert list_finished(batch.out_dir) == {first.fingerprint}
     assert sorted(settle(batch)) == ["told-0"]
     assert list_held(batch) == {"told-0": "told-0"}
+    assert list_finished(batch.out_dir) == {first.fingerprint}
     assert sorted(path.name for path in batch.out_dir.iterdir()) == ["ledger.jsonl", "runs"]
     assert [*read_ledger(batch.out_dir)] == [first.fingerprint]
 
@@ -170,6 +174,7 @@ def test_what_failed_or_is_of_another_plan_is_not_taken_in(batch):
     (batch.out_dir / "runs").mkdir(parents=True)
     build(batch.out_dir / ".work" / "s-1-told-0", batch.runs[0], status="failed")
     build(batch.out_dir / ".work" / "s-1-told-1", batch.runs[1], fingerprint="f" * 64)
+    assert list_finished(batch.out_dir) == {"f" * 64}
     assert settle(batch) == {}
     assert list_files(batch.out_dir) == ["ledger.jsonl"]
 
@@ -294,7 +299,8 @@ def test_a_notebook_that_runs_for_ever_is_ended(batch):
     tell(batch.out_dir.parent, 0, "sleep")
     built = execute_run(batch.runs[0], options)
     assert built.record.error == "cell 3: took longer than 1 s (--timeout)"
-    assert (built.folder / "traceback.txt").read_text() == f"{built.record.error}\n"
+    told = (built.folder / "traceback.txt").read_text()
+    assert told.startswith(f"{built.record.error}\n\nwhile this was executed:\n\nimport json, os, signal")
     assert built.record.attempts == 1
     assert "told.html" in list_files(built.folder)
 
@@ -324,7 +330,7 @@ def test_what_dies_is_tried_again_and_its_results_are_the_same(batch, what, erro
     tell(batch.out_dir.parent, 0, what)
     built = execute_run(batch.runs[0], options)
     assert (built.record.status, built.record.attempts, built.record.error) == ("failed", 1, error)
-    assert "traceback.txt" in list_files(built.folder)
+    assert "\nwhile this was executed:\n\nimport json" in (built.folder / "traceback.txt").read_text()
 
 
 def test_a_run_that_was_taken_up_too_often_is_not_executed(batch):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -32,7 +33,8 @@ from nkhcc_helpers.run.batch.estimate import estimate_seconds
 from nkhcc_helpers.run.batch.grid import BatchError
 from nkhcc_helpers.run.batch.ledger import read_ledger
 
-N = 4
+N = 3
+ADDRESS = "address.json"
 HERE = ("--host", "127.0.0.1", "--no-dashboard")
 WRITTEN = [
     "batch.html",
@@ -60,23 +62,27 @@ def start_dask(folder, *arguments):
 
 
 def start_scheduler(folder):
-    """Start a scheduler in another process; the process, and its address."""
-    process = start_dask(folder, "scheduler", "--port", "0", "--scheduler-file", "address.json")
-    told = folder / "address.json"
+    """Start a scheduler in another process, which writes where it is."""
+    return start_dask(folder, "scheduler", "--port", "0", "--scheduler-file", ADDRESS)
+
+
+def read_address(folder):
+    told = folder / ADDRESS
     wait_for(lambda: told.is_file() and told.read_text().strip().endswith("}"))
-    return process, json.loads(told.read_text())["address"]
+    return json.loads(told.read_text())["address"]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Address of a scheduler in another process with two workers of its own, begun again when they die."""
     folder = tmp_path_factory.mktemp("cluster")
-    scheduler, address = start_scheduler(folder)
-    workers = start_dask(folder, "worker", address, "--nworkers", "2", "--nthreads", "1")
-    yield address
+    scheduler = start_scheduler(folder)
+    workers = start_dask(folder, "worker", "--scheduler-file", ADDRESS, "--nworkers", "2", "--nthreads", "1")
+    yield read_address(folder)
     for process in (workers, scheduler):
         process.terminate()
-        process.wait(30)
+    for process in (workers, scheduler):
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,15 @@ def batch(tmp_path_factory, undisturbed):
     for path in [home / "begun", home / "ended", *home.glob("told-*"), home / "other"]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return make_batch(home, undisturbed[0].runs[0].source, N, "other")
+
+
+def put(batch, undisturbed, *seeds):
+    """Let runs have finished in an earlier batch, so that only the others are executed."""
+    for seed in seeds:
+        place = Path("runs", f"told-{seed}")
+        shutil.copytree(undisturbed[0].out_dir / place, batch.out_dir / place)
+        with (batch.runs[0].plan.path.parent / "ended").open("a") as file:
+            file.write(f"{seed}\n")
 
 
 def wait_for(is_so, seconds=180):
@@ -143,12 +158,12 @@ def test_a_batch_executes_each_run_once_and_tells_of_it(undisturbed):
     assert told[0][:2] == (N, 0)
     assert told[0][2].startswith("http://127.0.0.1:")
     assert sorted(record.run for record, _ in told[1:]) == [run.name for run in batch.runs]
-    assert [n for _, n in told[1:]] == [2, 2, 1, 0]
+    assert [n for _, n in told[1:]] == [2, 1, 0]
     assert [*result.records] == [run.name for run in batch.runs]
     assert {record.run: record for record in read_ledger(batch.out_dir).values()} == result.records
     assert (result.failed, result.n_reused) == ([], 0)
-    values = json.loads(read_results(batch)["told-3"])["notebooks"]["told"]["values"]
-    assert values["square"] == 9
+    values = json.loads(read_results(batch)["told-2"])["notebooks"]["told"]["values"]
+    assert values["square"] == 4
 
 
 def test_what_a_batch_took_was_about_what_is_told_of_one_beside_it(undisturbed):
@@ -165,22 +180,31 @@ def test_what_has_finished_is_not_executed_again_unless_forced(batch, undisturbe
     told = []
     result = run(batch, on_start=lambda *start: told.append(start))
     assert (result.n_reused, told) == (N, [(N, N, "")])
-    assert run(batch, scheduler=cluster, force=True).n_reused == 0
+    (batch.out_dir / "runs" / "told-1" / "results.json").write_text("{}")
+    assert run(batch, scheduler=cluster, force=True, on_note=told.append).n_reused == 0
+    assert len(told) == 1
     assert count(batch.runs[0].plan.path.parent) == dict.fromkeys(range(N), 2)
     check_same(batch, undisturbed)
 
 
-def test_what_failed_is_executed_again(batch, undisturbed, cluster):
-    home = batch.runs[0].plan.path.parent
+def test_what_was_damaged_or_failed_is_executed_again(batch, undisturbed, cluster):
+    home, said = batch.runs[0].plan.path.parent, []
+    put(batch, undisturbed, *range(N))
+    assert run(batch).n_reused == N
+    (batch.out_dir / "runs" / "told-1" / "results.json").write_text("{}")
     tell(home, 1, "raise once")
-    result = run(batch, scheduler=cluster)
+    result = run(batch, scheduler=cluster, on_note=said.append)
+    assert said == ["executed again, as files of it are lost or damaged: 1 (told-1)"]
     assert [record.run for record in result.failed] == ["told-1"]
     assert "traceback.txt" in list_files(batch.out_dir / "runs" / "told-1")
-    assert run(batch, scheduler=cluster).n_reused == N - 1
-    check_whole(batch, undisturbed)
+    assert run(batch, scheduler=cluster, on_note=said.append).n_reused == N - 1
+    assert len(said) == 1
+    check_same(batch, undisturbed)
+    assert count(home) == {0: 1, 1: 2, 2: 1}
 
 
 def test_a_worker_that_dies_has_its_run_tried_again(batch, undisturbed, cluster):
+    put(batch, undisturbed, 0, 1)
     tell(batch.runs[0].plan.path.parent, 2, "worker once")
     result = run(batch, scheduler=cluster)
     assert {name: record.attempts for name, record in result.records.items()}["told-2"] == 2
@@ -190,51 +214,46 @@ def test_a_worker_that_dies_has_its_run_tried_again(batch, undisturbed, cluster)
 
 def test_a_run_that_kills_two_workers_is_marked_and_the_rest_go_on(batch, undisturbed, cluster):
     home = batch.runs[0].plan.path.parent
+    put(batch, undisturbed, 2)
     tell(home, 0, "worker")
     result = run(batch, scheduler=cluster)
     assert [(record.run, record.attempts) for record in result.failed] == [("told-0", 2)]
     assert "2 workers" in result.failed[0].error
     assert count(home) == dict.fromkeys(range(1, N), 1)
     (home / "told-0").unlink()
-    run(batch, scheduler=cluster)
+    run(batch, jobs=1)
     check_whole(batch, undisturbed)
 
 
 def test_a_command_that_is_killed_loses_nothing(batch, undisturbed):
-    home = batch.runs[0].plan.path.parent
-    tell(home, 3, "sleep once")
-    command = start_command(batch, jobs=2)
-    wait_for(lambda: count_lines(batch) == N - 1 and 3 in count(home, "begun"))
+    command = start_and_wait_for_the_last(batch, undisturbed)
     with pytest.raises(BatchError, match=f"another batch .process {command.pid} on "):
         run(batch, jobs=1)
     command.kill()
     command.wait()
     wait_for(lambda: not list_orphans(batch))
-    assert count_states(batch) == {"not executed": N}  # as it was when the command began
+    assert count_states(batch) == {"finished": 1, "not executed": N - 1}  # as when the command began
     assert "Not all runs have ended" in (batch.out_dir / "batch.html").read_text()
     assert run(batch, jobs=1).n_reused == N - 1
     check_whole(batch, undisturbed)
 
 
 def test_a_command_that_is_interrupted_leaves_no_process(batch, undisturbed):
-    home = batch.runs[0].plan.path.parent
-    tell(home, 3, "sleep once")
-    command = start_command(batch, jobs=2)
-    wait_for(lambda: count_lines(batch) >= 1 and 3 in count(home, "begun"))
+    command = start_and_wait_for_the_last(batch, undisturbed)
     os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-    said, _ = command.communicate(timeout=30)
+    said, _ = command.communicate(timeout=60)
     assert command.returncode == 130
     assert list_orphans(batch) == []
-    n_finished = count_lines(batch)
-    assert said == f"finished: {n_finished} of {N} runs, kept in {batch.out_dir}\n"
+    assert said == f"finished: {N - 1} of {N} runs, kept in {batch.out_dir}\n"
     assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED
-    assert count_states(batch) == {"finished": n_finished, "not executed": N - n_finished}
-    assert run(batch, jobs=1).n_reused == n_finished
-    check_same(batch, undisturbed)
+    assert count_states(batch) == {"finished": N - 1, "not executed": 1}
+    assert run(batch, jobs=1).n_reused == N - 1
+    check_whole(batch, undisturbed)
 
 
 def test_a_command_that_was_stopped_for_long_goes_on(batch, undisturbed, monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "1s")  # 5 minutes else
+    put(batch, undisturbed, 0, 1)
     home = batch.runs[0].plan.path.parent
     command = start_command(batch, jobs=2)
     wait_for(lambda: count(home, "begun"))
@@ -245,22 +264,36 @@ def test_a_command_that_was_stopped_for_long_goes_on(batch, undisturbed, monkeyp
     check_whole(batch, undisturbed)
 
 
-def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(batch, cluster):
+def start_and_wait_for_the_last(batch, undisturbed):
+    """Start a command that executes two runs, and return it while the second of them sleeps."""
+    put(batch, undisturbed, 0)
+    home = batch.runs[0].plan.path.parent
+    tell(home, 2, "sleep once")
+    command = start_command(batch, jobs=2)
+    wait_for(lambda: count_lines(batch) == N - 1 and 2 in count(home, "begun"))
+    return command
+
+
+def test_workers_of_another_scheduler_end_what_they_execute_when_the_command_is_interrupted(
+    batch, undisturbed, cluster
+):
     def interrupt(record, n_running):
-        wait_for(lambda: 3 in count(home, "begun"))
+        wait_for(lambda: 2 in count(home, "begun"))
         raise KeyboardInterrupt
 
     home = batch.runs[0].plan.path.parent
-    tell(home, 3, "sleep once")
+    put(batch, undisturbed, 0)
+    tell(home, 2, "sleep once")
     with pytest.raises(KeyboardInterrupt):
         run(batch, scheduler=cluster, on_record=interrupt)
-    wait_for(lambda: not list_inside(batch), seconds=20)
-    assert 3 not in count(home)
+    wait_for(lambda: not list_inside(batch), seconds=40)
+    assert 2 not in count(home)
 
 
 def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster, monkeypatch):
     home = batch.runs[0].plan.path.parent
-    tell(home, 3, "full once")
+    put(batch, undisturbed, 0)
+    tell(home, 2, "full once")
     with pytest.raises(OSError, match="No space left on device") as caught:
         run(batch, scheduler=cluster)
     finished = count_finished(batch)
@@ -278,26 +311,29 @@ def test_a_full_disk_stops_a_batch_and_loses_nothing(batch, undisturbed, cluster
     assert set(finished.values()) <= {1, 2}
 
 
-def test_a_scheduler_that_is_lost_stops_a_batch(batch, tmp_path):
-    scheduler, address = start_scheduler(tmp_path)
-    worker = start_dask(tmp_path, "worker", address, "--no-nanny")
+def test_a_scheduler_is_waited_for_until_it_has_a_worker_and_stops_a_batch_when_it_is_lost(
+    batch, undisturbed, tmp_path, monkeypatch
+):
+    def interrupt(line):
+        raise KeyboardInterrupt
+
+    def start_worker(line):
+        said.append(line)
+        started.append(start_dask(tmp_path, "worker", address, "--no-nanny"))
+
+    monkeypatch.setattr(engine, "_SECONDS_OF_SILENCE", 0.2)
+    started, said = [start_scheduler(tmp_path)], []
+    address = read_address(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(batch, scheduler=address, on_note=interrupt)
     with pytest.raises(OSError, match="the scheduler was lost") as caught:
-        run(batch, scheduler=address, on_start=lambda *_: scheduler.kill())
-    worker.kill()
-    for process in (scheduler, worker):
+        run(batch, scheduler=address, on_note=start_worker, on_start=lambda *_: started[0].kill())
+    for process in started:
+        process.kill()
         process.wait()
+    assert said == [f"--scheduler {address}: waiting for its first worker"]
     assert caught.value.__notes__ == [f"finished: 0 of {N} runs, kept in {batch.out_dir}"]
     assert sorted(path.name for path in batch.out_dir.iterdir()) == STOPPED[:-1]
-
-
-def test_a_scheduler_without_workers_is_named_and_nothing_is_begun(batch, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "_SECONDS_TO_CONNECT", 2)
-    scheduler, address = start_scheduler(tmp_path)
-    with pytest.raises(BatchError, match=f"--scheduler {address}: has no worker; start workers"):
-        run(batch, scheduler=address)
-    scheduler.terminate()
-    scheduler.wait()
-    assert not batch.out_dir.exists()
 
 
 def test_a_scheduler_that_does_not_answer_is_named(batch, monkeypatch):

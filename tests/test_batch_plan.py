@@ -13,7 +13,6 @@ from small_notebooks import write_notebook
 
 from nkhcc_helpers.run.batch import estimate, grid
 from nkhcc_helpers.run.batch.grid import BatchError, list_fixed, list_parameters, read_batch
-from nkhcc_helpers.run.batch.ledger import Record
 
 ONE = "notebooks: [one.ipynb]\ntrials: [a/trial]\n"
 PLANS = sorted((Path(__file__).parent.parent / "plans").glob("*.yaml"))
@@ -354,14 +353,14 @@ def test_what_is_left_is_listed_shortened_and_timed_by_what_is_known(read, tmp_p
     assert {line.index(" one ") for line in lines[1:5]} == {lines[0].index(" notebook ")}
     unknown = "6 runs, 0 finished already; how long they take is not known before a first of them has run"
     assert lines[-1] == unknown
-    records = {batch.runs[0].fingerprint: Record("one-PFS-1", batch.runs[0].fingerprint, "ok", 60.0)}
-    records["of another plan"] = Record("x", "of another plan", "ok", 60.0)
-    monkeypatch.setattr(estimate, "read_ledger", lambda folder: records)
+    finished = {batch.runs[0].fingerprint, "of another plan"}
+    monkeypatch.setattr(estimate, "list_finished", lambda folder: finished)
     told = []
     monkeypatch.setattr(estimate, "estimate_seconds", lambda *asked: told.append(asked) or 700.0)
     last = estimate.describe_batch(replace(batch, notes=("note",)), 2).splitlines()[-2:]
     assert last == ["note", "6 runs, 1 finished already; about 12 minutes to go"]
     assert told == [(tmp_path / "batch", ["one"] * 3 + ["two"] * 2, 2)]
+    assert "6 runs, 0 finished already; about" in estimate.describe_batch(batch, 2, force=True)
     many = read(f"{ONE}grid: {{n_draws: [{', '.join(map(str, range(1, 101)))}]}}", out=tmp_path / "batch")
     lines = estimate.describe_batch(many, 2).splitlines()
     assert len(lines) == 1 + 40 + 1 + 1

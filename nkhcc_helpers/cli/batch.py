@@ -59,11 +59,11 @@ def _describe_kept(stop: BaseException) -> list[str]:
     return [*getattr(stop, "__notes__", []), "the same command executes what is missing"]
 
 
-def _list_runs(plan: str, *, jobs: int | None, **options: Any) -> None:
+def _list_runs(plan: str, *, jobs: int | None, force: bool, **options: Any) -> None:
     from nkhcc_helpers.run.batch import describe_batch, read_batch
 
     settings = {name: options[name] for name in ("out", "pages", "keep_notebooks", "timeout")}
-    click.echo(describe_batch(read_batch(plan, **settings), jobs or os.cpu_count() or 1))
+    click.echo(describe_batch(read_batch(plan, **settings), jobs or os.cpu_count() or 1, force=force))
 
 
 def _run(plan: str, **options: Any) -> None:
@@ -71,8 +71,9 @@ def _run(plan: str, **options: Any) -> None:
     from nkhcc_helpers.run import run_batch
 
     progress = _BatchProgress()
+    told = {"on_start": progress.begin, "on_record": progress.advance, "on_note": click.echo}
     with closing(progress), interruptible():
-        result = run_batch(plan, on_start=progress.begin, on_record=progress.advance, **options)
+        result = run_batch(plan, **options, **told)
     failed = result.failed
     for record in failed[:_N_NAMED]:
         click.echo(f"{record.run}: {record.error}", err=True)

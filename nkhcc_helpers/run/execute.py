@@ -200,7 +200,7 @@ def _stop(processes: list[Any]) -> None:
 def _describe_ended(job: Job, seconds: float, why: str) -> Outcome:
     """What came of a notebook that was ended, with the cell it was at and its page as far as it came."""
     with suppress(OSError, ValueError):  # it may have been ended while it was written
-        return _write_page(job, Outcome(job.name, seconds, _describe_started(_name_executed(job)) + why))
+        return _write_page(job, Outcome(job.name, seconds, read_started(_name_executed(job))[0] + why))
     return Outcome(job.name, seconds, why)
 
 
@@ -303,7 +303,7 @@ def _execute_notebook(job: Job, executed: Path) -> Outcome:
         is_full = failure.evalue.startswith(tuple(f"[Errno {number}]" for number in _FULL))
         return Outcome(job.name, 0.0, error, found_disk_full=is_full)
     except Exception as failure:
-        error = _describe_started(executed) + _shorten(type(failure).__name__, str(failure))
+        error = read_started(executed)[0] + _shorten(type(failure).__name__, str(failure))
         # A kernel that is gone is a RuntimeError to jupyter_client and to nbclient.
         has_died = isinstance(failure, RuntimeError)
         return Outcome(job.name, 0.0, error, has_died=has_died, found_disk_full=_means_full(failure))
@@ -341,11 +341,14 @@ def _place(executed: Path, index: int) -> int:
     return index + 1 - sum("injected-parameters" in each for each in tags[:index])
 
 
-def _describe_started(executed: Path) -> str:
-    """Name the cell that papermill was at when it was left without an answer; empty before the first."""
-    told = [cell["metadata"].get("papermill", {}) for cell in read_cells(executed)]
+def read_started(executed: Path) -> tuple[str, str]:
+    """Name and code of the cell that papermill was at when it was left without an answer; empty before."""
+    cells = read_cells(executed)
+    told = [cell["metadata"].get("papermill", {}) for cell in cells]
     started = [index for index, each in enumerate(told) if each.get("status", "pending") != "pending"]
-    return f"cell {_place(executed, max(started))}: " if started else ""
+    if not started:
+        return "", ""
+    return f"cell {_place(executed, started[-1])}: ", "".join(cells[started[-1]]["source"])
 
 
 def read_cells(executed: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ from nkhcc_helpers.run.execute import Limits
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_SECONDS_TO_CONNECT, _HERE = 10, "127.0.0.1"
+_SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE, _HERE = 10, 5, "127.0.0.1"
+_N_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ def run_batch(
     force: bool = False,
     on_start: Callable[[int, int, str], None] = lambda total, n_finished, dashboard: None,
     on_record: Callable[[Record, int], None] = lambda record, n_running: None,
+    on_note: Callable[[str], None] = lambda line: None,
 ) -> BatchResult:
     """Execute the runs of a plan that have not finished, and write what the batch comes to.
+
+    A script that calls this needs no ``if __name__ == "__main__"``: no process imports it again.
 
     Parameters
     ----------
@@ -76,6 +80,8 @@ def run_batch(
         Called with the number of runs, of those that have finished, and the address of dask's dashboard.
     on_record : callable
         Called with what came of each run, and how many are being executed.
+    on_note : callable
+        Called with a line on what is unusual: what is executed again though it had finished, or waited for.
 
     Raises
     ------
@@ -92,6 +98,9 @@ def run_batch(
     with open_ledger(batch.out_dir) as ledger:
         known = ledger.settle(batch.runs)
         finished = {} if force else {name: each for name, each in known.items() if each.status == "ok"}
+        if ledger.damaged and not force:
+            named = ", ".join([*ledger.damaged[:_N_NAMED], *["..."] * (len(ledger.damaged) > _N_NAMED)])
+            on_note(f"executed again, as files of it are lost or damaged: {len(ledger.damaged)} ({named})")
         waiting = [run for run in batch.runs if run.name not in finished]
         limits = Limits(batch.timeout, limit)
         rules = (batch.pages, batch.notebooks, limits, retries, batch.varied)
@@ -105,7 +114,7 @@ def run_batch(
             on_start(len(batch.runs), len(finished), dashboard)
 
         try:
-            _execute(under_way, scheduler, jobs, begin, on_record)
+            _execute(under_way, scheduler, jobs, begin, on_record, on_note)
         except BatchError:
             raise
         except BaseException as stop:
@@ -144,6 +153,7 @@ def _execute(
     jobs: int | None,
     on_start: Callable[[str], None],
     on_record: Callable[[Record, int], None],
+    on_note: Callable[[str], None],
 ) -> None:
     """Execute what waits, and give each run its place as it ends."""
     ledger, waiting = under_way.ledger, under_way.waiting
@@ -153,7 +163,7 @@ def _execute(
     names = {run.fingerprint: run.name for run in waiting}
     with _open_client(scheduler, min(jobs or os.cpu_count() or 1, len(waiting))) as client:
         try:
-            _refuse_unfit(client, under_way)
+            _refuse_unfit(client, under_way, on_note)
             on_start(client.dashboard_link)
             for n_left, built in _collect(client, under_way):
                 ledger.place(built.folder, built.record)
@@ -195,15 +205,17 @@ def _open_client(scheduler: str, jobs: int) -> Iterator[Client]:
         yield stack.enter_context(client)
 
 
-def _refuse_unfit(client: Client, under_way: _UnderWay) -> None:
-    """Raise before anything is executed where a worker has other code or other files."""
+def _refuse_unfit(client: Client, under_way: _UnderWay, on_note: Callable[[str], None]) -> None:
+    """Wait for a worker; raise before anything is executed where one has other code or other files."""
     files = sorted({path for run in under_way.waiting for path in (run.plan.path, run.source)})
-    with suppress(TimeoutError):
-        client.wait_for_workers(1, timeout=_SECONDS_TO_CONNECT)
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS_OF_SILENCE)
+    except TimeoutError:
+        on_note(f"--scheduler {client.scheduler.address}: waiting for its first worker")
+        client.wait_for_workers(1)
     told = client.run(find_trouble, under_way.place, files, hash_code(), on_error="return")
     if not told:
-        advice = "has no worker; start workers, then give the command again"
-        raise BatchError([f"--scheduler {client.scheduler.address}: {advice}"])
+        raise ConnectionError("the worker was lost")
     problems = [f"worker {worker}: {trouble}" for worker, trouble in told.items() if trouble]
     if problems:
         raise BatchError(problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from nkhcc_helpers.run.batch.grid import Batch, list_parameters
-from nkhcc_helpers.run.batch.ledger import RUNS, read_ledger
+from nkhcc_helpers.run.batch.ledger import RUNS, list_finished
 from nkhcc_helpers.run.batch.results import align_cells
 from nkhcc_helpers.run.manifest import MANIFEST, read_entries
 from nkhcc_helpers.trial.metadata import count_noun
@@ -47,7 +47,7 @@ def _list_seconds(folder: Path) -> dict[str, list[float]]:
     return found
 
 
-def describe_batch(batch: Batch, jobs: int) -> str:
+def describe_batch(batch: Batch, jobs: int, *, force: bool = False) -> str:
     """For a terminal: the runs and what varies, how many there are, and how long they may take."""
     frame = list_parameters(batch).drop(columns="is_default")
     frame = frame.drop(columns=[name for name in ("notebook", "trial") if len(set(frame[name])) == 1])
@@ -55,7 +55,7 @@ def describe_batch(batch: Batch, jobs: int) -> str:
     if len(frame) > _N_SHOWN:
         rows[1 + _N_SHOWN // 2 : -_N_SHOWN // 2] = [["..."] + [""] * frame.shape[1]]
     table = align_cells([[format_printable(text) for text in row] for row in rows], _WIDEST)
-    finished = {key for key, record in read_ledger(batch.out_dir).items() if record.status == "ok"}
+    finished = set() if force else list_finished(batch.out_dir)
     waiting = [run.plan.name for run in batch.runs if run.fingerprint not in finished]
     seconds = estimate_seconds(batch.out_dir, waiting, jobs)
     unknown = "how long they take is not known before a first of them has run"

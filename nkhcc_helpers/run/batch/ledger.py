@@ -59,6 +59,17 @@ def read_ledger(folder: str | Path) -> dict[str, Record]:
     return {record.fingerprint: record for record in found if record is not None}
 
 
+def list_finished(folder: Path) -> set[str]:
+    """Fingerprints of the runs that the next batch into a folder would not execute."""
+    found = map(read_record, [*folder.glob(f"{RUNS}/*"), *_list_built(folder)])
+    return {record.fingerprint for record in found if record and record.status == "ok"}
+
+
+def _list_built(folder: Path) -> list[Path]:
+    """Folders in which runs may stand whole that have not taken their places."""
+    return [*folder.glob(f"{WORK}*"), *folder.glob(f"{WORK}*/*")]
+
+
 def _read_lines(folder: Path) -> dict[str, Record]:
     """The last record of each run, by its name, of lines that can be read."""
     path, records = folder / LEDGER, {}
@@ -87,6 +98,7 @@ class Ledger:
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder, self._descriptor = folder, descriptor
         self.session = uuid4().hex[:8]  # workers of an earlier one may still be there
+        self.damaged: list[str] = []  # runs that had finished and are not whole any more
 
     @property
     def work(self) -> Path:
@@ -107,6 +119,9 @@ class Ledger:
                 if written.get(record.run) != record:
                     self._append(record)
         found |= {record.run: record for record in self.take_in(names)}
+        told = {(line.run, line.fingerprint, line.status) for line in written.values()}
+        lost = {name: fingerprint for fingerprint, name in names.items() if name not in found}
+        self.damaged = [name for name, fingerprint in lost.items() if (name, fingerprint, "ok") in told]
         self._begin()
         return {name: found[name] for name in names.values() if name in found}
 
@@ -118,7 +133,7 @@ class Ledger:
         with suppress(FileNotFoundError):
             self._set_aside(self.work)
         records = []
-        for built in [*self.folder.glob(f"{WORK}-*"), *self.folder.glob(f"{WORK}-*/*")]:
+        for built in _list_built(self.folder):
             record = read_record(built)
             if record and record.status == "ok" and record.fingerprint in names:
                 records.append(replace(record, run=names[record.fingerprint]))

@@ -34,6 +34,7 @@ from nkhcc_helpers.run.execute import (
     hide_controls,
     is_kept,
     read_cells,
+    read_started,
 )
 from nkhcc_helpers.run.manifest import (
     MANIFEST,
@@ -166,7 +167,7 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
     provenance = _describe_trial(run.source, data)[1] if has_results else {}
     write_json(folder / RESULTS, {"provenance": provenance, "notebooks": {name: results}})
     if outcome.error:
-        write_whole(folder / TRACEBACK, _read_traceback(folder, name, outcome) or f"{outcome.error}\n")
+        write_whole(folder / TRACEBACK, _read_traceback(folder, name, outcome))
     _remove_unkept(folder, name, place, outcome)
     entry = describe_notebook(folder, run.plan, outcome, results, run.fingerprint)
     started = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=outcome.seconds)
@@ -186,13 +187,18 @@ def _finish(run: BatchRun, place: Workplace, folder: Path, attempts: int, outcom
 
 
 def _read_traceback(folder: Path, name: str, outcome: Outcome) -> str:
-    """The traceback that the executed notebook holds, or what a process printed that died executing it."""
-    executed, lines = folder / "notebooks" / f"{name}.ipynb", []
+    """The traceback in the executed notebook, or else what it was at and what a process printed that died."""
+    executed, lines, cell, code = folder / "notebooks" / f"{name}.ipynb", [], "", ""
     with suppress(ValueError):  # it may have been ended while it was written
         outputs = [output for cell in read_cells(executed) for output in cell.get("outputs", [])]
         lines = [line for output in outputs for line in output.get("traceback", [])]
-    if outcome.has_died and not lines:
-        lines = [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
+        cell, code = read_started(executed)
+    if not lines:
+        lines = [f"{outcome.error}\n"]
+        if code and (outcome.has_died or outcome.error.startswith(cell)):  # and not its page was at fault
+            lines.append(f"while this was executed:\n\n{code}\n")
+        if outcome.has_died:
+            lines += [path.read_text("utf-8", "replace") for path in (folder / WORK).glob("worker-*.log")]
     text = _COLOUR.sub("", "\n".join(lines))[-_LONGEST_TRACEBACK:]
     return hide_controls(text, kept="\n\t")
 
