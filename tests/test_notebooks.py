@@ -25,6 +25,7 @@ import nkhcc_helpers
 from nkhcc_helpers.compatible.claims import ClaimedTrial
 from nkhcc_helpers.compatible.cohorts import save_cohorts
 from nkhcc_helpers.identification.published import publish_claims
+from nkhcc_helpers.report.results import PROGRESS_VARIABLE
 from nkhcc_helpers.run import run_notebooks
 from nkhcc_helpers.run.parameters import TAG, read_parameters
 from nkhcc_helpers.run.plan import COURSE_TAGS
@@ -492,8 +493,11 @@ def test_claims_can_be_dropped_one_by_one(load_variant, find_prepared, tmp_path,
     name = "05_what_the_abstract_can_tell"
     parameters = {"data_dir": str(load_variant("plain").source), "out_dir": str(tmp_path), "endpoint": "PFS"}
     prepared = find_prepared(name, parameters["data_dir"])
+    monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / "progress"))
     executed = execute_here(PATHS[name], **parameters, **prepared, n_side=10)
-    assert re.search(r"Done in this run: \d+ of \d+ cohorts;", " ".join(map(read_visible, executed.html)))
+    # A bar until all are done, of which a run is told.
+    assert re.fullmatch(r"Done in this run: (\d+) of \1 cohorts", (tmp_path / "progress").read_text())
+    assert "<progress" not in " ".join(executed.html)
     visible = check_shown(executed.html, tmp_path, name)
     assert "Median, A: low x 4" in visible
     assert "Left out in this run" not in visible

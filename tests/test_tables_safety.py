@@ -107,7 +107,7 @@ def test_a_missing_grade_keeps_its_row():
 
 def test_by_infusion():
     table = timing_tables.format_by_infusion(frames.make_by_infusion(), frames.make_trial())
-    assert read(table)[2] == ["", "A: low dose x 4", "B: normal dose x 4", "C: normal dose x 8",
+    assert read(table)[2] == ["What", "A: low dose x 4", "B: normal dose x 4", "C: normal dose x 8",
                               "D: incremental dose x 8", "All"]  # fmt: skip
     assert row(table, "Infusion 1")[1:3] == ["1/3 (33 %) [2]", "1/5 (20 %) [2]"]
     assert row(table, "Infusion 2")[1:3] == ["-", "1/5 (20 %) [2]"]
@@ -251,7 +251,7 @@ def test_differences():
     table = safety_tables.format_differences(frames.make_differences(), frames.make_trial(), conf_level=0.9)
     shown = read(table)
     assert shown[1] == ["Percentage points more than in A: low dose x 4 (90 % CI)"]
-    assert shown[2] == ["", "B: normal dose x 4", "C: normal dose x 8", "D: incremental dose x 8"]
+    assert shown[2] == ["What", "B: normal dose x 4", "C: normal dose x 8", "D: incremental dose x 8"]
     assert row(table, "Any adverse event")[1:] == ["-10 (-60 to 50)", "-13 (-63 to 47)", "-5 (-55 to 55)"]
     assert row(table, "Serious")[1:] == ["NE"] * 3
     assert ["Interval: exact unconditional, each for itself."] in shown
