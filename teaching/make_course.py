@@ -11,9 +11,7 @@ import nbformat
 from nbconvert import SlidesExporter
 
 from nkhcc_helpers.exercises import read_exercises, solve
-from nkhcc_helpers.run.plan import COURSE_TAGS
-
-EXERCISE, CHECK, SOLUTION = COURSE_TAGS
+from nkhcc_helpers.run.plan import CHECK, EXERCISE, SOLUTION
 
 
 def describe_answers() -> str:

@@ -69,6 +69,7 @@ def _list_runs(plan: str, *, jobs: int | None, force: bool, **options: Any) -> N
 def _run(plan: str, **options: Any) -> None:
     from nkhcc_helpers.parallel import interruptible
     from nkhcc_helpers.run import run_batch
+    from nkhcc_helpers.trial.problems import count_named
 
     progress = _BatchProgress()
     told = {"on_start": progress.begin, "on_record": progress.advance, "on_note": click.echo}
@@ -83,8 +84,7 @@ def _run(plan: str, **options: Any) -> None:
     click.echo(f"Batch: {near(result.folder / 'batch.html')}")
     click.echo(f"{n_ok} finished, {result.n_reused} of them taken over; {len(failed)} failed")
     if left := result.unplanned:
-        names = ", ".join(left[:_N_NAMED]) + (", ..." if len(left) > _N_NAMED else "")
-        click.echo(f"Also in its runs/, from an earlier plan and in no table: {len(left)} ({names})")
+        click.echo(f"Also in its runs/, from an earlier plan and in no table: {count_named(left)}")
     raise SystemExit(1 if failed else 0)
 
 

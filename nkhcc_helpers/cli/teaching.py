@@ -9,7 +9,7 @@ import click
 import nbformat
 
 from nkhcc_helpers.cli import BAD_INPUT, fail, near, option
-from nkhcc_helpers.run.plan import COURSE_TAGS, locate_notebooks
+from nkhcc_helpers.run.plan import SOLUTION, locate_notebooks
 
 
 @click.command(short_help="Write the notebooks for a course.")
@@ -31,7 +31,6 @@ def teach(*, out_dir: Path) -> None:
             shutil.copy(path, folder)
     for path in (out_dir / "student").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
-        solved = [cell for cell in notebook.cells if COURSE_TAGS[-1] in cell.metadata.get("tags", [])]
-        notebook.cells = [cell for cell in notebook.cells if cell not in solved]
+        notebook.cells = [cell for cell in notebook.cells if SOLUTION not in cell.metadata.get("tags", [])]
         nbformat.write(notebook, path)
     click.echo(f"Wrote {near(out_dir / 'student')} and {near(out_dir / 'teacher')}")

@@ -28,7 +28,7 @@ from nkhcc_helpers.parallel import (
 from nkhcc_helpers.report.results import NOTEBOOK_VARIABLE, PROGRESS_VARIABLE, write_json
 from nkhcc_helpers.run.kernel import PROVISIONER, ForkedKernel, register
 from nkhcc_helpers.run.pages import load_exporter, write_page
-from nkhcc_helpers.run.plan import COURSE_TAGS
+from nkhcc_helpers.run.plan import SOLUTION
 
 _LONGEST_MESSAGE, _LINES_OF_MESSAGE = 400, 3
 _ATTEMPTS, _SECONDS_TO_STOP, _SECONDS_TO_LOOK = 2, 5.0, 1.0
@@ -321,7 +321,7 @@ def _call_papermill(job: Job, executed: Path) -> None:
     import papermill
 
     options = {"kernel_name": "python3", "progress_bar": False, "shutdown_kernel": "immediate"}
-    options["skip_cells_with_tag"] = "" if job.is_lesson else COURSE_TAGS[-1]
+    options["skip_cells_with_tag"] = "" if job.is_lesson else SOLUTION
     # Papermill fills what stands in braces in a path with parameters.
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (job.notebook, executed)]
     for attempt in range(_ATTEMPTS):

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from nkhcc_helpers.report.results import ILLUSTRATIVE
 from nkhcc_helpers.run.glossary import Term
-from nkhcc_helpers.run.plan import COURSE_TAGS
+from nkhcc_helpers.run.plan import CHECK, COURSE_TAGS, SOLUTION
 from nkhcc_helpers.run.publish import TEMPLATES, embed_script, render, write_address
 
 _HEADING = re.compile(r'<h([1-6]) id="([^"]*)"[^>]*>(.*?)</h\1>', re.DOTALL)
@@ -60,10 +60,10 @@ def write_page(
     from pygments.formatters import HtmlFormatter
 
     notebook = nbformat.read(str(executed), as_version=4)
-    without = set(COURSE_TAGS[1:2] if is_lesson else COURSE_TAGS)
+    without = {CHECK} if is_lesson else {*COURSE_TAGS}
     notebook.cells = [cell for cell in notebook.cells if without.isdisjoint(cell.metadata.get("tags", []))]
     for cell in notebook.cells:  # the code of a solution stands in what it shows
-        cell.source = "" if COURSE_TAGS[-1] in cell.metadata.get("tags", []) else cell.source
+        cell.source = "" if SOLUTION in cell.metadata.get("tags", []) else cell.source
     _link_figures(notebook, page.parent, page.stem)
     _name_sections(notebook)
     told = {"book": book, "numbers": itertools.count(1)}

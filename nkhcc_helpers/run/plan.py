@@ -15,7 +15,7 @@ from nkhcc_helpers.run.parameters import RESERVED, Parameter, ParameterError, re
 from nkhcc_helpers.trial.problems import join_names, suggest_name
 from nkhcc_helpers.trial.trial import locate_checkout
 
-COURSE_TAGS = ("exercise", "check", "solution")
+EXERCISE, CHECK, SOLUTION = COURSE_TAGS = ("exercise", "check", "solution")
 """Tags of cells that are for a course: what is asked, where an answer is checked, how it is found."""
 _LONGEST_NAME = 100  # bytes; many file systems allow 255
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\.|\Z)", re.IGNORECASE)  # no file on Windows

@@ -152,6 +152,11 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[nearest[0]]!r}?" if nearest else ""
 
 
+def count_named(names: Sequence[str], most: int = 5) -> str:
+    """How many there are, and the first of them by name: ``7 (a, b, c, d, e, ...)``."""
+    return f"{len(names)} ({', '.join([*names[:most], *['...'] * (len(names) > most)])})"
+
+
 def join_names(names: Sequence[str], word: str) -> str:
     """Return names as a sentence lists them, `word` before the last."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

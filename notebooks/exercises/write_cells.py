@@ -12,14 +12,14 @@ from typing import Any
 import nbformat
 
 from nkhcc_helpers.exercises import Exercise, read_exercises
-from nkhcc_helpers.run.plan import COURSE_TAGS
+from nkhcc_helpers.run.plan import COURSE_TAGS, EXERCISE
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent
 
 
 def is_heading(cell: Any) -> bool:
     """Whether the exercises begin below this cell."""
-    return COURSE_TAGS[0] in cell.metadata.get("tags", []) and cell.source.startswith("## Exercises")
+    return EXERCISE in cell.metadata.get("tags", []) and cell.source.startswith("## Exercises")
 
 
 def make_cells(exercise: Exercise) -> list[Any]:

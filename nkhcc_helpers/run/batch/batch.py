@@ -17,12 +17,12 @@ from nkhcc_helpers.run.batch.grid import BatchError, BatchRun, read_batch
 from nkhcc_helpers.run.batch.ledger import Ledger, Record, open_ledger
 from nkhcc_helpers.run.batch.work import Built, Workplace, execute_run, find_trouble
 from nkhcc_helpers.run.execute import Limits
+from nkhcc_helpers.trial.problems import count_named
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE, _HERE = 10, 5, "127.0.0.1"
-_N_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def run_batch(
         known = ledger.settle(batch.runs)
         finished = {} if force else {name: each for name, each in known.items() if each.status == "ok"}
         if ledger.damaged and not force:
-            named = ", ".join([*ledger.damaged[:_N_NAMED], *["..."] * (len(ledger.damaged) > _N_NAMED)])
-            on_note(f"executed again, as files of it are lost or damaged: {len(ledger.damaged)} ({named})")
+            on_note(f"executed again, as files of it are lost or damaged: {count_named(ledger.damaged)}")
         waiting = [run for run in batch.runs if run.name not in finished]
         limits = Limits(batch.timeout, limit)
         rules = (batch.pages, batch.notebooks, limits, retries, batch.varied)
